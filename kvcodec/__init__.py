@@ -1,0 +1,1 @@
+"""Typed storage on any raw bytes key-value handle."""

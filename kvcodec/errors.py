@@ -1,0 +1,286 @@
+"""What can go wrong, as one tree. Floor 0: imports nothing of kvcodec.
+
+    KVCodecError
+    ├── ConfigError               a declaration, an option or a key ring that cannot work
+    ├── KeyNameError              a key that has no raw key, or a raw key that has no key
+    ├── MissingKey (KeyError)     nothing stored there, asked for by ``store[key]`` or ``require``
+    ├── EncodeError               ``set`` refused the value; what was stored is untouched
+    │   └── SchemaMismatch, TooLarge, TooDeep (the same three as below)
+    ├── DecodeError               the stored bytes cannot be read as declared
+    │   ├── NotEncrypted          plaintext where the declaration asks for a sealed value
+    │   ├── Tampered              changed, moved, or sealed for another place
+    │   ├── UnknownKey            sealed under a key that the ring does not hold (``key_id``)
+    │   ├── Expired               its lifetime is over (a store reads it as missing)
+    │   ├── NewerVersion          written by newer code (``found``, ``limit``)
+    │   ├── SchemaMismatch        well-formed, but not what the type declares
+    │   ├── TooLarge              more than ``limit`` bytes
+    │   └── TooDeep               nested deeper than ``limit``
+    └── BackendError              the KV did not do it
+        ├── Unavailable           out of reach; not applied
+        ├── OutcomeUnknown        may or may not be applied
+        │   └── NotReplicated     applied, but not proven to be on enough replicas
+        ├── QuotaExceeded         the host's quota is full (``possibly_stored``)
+        ├── LimitExceeded         key or value over the backend's ``limit``; no I/O was done
+        ├── Conflict              another writer was faster, too often
+        └── Unsupported           the backend cannot do this
+
+An error names the keyspace, the raw key and the stage, and says what to do. It never holds a
+value: the library's errors travel to logs, issue trackers and crash reporters. Hence also the way
+they are raised: the exception of a decoder is dropped before a new one is made, because
+``raise ... from None`` keeps it as ``__context__`` and a Unicode error carries the data itself.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+__all__ = [
+    "BackendError",
+    "ConfigError",
+    "Conflict",
+    "DecodeError",
+    "EncodeError",
+    "Expired",
+    "KVCodecError",
+    "KeyNameError",
+    "LimitExceeded",
+    "MissingKey",
+    "NewerVersion",
+    "NotEncrypted",
+    "NotReplicated",
+    "OutcomeUnknown",
+    "QuotaExceeded",
+    "SchemaMismatch",
+    "Stage",
+    "Tampered",
+    "TooDeep",
+    "TooLarge",
+    "Unavailable",
+    "UnknownKey",
+    "Unsupported",
+]
+
+Stage: TypeAlias = Literal[
+    "name", "store", "envelope", "decrypt", "decompress", "decode", "validate", "encode"
+]
+
+_KEYSPACE_CHARS = 24
+"""Of a keyspace's name in a message: enough to find it, so that a message stays under 200."""
+
+_RAW_KEY_CHARS = 64
+"""Of a raw key in a message and in ``raw_key``: the rest is cut from its middle."""
+
+
+def shorten(text: str, limit: int) -> str:
+    """Escape ``text`` to printable ASCII and cut its middle to at most ``limit`` characters."""
+    escaped = ascii(text[: 4 * limit] + text[-limit:] if len(text) > 5 * limit else text)[1:-1]
+    if len(escaped) <= limit:
+        return escaped
+    head = (limit - 3) * 2 // 3
+    return f"{escaped[:head]}...{escaped[len(escaped) - (limit - 3 - head) :]}"
+
+
+class KVCodecError(Exception):
+    """Base of every error that kvcodec itself raises.
+
+    ``keyspace`` is the declaration's name (None before one is known), ``raw_key`` the stored
+    name, escaped and shortened for display, ``stage`` the step that failed.
+    """
+
+    keyspace: str | None
+    raw_key: str | None
+    stage: Stage | None
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        keyspace: str | None = None,
+        raw_key: str | None = None,
+        stage: Stage | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.keyspace = keyspace
+        self.raw_key = None if raw_key is None else shorten(raw_key, _RAW_KEY_CHARS)
+        self.stage = stage
+
+    def __str__(self) -> str:
+        place = " ".join(self._place())
+        return f"{place}: {self.args[0]}" if place else str(self.args[0])
+
+    def _place(self) -> list[str]:
+        place: list[str] = []
+        if self.keyspace is not None:
+            place.append(f"keyspace '{shorten(self.keyspace, _KEYSPACE_CHARS)}'")
+        if self.raw_key is not None:
+            place.append(f"key '{self.raw_key}'")
+        if self.stage is not None:
+            place.append(f"({self.stage})")
+        return place
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Errors cross process borders (multiprocessing, task queues): rebuilt from the message
+        # and the attributes, since the default would call __init__ without the keywords.
+        return (_rebuild, (type(self), self.args, self.__dict__.copy()))
+
+
+def _rebuild(cls: type[KVCodecError], args: tuple[Any, ...], state: dict[str, Any]) -> KVCodecError:
+    error = cls.__new__(cls, *args)
+    error.args = args
+    error.__dict__.update(state)
+    return error
+
+
+class ConfigError(KVCodecError):
+    """A declaration, an option or a key ring cannot work. Raised when it is made, never later."""
+
+
+class KeyNameError(KVCodecError):
+    """A key has no raw key in this scheme, or a raw key belongs to no key of it."""
+
+
+class MissingKey(KVCodecError, KeyError):
+    """Nothing is stored under this key."""
+
+    __str__ = KVCodecError.__str__  # KeyError would print the repr of the message
+
+
+class EncodeError(KVCodecError):
+    """``set`` refused the value: it could not be read back equal. Stored bytes are untouched."""
+
+
+class DecodeError(KVCodecError):
+    """The stored bytes cannot be read as the keyspace declares them."""
+
+
+class NotEncrypted(DecodeError):
+    """The declaration asks for a sealed value, and these bytes are not one."""
+
+
+class Tampered(DecodeError):
+    """Authentication failed: changed, moved from another key, or sealed for another place."""
+
+
+class UnknownKey(DecodeError):
+    """Sealed under a key that the ring does not hold; ``key_id`` names it."""
+
+    key_id: str
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        key_id: str,
+        keyspace: str | None = None,
+        raw_key: str | None = None,
+        stage: Stage | None = None,
+    ) -> None:
+        super().__init__(message, keyspace=keyspace, raw_key=raw_key, stage=stage)
+        self.key_id = key_id
+
+
+class Expired(DecodeError):
+    """The value's lifetime is over. A store reads it as missing."""
+
+
+class _Limited(KVCodecError):
+    """An error about a bound: ``found`` (where it is known) is over ``limit``."""
+
+    found: int | None
+    limit: int
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        limit: int,
+        found: int | None = None,
+        keyspace: str | None = None,
+        raw_key: str | None = None,
+        stage: Stage | None = None,
+    ) -> None:
+        super().__init__(message, keyspace=keyspace, raw_key=raw_key, stage=stage)
+        self.limit = limit
+        self.found = found
+
+
+class NewerVersion(_Limited, DecodeError):
+    """Written by newer code: schema version ``found``, while this code knows up to ``limit``."""
+
+
+class SchemaMismatch(DecodeError, EncodeError):
+    """Well-formed, but not what the type declares: as read, or as ``set`` would have stored it."""
+
+
+class TooLarge(_Limited, DecodeError, EncodeError):
+    """More than ``limit`` bytes: as stored, as it would be stored, or once decompressed."""
+
+
+class TooDeep(_Limited, DecodeError, EncodeError):
+    """Nested deeper than ``limit``, or a value that contains itself."""
+
+
+class BackendError(KVCodecError):
+    """The KV did not do what was asked of it."""
+
+
+class Unavailable(BackendError):
+    """The KV is out of reach. Nothing was applied."""
+
+
+class OutcomeUnknown(BackendError):
+    """The KV may or may not have applied the write."""
+
+
+class NotReplicated(OutcomeUnknown):
+    """Applied, but not proven to be on as many replicas as were asked for."""
+
+
+class QuotaExceeded(BackendError):
+    """The host's quota is full. ``possibly_stored``: the write may be stored all the same."""
+
+    possibly_stored: bool
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        possibly_stored: bool,
+        keyspace: str | None = None,
+        raw_key: str | None = None,
+        stage: Stage | None = None,
+    ) -> None:
+        super().__init__(message, keyspace=keyspace, raw_key=raw_key, stage=stage)
+        self.possibly_stored = possibly_stored
+
+
+class LimitExceeded(_Limited, BackendError):
+    """The key or the value is over what the backend takes. Checked before any I/O."""
+
+
+class Conflict(BackendError):
+    """Other writers changed the value at every attempt. Nothing was applied."""
+
+
+class Unsupported(BackendError):
+    """The backend cannot do this, and nothing was tried."""
+
+
+def forget_locals(traceback: TracebackType | None) -> None:
+    """Empty the local variables of kvcodec's own finished frames in ``traceback``.
+
+    A crash reporter prints the locals of every frame, and the library's frames hold values and
+    plaintext. Frames of the user's code and of clients are left as they are.
+    """
+    while traceback is not None:
+        frame = traceback.tb_frame
+        owner = frame.f_globals.get("__name__", "")
+        if owner == "kvcodec" or owner.startswith("kvcodec."):
+            try:
+                frame.clear()
+            except RuntimeError:  # still running: it is on the way to its own `del`
+                pass
+        traceback = traceback.tb_next
