@@ -1,0 +1,425 @@
+"""Values to bytes and back: pure functions, no I/O, no clock. Floor 1.
+
+What is stored is the encoder's own output: JSON or MessagePack by msgspec, ``bytes`` and ``str``
+as they are, pydantic models as the JSON that pydantic writes. Around the encoders stand the
+checks that they do not make: nesting (msgspec recurses on the C stack and can take the process
+down, msgspec#1033), values that would come back different (NaN becomes ``null``, ``{1: a,
+"1": b}`` becomes one entry), and error messages that quote the data.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+from typing import Any, Generic, Literal, cast, get_args
+
+import msgspec
+from typing_extensions import TypeVar
+
+from kvcodec.errors import ConfigError
+from kvcodec.protocols import Codec
+
+__all__ = ["ValueCodec", "codec_for", "nests_deeper", "reason", "same"]
+
+V = TypeVar("V")
+
+Risk = Literal["none", "null", "any"]
+"""What a value of the declared type can turn into unseen when it is stored: nothing; JSON's null
+(NaN and infinity have no other form there); or anything (``Any``, keys that are not str,
+datetimes whose offset JSON cannot hold)."""
+
+UNNESTED_BYTES = 512
+"""Up to this size a value of a type that cannot nest is decoded without looking at its depth.
+
+Only an unknown field can nest there, and msgspec skips 1,000 levels of it on a 64 KiB stack
+(the smallest that threads are given anywhere; measured with msgspec 0.22)."""
+
+
+@dataclass(frozen=True, slots=True)
+class ValueCodec(Generic[V]):
+    """A codec and what is known about it before any value is seen."""
+
+    name: str
+    """Of the format, part of what a sealed value is bound to: JSON is never read as MessagePack."""
+    encode: Callable[[V], bytes]
+    decode: Callable[[bytes], V]
+    risk: Risk
+    exact: bool = False
+    """Whether every value that ``encode`` accepts comes back, so that nothing is left to check."""
+    nests: bool = False
+    """Whether values of the type can nest without bound (recursive types, ``Any``)."""
+    too_deep: Callable[[bytes, int], bool] | None = None
+    """Whether encoded data nests deeper than a limit; None where nothing nests."""
+
+
+def codec_for(value_type: Any, encoding: str | Codec[Any]) -> ValueCodec[Any]:
+    """Build the codec of ``value_type``. Raises ConfigError if the type cannot be stored."""
+    if not isinstance(encoding, str):
+        return _custom(encoding)
+    if encoding not in _ENCODINGS:
+        raise ConfigError(f"encoding {encoding!r} is unknown: use 'json', 'msgpack' or a Codec")
+    if value_type is bytes:
+        return ValueCodec("raw", _bytes_as_they_are, bytes, "none", exact=True)
+    if value_type is str:
+        return ValueCodec("text", _encode_text, _decode_text, "none", exact=True)
+    if _has_pydantic(value_type):
+        return _pydantic(value_type, encoding)
+    return _msgspec(value_type, encoding)
+
+
+def _custom(codec: Codec[V]) -> ValueCodec[V]:
+    if not (callable(getattr(codec, "encode", None)) and callable(getattr(codec, "decode", None))):
+        raise ConfigError("encoding must be 'json', 'msgpack' or an object with encode and decode")
+    name = getattr(codec, "name", "custom")
+    return ValueCodec(str(name), codec.encode, codec.decode, "any")
+
+
+# ---------------------------------------------------------------------------- bytes and str
+
+
+def _bytes_as_they_are(value: bytes) -> bytes:
+    if type(value) is not bytes:
+        # A bytearray or memoryview would come back as bytes, and may change after `set`.
+        raise TypeError("expected bytes")
+    return value
+
+
+def _encode_text(value: str) -> bytes:
+    if type(value) is not str:
+        raise TypeError("expected str")
+    return value.encode()
+
+
+def _decode_text(data: bytes) -> str:
+    return data.decode()
+
+
+# ---------------------------------------------------------------------------------- msgspec
+
+_ENCODINGS: dict[str, Any] = {"json": msgspec.json, "msgpack": msgspec.msgpack}
+
+_MSGPACK_NATIVE = (bytes, bytearray, memoryview, datetime)
+"""What MessagePack holds natively and ``to_builtins`` would otherwise turn into text."""
+
+
+def _msgspec(value_type: Any, encoding: str) -> ValueCodec[Any]:
+    traits = _traits(value_type, encoding)
+    form = _ENCODINGS[encoding]
+    try:
+        decode = form.Decoder(value_type).decode
+    except TypeError as error:
+        raise ConfigError(f"the type cannot be stored: {error}") from error
+    return ValueCodec(
+        encoding,
+        _deterministic(encoding),
+        decode,
+        traits.risk,
+        nests=traits.nests,
+        too_deep=_json_too_deep if encoding == "json" else _msgpack_too_deep,
+    )
+
+
+def _deterministic(encoding: str) -> Callable[[Any], bytes]:
+    """An encoder that writes equal values as equal bytes: sets and dicts in sorted order."""
+    form = _ENCODINGS[encoding]
+    encode = form.Encoder(order="deterministic").encode
+    as_ordered = form.Encoder().encode
+    str_keys = encoding == "json"
+    native = None if str_keys else _MSGPACK_NATIVE
+
+    def encode_any(value: Any) -> bytes:
+        try:
+            return cast(bytes, encode(value))
+        except TypeError:
+            # msgspec's encoders sort only dicts with str keys; to_builtins sorts all of them.
+            plain = msgspec.to_builtins(
+                value, str_keys=str_keys, order="deterministic", builtin_types=native
+            )
+            return cast(bytes, as_ordered(plain))
+
+    return encode_any
+
+
+@dataclass(slots=True)
+class _Traits:
+    nests: bool
+    risk: Risk
+
+
+_TRUSTED = (
+    "NoneType BoolType IntType StrType BytesType ByteArrayType MemoryViewType UUIDType DateType "
+    "TimeDeltaType EnumType LiteralType UnionType ListType SetType FrozenSetType VarTupleType "
+    "TupleType DictType TypedDictType NamedTupleType DataclassType StructType"
+).split()
+"""Kinds of msgspec.inspect whose values, if they are what the type says, come back equal."""
+
+
+def _traits(value_type: Any, encoding: str) -> _Traits:
+    try:
+        root = msgspec.inspect.type_info(value_type)
+    except (TypeError, NameError, RecursionError) as error:
+        raise ConfigError(f"the type cannot be stored: {error}") from error
+    traits = _Traits(nests=False, risk="none")
+    _walk(root, (), traits, encoding)
+    return traits
+
+
+def _walk(node: Any, path: tuple[int, ...], traits: _Traits, encoding: str) -> None:
+    kind = type(node).__name__
+    if id(node) in path:
+        traits.nests = True
+        return
+    if kind == "CustomType":
+        raise ConfigError(
+            f"{node.cls.__module__}.{node.cls.__qualname__} is not a type that msgspec stores: "
+            "use a Struct, dataclass, attrs or pydantic class, or give encoding= a Codec"
+        )
+    if kind in ("AnyType", "RawType", "ExtType"):
+        traits.nests = True
+    traits.risk = _worse(traits.risk, _risk(node, kind, encoding))
+    for child in _children(node):
+        _walk(child, (*path, id(node)), traits, encoding)
+
+
+def _risk(node: Any, kind: str, encoding: str) -> Risk:
+    if kind == "FloatType":
+        return "null" if encoding == "json" else "none"
+    if kind == "DictType" and type(node.key_type).__name__ not in ("StrType", "LiteralType"):
+        return "any"
+    return "none" if kind in _TRUSTED else "any"
+
+
+def _worse(one: Risk, other: Risk) -> Risk:
+    order: tuple[Risk, ...] = ("none", "null", "any")
+    return max(one, other, key=order.index)
+
+
+def _children(node: Any) -> Iterable[Any]:
+    for name in ("item_type", "key_type", "value_type"):
+        if hasattr(node, name):
+            yield getattr(node, name)
+    yield from getattr(node, "types", ())
+    yield from getattr(node, "item_types", ())
+    for field in getattr(node, "fields", ()):
+        yield field.type
+
+
+# --------------------------------------------------------------------------------- pydantic
+
+
+def _has_pydantic(value_type: Any) -> bool:
+    if hasattr(value_type, "__pydantic_core_schema__"):
+        return True
+    return any(_has_pydantic(part) for part in get_args(value_type))
+
+
+def _pydantic(value_type: Any, encoding: str) -> ValueCodec[Any]:
+    from pydantic import TypeAdapter  # only for who stores pydantic models
+
+    adapter: TypeAdapter[Any] = TypeAdapter(value_type)
+    form = _ENCODINGS[encoding]
+    order = form.Encoder(order="deterministic").encode
+
+    def encode(value: Any) -> bytes:
+        # Through plain data and msgspec, not dump_json: sets in it have no order of their own.
+        plain = adapter.dump_python(value, mode="json", by_alias=True, warnings="error")
+        return cast(bytes, order(plain))
+
+    def decode(data: bytes) -> Any:
+        text = data if encoding == "json" else msgspec.json.encode(form.decode(data))
+        return adapter.validate_json(text)
+
+    too_deep = _json_too_deep if encoding == "json" else _msgpack_too_deep
+    return ValueCodec(encoding, encode, decode, "any", nests=True, too_deep=too_deep)
+
+
+# -------------------------------------------------------------------------------- same value
+
+
+def same(one: Any, other: Any) -> bool:
+    """Say whether a value came back as it was, where ``==`` is too strict to tell.
+
+    NaN is unequal to itself, a datetime in the repeated hour of a clock change is unequal to the
+    same instant in another zone (PEP 495), classes may be declared without ``__eq__``.
+    """
+    try:
+        if one == other:
+            return True
+    except Exception:  # noqa: BLE001 - a class's own __eq__ may raise anything (a signalling NaN does)
+        return type(one) is type(other) is Decimal and str(one) == str(other)
+    if type(one) is not type(other):
+        return False
+    return _same_parts(one, other)
+
+
+def _same_parts(one: Any, other: Any) -> bool:
+    if isinstance(one, float | Decimal):
+        return one != one and str(one) == str(other)  # noqa: PLR0124 - NaN, and of the same kind
+    if isinstance(one, datetime):
+        return _wall_clock(one) == _wall_clock(other)
+    if isinstance(one, list | tuple):
+        return len(one) == len(other) and all(map(same, one, other))
+    if isinstance(one, dict):
+        return one.keys() == other.keys() and all(same(one[key], other[key]) for key in one)
+    names = field_names(one)
+    return names is not None and all(
+        same(getattr(one, name, None), getattr(other, name, None)) for name in names
+    )
+
+
+def _wall_clock(moment: datetime) -> tuple[datetime, Any]:
+    return moment.replace(tzinfo=None, fold=0), moment.utcoffset()
+
+
+def field_names(value: Any) -> Iterable[str] | None:
+    """Names of the fields of a Struct, dataclass, attrs or plain object; None for anything else."""
+    for source in ("__struct_fields__", "__dataclass_fields__", "__dict__"):
+        names = getattr(value, source, None)
+        if names is not None:
+            return cast(Iterable[str], names)
+    attributes = getattr(type(value), "__attrs_attrs__", None)
+    return None if attributes is None else [attribute.name for attribute in attributes]
+
+
+# ------------------------------------------------------------------------------------ depth
+
+_LEAVES = frozenset({str, int, float, bool, type(None), bytes})
+
+
+def nests_deeper(value: Any, limit: int) -> bool:
+    """Say whether a value nests deeper than ``limit`` containers, or contains itself.
+
+    Asked before a value of a nesting type is encoded: the encoder recurses on the C stack.
+    Level by level, each object once a level, so that a cycle ends after ``limit`` rounds.
+    """
+    level: dict[int, Any] = {id(value): value}
+    for _ in range(limit + 1):
+        level = {
+            id(part): part
+            for whole in level.values()
+            if type(whole) not in _LEAVES
+            for part in _parts(whole)
+        }
+        if not level:
+            return False
+    return True
+
+
+def _parts(value: Any) -> Iterable[Any]:
+    if isinstance(value, dict):
+        # An empty container is a level as well: a leaf stands for what it does not hold.
+        return [*value.values(), None]
+    if isinstance(value, list | tuple | set | frozenset):
+        return [*value, None]
+    names = field_names(value)
+    return () if names is None else [None, *(getattr(value, name, None) for name in names)]
+
+
+_JSON_TOKEN = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+(?:"|\\?\Z)|[\[\]{}]', re.DOTALL)
+"""A string (to its end, or to the end of the data: never tried twice) or a bracket."""
+
+
+def _json_too_deep(data: bytes, limit: int) -> bool:
+    if data.count(b"[") + data.count(b"{") <= limit:
+        return False
+    depth = 0
+    for token in _JSON_TOKEN.finditer(data):
+        first = data[token.start()]
+        if first in b"[{":
+            depth += 1
+            if depth > limit:
+                return True
+        elif first in b"]}":
+            depth -= 1
+    return False
+
+
+_CONTAINER_BYTES = bytes(range(0x80, 0xA0)) + b"\xdc\xdd\xde\xdf"
+
+_FIXED_SIZES = {
+    # https://github.com/msgpack/msgpack/blob/master/spec.md: bytes after the first byte
+    **dict.fromkeys((0xC0, 0xC1, 0xC2, 0xC3), 0),
+    **{0xCA: 4, 0xCB: 8, 0xCC: 1, 0xCD: 2, 0xCE: 4, 0xCF: 8, 0xD0: 1, 0xD1: 2, 0xD2: 4, 0xD3: 8},
+    **{0xD4: 2, 0xD5: 3, 0xD6: 5, 0xD7: 9, 0xD8: 17},
+}
+_LENGTH_SIZES = {0xC4: 1, 0xC5: 2, 0xC6: 4, 0xC7: 1, 0xC8: 2, 0xC9: 4, 0xD9: 1, 0xDA: 2, 0xDB: 4}
+"""Byte strings, extensions and strings: how many bytes hold their length."""
+_COUNT_SIZES = {0xDC: (2, 1), 0xDD: (4, 1), 0xDE: (2, 2), 0xDF: (4, 2)}
+"""Arrays and maps: how many bytes hold their count, and values per entry."""
+
+
+def _msgpack_too_deep(data: bytes, limit: int) -> bool:
+    """Walk the headers without recursion; data that ends early is left to the decoder to refuse."""
+    if len(data) - len(data.translate(None, _CONTAINER_BYTES)) <= limit:
+        return False
+    at, size = 0, len(data)
+    open_counts: list[int] = [1]
+    while at < size and open_counts:
+        open_counts[-1] -= 1
+        at, count = _msgpack_item(data, at)
+        if count is not None:
+            if len(open_counts) > limit:
+                return True
+            open_counts.append(count)
+        while open_counts and open_counts[-1] == 0:
+            open_counts.pop()
+    return False
+
+
+def _msgpack_item(data: bytes, at: int) -> tuple[int, int | None]:
+    """The position after the item's header (or the item, if flat), and its count of values."""
+    first = data[at]
+    at += 1
+    if first < 0x80 or first >= 0xE0 or first in _FIXED_SIZES:
+        return at + _FIXED_SIZES.get(first, 0), None
+    if first < 0xA0:
+        return at, (first & 0x0F) * (2 if first < 0x90 else 1)
+    if first < 0xC0:
+        return at + (first & 0x1F), None
+    if first in _LENGTH_SIZES:
+        width = _LENGTH_SIZES[first]
+        extension = 1 if 0xC7 <= first <= 0xC9 else 0
+        return at + width + extension + int.from_bytes(data[at : at + width]), None
+    width, values = _COUNT_SIZES[first]
+    return at + width, int.from_bytes(data[at : at + width]) * values
+
+
+# ----------------------------------------------------------------------------------- reasons
+
+_PLACE = re.compile(
+    r"(?P<what>.*?)(?: - at (?P<place>`(?:key in )?\$[\w.\[\]]*`|key in `\$[\w.\[\]]*`))?",
+    re.DOTALL,
+)
+_SAFE = re.compile(
+    r"Expected `[a-z0-9 |]+`(?:, got `\w+`)?"
+    r"|Expected `\w+` (?:<|<=|>|>=) -?[0-9.e+-]+"
+    r"|Expected `\w+` of (?:at least |at most )?length (?:<=|>=)? ?\d+(?:, got \d+)?"
+    r"|Object missing required field `\w+`"
+    r"|(?:JSON|MessagePack data) is malformed: [a-z ,]+ \(byte \d+\)"
+    r"|Input data was truncated|(?:Integer value|Number|Timestamp) (?:is )?out of range"
+    r"|Invalid (?:UUID|RFC3339 encoded \w+|ISO8601 duration|base64 encoded string|decimal string)"
+)
+_CUT = re.compile(r"(Object contains unknown field|Invalid enum value|Invalid value)")
+
+
+def reason(error: BaseException) -> str:
+    """Why the codec refused, in words that hold nothing of the data.
+
+    msgspec quotes what it read (enum values, tags, names of unknown fields, the text of a
+    ``__post_init__``): only messages of known form are passed on, those that quote are cut.
+    """
+    if isinstance(error, UnicodeError):
+        return "invalid UTF-8 or a lone surrogate"
+    if not isinstance(error, msgspec.MsgspecError):
+        return f"the codec raised {type(error).__name__}"
+    match = _PLACE.fullmatch(str(error))
+    what, place = (match["what"], match["place"]) if match else ("", None)
+    cut = _CUT.match(what)
+    if cut:
+        what = cut[0]
+    elif not _SAFE.fullmatch(what):
+        what = "not what the type declares"
+    return f"{what} at {place}" if place else what
