@@ -1,0 +1,55 @@
+# `make demo` and `make test` start from nothing but make and Python 3.11 or newer: they make their
+# own virtual environment, .venv, with only what they need. A stamp file per set-up says that it is
+# done; it is older than pyproject.toml when something has to be installed anew.
+
+PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; do \
+	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
+
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+
+.PHONY: demo test lint bench clean
+.DELETE_ON_ERROR:
+
+# Writes, then reads in a second process, in a fresh database under .demo/.
+demo: $(VENV)/.stamp-run
+	@rm -rf .demo && mkdir .demo
+	@$(BIN)/python examples/assistant.py --db .demo/assistant.db
+	@$(BIN)/python examples/assistant.py --db .demo/assistant.db
+
+# Everything that has to pass: the linters first, because they take seconds.
+test: lint
+	$(BIN)/python -m pytest
+
+lint: $(VENV)/.stamp-dev
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/pyright
+
+bench: $(VENV)/.stamp-bench
+	$(BIN)/python -m tests.benchmarks
+
+clean:
+	rm -rf .demo .mypy_cache .pytest_cache .ruff_cache .hypothesis .benchmarks build dist $(VENV)
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(BIN)/python:
+	@test -n "$(PYTHON)" || { echo "make: Python 3.11 or newer is needed: put it on the PATH, or" \
+		"say make PYTHON=/path/to/python3" >&2; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.stamp-run: pyproject.toml | $(BIN)/python
+	$(PIP) install --editable .
+	@touch $@
+
+# Dependency groups need a newer pip than the one that comes with Python 3.11.
+$(VENV)/.stamp-dev: pyproject.toml | $(BIN)/python
+	$(PIP) install --upgrade 'pip>=25.1'
+	$(PIP) install --editable . --group lint --group test
+	@touch $@ $(VENV)/.stamp-run
+
+$(VENV)/.stamp-bench: $(VENV)/.stamp-dev
+	$(PIP) install --group bench
+	@touch $@

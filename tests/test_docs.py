@@ -1,0 +1,163 @@
+"""Every example in README.md, docs/ and the docstrings runs as it stands.
+
+The blocks of one page share their names, from top to bottom, and run in an empty directory with
+the environment put back afterwards. A block that cannot run carries the reason in the comment
+right before it, ``<!-- not run: needs a Redis server -->``.
+"""
+
+from __future__ import annotations
+
+import doctest
+import importlib
+import os
+import pkgutil
+import re
+import sys
+from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING, NamedTuple
+
+import pytest
+
+import kvcodec
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+ROOT = Path(__file__).parent.parent
+PAGES = sorted(p for p in [ROOT / "README.md", *(ROOT / "docs").rglob("*.md")] if p.exists())
+MODULES = [
+    kvcodec.__name__,
+    *sorted(m.name for m in pkgutil.walk_packages(kvcodec.__path__, f"{kvcodec.__name__}.")),
+]
+
+FENCE = re.compile(r"^(?P<indent> *)(?P<fence>```+|~~~+) *(?P<language>[\w+-]*)[^\n]*$")
+NOT_RUN = re.compile(r"^<!--\s*not run\b:?(?P<reason>.*?)-->$")
+
+
+class Block(NamedTuple):
+    """A fenced block: the line of its first code line, its text, and why it is not run."""
+
+    line: int
+    language: str
+    text: str
+    not_run: str | None
+
+
+def blocks(page: str) -> Iterator[Block]:
+    """Yield the fenced blocks of a Markdown page."""
+    before = ""
+    lines = iter(enumerate(page.splitlines(), start=1))
+    for number, line in lines:
+        fence = FENCE.match(line)
+        if fence is None:
+            before = line.strip() or before
+            continue
+        text = "\n".join(_until(fence["fence"], fence["indent"], lines))
+        mark = NOT_RUN.match(before)
+        reason = None if mark is None else mark["reason"].strip()
+        yield Block(number + 1, fence["language"], text, reason)
+        before = ""
+
+
+def _until(fence: str, indent: str, lines: Iterator[tuple[int, str]]) -> Iterator[str]:
+    for _, line in lines:
+        if line.strip() == fence:
+            return
+        yield line.removeprefix(indent)
+    pytest.fail(f"a block opened by {fence} is never closed")
+
+
+def run_page(path: Path) -> int:
+    """Run the Python blocks of a page; return how many ran."""
+    module = ModuleType("__main__")
+    ran = 0
+    for block in blocks(path.read_text(encoding="utf-8")):
+        if block.language not in {"python", "py", "pycon"}:
+            continue
+        if block.not_run is not None:
+            assert block.not_run, f"{path.name}:{block.line}: not run, but no reason is given"
+            continue
+        run_block(block, path, module)
+        ran += 1
+    return ran
+
+
+def run_block(block: Block, path: Path, module: ModuleType) -> None:
+    """Run one block in the names of ``module``; a traceback shows the page's own line numbers."""
+    if block.language == "pycon":
+        run_session(block, path, module)
+        return
+    code = compile("\n" * (block.line - 1) + block.text + "\n", str(path), "exec")
+    exec(code, module.__dict__)  # noqa: S102 - the project's own pages
+
+
+def run_session(block: Block, path: Path, module: ModuleType) -> None:
+    """Run a block of ``>>>`` lines and compare what it prints."""
+    parser = doctest.DocTestParser()
+    test = parser.get_doctest(
+        block.text + "\n", module.__dict__, path.name, str(path), block.line - 1
+    )
+    results = doctest.DocTestRunner(verbose=False).run(test, clear_globs=False)
+    module.__dict__.update(test.globs)
+    assert results.failed == 0, f"{path.name}:{block.line}: see the output above"
+
+
+@pytest.fixture(autouse=True)
+def _somewhere_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """An empty directory, and an environment and a ``__main__`` that are put back."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setitem(sys.modules, "__main__", sys.modules["__main__"])
+    before = os.environ.copy()
+    yield
+    os.environ.clear()
+    os.environ.update(before)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_page(page: Path) -> None:
+    """Every Python block of the page runs."""
+    run_page(page)
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_docstrings(name: str) -> None:
+    """Every ``>>>`` example in the module's docstrings prints what it says."""
+    module = importlib.import_module(name)
+    assert doctest.testmod(module, optionflags=doctest.ELLIPSIS).failed == 0
+
+
+def test_blocks_share_their_names(tmp_path: Path) -> None:
+    """A later block sees what an earlier one made, in a list item too; ``>>>`` is compared."""
+    page = tmp_path / "page.md"
+    page.write_text(
+        "```python\nx = 1\n```\n- item:\n\n  ```python\n  def f() -> int:\n      return x\n  ```\n"
+        "```sh\nnot python\n```\n```pycon\n>>> f()\n1\n```\n",
+        encoding="utf-8",
+    )
+    assert run_page(page) == 3
+
+
+@pytest.mark.parametrize(
+    ("page", "error"),
+    [
+        ("```python\n1 / 0\n```\n", ZeroDivisionError),
+        ("```pycon\n>>> 1\n2\n```\n", AssertionError),
+        ("<!-- not run: -->\n```python\n1 / 0\n```\n", AssertionError),
+        ("<!-- not run -->\n\n```python\n1 / 0\n```\n", AssertionError),
+        ("<!-- not run: far off -->\ntext\n```python\n1 / 0\n```\n", ZeroDivisionError),
+        ("```python\nx = 1\n", pytest.fail.Exception),
+    ],
+)
+def test_a_bad_page_fails(tmp_path: Path, page: str, error: type[BaseException]) -> None:
+    """A failing block, a mark without a reason and an open block are all reported."""
+    (tmp_path / "page.md").write_text(page, encoding="utf-8")
+    with pytest.raises(error):
+        run_page(tmp_path / "page.md")
+
+
+def test_a_reason_is_enough(tmp_path: Path) -> None:
+    """A block with a reason right before it is left alone."""
+    page = tmp_path / "page.md"
+    page.write_text("<!-- not run: needs a server -->\n\n```python\n1 / 0\n```\n", encoding="utf-8")
+    assert run_page(page) == 0

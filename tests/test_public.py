@@ -1,0 +1,95 @@
+"""What ``import kvcodec`` gives, and what it leaves alone until it is used."""
+
+from __future__ import annotations
+
+import inspect
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import kvcodec
+
+HEAVY = [
+    "asyncio",
+    "attrs",
+    "concurrent.futures",
+    "cryptography",
+    "hypothesis",
+    "multiprocessing",
+    "pydantic",
+    "pytest",
+    "rich",
+    "sqlite3",
+    "ssl",
+    "urllib.request",
+]
+"""Modules that only some users need, or that take longer to import than kvcodec itself."""
+
+DECLARATION = """
+import json, sys
+import kvcodec
+before = sorted(sys.modules)
+kvcodec.Keyspace("notes", str)
+print(json.dumps([before, sorted(sys.modules)]))
+"""
+
+
+def test_all_is_sorted_and_complete() -> None:
+    """``__all__`` is in the order of ``sorted``, without doubles, and misses no public name."""
+    public = {
+        name
+        for name, value in vars(kvcodec).items()
+        if not name.startswith("_") and not inspect.ismodule(value)
+    }
+    assert list(kvcodec.__all__) == sorted(set(kvcodec.__all__))
+    assert public - {"annotations", "TYPE_CHECKING"} - set(kvcodec.__all__) == set()
+
+
+@pytest.mark.parametrize("name", kvcodec.__all__)
+def test_every_name_is_there_and_explains_itself(name: str) -> None:
+    """Every name of ``__all__`` can be imported; every callable and its methods have docstrings."""
+    value = getattr(kvcodec, name)
+    if not callable(value):
+        return
+    assert silent_parts(value) == []
+
+
+def silent_parts(value: object) -> list[str]:
+    """Return the public parts of ``value`` that kvcodec defines without a docstring."""
+    parts = {"": value}
+    if inspect.isclass(value):
+        parts |= {name: part for name, part in vars(value).items() if not name.startswith("_")}
+    return [name for name, part in parts.items() if speaks(part) and not inspect.getdoc(part)]
+
+
+def speaks(part: Any) -> bool:
+    """Say whether ``part`` is something that users call or read, rather than data."""
+    return callable(part) or isinstance(part, (property, classmethod, staticmethod))
+
+
+def test_silent_parts_are_found() -> None:
+    """A class or a method without a docstring is seen."""
+
+    class Silent:
+        def method(self) -> None: ...
+
+    assert silent_parts(Silent) == ["", "method"]
+
+
+def test_import_is_light() -> None:
+    """``import kvcodec`` and a plain declaration import nothing that only some users need."""
+    run = subprocess.run(
+        [sys.executable, "-c", DECLARATION],
+        capture_output=True,
+        check=True,
+        cwd=Path(kvcodec.__file__).parent.parent,
+        encoding="utf-8",
+    )
+    imported, declared = (set(modules) for modules in json.loads(run.stdout))
+    assert "msgspec" in declared
+    assert imported.intersection(HEAVY) == set()
+    assert declared.intersection(HEAVY) == set()
