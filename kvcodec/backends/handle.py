@@ -1,0 +1,96 @@
+"""A client that raises where a KV returns None."""
+
+from __future__ import annotations
+
+from typing import TypeAlias, cast
+
+from kvcodec.errors import ConfigError
+from kvcodec.protocols import KV, AsyncKV
+
+__all__ = ["AsyncHandleKV", "HandleKV"]
+
+Missing: TypeAlias = type[Exception] | tuple[type[Exception], ...]
+
+
+class HandleKV:
+    """A client with ``get``, ``set`` and ``delete`` that raises for keys it does not have.
+
+    ``missing`` names the exception types that say so: ``HandleKV(client, missing=NotFound)``.
+    Only these mean "missing"; every other exception of the client passes through as it is, since
+    an outage must never read as an absent value. ``Exception`` itself is refused (ConfigError)
+    for that reason. What the client offers beyond the three methods is left aside.
+    """
+
+    __slots__ = ("_handle", "_missing")
+
+    def __init__(self, handle: KV, *, missing: Missing = ()) -> None:
+        self._handle = handle
+        self._missing = _checked(missing)
+
+    def get(self, key: str, /) -> bytes | None:
+        """Return the value stored under ``key``, or None if there is none."""
+        try:
+            return self._handle.get(key)
+        except self._missing:
+            return None
+
+    def set(self, key: str, value: bytes, /) -> object:
+        """Store ``value`` under ``key``, replacing what was there."""
+        return self._handle.set(key, value)
+
+    def delete(self, key: str, /) -> None:
+        """Remove ``key``; no error if it is absent."""
+        try:
+            self._handle.delete(key)
+        except self._missing:
+            return
+
+
+class AsyncHandleKV:
+    """``HandleKV`` over a client whose methods return awaitables.
+
+    ``missing`` names the exception types that say so: ``AsyncHandleKV(client, missing=NotFound)``.
+    Only these mean "missing"; every other exception of the client passes through as it is, since
+    an outage must never read as an absent value. ``Exception`` itself is refused (ConfigError)
+    for that reason. What the client offers beyond the three methods is left aside.
+    """
+
+    __slots__ = ("_handle", "_missing")
+
+    def __init__(self, handle: AsyncKV, *, missing: Missing = ()) -> None:
+        self._handle = handle
+        self._missing = _checked(missing)
+
+    async def get(self, key: str, /) -> bytes | None:
+        """Return the value stored under ``key``, or None if there is none."""
+        try:
+            return await self._handle.get(key)
+        except self._missing:
+            return None
+
+    async def set(self, key: str, value: bytes, /) -> object:
+        """Store ``value`` under ``key``, replacing what was there."""
+        return await self._handle.set(key, value)
+
+    async def delete(self, key: str, /) -> None:
+        """Remove ``key``; no error if it is absent."""
+        try:
+            await self._handle.delete(key)
+        except self._missing:
+            return
+
+
+def _checked(missing: object) -> tuple[type[Exception], ...]:
+    """Return ``missing`` as a tuple of exception types, none of which would hide an outage."""
+    kinds = cast("tuple[object, ...]", missing) if isinstance(missing, tuple) else (missing,)
+    types: list[type[Exception]] = []
+    for kind in kinds:
+        if not isinstance(kind, type) or not issubclass(kind, Exception):
+            raise ConfigError("missing= takes exception types: missing=NotFound")
+        if kind is Exception:
+            raise ConfigError(
+                "missing=Exception would read an outage as an absent value: name the client's own "
+                "type, or ask the client whether the key exists"
+            )
+        types.append(kind)
+    return tuple(types)
