@@ -28,6 +28,7 @@ FLOORS = {
     "compression": 1,
     "backends": 1,
     "keyspace": 2,
+    "locks": 2,
     "plans": 2,
     "store": 3,
     "value": 3,
@@ -40,7 +41,14 @@ FLOORS = {
 }
 """A module's floor by the first part of its name inside the package."""
 
-SIDEWAYS: Mapping[tuple[str, str], str] = {}
+SIDEWAYS: Mapping[tuple[str, str], str] = {
+    ("crypto", "envelope"): "a sealed value is tied to the header that the envelope writes",
+    ("plans", "keyspace"): "plans say which operations the heart's bytes go through",
+    ("backends.sqlite_async", "backends.sqlite"): "the same file, reached from another thread",
+    ("backends.url", "backends.memory"): "opens what the URL names",
+    ("backends.url", "backends.sqlite"): "likewise",
+    ("backends.url", "backends.sqlite_async"): "likewise",
+}
 """Imports between neighbours of one floor (importer, imported), each with its reason.
 
 A backend is named in full: ``backends.prefix``.
