@@ -51,6 +51,8 @@ class ValueCodec(Generic[V]):
     """Whether every value that ``encode`` accepts comes back, so that nothing is left to check."""
     nests: bool = False
     """Whether values of the type can nest without bound (recursive types, ``Any``)."""
+    quick: Callable[[V], bytes] | None = None
+    """The encoder's own C function, where it does the same as ``encode`` or raises TypeError."""
     too_deep: Callable[[bytes, int], bool] | None = None
     """Whether encoded data nests deeper than a limit; None where nothing nests."""
 
@@ -62,9 +64,11 @@ def codec_for(value_type: Any, encoding: str | Codec[Any]) -> ValueCodec[Any]:
     if encoding not in _ENCODINGS:
         raise ConfigError(f"encoding {encoding!r} is unknown: use 'json', 'msgpack' or a Codec")
     if value_type is bytes:
-        return ValueCodec("raw", _bytes_as_they_are, bytes, "none", exact=True)
+        return ValueCodec("raw", _encode_bytes, bytes, "none", exact=True, quick=_encode_bytes)
     if value_type is str:
-        return ValueCodec("text", _encode_text, _decode_text, "none", exact=True)
+        return ValueCodec(
+            "text", _encode_text, _decode_text, "none", exact=True, quick=_encode_text
+        )
     if _has_pydantic(value_type):
         return _pydantic(value_type, encoding)
     return _msgspec(value_type, encoding)
@@ -80,7 +84,7 @@ def _custom(codec: Codec[V]) -> ValueCodec[V]:
 # ---------------------------------------------------------------------------- bytes and str
 
 
-def _bytes_as_they_are(value: bytes) -> bytes:
+def _encode_bytes(value: bytes) -> bytes:
     if type(value) is not bytes:
         # A bytearray or memoryview would come back as bytes, and may change after `set`.
         raise TypeError("expected bytes")
@@ -112,27 +116,27 @@ def _msgspec(value_type: Any, encoding: str) -> ValueCodec[Any]:
         decode = form.Decoder(value_type).decode
     except TypeError as error:
         raise ConfigError(f"the type cannot be stored: {error}") from error
+    quick = form.Encoder(order="deterministic").encode
     return ValueCodec(
         encoding,
-        _deterministic(encoding),
+        _deterministic(quick, encoding),
         decode,
         traits.risk,
         nests=traits.nests,
+        quick=quick,
         too_deep=_json_too_deep if encoding == "json" else _msgpack_too_deep,
     )
 
 
-def _deterministic(encoding: str) -> Callable[[Any], bytes]:
+def _deterministic(encode: Callable[[Any], bytes], encoding: str) -> Callable[[Any], bytes]:
     """An encoder that writes equal values as equal bytes: sets and dicts in sorted order."""
-    form = _ENCODINGS[encoding]
-    encode = form.Encoder(order="deterministic").encode
-    as_ordered = form.Encoder().encode
+    as_ordered = _ENCODINGS[encoding].Encoder().encode
     str_keys = encoding == "json"
     native = None if str_keys else _MSGPACK_NATIVE
 
     def encode_any(value: Any) -> bytes:
         try:
-            return cast(bytes, encode(value))
+            return encode(value)
         except TypeError:
             # msgspec's encoders sort only dicts with str keys; to_builtins sorts all of them.
             plain = msgspec.to_builtins(

@@ -32,6 +32,7 @@ they are raised: the exception of a decoder is dropped before a new one is made,
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 if TYPE_CHECKING:
@@ -269,18 +270,25 @@ class Unsupported(BackendError):
     """The backend cannot do this, and nothing was tried."""
 
 
-def forget_locals(traceback: TracebackType | None) -> None:
-    """Empty the local variables of kvcodec's own finished frames in ``traceback``.
+def settle(error: BaseException, keyspace: str, raw_key: str | None) -> None:
+    """Make an error ready to leave the library: say where it happened, forget what was held.
 
-    A crash reporter prints the locals of every frame, and the library's frames hold values and
-    plaintext. Frames of the user's code and of clients are left as they are.
+    Called in the ``except`` block of every public method, before a bare ``raise``. A crash
+    reporter prints the locals of every frame, and the library's frames hold values and
+    plaintext; frames of the user's code and of clients are left as they are.
     """
+    if isinstance(error, KVCodecError):
+        error.keyspace = error.keyspace or keyspace
+        if error.raw_key is None and raw_key is not None:
+            error.raw_key = shorten(raw_key, _RAW_KEY_CHARS)
+    _forget_locals(error.__traceback__)
+
+
+def _forget_locals(traceback: TracebackType | None) -> None:
     while traceback is not None:
         frame = traceback.tb_frame
         owner = frame.f_globals.get("__name__", "")
         if owner == "kvcodec" or owner.startswith("kvcodec."):
-            try:
+            with suppress(RuntimeError):  # still running: it does its own `del`
                 frame.clear()
-            except RuntimeError:  # still running: it is on the way to its own `del`
-                pass
         traceback = traceback.tb_next

@@ -22,6 +22,7 @@ __all__ = [
     "AsyncScan",
     "AsyncSetIfAbsent",
     "AsyncVersioned",
+    "Cipher",
     "Codec",
     "Exists",
     "KeyScheme",
@@ -260,3 +261,29 @@ class KeyScheme(Protocol[K]):
 
     def split(self, raw_key: str, /) -> K:
         """Return the key of ``raw_key``. Raises KeyNameError if no key has this raw key."""
+
+
+class Cipher(Protocol):
+    """Authenticated encryption with associated data, in the words of RFC 5116.
+
+    Law: ``decrypt(encrypt(p, a), a, key_id) == p``; under any other associated data, key or
+    ciphertext ``decrypt`` raises and gives nothing of the plaintext away.
+    """
+
+    @property
+    def cipher_id(self) -> int:
+        """The number that stands for this cipher in the envelope's header (docs/FORMAT.md)."""
+
+    @property
+    def key_id(self) -> bytes:
+        """The 16-byte id of the key that ``encrypt`` uses."""
+
+    def encrypt(self, plaintext: bytes, associated_data: bytes, /) -> bytes:
+        """Return the ciphertext of ``plaintext``, tied to ``associated_data``."""
+
+    def decrypt(self, ciphertext: bytes, associated_data: bytes, key_id: bytes, /) -> bytes:
+        """Return the plaintext.
+
+        Raises UnknownKey if there is no key with this id, Tampered if anything else is not as
+        it was when it was encrypted.
+        """

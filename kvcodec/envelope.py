@@ -1,0 +1,135 @@
+"""The stored bytes of a value that needs more than its encoding: pure functions. Floor 1.
+
+Format version 1 (docs/FORMAT.md draws it with examples); all integers are big-endian:
+
+    offset  size  field
+    0       1     magic 0xC1: begins no JSON, no UTF-8 text and no MessagePack value
+    1       1     format version, 1
+    2       1     header length H in bytes
+    3       H     header: fields of one tag byte and a value of fixed size, tags ascending
+    3+H     rest  payload: the encoded value, compressed and encrypted as the header says
+
+    tag  size  header field
+    1    4     schema version, from 2 upwards (absent: 1)
+    2    8     written at, milliseconds since 1970-01-01T00:00Z
+    3    8     expires at, the same unit
+    4    1     compression
+    5    1     cipher
+    6    16    key id
+    7    4     CRC-32 (ISO-HDLC, as in zlib) of the context and the payload
+
+There is one way to write a header: what is not needed is absent, and a reader refuses whatever
+it does not know. Nothing in the bytes ever decides how they are read (law 4): a header that is
+not of the declared form is an error, not a hint.
+"""
+
+from __future__ import annotations
+
+import zlib
+from dataclasses import dataclass
+
+__all__ = ["MAGIC", "Header", "MalformedEnvelope", "associated_data", "open_envelope"]
+
+MAGIC = 0xC1
+FORMAT = 1
+KEY_ID_BYTES = 16
+
+_SIZES = {1: 4, 2: 8, 3: 8, 4: 1, 5: 1, 6: KEY_ID_BYTES, 7: 4}
+_CHECKSUM = 7
+
+
+class MalformedEnvelope(Exception):
+    """The bytes are no envelope of this format. Holds a fixed text, nothing of the bytes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Header:
+    """What the header says. Zero, None or empty: the field is absent."""
+
+    version: int = 1
+    written_ms: int | None = None
+    expires_ms: int | None = None
+    compression: int = 0
+    cipher: int = 0
+    key_id: bytes = b""
+
+    def encode(self) -> bytes:
+        """Return the header's fields, without a checksum."""
+        fields = b"" if self.version == 1 else b"\1" + self.version.to_bytes(4)
+        if self.written_ms is not None:
+            fields += b"\2" + self.written_ms.to_bytes(8)
+        if self.expires_ms is not None:
+            fields += b"\3" + self.expires_ms.to_bytes(8)
+        if self.compression:
+            fields += bytes((4, self.compression))
+        if self.cipher:
+            fields += bytes((5, self.cipher)) + b"\6" + self.key_id
+        return fields
+
+
+def seal_envelope(fields: bytes, payload: bytes) -> bytes:
+    """Return the envelope of ``payload`` under encoded header ``fields``."""
+    return bytes((MAGIC, FORMAT, len(fields))) + fields + payload
+
+
+def checksum_field(context: bytes, payload: bytes) -> bytes:
+    """The checksum field of a payload at its place. It finds accidents, not attackers."""
+    return bytes((_CHECKSUM,)) + zlib.crc32(payload, zlib.crc32(context)).to_bytes(4)
+
+
+def open_envelope(data: bytes) -> tuple[Header, bytes, bytes, bytes]:
+    """Take an envelope apart: header, its encoded fields, the checksum (or b""), the payload.
+
+    Raises MalformedEnvelope.
+    """
+    if len(data) < 3 or data[0] != MAGIC:  # noqa: PLR2004 - drawn above
+        raise MalformedEnvelope("no envelope")
+    if data[1] != FORMAT:
+        raise MalformedEnvelope(f"format version {data[1]}, this kvcodec reads {FORMAT}")
+    end = 3 + data[2]
+    if len(data) < end:
+        raise MalformedEnvelope("the header is cut short")
+    fields = _fields(data[3:end])
+    checksum = fields.pop(_CHECKSUM, b"")
+    header = _header(fields)
+    encoded = data[3 : end - (5 if checksum else 0)]
+    if header.encode() != encoded:
+        raise MalformedEnvelope("the header is not in its one form")
+    return header, encoded, checksum, data[end:]
+
+
+def _fields(encoded: bytes) -> dict[int, bytes]:
+    fields: dict[int, bytes] = {}
+    at, last = 0, 0
+    while at < len(encoded):
+        tag = encoded[at]
+        size = _SIZES.get(tag)
+        if size is None or tag <= last or at + 1 + size > len(encoded):
+            raise MalformedEnvelope("the header holds a field that is unknown or out of order")
+        fields[tag] = encoded[at + 1 : at + 1 + size]
+        at, last = at + 1 + size, tag
+    return fields
+
+
+def _header(fields: dict[int, bytes]) -> Header:
+    return Header(
+        version=int.from_bytes(fields.get(1, b"\1")),
+        written_ms=_optional_int(fields.get(2)),
+        expires_ms=_optional_int(fields.get(3)),
+        compression=int.from_bytes(fields.get(4, b"")),
+        cipher=int.from_bytes(fields.get(5, b"")),
+        key_id=fields.get(6, b""),
+    )
+
+
+def _optional_int(field: bytes | None) -> int | None:
+    return None if field is None else int.from_bytes(field)
+
+
+def associated_data(*parts: bytes) -> bytes:
+    """Join parts so that no two rows of parts give the same bytes: 4-byte length, then the part.
+
+    What a value is tied to: keyspace, codec, header fields, raw key. Joined with a separator,
+    ("ab", "c") and ("a", "bc") could meet.
+    """
+    return b"".join([len(part).to_bytes(4) + part for part in parts])

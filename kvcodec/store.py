@@ -1,0 +1,766 @@
+"""``Store`` and ``AsyncStore``: a keyspace opened on a KV. Floor 3: drivers, no logic of their own.
+
+The two are twins: the same methods, the same words, the same bytes. What takes more than one
+operation of the KV is a plan (plans.py) that either of them drives.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import (
+    AsyncIterator,
+    Callable,
+    Iterable,
+    Iterator,
+    Mapping,
+    MutableMapping,
+)
+from contextlib import suppress
+from datetime import timedelta
+from typing import Any, Generic, NoReturn, cast, overload
+
+from typing_extensions import TypeVar
+
+from kvcodec import plans
+from kvcodec.backends.adapt import as_async_kv, as_kv
+from kvcodec.errors import ConfigError, Expired, KeyNameError, MissingKey, Unsupported, settle
+from kvcodec.keyspace import Keyspace, as_bytes, seconds
+from kvcodec.locks import async_lock_of, lock_of
+from kvcodec.plans import NO_DEFAULT, arun, run
+from kvcodec.protocols import KV, AsyncKV
+
+__all__ = ["AsyncStore", "Store"]
+
+V = TypeVar("V")
+K = TypeVar("K", default=str)
+D = TypeVar("D")
+Key = TypeVar("Key")  # K without its default: a mapping has it first
+
+
+class _Opened(Generic[V, K]):
+    """What both stores are: a keyspace, a KV and a clock."""
+
+    __slots__ = (
+        "_can",
+        "_clock",
+        "_decode",
+        "_direct",
+        "_keyspace",
+        "_kv",
+        "_kv_get",
+        "_kv_set",
+        "_names",
+        "_quick",
+    )
+
+    def __init__(self, keyspace: Keyspace[V, K], kv: Any, clock: Callable[[], float]) -> None:
+        self._keyspace = keyspace
+        self._kv = kv
+        self._clock = clock
+        # Bound once: what `get` and `set` of a usual value need, and nothing else.
+        self._kv_get = kv.get
+        self._kv_set = kv.set
+        self._names = keyspace._names
+        self._decode = keyspace._decode
+        self._direct = keyspace._direct
+        self._quick = keyspace._quick
+        self._can: frozenset[str] | None = None
+
+    @property
+    def keyspace(self) -> Keyspace[V, K]:
+        """The declaration that is opened here."""
+        return self._keyspace
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self._keyspace.name!r} on {type(self._kv).__name__}>"
+
+    @property
+    def _capabilities(self) -> frozenset[str]:
+        if self._can is None:
+            self._can = plans.capabilities(self._kv)
+        return self._can
+
+    @property
+    def _needs_lock(self) -> bool:
+        return plans.needs_lock(self._capabilities)
+
+    def _packed(self, items: Mapping[K, V] | Iterable[tuple[K, V]], ttl: Any) -> dict[str, bytes]:
+        now = self._clock()
+        pairs = items.items() if isinstance(items, Mapping) else items
+        return dict(self._keyspace.pack(key, value, now=now, ttl=ttl) for key, value in pairs)
+
+    def _lifetime(self, ttl: timedelta | float | None) -> float | None:
+        return self._keyspace.ttl if ttl is None else seconds(ttl)
+
+    def _found(self, raw_keys: Mapping[str, K], found: Mapping[str, bytes]) -> dict[K, V]:
+        """The values of those raw keys that were found and have not expired."""
+        now = self._clock()
+        values: dict[K, V] = {}
+        for raw_key, key in raw_keys.items():
+            if raw_key in found:
+                with suppress(Expired):
+                    values[key] = self._keyspace.unpack(raw_key, found[raw_key], now=now)
+        return values
+
+    def _listed(self, raw_keys: Iterable[str]) -> dict[str, K]:
+        """Those raw keys that are of this keyspace, with their keys."""
+        listed: dict[str, K] = {}
+        for raw_key in raw_keys:
+            # Names of other keyspaces that begin alike, and names derived from keys.
+            with suppress(KeyNameError):
+                listed[raw_key] = self._keyspace.key(raw_key)
+        return listed
+
+    def _alive(self, listed: Mapping[str, K], found: Mapping[str, bytes]) -> list[K]:
+        now = self._clock()
+        return [
+            key
+            for raw_key, key in listed.items()
+            if raw_key in found and not self._keyspace._is_expired(found[raw_key], now)
+        ]
+
+    def _must_list(self) -> None:
+        if "scan_keys" not in self._capabilities:
+            raise Unsupported(
+                f"{type(self._kv).__name__} cannot list its keys: keep the keys that you need "
+                "elsewhere",
+                keyspace=self._keyspace.name,
+                stage="store",
+            )
+
+    def _must_be_there(self, raw_key: str) -> NoReturn:
+        raise MissingKey(
+            "nothing is stored here: get() has a default",
+            keyspace=self._keyspace.name,
+            raw_key=raw_key,
+            stage="store",
+        )
+
+    def _leave(self, error: BaseException, raw_key: str | None = None) -> None:
+        settle(error, self._keyspace.name, raw_key)
+
+
+class Store(_Opened[V, K]):
+    """A keyspace opened on a KV.
+
+    ``kv``: anything with get, set and delete; a MutableMapping of str to bytes; a Dify storage
+    object. ``clock``: seconds since the epoch, as ``time.time``. Opening costs microseconds and
+    does no I/O: open where you need it.
+
+    Threads may share a store if the KV may be shared. What the KV raises and kvcodec does not
+    know passes through as it is. Raises ConfigError for a handle that is none of these.
+    """
+
+    __slots__ = ()
+
+    def __init__(
+        self,
+        keyspace: Keyspace[V, K],
+        kv: KV | MutableMapping[str, bytes],
+        *,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        super().__init__(keyspace, as_kv(kv), clock)
+
+    # -------------------------------------------------------------------------- one value
+
+    @overload
+    def get(self, key: K, default: None = None) -> V | None: ...
+    @overload
+    def get(self, key: K, default: V) -> V: ...  # so that `get(key, [])` is a list[Message]
+    @overload
+    def get(self, key: K, default: D) -> V | D: ...
+    def get(self, key: Any, default: Any = None) -> Any:
+        """Return the value of ``key``, or ``default`` if there is none or it has expired.
+
+        Raises KeyNameError; a DecodeError if what is stored cannot be read as declared;
+        Unavailable, or what the KV raises, if it cannot be reached. None of these is ever
+        turned into the default.
+        """
+        raw_key = self._names[key]
+        data: Any = None
+        try:
+            data = self._kv_get(raw_key)
+            if data is None:
+                return default
+            if type(data) is bytes and len(data) <= self._direct:
+                try:
+                    return self._decode(data)
+                except Exception:  # noqa: BLE001, S110 - the long way below says what is wrong
+                    pass
+            return self._keyspace._open(raw_key, _sync(data), self._clock())
+        except Expired as error:
+            data = None
+            self._leave(error)
+            with suppress(Exception):  # the answer is known: cleaning up must not change it
+                run(
+                    plans.drop_expired(self._keyspace, raw_key, self._clock, self._capabilities),
+                    self._kv,
+                )
+            return default
+        except BaseException as error:
+            data = None
+            if isinstance(error, KeyError) and error.args == (raw_key,):
+                return default  # a handle that raises for what is missing
+            self._leave(error, raw_key)
+            raise
+
+    def set(self, key: K, value: V, *, ttl: timedelta | float | None = None) -> None:
+        """Store ``value`` under ``key``, replacing what was there.
+
+        ``ttl`` (a timedelta, or seconds) in place of the keyspace's own. Raises KeyNameError;
+        EncodeError, SchemaMismatch, TooDeep or TooLarge for a value that would not come back
+        equal, with what is stored untouched; a BackendError, or what the KV raises.
+        """
+        raw_key = self._names[key]
+        data: Any = None
+        try:
+            if ttl is None:
+                try:
+                    data = self._quick(value)
+                except Exception:  # noqa: BLE001 - the long way below says what is wrong
+                    data = None
+            if data is None or len(data) > self._direct:
+                data = self._keyspace._seal(raw_key, value, self._clock(), ttl)
+                if self._keyspace.ttl is not None:
+                    run(plans.put(raw_key, data, self._lifetime(ttl), self._capabilities), self._kv)
+                    return
+            result = self._kv_set(raw_key, data)
+            if result is not None:
+                _sync(result)
+        except BaseException as error:
+            del value
+            data = None
+            self._leave(error, raw_key)
+            raise
+
+    def delete(self, key: K) -> None:
+        """Remove the value of ``key``. No error if there is none.
+
+        Raises KeyNameError; a BackendError, or what the KV raises.
+        """
+        raw_key = self._names[key]
+        try:
+            _sync(run(plans.delete(raw_key), self._kv))
+        except BaseException as error:
+            self._leave(error, raw_key)
+            raise
+
+    def require(self, key: K) -> V:
+        """Return the value of ``key``. Raises MissingKey (a KeyError) if there is none, and
+        whatever ``get`` raises."""
+        value = self.get(key, NO_DEFAULT)
+        if value is NO_DEFAULT:
+            self._must_be_there(self._names[key])
+        return cast(V, value)
+
+    def exists(self, key: K) -> bool:
+        """Say whether a value is stored under ``key`` and has not expired. It is not read as
+        declared: an unreadable one exists. Raises KeyNameError, or what the KV raises."""
+        raw_key = self._names[key]
+        plan = plans.exists(self._keyspace, raw_key, self._clock, self._capabilities)
+        try:
+            return run(plan, self._kv)
+        except BaseException as error:
+            self._leave(error, raw_key)
+            raise
+
+    @overload
+    def pop(self, key: K, default: None = None) -> V | None: ...
+    @overload
+    def pop(self, key: K, default: V) -> V: ...  # as for get
+    @overload
+    def pop(self, key: K, default: D) -> V | D: ...
+    def pop(self, key: Any, default: Any = None) -> Any:
+        """Remove the value of ``key`` and return it, or ``default`` if there is none.
+
+        Of any number of callers exactly one gets the value: everywhere on backends with
+        compare-and-set, among the callers of this process on others. A value that cannot be
+        read raises as in ``get``, and stays.
+        """
+        raw_key = self._names[key]
+        plan = plans.pop(self._keyspace, raw_key, default, self._clock, self._capabilities)
+        return self._exclusively(plan, raw_key)
+
+    def add(self, key: K, value: V, *, ttl: timedelta | float | None = None) -> bool:
+        """Store ``value`` only if nothing is stored under ``key``; say whether it was.
+
+        For claims and one-time tokens: of any number of callers exactly one gets True, with the
+        reach that ``pop`` has. What has expired counts as nothing; what cannot be read counts as
+        something. Raises what ``set`` raises.
+        """
+        raw_key, data = self._keyspace.pack(key, value, now=self._clock(), ttl=ttl)
+        del value
+        plan = plans.add(
+            self._keyspace, raw_key, data, self._lifetime(ttl), self._clock, self._capabilities
+        )
+        del data
+        return self._exclusively(plan, raw_key)
+
+    def update(self, key: K, change: Callable[[V], V], *, default: V = NO_DEFAULT) -> V:
+        """Replace the value of ``key`` by ``change(value)`` and return the new one.
+
+        ``change`` gets ``default`` if there is no value; without a default that raises
+        MissingKey. No other writer's update is lost: everywhere on backends with
+        compare-and-set, where ``change`` is called again for each newer value it meets; among
+        the callers of this process on others. A lifetime starts anew. Raises what ``get`` and
+        ``set`` raise, and what ``change`` raises, with what is stored untouched.
+        """
+        raw_key = self._names[key]
+        plan = plans.update(
+            self._keyspace, raw_key, change, default, self._clock, self._capabilities
+        )
+        del default
+        return self._exclusively(plan, raw_key)
+
+    def _exclusively(self, plan: plans.Plan[D], raw_key: str) -> D:
+        try:
+            if not self._needs_lock:
+                return run(plan, self._kv)
+            with lock_of(raw_key):
+                return run(plan, self._kv)
+        except BaseException as error:
+            self._leave(error, raw_key)
+            raise
+
+    # ----------------------------------------------------------------------- many values
+
+    def get_many(self, keys: Iterable[K]) -> dict[K, V]:
+        """Return the values of those ``keys`` that have one, in the order of ``keys``.
+
+        One call of the KV where it can read many. Raises what ``get`` raises.
+        """
+        raw_keys = {self._names[key]: key for key in keys}
+        try:
+            plan = plans.get_many(list(raw_keys), self._capabilities)
+            return self._found(raw_keys, run(plan, self._kv))
+        except BaseException as error:
+            self._leave(error)
+            raise
+
+    def set_many(
+        self,
+        items: Mapping[K, V] | Iterable[tuple[K, V]],
+        *,
+        ttl: timedelta | float | None = None,
+    ) -> None:
+        """Store every item.
+
+        Every value is checked before the first is written. Not atomic: a fault of the KV may
+        leave a part of them written. Raises what ``set`` raises.
+        """
+        packed = self._packed(items, ttl)
+        del items
+        plan = plans.put_many(packed, self._lifetime(ttl), self._capabilities)
+        del packed
+        try:
+            run(plan, self._kv)
+        except BaseException as error:
+            self._leave(error)
+            raise
+
+    def delete_many(self, keys: Iterable[K]) -> None:
+        """Remove the values of ``keys``. No error for those that have none."""
+        raw_keys = [self._names[key] for key in keys]
+        try:
+            run(plans.delete_many(raw_keys, self._capabilities), self._kv)
+        except BaseException as error:
+            self._leave(error)
+            raise
+
+    # --------------------------------------------------------------------------- listing
+
+    def keys(self) -> Iterator[K]:
+        """Iterate over the keys that have a value.
+
+        In the order of their raw keys where the backend lists in order. Keys that are written
+        or deleted meanwhile may or may not be seen. Raises Unsupported at once where the
+        backend cannot list.
+        """
+        self._must_list()
+        return self._keys()
+
+    def _keys(self) -> Iterator[K]:
+        for listed in self._pages():
+            if self._keyspace.ttl is None:
+                yield from listed.values()
+            else:
+                found = run(plans.get_many(list(listed), self._capabilities), self._kv)
+                yield from self._alive(listed, found)
+
+    def items(self) -> Iterator[tuple[K, V]]:
+        """Iterate over keys and values, as ``keys`` does. Raises what ``get`` raises."""
+        self._must_list()
+        return self._items()
+
+    def _items(self) -> Iterator[tuple[K, V]]:
+        for listed in self._pages():
+            found = run(plans.get_many(list(listed), self._capabilities), self._kv)
+            yield from self._found(listed, found).items()
+
+    def _pages(self) -> Iterator[dict[str, K]]:
+        raw_keys = cast(Any, self._kv).scan_keys(self._keyspace.prefix)
+        for page in plans.batches(raw_keys):
+            yield self._listed(page)
+
+    def count(self) -> int:
+        """Count the keys that have a value, by listing them. Raises what ``keys`` raises."""
+        return sum(1 for _ in self.keys())
+
+    # ------------------------------------------------------------------- the mapping's signs
+
+    def __getitem__(self, key: K) -> V:
+        return self.require(key)
+
+    def __setitem__(self, key: K, value: V) -> None:
+        try:
+            self.set(key, value)
+        except BaseException:
+            del value
+            raise
+
+    def __delitem__(self, key: K) -> None:
+        self.delete(key)
+
+    def __contains__(self, key: K) -> bool:
+        return self.exists(key)
+
+    def __iter__(self) -> Iterator[K]:
+        return self.keys()
+
+    def __len__(self) -> int:
+        return self.count()
+
+    def __bool__(self) -> bool:
+        return True  # a store is not false for being empty, and `if store:` does no I/O
+
+    def mapping(self) -> MutableMapping[K, V]:
+        """Return a MutableMapping of the same values, for code that wants one.
+
+        As a mapping has it: ``del`` of what is missing raises KeyError. Iteration needs a
+        backend that can list.
+        """
+        return _StoreMapping(self)
+
+
+class _StoreMapping(MutableMapping[Key, V]):
+    __slots__ = ("_store",)
+
+    def __init__(self, store: Store[V, Key]) -> None:
+        self._store = store
+
+    def __getitem__(self, key: Key) -> V:
+        return self._store.require(key)
+
+    def __setitem__(self, key: Key, value: V) -> None:
+        self._store[key] = value
+
+    def __delitem__(self, key: Key) -> None:
+        if not self._store.exists(key):
+            self._store._must_be_there(self._store._names[key])
+        self._store.delete(key)
+
+    def __contains__(self, key: object) -> bool:
+        return self._store.exists(cast(Key, key))
+
+    def __iter__(self) -> Iterator[Key]:
+        return self._store.keys()
+
+    def __len__(self) -> int:
+        return self._store.count()
+
+    def __repr__(self) -> str:
+        return f"<mapping of {self._store!r}>"
+
+
+class AsyncStore(_Opened[V, K]):
+    """A keyspace opened on an async KV.
+
+    ``kv``: anything whose get, set and delete return awaitables; a MutableMapping of str to
+    bytes. ``clock``: seconds since the epoch, as ``time.time``. Opening costs microseconds and
+    does no I/O: open where you need it.
+
+    Tasks may share a store if the KV may be shared. What the KV raises and kvcodec does not
+    know passes through as it is. Raises ConfigError for a handle that is none of these.
+    """
+
+    __slots__ = ()
+
+    def __init__(
+        self,
+        keyspace: Keyspace[V, K],
+        kv: AsyncKV | MutableMapping[str, bytes],
+        *,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        super().__init__(keyspace, as_async_kv(kv), clock)
+
+    # -------------------------------------------------------------------------- one value
+
+    @overload
+    async def get(self, key: K, default: None = None) -> V | None: ...
+    @overload
+    async def get(self, key: K, default: V) -> V: ...  # so that `get(key, [])` is a list[Message]
+    @overload
+    async def get(self, key: K, default: D) -> V | D: ...
+    async def get(self, key: Any, default: Any = None) -> Any:
+        """Return the value of ``key``, or ``default`` if there is none or it has expired.
+
+        Raises KeyNameError; a DecodeError if what is stored cannot be read as declared;
+        Unavailable, or what the KV raises, if it cannot be reached. None of these is ever
+        turned into the default.
+        """
+        raw_key = self._names[key]
+        data: Any = None
+        try:
+            data = await _async(self._kv_get(raw_key))
+            if data is None:
+                return default
+            if type(data) is bytes and len(data) <= self._direct:
+                try:
+                    return self._decode(data)
+                except Exception:  # noqa: BLE001, S110 - the long way below says what is wrong
+                    pass
+            return self._keyspace._open(raw_key, data, self._clock())
+        except Expired as error:
+            data = None
+            self._leave(error)
+            with suppress(Exception):  # the answer is known: cleaning up must not change it
+                await arun(
+                    plans.drop_expired(self._keyspace, raw_key, self._clock, self._capabilities),
+                    self._kv,
+                )
+            return default
+        except BaseException as error:
+            data = None
+            if isinstance(error, KeyError) and error.args == (raw_key,):
+                return default  # a handle that raises for what is missing
+            self._leave(error, raw_key)
+            raise
+
+    async def set(self, key: K, value: V, *, ttl: timedelta | float | None = None) -> None:
+        """Store ``value`` under ``key``, replacing what was there.
+
+        ``ttl`` (a timedelta, or seconds) in place of the keyspace's own. Raises KeyNameError;
+        EncodeError, SchemaMismatch, TooDeep or TooLarge for a value that would not come back
+        equal, with what is stored untouched; a BackendError, or what the KV raises.
+        """
+        raw_key = self._names[key]
+        data: Any = None
+        try:
+            if ttl is None:
+                try:
+                    data = self._quick(value)
+                except Exception:  # noqa: BLE001 - the long way below says what is wrong
+                    data = None
+            if data is None or len(data) > self._direct:
+                data = self._keyspace._seal(raw_key, value, self._clock(), ttl)
+                if self._keyspace.ttl is not None:
+                    await arun(
+                        plans.put(raw_key, data, self._lifetime(ttl), self._capabilities), self._kv
+                    )
+                    return
+            await _async(self._kv_set(raw_key, data))
+        except BaseException as error:
+            del value
+            data = None
+            self._leave(error, raw_key)
+            raise
+
+    async def delete(self, key: K) -> None:
+        """Remove the value of ``key``. No error if there is none.
+
+        Raises KeyNameError; a BackendError, or what the KV raises.
+        """
+        raw_key = self._names[key]
+        try:
+            await arun(plans.delete(raw_key), self._kv)
+        except BaseException as error:
+            self._leave(error, raw_key)
+            raise
+
+    async def require(self, key: K) -> V:
+        """Return the value of ``key``. Raises MissingKey (a KeyError) if there is none, and
+        whatever ``get`` raises."""
+        value = await self.get(key, NO_DEFAULT)
+        if value is NO_DEFAULT:
+            self._must_be_there(self._names[key])
+        return cast(V, value)
+
+    async def exists(self, key: K) -> bool:
+        """Say whether a value is stored under ``key`` and has not expired. It is not read as
+        declared: an unreadable one exists. Raises KeyNameError, or what the KV raises."""
+        raw_key = self._names[key]
+        plan = plans.exists(self._keyspace, raw_key, self._clock, self._capabilities)
+        try:
+            return await arun(plan, self._kv)
+        except BaseException as error:
+            self._leave(error, raw_key)
+            raise
+
+    @overload
+    async def pop(self, key: K, default: None = None) -> V | None: ...
+    @overload
+    async def pop(self, key: K, default: V) -> V: ...  # as for get
+    @overload
+    async def pop(self, key: K, default: D) -> V | D: ...
+    async def pop(self, key: Any, default: Any = None) -> Any:
+        """Remove the value of ``key`` and return it, or ``default`` if there is none.
+
+        Of any number of callers exactly one gets the value: everywhere on backends with
+        compare-and-set, among the callers of this process on others. A value that cannot be
+        read raises as in ``get``, and stays.
+        """
+        raw_key = self._names[key]
+        plan = plans.pop(self._keyspace, raw_key, default, self._clock, self._capabilities)
+        return await self._exclusively(plan, raw_key)
+
+    async def add(self, key: K, value: V, *, ttl: timedelta | float | None = None) -> bool:
+        """Store ``value`` only if nothing is stored under ``key``; say whether it was.
+
+        For claims and one-time tokens: of any number of callers exactly one gets True, with the
+        reach that ``pop`` has. What has expired counts as nothing; what cannot be read counts as
+        something. Raises what ``set`` raises.
+        """
+        raw_key, data = self._keyspace.pack(key, value, now=self._clock(), ttl=ttl)
+        del value
+        plan = plans.add(
+            self._keyspace, raw_key, data, self._lifetime(ttl), self._clock, self._capabilities
+        )
+        del data
+        return await self._exclusively(plan, raw_key)
+
+    async def update(self, key: K, change: Callable[[V], V], *, default: V = NO_DEFAULT) -> V:
+        """Replace the value of ``key`` by ``change(value)`` and return the new one.
+
+        ``change`` gets ``default`` if there is no value; without a default that raises
+        MissingKey. No other writer's update is lost: everywhere on backends with
+        compare-and-set, where ``change`` is called again for each newer value it meets; among
+        the callers of this process on others. A lifetime starts anew. Raises what ``get`` and
+        ``set`` raise, and what ``change`` raises, with what is stored untouched.
+        """
+        raw_key = self._names[key]
+        plan = plans.update(
+            self._keyspace, raw_key, change, default, self._clock, self._capabilities
+        )
+        del default
+        return await self._exclusively(plan, raw_key)
+
+    async def _exclusively(self, plan: plans.Plan[D], raw_key: str) -> D:
+        try:
+            if not self._needs_lock:
+                return await arun(plan, self._kv)
+            async with async_lock_of(raw_key):
+                return await arun(plan, self._kv)
+        except BaseException as error:
+            self._leave(error, raw_key)
+            raise
+
+    # ----------------------------------------------------------------------- many values
+
+    async def get_many(self, keys: Iterable[K]) -> dict[K, V]:
+        """Return the values of those ``keys`` that have one, in the order of ``keys``.
+
+        One call of the KV where it can read many. Raises what ``get`` raises.
+        """
+        raw_keys = {self._names[key]: key for key in keys}
+        try:
+            plan = plans.get_many(list(raw_keys), self._capabilities)
+            return self._found(raw_keys, await arun(plan, self._kv))
+        except BaseException as error:
+            self._leave(error)
+            raise
+
+    async def set_many(
+        self,
+        items: Mapping[K, V] | Iterable[tuple[K, V]],
+        *,
+        ttl: timedelta | float | None = None,
+    ) -> None:
+        """Store every item.
+
+        Every value is checked before the first is written. Not atomic: a fault of the KV may
+        leave a part of them written. Raises what ``set`` raises.
+        """
+        packed = self._packed(items, ttl)
+        del items
+        plan = plans.put_many(packed, self._lifetime(ttl), self._capabilities)
+        del packed
+        try:
+            await arun(plan, self._kv)
+        except BaseException as error:
+            self._leave(error)
+            raise
+
+    async def delete_many(self, keys: Iterable[K]) -> None:
+        """Remove the values of ``keys``. No error for those that have none."""
+        raw_keys = [self._names[key] for key in keys]
+        try:
+            await arun(plans.delete_many(raw_keys, self._capabilities), self._kv)
+        except BaseException as error:
+            self._leave(error)
+            raise
+
+    # --------------------------------------------------------------------------- listing
+
+    def keys(self) -> AsyncIterator[K]:
+        """Iterate over the keys that have a value.
+
+        In the order of their raw keys where the backend lists in order. Keys that are written
+        or deleted meanwhile may or may not be seen. Raises Unsupported at once where the
+        backend cannot list.
+        """
+        self._must_list()
+        return self._keys()
+
+    async def _keys(self) -> AsyncIterator[K]:
+        async for listed in self._pages():
+            alive = list(listed.values())
+            if self._keyspace.ttl is not None:
+                found = await arun(plans.get_many(list(listed), self._capabilities), self._kv)
+                alive = self._alive(listed, found)
+            for key in alive:
+                yield key
+
+    def items(self) -> AsyncIterator[tuple[K, V]]:
+        """Iterate over keys and values, as ``keys`` does. Raises what ``get`` raises."""
+        self._must_list()
+        return self._items()
+
+    async def _items(self) -> AsyncIterator[tuple[K, V]]:
+        async for listed in self._pages():
+            found = await arun(plans.get_many(list(listed), self._capabilities), self._kv)
+            for item in self._found(listed, found).items():
+                yield item
+
+    async def _pages(self) -> AsyncIterator[dict[str, K]]:
+        page: list[str] = []
+        async for raw_key in cast(Any, self._kv).scan_keys(self._keyspace.prefix):
+            page.append(raw_key)
+            if len(page) == plans.BATCH:
+                yield self._listed(page)
+                page = []
+        yield self._listed(page)
+
+    async def count(self) -> int:
+        """Count the keys that have a value, by listing them. Raises what ``keys`` raises."""
+        return sum([1 async for _ in self.keys()])
+
+    def __aiter__(self) -> AsyncIterator[K]:
+        return self.keys()
+
+
+def _sync(result: Any) -> Any:
+    """What a KV returned, unless it is something to be awaited: then nothing was done."""
+    if hasattr(result, "__await__"):
+        if hasattr(result, "close"):
+            result.close()  # or Python warns that it was never awaited
+        raise ConfigError("this KV is async: open the keyspace with AsyncStore", stage="store")
+    return result
+
+
+def _async(result: Any) -> Any:
+    """What a KV returned, if it can be awaited."""
+    if not hasattr(result, "__await__"):
+        raise ConfigError("this KV is not async: open the keyspace with Store", stage="store")
+    return result
