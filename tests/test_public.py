@@ -40,13 +40,15 @@ print(json.dumps([before, sorted(sys.modules)]))
 
 def test_all_is_sorted_and_complete() -> None:
     """``__all__`` is in the order of ``sorted``, without doubles, and misses no public name."""
-    public = {
+    ours = {
         name
         for name, value in vars(kvcodec).items()
-        if not name.startswith("_") and not inspect.ismodule(value)
+        if not name.startswith("_")
+        and not inspect.ismodule(value)
+        and str(getattr(value, "__module__", "")).startswith("kvcodec.")
     }
     assert list(kvcodec.__all__) == sorted(set(kvcodec.__all__))
-    assert public - {"annotations", "TYPE_CHECKING"} - set(kvcodec.__all__) == set()
+    assert ours - set(kvcodec.__all__) == set()
 
 
 @pytest.mark.parametrize("name", kvcodec.__all__)
@@ -85,10 +87,11 @@ def test_import_is_light() -> None:
     run = subprocess.run(
         [sys.executable, "-c", DECLARATION],
         capture_output=True,
-        check=True,
+        check=False,
         cwd=Path(kvcodec.__file__).parent.parent,
         encoding="utf-8",
     )
+    assert run.returncode == 0, run.stderr
     imported, declared = (set(modules) for modules in json.loads(run.stdout))
     assert "msgspec" in declared
     assert imported.intersection(HEAVY) == set()

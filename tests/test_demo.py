@@ -1,0 +1,162 @@
+"""``make demo``: the example writes in one process and reads back in another."""
+
+from __future__ import annotations
+
+import json
+import os
+import stat
+import subprocess
+import sys
+from pathlib import Path
+
+import msgspec
+
+from kvcodec import SQLiteKV
+
+ROOT = Path(__file__).parent.parent
+PROGRAM = ROOT / "examples" / "assistant.py"
+SAMPLE = ROOT / "examples" / "data" / "conversation.jsonl"
+TOKEN = b"wx-live-5Zq7Rk2uYt9Lm4Nc8Vb1"
+
+
+def demo(database: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run the example in a process of its own, with no key of the environment's."""
+    environment = {name: text for name, text in os.environ.items() if name != "ASSISTANT_KEYS"}
+    return subprocess.run(
+        [sys.executable, "-W", "error", str(PROGRAM), *arguments, "--db", str(database)],
+        capture_output=True,
+        check=False,
+        cwd=database.parent,
+        encoding="utf-8",
+        env=environment | {"PYTHONPATH": str(ROOT), "PYTHONIOENCODING": "utf-8"},
+        stdin=subprocess.DEVNULL,
+    )
+
+
+def lines(text: str) -> list[object]:
+    """Return the objects of a JSON-lines text."""
+    return [json.loads(line) for line in text.split("\n") if line.strip()]
+
+
+def stored(database: Path) -> dict[str, bytes]:
+    """Return what the database holds, read without kvcodec's own types."""
+    with SQLiteKV(database) as kv:
+        return {raw_key: kv.get(raw_key) or b"" for raw_key in kv.scan_keys("")}
+
+
+def test_a_second_process_reads_what_the_first_wrote(tmp_path: Path) -> None:
+    """Both runs succeed; the history that survived the restart is the input, message by message."""
+    database = tmp_path / "demo.db"
+    first, second = demo(database), demo(database)
+    assert (first.returncode, first.stderr) == (0, "")
+    assert (second.returncode, second.stderr) == (0, "")
+    assert "read back" not in first.stdout
+    assert second.stdout.count(" equal to the file") == 2
+    assert "NOT EQUAL" not in second.stdout
+    history = json.loads(stored(database)["history/nora/conversation"])
+    assert history == [without_null(line) for line in lines(SAMPLE.read_text(encoding="utf-8"))]
+
+
+def without_null(message: object) -> object:
+    """Return an exported message as it is stored: absent content is left out, times are ISO."""
+    assert isinstance(message, dict)
+    return {name: value for name, value in message.items() if value is not None}
+
+
+def test_the_token_is_not_in_the_database(tmp_path: Path) -> None:
+    """Neither file of the database holds the token's text; its key file is its owner's alone."""
+    database = tmp_path / "demo.db"
+    demo(database)
+    files = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    assert files.keys() == {"demo.db", "demo.db.key"}
+    assert b"freezing drizzle" in files["demo.db"]  # what is not sealed is there to be seen
+    assert all(TOKEN not in data for data in files.values())
+    assert stat.S_IMODE((tmp_path / "demo.db.key").stat().st_mode) == 0o600
+
+
+def test_a_copied_token_does_not_open(tmp_path: Path) -> None:
+    """What the demo shows for a token under another person's key is Tampered, never the token."""
+    database = tmp_path / "demo.db"
+    demo(database)
+    shown = demo(database).stdout
+    assert "Tampered" in shown
+    assert "tokens/mallory/weather" in shown
+    assert "OPENED" not in shown
+    assert "the token can be read in 0 of these 5 values" in shown
+    assert TOKEN.decode() not in shown
+    assert "tokens/mallory/weather" not in stored(database)
+
+
+def test_another_key_file_opens_nothing(tmp_path: Path) -> None:
+    """With another key the demo ends with the error's name and status 1, and shows no token."""
+    database = tmp_path / "demo.db"
+    demo(database)
+    (tmp_path / "demo.db.key").unlink()
+    run = demo(database)
+    assert run.returncode == 1
+    assert run.stderr.startswith("UnknownKey: ")
+    assert TOKEN.decode() not in run.stdout + run.stderr
+
+
+def test_a_file_on_the_command_line(tmp_path: Path) -> None:
+    """Any conversation in the same form is stored under its own name, beside the first."""
+    database = tmp_path / "demo.db"
+    other = tmp_path / "other.jsonl"
+    messages = [
+        {"role": "user", "content": "a\u2028b\x85c \U0001f9f6"},
+        {"role": "user", "content": [{"type": "image_url", "image_url": {"url": "u"}}]},
+        {"role": "assistant", "content": "", "created_at": "2026-01-04T19:12:00Z"},
+    ]
+    text = "\r\n\n".join(json.dumps(message, ensure_ascii=False) for message in messages)
+    other.write_text(text, encoding="utf-8-sig", newline="")
+    demo(database)
+    first, second = demo(database, str(other)), demo(database, str(other))
+    assert (first.stderr, second.stderr) == ("", "")
+    assert "3 messages, 2 user, 1 assistant" in first.stdout
+    assert second.stdout.count(" equal to the file") == 2
+    held = stored(database)
+    assert json.loads(held["history/nora/other"])[0] == messages[0]
+    assert "history/nora/conversation" in held
+
+
+def test_a_malformed_line_is_reported(tmp_path: Path) -> None:
+    """A line that is no message is named by file and line, and the others are stored."""
+    bad = tmp_path / "bad.jsonl"
+    good = b'{"role": "user", "content": "hi"}'
+    bad.write_bytes(
+        b"\n".join(
+            [
+                good,
+                b'{"role": "user"',
+                good,
+                b'{"role": "wizard"}',
+                b'{"role": "user","content": "\xff"}',
+                b"[" * 100_000,
+            ]
+        )
+    )
+    run = demo(tmp_path / "demo.db", str(bad))
+    assert run.returncode == 0
+    assert [line.split(": ")[0] for line in run.stderr.splitlines()] == [
+        f"{bad}:{number}" for number in (2, 4, 5, 6)
+    ]
+    assert "2 messages" in run.stdout
+
+
+def test_a_missing_file_is_reported(tmp_path: Path) -> None:
+    """A path that leads nowhere ends in one line and status 1."""
+    run = demo(tmp_path / "demo.db", str(tmp_path / "nowhere.jsonl"))
+    assert run.returncode == 1
+    assert run.stderr.startswith("FileNotFoundError: ")
+    assert "Traceback" not in run.stderr
+
+
+def test_the_sample_is_a_conversation() -> None:
+    """Several hundred messages, every tool call answered, several scripts."""
+    messages = [msgspec.json.decode(line) for line in SAMPLE.read_bytes().splitlines()]
+    asked = [call["id"] for message in messages for call in message.get("tool_calls", [])]
+    answered = [message["tool_call_id"] for message in messages if message["role"] == "tool"]
+    assert 300 <= len(messages) <= 450
+    assert SAMPLE.stat().st_size < 400_000
+    assert sorted(asked) == sorted(answered)
+    assert len(asked) == len(set(asked)) > 10
