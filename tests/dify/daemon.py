@@ -281,16 +281,24 @@ class Daemon:
     storage_permission: bool = True
     requests: list[tuple[str, str]] = field(default_factory=list[tuple[str, str]])
     """(operation, key) of every storage request that came."""
+    before_answer: Callable[[str], None] | None = None
+    """Called with the operation before a request is carried out."""
     _faults: list[tuple[str, Fault]] = field(default_factory=list[tuple[str, Fault]])
 
     def script(self, operation: Literal["get", "set", "del", "exist"], fault: Fault) -> None:
         """Let the next request for ``operation`` end in ``fault``."""
         self._faults.append((operation, fault))
 
+    def clear_script(self) -> None:
+        """Forget the faults that did not happen yet."""
+        self._faults.clear()
+
     def answer(self, request: dict[str, Any]) -> list[Event]:
         """Carry out a storage request and return the events that are sent for it."""
         operation, key = str(request.get("opt")), str(request.get("key") or "")
         self.requests.append((operation, key))
+        if self.before_answer is not None:
+            self.before_answer(operation)
         fault = self._next_fault(operation)
         if fault == "silence":
             return []
@@ -413,9 +421,13 @@ class PluginProcess:
         """Say whether the process lives."""
         return self._process.poll() is None
 
-    def stop(self) -> None:
-        """Kill the process, as the daemon does; the SDK does not end by itself."""
+    def kill(self) -> None:
+        """End the process at once."""
         self._process.kill()
+
+    def stop(self) -> None:
+        """Kill the process, as the daemon does (the SDK does not end by itself), and clean up."""
+        self.kill()
         self._process.wait()
         for thread in self._threads:
             thread.join()

@@ -17,7 +17,13 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from kvcodec.backends.dify import DifyKV
-from kvcodec.errors import ConfigError, KeyNameError, KVCodecError, LimitExceeded
+from kvcodec.errors import (
+    ConfigError,
+    KeyNameError,
+    KVCodecError,
+    LimitExceeded,
+    OutcomeUnknown,
+)
 from tests.dify.conftest import MIB, Clock, Start, require_dify
 from tests.dify.daemon import (
     CACHE_SECONDS,
@@ -179,6 +185,17 @@ def test_deleting_a_missing_key_is_no_error(
     assert report["error"] == "Exception"
     assert report["text"].startswith("delete data failed: ")
     assert probe.kv.call("delete", key) == {"result": None}
+
+
+def test_a_delete_that_nobody_confirms_is_unknown(probe: Probe) -> None:
+    """Words that say missing are not enough: the key must not exist, or no longer, either."""
+    probe.host(Azure())
+    probe.daemon.script("exist", "end marker only")
+    wrong(probe.kv.call("delete", "k"), "OutcomeUnknown", "delete data failed")
+    probe.daemon.before_answer = lambda operation: (  # another writer, after the delete
+        probe.daemon.store.save("k", VALUE) if operation == "exist" else None
+    )
+    wrong(probe.kv.call("delete", "k"), "OutcomeUnknown", "delete data failed")
 
 
 def test_deleting_below_a_value_is_no_error(probe: Probe) -> None:
@@ -543,7 +560,21 @@ def test_what_the_documentation_promises_is_understood(documented: object) -> No
         def get(self, key: str) -> Any:
             return documented
 
-    assert DifyKV(Documented()).get("k") == (None if documented is None else b"v")
+    found = DifyKV(Documented()).get("k")
+    assert found == (None if documented is None else b"v")
+    assert found is None or type(found) is bytes
+
+
+def test_an_error_that_echoes_the_value_is_told_by_its_name() -> None:
+    """Words that kvcodec does not know might hold the value: only the type's name is passed on."""
+
+    class Echo(_Recorder):
+        def set(self, key: str, _value: bytes) -> None:
+            raise ValueError(f"cannot send {_value!r}, {_value.hex()}")
+
+    with pytest.raises(OutcomeUnknown, match=r"not confirmed: ValueError$") as caught:
+        DifyKV(Echo()).set("k", VALUE)
+    assert caught.value.__context__ is None
 
 
 def test_exist_must_say_yes_or_no() -> None:
