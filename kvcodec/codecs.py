@@ -49,6 +49,8 @@ class ValueCodec(Generic[V]):
     risk: Risk
     exact: bool = False
     """Whether every value that ``encode`` accepts comes back, so that nothing is left to check."""
+    compares_types: bool = False
+    """Whether ``==`` on the values says no to another type (a Struct's does, ``1 == 1.0`` not)."""
     nests: bool = False
     """Whether values of the type can nest without bound (recursive types, ``Any``)."""
     quick: Callable[[V], bytes] | None = None
@@ -122,6 +124,7 @@ def _msgspec(value_type: Any, encoding: str) -> ValueCodec[Any]:
         _deterministic(quick, encoding),
         decode,
         traits.risk,
+        compares_types=isinstance(value_type, msgspec.StructMeta),
         nests=traits.nests,
         quick=quick,
         too_deep=_json_too_deep if encoding == "json" else _msgpack_too_deep,

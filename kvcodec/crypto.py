@@ -113,6 +113,10 @@ class KeyRing:
         """The ids of the retired keys, as hexadecimal."""
         return tuple(key.hex() for key in self._by_id if key != self._primary.id)
 
+    def keys(self) -> Iterable[_Key]:
+        """Of use to ciphers only: the keys, as states that derive and show nothing."""
+        return self._by_id.values()
+
     def __repr__(self) -> str:
         return f"KeyRing(primary={self.primary}, retired={list(self.retired)})"
 
@@ -123,21 +127,35 @@ class KeyRing:
 class _Key:
     """One key of a ring: its id and its HKDF pseudo-random key, inside an HMAC state."""
 
-    __slots__ = ("_prk", "id")
+    __slots__ = ("id", "state")
 
     def __init__(self, material: bytes) -> None:
         extract = HMAC(_SALT, SHA256())
         extract.update(material)
-        self._prk = HMAC(extract.finalize(), SHA256())
-        self.id = self.derive(_KEY_ID_INFO)[:KEY_ID_BYTES]
+        self.state = HMAC(extract.finalize(), SHA256())
+        self.id = _expand(self.state, _KEY_ID_INFO)[:KEY_ID_BYTES]
 
-    def derive(self, info: bytes) -> bytes:
-        """HKDF-Expand (RFC 5869, section 2.3) to one block of 32 bytes."""
-        # Not cryptography's HKDFExpand: copying an HMAC state that holds the key is three times
-        # as fast, and does not need the key as bytes again.
-        block = self._prk.copy()
-        block.update(info + b"\x01")
-        return block.finalize()
+
+class _Deriver:
+    """The keys of places under one key of the ring, for one cipher."""
+
+    __slots__ = ("_state",)
+
+    def __init__(self, key: _Key, label: bytes) -> None:
+        self._state = key.state.copy()
+        self._state.update(associated_data(label, key.id))
+
+    def derive(self, place: bytes) -> bytes:
+        return _expand(self._state, place)
+
+
+def _expand(state: HMAC, info: bytes) -> bytes:
+    """HKDF-Expand (RFC 5869, section 2.3) to one block of 32 bytes."""
+    # Not cryptography's HKDFExpand: copying an HMAC state that holds the key already is three
+    # times as fast, and the key is nowhere as bytes again.
+    block = state.copy()
+    block.update(info + b"\x01")
+    return block.finalize()
 
 
 def _key(text: str | bytes) -> _Key | str:
@@ -164,21 +182,18 @@ class FernetCipher:
     (https://github.com/fernet/spec/blob/master/Spec.md), under the place's own key.
     """
 
-    __slots__ = ("_ring",)
+    __slots__ = ("_keys", "_ring", "key_id")
 
     cipher_id = 1
 
     def __init__(self, ring: KeyRing) -> None:
         self._ring = ring
-
-    @property
-    def key_id(self) -> bytes:
-        """The id of the ring's primary key."""
-        return self._ring._primary.id
+        self._keys = {key.id: _Deriver(key, _FERNET_LABEL) for key in ring.keys()}
+        self.key_id = bytes.fromhex(ring.primary)
 
     def encrypt(self, plaintext: bytes, associated_data: bytes, /) -> bytes:
         """Return a Fernet token of ``plaintext`` that opens under ``associated_data`` only."""
-        return _fernet(self._ring._primary, associated_data).encrypt(plaintext)
+        return _fernet(self._keys[self.key_id], associated_data).encrypt(plaintext)
 
     def decrypt(self, ciphertext: bytes, associated_data: bytes, key_id: bytes, /) -> bytes:
         """Return the plaintext of a token.
@@ -186,7 +201,7 @@ class FernetCipher:
         Raises UnknownKey if the ring has no key with this id; Tampered if the token is not
         exactly the one that was made for this place (changed, moved, sloppy base64).
         """
-        key = self._ring._by_id.get(key_id)
+        key = self._keys.get(key_id)
         if key is None:
             raise UnknownKey(
                 "sealed under a key that the ring does not hold: add it as a retired key",
@@ -204,18 +219,26 @@ class FernetCipher:
         return f"FernetCipher({self._ring!r})"
 
 
-def _fernet(key: _Key, data: bytes) -> Fernet:
-    place = associated_data(_FERNET_LABEL, key.id) + data
+def _fernet(key: _Deriver, place: bytes) -> Fernet:
     return Fernet(base64.urlsafe_b64encode(key.derive(place)))
+
+
+_BASE64URL = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
+_LAST = {0: _BASE64URL, 1: _BASE64URL[::4], 2: _BASE64URL[::16]}
+"""What may stand before so many padding characters: the spare bits are zero (RFC 4648, 3.5)."""
 
 
 def _is_canonical(token: bytes) -> bool:
     # cryptography ignores what is not base64, takes the standard alphabet as well and leaves
     # the last character's spare bits unread: one token would have many spellings.
-    try:
-        return base64.urlsafe_b64encode(base64.urlsafe_b64decode(token)) == token
-    except binascii.Error:
-        return False
+    body = token.rstrip(b"=")
+    padding = len(token) - len(body)
+    return (
+        len(token) % 4 == 0
+        and padding in _LAST
+        and not body.translate(None, _BASE64URL)
+        and body[-1:] in _LAST[padding]
+    )
 
 
 def as_cipher(cipher: KeyRing | Cipher) -> Cipher:

@@ -26,9 +26,18 @@ not of the declared form is an error, not a hint.
 from __future__ import annotations
 
 import zlib
-from dataclasses import dataclass
 
-__all__ = ["MAGIC", "Header", "MalformedEnvelope", "associated_data", "open_envelope"]
+from msgspec import Struct
+
+__all__ = [
+    "MAGIC",
+    "Header",
+    "MalformedEnvelope",
+    "associated_data",
+    "checksum_field",
+    "envelope_start",
+    "open_envelope",
+]
 
 MAGIC = 0xC1
 FORMAT = 1
@@ -42,8 +51,7 @@ class MalformedEnvelope(Exception):
     """The bytes are no envelope of this format. Holds a fixed text, nothing of the bytes."""
 
 
-@dataclass(frozen=True, slots=True)
-class Header:
+class Header(Struct, frozen=True):
     """What the header says. Zero, None or empty: the field is absent."""
 
     version: int = 1
@@ -67,9 +75,9 @@ class Header:
         return fields
 
 
-def seal_envelope(fields: bytes, payload: bytes) -> bytes:
-    """Return the envelope of ``payload`` under encoded header ``fields``."""
-    return bytes((MAGIC, FORMAT, len(fields))) + fields + payload
+def envelope_start(fields: bytes) -> bytes:
+    """Return what stands before the payload under encoded header ``fields``."""
+    return bytes((MAGIC, FORMAT, len(fields))) + fields
 
 
 def checksum_field(context: bytes, payload: bytes) -> bytes:

@@ -21,8 +21,8 @@ from kvcodec.envelope import (
     MalformedEnvelope,
     associated_data,
     checksum_field,
+    envelope_start,
     open_envelope,
-    seal_envelope,
 )
 from kvcodec.errors import (
     ConfigError,
@@ -101,9 +101,11 @@ class Keyspace(Generic[V, K]):
         "__weakref__",
         "_codec",
         "_decode",
+        "_direct",
         "_encode",
         "_envelope",
         "_names",
+        "_quick",
         "_scheme",
         "_small",
         "_unchecked",
@@ -114,6 +116,7 @@ class Keyspace(Generic[V, K]):
         "validate",
     )
 
+    _direct: int
     _envelope: _Envelope | None
     name: str
     ttl: float | None
@@ -189,6 +192,8 @@ class Keyspace(Generic[V, K]):
             self._bind(_scheme(name, key, keys))
             self._compile(codec_for(value, encoding))
             self._envelope = _envelope(name, self._codec.name, self.ttl, cipher, checksum=checksum)
+            # Up to how many bytes a stored value is its encoding and nothing else; -1 for none.
+            self._direct = self._small if self._envelope is None else -1
         except KVCodecError as error:
             error.keyspace = shown_name(name)
             raise
@@ -205,33 +210,9 @@ class Keyspace(Generic[V, K]):
         self._encode, self._decode = codec.encode, codec.decode
         self._unchecked = codec.exact or (not self.validate and codec.risk == "none")
         nested = self.max_depth if codec.nests else UNNESTED_BYTES
-        # The largest plain value that needs no look at its depth before it is decoded.
+        # The largest encoding that needs no look at its depth before it is decoded.
         self._small = min(self.max_bytes, nested if codec.too_deep else self.max_bytes)
-
-    @property
-    def _direct(self) -> int:
-        """Up to how many bytes a stored value is its encoding and nothing else; -1 for none."""
-        return self._small if self._envelope is None else -1
-
-    @property
-    def _quick(self) -> Callable[[V], bytes | None]:
-        """Encode and check in one step what can be stored as it is; None: take the long way.
-
-        May raise what it likes, and then ``_seal`` says what is wrong: this is the way of the
-        usual small value, which costs little more than the encoder does.
-        """
-        encode, decode = self._codec.quick, self._decode
-        if encode is None or self._envelope is not None or self._codec.nests:
-            return _no_quick_way
-        if self._unchecked:
-            return encode
-
-        def encode_checked(value: V) -> bytes | None:
-            data = encode(value)
-            back = decode(data)
-            return data if back == value and type(back) is type(value) else None
-
-        return encode_checked
+        self._quick = _quick_way(codec, unchecked=self._unchecked)
 
     def __repr__(self) -> str:
         return f"<Keyspace {self.name!r}>"
@@ -329,6 +310,12 @@ class Keyspace(Generic[V, K]):
     def _checked(self, value: V) -> bytes:
         """Encode, and make sure that what was encoded would be read back as it is."""
         codec = self._codec
+        try:
+            data = self._quick(value)
+        except Exception:  # noqa: BLE001 - the long way below says what is wrong
+            data = None
+        if data is not None and len(data) <= self._small:
+            return data
         if codec.nests and nests_deeper(value, self.max_depth):
             self._refuse_depth("encode")
         data = self._encoded(value)
@@ -404,7 +391,7 @@ class Keyspace(Generic[V, K]):
 class _Envelope:
     """The steps around a payload: lifetime, cipher, checksum."""
 
-    __slots__ = ("_checksum", "_cipher", "_codec_name", "_keyspace", "_ttl")
+    __slots__ = ("_checksum", "_cipher", "_place", "_start", "_ttl")
 
     def __init__(
         self,
@@ -415,22 +402,30 @@ class _Envelope:
         *,
         checksum: bool,
     ) -> None:
-        self._keyspace = keyspace.encode()
-        self._codec_name = codec_name.encode()
+        self._place = associated_data(keyspace.encode(), codec_name.encode())
         self._ttl = ttl
         self._cipher = cipher
         self._checksum = checksum
+        # Where every header is the same, its bytes: sealed under the primary key, no times.
+        constant = ttl is None and not checksum
+        self._start = envelope_start(self._header(0, None).encode()) if constant else None
 
     def seal(self, raw_key: str, payload: bytes, now: float, ttl: float | None) -> bytes:
-        fields = self._header(now, ttl).encode()
-        context = self._context(fields, raw_key)
+        if ttl is not None and self._ttl is None:
+            raise ConfigError(_NO_TTL)
+        start = self._start or envelope_start(self._header(now, ttl).encode())
+        context = self._context(start[3:], raw_key)
         if self._cipher is not None:
             payload = self._cipher.encrypt(payload, context)
         if self._checksum:
-            fields += checksum_field(context, payload)
-        return seal_envelope(fields, payload)
+            start = envelope_start(start[3:] + checksum_field(context, payload))
+        return start + payload
 
     def open(self, raw_key: str, data: bytes, now: float) -> bytes:
+        start = self._start
+        if start is not None and self._cipher is not None and data.startswith(start):
+            context = self._context(start[3:], raw_key)
+            return self._cipher.decrypt(data[len(start) :], context, self._cipher.key_id)
         header, fields, checksum, payload = self._take_apart(data)
         context = self._context(fields, raw_key)
         if self._checksum and checksum != checksum_field(context, payload)[1:]:
@@ -449,18 +444,15 @@ class _Envelope:
 
     def _header(self, now: float, ttl: float | None) -> Header:
         lifetime = self._ttl if ttl is None else ttl
-        if ttl is not None and self._ttl is None:
-            raise ConfigError(_NO_TTL)
-        written = None if lifetime is None else math.floor(now * 1000)
         return Header(
-            written_ms=written,
+            written_ms=None if lifetime is None else math.floor(now * 1000),
             expires_ms=None if lifetime is None else math.floor((now + lifetime) * 1000),
             cipher=0 if self._cipher is None else self._cipher.cipher_id,
             key_id=b"" if self._cipher is None else self._cipher.key_id,
         )
 
     def _context(self, fields: bytes, raw_key: str) -> bytes:
-        return associated_data(self._keyspace, self._codec_name, fields, raw_key.encode())
+        return self._place + associated_data(fields, raw_key.encode())
 
     def _take_apart(self, data: bytes) -> tuple[Header, bytes, bytes, bytes]:
         try:
@@ -512,6 +504,27 @@ class _Names(dict[Any, str]):
         elif self._kept:
             self.clear()
         return raw_key
+
+
+def _quick_way(codec: ValueCodec[V], *, unchecked: bool) -> Callable[[V], bytes | None]:
+    """How the usual small value is encoded and checked, at little more than the encoder's cost.
+
+    Returns None, or raises what it likes, for a value that has to take the long way.
+    """
+    encode, decode = codec.quick, codec.decode
+    if encode is None or codec.nests:
+        return _no_quick_way
+    if unchecked:
+        return encode
+    if codec.compares_types:
+        return lambda value: data if decode(data := encode(value)) == value else None
+
+    def encode_checked(value: V) -> bytes | None:
+        data = encode(value)
+        back = decode(data)
+        return data if back == value and type(back) is type(value) else None
+
+    return encode_checked
 
 
 def _no_quick_way(_: object) -> None:

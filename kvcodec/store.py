@@ -181,13 +181,13 @@ class Store(_Opened[V, K]):
         data: Any = None
         try:
             data = self._kv_get(raw_key)
-            if data is None:
-                return default
             if type(data) is bytes and len(data) <= self._direct:
                 try:
                     return self._decode(data)
                 except Exception:  # noqa: BLE001, S110 - the long way below says what is wrong
                     pass
+            if data is None:
+                return default
             return self._keyspace._open(raw_key, _sync(data), self._clock())
         except Expired as error:
             data = None
@@ -215,7 +215,7 @@ class Store(_Opened[V, K]):
         raw_key = self._names[key]
         data: Any = None
         try:
-            if ttl is None:
+            if ttl is None and self._direct >= 0:
                 try:
                     data = self._quick(value)
                 except Exception:  # noqa: BLE001 - the long way below says what is wrong
@@ -514,13 +514,13 @@ class AsyncStore(_Opened[V, K]):
         data: Any = None
         try:
             data = await _async(self._kv_get(raw_key))
-            if data is None:
-                return default
             if type(data) is bytes and len(data) <= self._direct:
                 try:
                     return self._decode(data)
                 except Exception:  # noqa: BLE001, S110 - the long way below says what is wrong
                     pass
+            if data is None:
+                return default
             return self._keyspace._open(raw_key, data, self._clock())
         except Expired as error:
             data = None
@@ -548,7 +548,7 @@ class AsyncStore(_Opened[V, K]):
         raw_key = self._names[key]
         data: Any = None
         try:
-            if ttl is None:
+            if ttl is None and self._direct >= 0:
                 try:
                     data = self._quick(value)
                 except Exception:  # noqa: BLE001 - the long way below says what is wrong
