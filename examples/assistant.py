@@ -12,14 +12,13 @@ from __future__ import annotations
 import argparse
 import codecs
 import gzip
-import io
 import os
 import sys
 import time
 from collections import Counter
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Literal, NamedTuple, TypeAlias
+from typing import Any, Literal, NamedTuple, TypeAlias
 
 import msgspec
 
@@ -32,8 +31,8 @@ NAME_WIDTH = 34
 # ------------------------------------------------------------------- a conversation, as exported
 
 
-class Record(msgspec.Struct, frozen=True, omit_defaults=True):
-    """What all the parts below have in common: immutable, and absent fields stay absent."""
+class Record(msgspec.Struct, omit_defaults=True):
+    """What all the parts below have in common: absent fields stay absent."""
 
 
 class Text(Record, tag_field="type", tag="text"):
@@ -328,14 +327,18 @@ def run(conversation: Path, database: Path) -> None:
             remember(memory, conversation)
 
 
+def for_any_terminal(stream: Any) -> None:
+    """Let a terminal without UTF-8 show escapes for what it lacks, instead of failing."""
+    stream.reconfigure(errors="backslashreplace")
+
+
 def main() -> int:
     """Read the command line; return 1 if something could not be read or stored."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("conversation", nargs="?", type=Path, default=SAMPLE)
     parser.add_argument("--db", type=Path, default=Path("assistant.db"), metavar="PATH")
     arguments = parser.parse_args()
-    if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(errors="backslashreplace")  # for terminals without UTF-8
+    for_any_terminal(sys.stdout)
     try:
         run(arguments.conversation, arguments.db)
     except (KVCodecError, OSError) as error:

@@ -8,8 +8,7 @@ import stat
 import subprocess
 import sys
 from pathlib import Path
-
-import msgspec
+from typing import Any
 
 from kvcodec import SQLiteKV
 
@@ -33,7 +32,7 @@ def demo(database: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-def lines(text: str) -> list[object]:
+def lines(text: str) -> list[dict[str, Any]]:
     """Return the objects of a JSON-lines text."""
     return [json.loads(line) for line in text.split("\n") if line.strip()]
 
@@ -57,9 +56,8 @@ def test_a_second_process_reads_what_the_first_wrote(tmp_path: Path) -> None:
     assert history == [without_null(line) for line in lines(SAMPLE.read_text(encoding="utf-8"))]
 
 
-def without_null(message: object) -> object:
-    """Return an exported message as it is stored: absent content is left out, times are ISO."""
-    assert isinstance(message, dict)
+def without_null(message: dict[str, Any]) -> dict[str, Any]:
+    """Return an exported message as it is stored: content that is absent is left out."""
     return {name: value for name, value in message.items() if value is not None}
 
 
@@ -102,7 +100,7 @@ def test_a_file_on_the_command_line(tmp_path: Path) -> None:
     """Any conversation in the same form is stored under its own name, beside the first."""
     database = tmp_path / "demo.db"
     other = tmp_path / "other.jsonl"
-    messages = [
+    messages: list[dict[str, Any]] = [
         {"role": "user", "content": "a\u2028b\x85c \U0001f9f6"},
         {"role": "user", "content": [{"type": "image_url", "image_url": {"url": "u"}}]},
         {"role": "assistant", "content": "", "created_at": "2026-01-04T19:12:00Z"},
@@ -153,7 +151,7 @@ def test_a_missing_file_is_reported(tmp_path: Path) -> None:
 
 def test_the_sample_is_a_conversation() -> None:
     """Several hundred messages, every tool call answered, several scripts."""
-    messages = [msgspec.json.decode(line) for line in SAMPLE.read_bytes().splitlines()]
+    messages = lines(SAMPLE.read_text(encoding="utf-8"))
     asked = [call["id"] for message in messages for call in message.get("tool_calls", [])]
     answered = [message["tool_call_id"] for message in messages if message["role"] == "tool"]
     assert 300 <= len(messages) <= 450

@@ -44,6 +44,9 @@ FLOORS = {
 SIDEWAYS: Mapping[tuple[str, str], str] = {
     ("crypto", "envelope"): "a sealed value is tied to the header that the envelope writes",
     ("plans", "keyspace"): "plans say which operations the heart's bytes go through",
+    ("value", "store"): "a store of one value, whose key is None",
+    ("backends.adapt", "backends.mapping"): "wraps the handle that is given as it is",
+    ("backends.adapt", "backends.dify"): "likewise",
     ("backends.sqlite_async", "backends.sqlite"): "the same file, reached from another thread",
     ("backends.url", "backends.memory"): "opens what the URL names",
     ("backends.url", "backends.sqlite"): "likewise",
