@@ -7,6 +7,7 @@ the test sees that as well ("raw"), so that the stand-in cannot drift away from 
 from __future__ import annotations
 
 import dataclasses
+import json
 import posixpath
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -60,7 +61,7 @@ class Storage:
         hex_key = key.encode("utf-8", "surrogatepass").hex()
         parameters = {"target": self._target, "operation": operation, "key": hex_key, **value}
         [message] = self._process.invoke("probe", "call", parameters, Call())
-        report: dict[str, Any] = message["message"]["json_object"]
+        report: dict[str, Any] = json.loads(message["message"]["text"])
         return report
 
     def get(self, key: str) -> bytes | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import binascii
+import json
 from typing import TYPE_CHECKING, Any
 
 from dify_plugin import Tool
@@ -27,7 +28,8 @@ class Call(Tool):
     """``target``: raw (the SDK's object), kv, or old (a KV on an SDK before 0.2.0)."""
 
     def _invoke(self, tool_parameters: dict[str, Any]) -> Generator[ToolInvokeMessage, None, None]:
-        yield self.create_json_message(_call(self.session.storage, tool_parameters))
+        report = _call(self.session.storage, tool_parameters)
+        yield self.create_text_message(json.dumps(report))
 
 
 class _OldStorage:
