@@ -121,18 +121,15 @@ def test_a_malformed_line_is_reported(tmp_path: Path) -> None:
     """A line that is no message is named by file and line, and the others are stored."""
     bad = tmp_path / "bad.jsonl"
     good = b'{"role": "user", "content": "hi"}'
-    bad.write_bytes(
-        b"\n".join(
-            [
-                good,
-                b'{"role": "user"',
-                good,
-                b'{"role": "wizard"}',
-                b'{"role": "user","content": "\xff"}',
-                b"[" * 100_000,
-            ]
-        )
-    )
+    lines_of_bytes = [
+        good,
+        b'{"role": "user"',
+        good,
+        b'{"role": "wizard"}',
+        b'{"role": "user", "content": "\xff"}',
+        b'{"role": "user", "deep": ' + b"[" * 100_000,
+    ]
+    bad.write_bytes(b"\n".join(lines_of_bytes))
     run = demo(tmp_path / "demo.db", str(bad))
     assert run.returncode == 0
     assert [line.split(": ")[0] for line in run.stderr.splitlines()] == [
