@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 from typing import Any, Generic, Literal, cast, get_args
@@ -38,8 +37,7 @@ Only an unknown field can nest there, and msgspec skips 1,000 levels of it on a 
 (the smallest that threads are given anywhere; measured with msgspec 0.22)."""
 
 
-@dataclass(frozen=True, slots=True)
-class ValueCodec(Generic[V]):
+class ValueCodec(msgspec.Struct, Generic[V], frozen=True):
     """A codec and what is known about it before any value is seen."""
 
     name: str
@@ -150,8 +148,7 @@ def _deterministic(encode: Callable[[Any], bytes], encoding: str) -> Callable[[A
     return encode_any
 
 
-@dataclass(slots=True)
-class _Traits:
+class _Traits(msgspec.Struct):
     nests: bool
     risk: Risk
 
@@ -325,7 +322,7 @@ def _parts(value: Any) -> Iterable[Any]:
     return () if names is None else [None, *(getattr(value, name, None) for name in names)]
 
 
-_JSON_TOKEN = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+(?:"|\\?\Z)|[\[\]{}]', re.DOTALL)
+_JSON_TOKEN = rb'(?s)"[^"\\]*+(?:\\.[^"\\]*+)*+(?:"|\\?\Z)|[\[\]{}]'
 """A string (to its end, or to the end of the data: never tried twice) or a bracket."""
 
 
@@ -333,7 +330,7 @@ def _json_too_deep(data: bytes, limit: int) -> bool:
     if data.count(b"[") + data.count(b"{") <= limit:
         return False
     depth = 0
-    for token in _JSON_TOKEN.finditer(data):
+    for token in re.finditer(_JSON_TOKEN, data):
         first = data[token.start()]
         if first in b"[{":
             depth += 1
@@ -396,11 +393,9 @@ def _msgpack_item(data: bytes, at: int) -> tuple[int, int | None]:
 
 # ----------------------------------------------------------------------------------- reasons
 
-_PLACE = re.compile(
-    r"(?P<what>.*?)(?: - at (?P<place>`(?:key in )?\$[\w.\[\]]*`|key in `\$[\w.\[\]]*`))?",
-    re.DOTALL,
-)
-_SAFE = re.compile(
+# Compiled when something is first refused, not when kvcodec is imported.
+_PLACE = r"(?s:(?P<what>.*?))(?: - at (?P<place>`(?:key in )?\$[\w.\[\]]*`|key in `\$[\w.\[\]]*`))?"
+_SAFE = (
     r"Expected `[a-z0-9 |]+`(?:, got `\w+`)?"
     r"|Expected `\w+` (?:<|<=|>|>=) -?[0-9.e+-]+"
     r"|Expected `\w+` of (?:at least |at most )?length (?:<=|>=)? ?\d+(?:, got \d+)?"
@@ -409,7 +404,7 @@ _SAFE = re.compile(
     r"|Input data was truncated|(?:Integer value|Number|Timestamp) (?:is )?out of range"
     r"|Invalid (?:UUID|RFC3339 encoded \w+|ISO8601 duration|base64 encoded string|decimal string)"
 )
-_CUT = re.compile(r"(Object contains unknown field|Invalid enum value|Invalid value)")
+_CUT = r"Object contains unknown field|Invalid enum value|Invalid value"
 
 
 def reason(error: BaseException) -> str:
@@ -422,11 +417,11 @@ def reason(error: BaseException) -> str:
         return "invalid UTF-8 or a lone surrogate"
     if not isinstance(error, msgspec.MsgspecError):
         return f"the codec raised {type(error).__name__}"
-    match = _PLACE.fullmatch(str(error))
+    match = re.fullmatch(_PLACE, str(error))
     what, place = (match["what"], match["place"]) if match else ("", None)
-    cut = _CUT.match(what)
+    cut = re.match(_CUT, what)
     if cut:
         what = cut[0]
-    elif not _SAFE.fullmatch(what):
+    elif not re.fullmatch(_SAFE, what):
         what = "not what the type declares"
     return f"{what} at {place}" if place else what

@@ -14,10 +14,8 @@ from __future__ import annotations
 import enum
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from datetime import date
 from typing import Annotated, Any, Generic, cast, get_args, get_origin, get_type_hints
-from urllib.parse import quote, unquote_to_bytes
 from uuid import UUID
 
 import msgspec
@@ -46,18 +44,22 @@ class Ordered:
 
 # ----------------------------------------------------------------------------------- parts
 
-_UNRESERVED = re.compile(r"[A-Za-z0-9\-._~]+", re.ASCII)
+_DIGITS = "0123456789"
+_UNRESERVED = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz-._~" + _DIGITS)
 """RFC 3986, section 2.3."""
+_ESCAPES = tuple(
+    chr(byte) if chr(byte) in _UNRESERVED - {"."} else f"%{byte:02X}" for byte in range(256)
+)
+"""Of each byte of a part that is encoded: dots too, which urllib's ``quote`` always leaves."""
 
 
 def _is_safe(text: str) -> bool:
-    return _UNRESERVED.fullmatch(text) is not None and ".." not in text and text.strip(".") != ""
+    return _UNRESERVED.issuperset(text) and ".." not in text and text.strip(".") != ""
 
 
 def _escape(text: str) -> str:
     try:
-        # `quote` never encodes a dot: it has to be done here.
-        return quote(text, safe="").replace(".", "%2E")
+        return "".join([_ESCAPES[byte] for byte in text.encode()])
     except UnicodeEncodeError:
         pass
     raise KeyNameError("a part holds a lone surrogate, which has no UTF-8", stage="name")
@@ -76,10 +78,17 @@ def _split_text(part: str) -> str:
     if "%" not in part:
         return part
     try:
-        return unquote_to_bytes(part).decode()
-    except UnicodeDecodeError:
+        return _unquoted(part).decode()
+    except ValueError:
         pass
     raise KeyNameError("a part is not percent-encoded UTF-8", stage="name")
+
+
+def _unquoted(part: str) -> bytes:
+    first, *rest = part.split("%")
+    return first.encode() + b"".join(
+        bytes.fromhex(piece[:2]) + piece[2:].encode() for piece in rest
+    )
 
 
 def _join_int(value: int) -> str:
@@ -122,25 +131,24 @@ def _join_date(value: date) -> str:
     return value.isoformat()
 
 
-@dataclass(frozen=True, slots=True)
-class _Part:
+class _Part(msgspec.Struct, frozen=True):
     """One part: its two directions and the characters that its text may hold."""
 
     join: Callable[[Any], str]
     split: Callable[[str], Any]
-    alphabet: re.Pattern[str]
+    alphabet: frozenset[str]
     plain: bool = False
     """Whether equal keys are always the same key: 1 == True, but "1" equals only "1"."""
 
 
-_TEXT = _Part(_join_text, _split_text, re.compile(r"[A-Za-z0-9\-._~%]", re.ASCII), plain=True)
+_TEXT = _Part(_join_text, _split_text, _UNRESERVED | {"%"}, plain=True)
 _PARTS: dict[Any, _Part] = {
     str: _TEXT,
-    int: _Part(_join_int, _split_int, re.compile(r"[0-9\-]", re.ASCII)),
-    UUID: _Part(_join_uuid, UUID, re.compile(r"[0-9a-f\-]", re.ASCII)),
-    date: _Part(_join_date, date.fromisoformat, re.compile(r"[0-9\-]", re.ASCII)),
+    int: _Part(_join_int, _split_int, frozenset(_DIGITS + "-")),
+    UUID: _Part(_join_uuid, UUID, frozenset(_DIGITS + "abcdef-")),
+    date: _Part(_join_date, date.fromisoformat, frozenset(_DIGITS + "-")),
 }
-_ORDERED = _Part(_join_ordered, _split_ordered, re.compile(r"[0-9np]", re.ASCII))
+_ORDERED = _Part(_join_ordered, _split_ordered, frozenset(_DIGITS + "np"))
 
 
 def _enum_part(kind: type[enum.Enum]) -> _Part:
@@ -170,8 +178,7 @@ def _enum_text(member: enum.Enum) -> str:
 # ------------------------------------------------------------------------------------ shapes
 
 
-@dataclass(frozen=True, slots=True)
-class _Shape:
+class _Shape(msgspec.Struct, frozen=True):
     """A key type taken apart: its parts in order, and how a key is taken apart and rebuilt."""
 
     parts: tuple[_Part, ...]
@@ -289,7 +296,7 @@ class _Scheme(Generic[K]):
     def __init__(self, literals: Sequence[str], shape: _Shape) -> None:
         self._literals = tuple(literals)
         self._shape = shape
-        self._pattern = _pattern(self._literals, shape.parts)
+        self._pattern: re.Pattern[str] | None = None  # compiled by who lists
         self.prefix = literals[0]
 
     @property
@@ -317,6 +324,8 @@ class _Scheme(Generic[K]):
 
         Raises KeyNameError if it is not one that ``join`` makes.
         """
+        if self._pattern is None:
+            self._pattern = _pattern(self._literals, self._shape.parts)
         match = self._pattern.fullmatch(raw_key)
         if match is not None:
             key = self._rebuild(match.groups())
@@ -338,8 +347,8 @@ _NO_KEY = object()
 def _pattern(literals: tuple[str, ...], parts: tuple[_Part, ...]) -> re.Pattern[str]:
     text = re.escape(literals[0])
     for part, literal in zip(parts, literals[1:], strict=True):
-        text += f"({part.alphabet.pattern}+){re.escape(literal)}"
-    return re.compile(text, re.ASCII)
+        text += f"([{re.escape(''.join(sorted(part.alphabet)))}]+){re.escape(literal)}"
+    return re.compile(text)
 
 
 class PathKeys(_Scheme[K]):
@@ -368,9 +377,9 @@ class PathKeys(_Scheme[K]):
         return bound
 
 
-_FIELD = re.compile(r"\{([A-Za-z_][A-Za-z0-9_]*)\}")
-_BAD_LITERAL = re.compile(r"//|\\|[\x00-\x1f\x7f-\x9f]|[{}]|[\ud800-\udfff]|\.\.")
-_BAD_SEGMENT = re.compile(r"(?:^|/)\.{0,2}(?:/|$)")
+_FIELD = r"\{([A-Za-z_][A-Za-z0-9_]*)\}"
+_BAD_LITERAL = r"//|\\|[\x00-\x1f\x7f-\x9f]|[{}]|[\ud800-\udfff]|\.\."
+_BAD_SEGMENT = r"(?:^|/)\.{0,2}(?:/|$)"
 
 
 class TemplateKeys(_Scheme[K]):
@@ -407,10 +416,10 @@ class TemplateKeys(_Scheme[K]):
 
 
 def _parse_template(template: str) -> tuple[list[str], list[str]]:
-    pieces = _FIELD.split(template)
+    pieces = re.split(_FIELD, template)
     literals, fields = pieces[::2], pieces[1::2]
     whole = "x".join(literals)
-    if any(_BAD_LITERAL.search(text) for text in literals) or _BAD_SEGMENT.search(whole):
+    if any(re.search(_BAD_LITERAL, text) for text in literals) or re.search(_BAD_SEGMENT, whole):
         raise ConfigError(
             f"template '{shorten(template, 80)}' holds a brace that is no field, a control "
             "character or a path that hosts clean away ('//', '..', '.', leading or trailing '/')"
@@ -442,7 +451,7 @@ def _pick(values: Sequence[Any], order: list[int]) -> Sequence[Any]:
 
 def _check_unambiguous(template: str, literals: list[str], parts: tuple[_Part, ...]) -> None:
     for part, literal in zip(parts[:-1], literals[1:-1], strict=True):
-        if literal == "" or part.alphabet.match(literal):
+        if literal == "" or literal[0] in part.alphabet:
             raise ConfigError(
                 f"template '{shorten(template, 80)}' is ambiguous: what follows a field must "
                 "begin with a character that the field cannot hold (':' or '/' for text)"

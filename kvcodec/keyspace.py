@@ -513,7 +513,7 @@ def _quick_way(codec: ValueCodec[V], *, unchecked: bool) -> Callable[[V], bytes 
     """
     encode, decode = codec.quick, codec.decode
     if encode is None or codec.nests:
-        return _no_quick_way
+        return no_quick_way
     if unchecked:
         return encode
     if codec.compares_types:
@@ -527,8 +527,9 @@ def _quick_way(codec: ValueCodec[V], *, unchecked: bool) -> Callable[[V], bytes 
     return encode_checked
 
 
-def _no_quick_way(_: object) -> None:
-    return None
+def no_quick_way(_: object) -> None:
+    """For values that always have to take the long way."""
+    return
 
 
 # ------------------------------------------------------------------------------------ options

@@ -8,9 +8,9 @@ that returns futures fits as it is.
 from __future__ import annotations
 
 from collections.abc import AsyncIterable, Awaitable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, Protocol, TypeAlias
 
+from msgspec import Struct
 from typing_extensions import TypeVar
 
 __all__ = [
@@ -42,8 +42,7 @@ Token: TypeAlias = Any
 """What a backend needs to know a value again: a revision, an ETag. Opaque to kvcodec."""
 
 
-@dataclass(frozen=True)
-class Limits:
+class Limits(Struct, frozen=True):
     """What a backend takes, checked before any I/O. None: no limit that is known."""
 
     key_bytes: int | None = None

@@ -24,7 +24,7 @@ from typing_extensions import TypeVar
 from kvcodec import plans
 from kvcodec.backends.adapt import as_async_kv, as_kv
 from kvcodec.errors import ConfigError, Expired, KeyNameError, MissingKey, Unsupported, settle
-from kvcodec.keyspace import Keyspace, as_bytes, seconds
+from kvcodec.keyspace import Keyspace, no_quick_way, seconds
 from kvcodec.locks import async_lock_of, lock_of
 from kvcodec.plans import NO_DEFAULT, arun, run
 from kvcodec.protocols import KV, AsyncKV
@@ -63,7 +63,7 @@ class _Opened(Generic[V, K]):
         self._names = keyspace._names
         self._decode = keyspace._decode
         self._direct = keyspace._direct
-        self._quick = keyspace._quick
+        self._quick = keyspace._quick if keyspace._direct >= 0 else no_quick_way
         self._can: frozenset[str] | None = None
 
     @property
@@ -215,11 +215,11 @@ class Store(_Opened[V, K]):
         raw_key = self._names[key]
         data: Any = None
         try:
-            if ttl is None and self._direct >= 0:
+            if ttl is None:
                 try:
                     data = self._quick(value)
-                except Exception:  # noqa: BLE001 - the long way below says what is wrong
-                    data = None
+                except Exception:  # noqa: BLE001, S110 - the long way below says what is wrong
+                    pass
             if data is None or len(data) > self._direct:
                 data = self._keyspace._seal(raw_key, value, self._clock(), ttl)
                 if self._keyspace.ttl is not None:
@@ -548,11 +548,11 @@ class AsyncStore(_Opened[V, K]):
         raw_key = self._names[key]
         data: Any = None
         try:
-            if ttl is None and self._direct >= 0:
+            if ttl is None:
                 try:
                     data = self._quick(value)
-                except Exception:  # noqa: BLE001 - the long way below says what is wrong
-                    data = None
+                except Exception:  # noqa: BLE001, S110 - the long way below says what is wrong
+                    pass
             if data is None or len(data) > self._direct:
                 data = self._keyspace._seal(raw_key, value, self._clock(), ttl)
                 if self._keyspace.ttl is not None:
