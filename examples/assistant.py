@@ -119,7 +119,7 @@ def read_conversation(path: Path) -> list[Message]:
             continue
         try:
             messages.append(decode(line))
-        except (ValueError, RecursionError) as error:
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             print(f"{path}:{number}: left out: {error}", file=sys.stderr)
     return messages
 
