@@ -391,7 +391,7 @@ class Keyspace(Generic[V, K]):
 class _Envelope:
     """The steps around a payload: lifetime, cipher, checksum."""
 
-    __slots__ = ("_checksum", "_cipher", "_place", "_start", "_ttl")
+    __slots__ = ("_checksum", "_cipher", "_constant", "_place", "_start", "_ttl")
 
     def __init__(
         self,
@@ -406,15 +406,17 @@ class _Envelope:
         self._ttl = ttl
         self._cipher = cipher
         self._checksum = checksum
-        # Where every header is the same, its bytes: sealed under the primary key, no times.
+        # Where every header is the same (sealed under the primary key, no times): its bytes,
+        # and what they and the place begin the associated data with.
         constant = ttl is None and not checksum
-        self._start = envelope_start(self._header(0, None).encode()) if constant else None
+        self._start = envelope_start(self._header(0, None).encode()) if constant else b""
+        self._constant = self._place + associated_data(self._start[3:])
 
     def seal(self, raw_key: str, payload: bytes, now: float, ttl: float | None) -> bytes:
         if ttl is not None and self._ttl is None:
             raise ConfigError(_NO_TTL)
         start = self._start or envelope_start(self._header(now, ttl).encode())
-        context = self._context(start[3:], raw_key)
+        context = self._context(start, raw_key)
         if self._cipher is not None:
             payload = self._cipher.encrypt(payload, context)
         if self._checksum:
@@ -423,11 +425,11 @@ class _Envelope:
 
     def open(self, raw_key: str, data: bytes, now: float) -> bytes:
         start = self._start
-        if start is not None and self._cipher is not None and data.startswith(start):
-            context = self._context(start[3:], raw_key)
+        if start and self._cipher is not None and data.startswith(start):
+            context = self._context(start, raw_key)
             return self._cipher.decrypt(data[len(start) :], context, self._cipher.key_id)
         header, fields, checksum, payload = self._take_apart(data)
-        context = self._context(fields, raw_key)
+        context = self._context(envelope_start(fields), raw_key)
         if self._checksum and checksum != checksum_field(context, payload)[1:]:
             raise Tampered("the checksum does not match: changed or moved", stage="envelope")
         if self._cipher is not None:
@@ -451,8 +453,13 @@ class _Envelope:
             key_id=b"" if self._cipher is None else self._cipher.key_id,
         )
 
-    def _context(self, fields: bytes, raw_key: str) -> bytes:
-        return self._place + associated_data(fields, raw_key.encode())
+    def _context(self, start: bytes, raw_key: str) -> bytes:
+        """What a payload is tied to: keyspace, codec, header fields, raw key."""
+        name = raw_key.encode()
+        last = len(name).to_bytes(4) + name
+        if start == self._start:
+            return self._constant + last
+        return self._place + associated_data(start[3:]) + last
 
     def _take_apart(self, data: bytes) -> tuple[Header, bytes, bytes, bytes]:
         try:
@@ -588,8 +595,8 @@ def expired(header: Header, now: float) -> bool:
 
 def as_bytes(data: Any) -> bytes:
     """What a KV returned, as bytes. Raises DecodeError for anything that is not bytes-like."""
-    if isinstance(data, bytes):
-        return bytes(data)
+    if type(data) is bytes:
+        return data
     try:
         return bytes(memoryview(data))
     except TypeError:
