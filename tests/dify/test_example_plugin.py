@@ -9,6 +9,7 @@ import base64
 import json
 import shutil
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -142,6 +143,15 @@ def test_users_and_conversations_are_apart(assistant: Assistant) -> None:
     assert assistant.ask("history", conversation="c2") == "Nothing was said yet."
     assert assistant.ask("say", user="..", value="x").endswith("That makes 2.")
     assert assistant.ask("history") == "user: mine\nassistant: Noted, Ada."
+
+
+def test_requests_at_the_same_time_lose_nothing(assistant: Assistant) -> None:
+    """Eight requests of one conversation in one process, each with a storage object of its own."""
+    with ThreadPoolExecutor(8) as pool:
+        answers = list(pool.map(lambda n: assistant.ask("say", value=f"no {n}"), range(8)))
+    assert sorted(int(answer.split()[-1].rstrip(".")) for answer in answers) == [*range(2, 17, 2)]
+    said = [line for line in assistant.ask("history").split("\n") if line.startswith("user")]
+    assert sorted(said) == [f"user: no {n}" for n in range(8)]
 
 
 def test_forgetting_deletes_and_may_be_repeated(assistant: Assistant, files: Path) -> None:
