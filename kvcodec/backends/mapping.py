@@ -2,14 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Iterator, MutableMapping
-from typing import Any
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from typing import Protocol
 
-__all__ = ["AsyncMappingKV", "MappingKV"]
+__all__ = ["AsyncMappingKV", "BytesMapping", "MappingKV"]
 
 _SNAPSHOT_TRIES = 16
 """Attempts at listing a mapping that another thread changes meanwhile: a mapping written in Python
 raises RuntimeError then. So many failures in a row mean another fault, which is passed on."""
+
+
+class BytesMapping(Protocol):
+    """What is used of a mapping: every ``MutableMapping[str, bytes]`` has it, and dbm files.
+
+    A dbm file takes names as text and lists them as bytes, so it is no ``MutableMapping[str, ...]``
+    to a type checker.
+    """
+
+    def get(self, key: str, /) -> bytes | None:
+        """Return the value of ``key``, or None."""
+
+    def keys(self) -> Iterable[object]:
+        """Return the names, as text or as UTF-8."""
+        ...
+
+    def __setitem__(self, key: str, value: bytes, /) -> None: ...
+    def __delitem__(self, key: str, /) -> None: ...
+    def __contains__(self, key: str, /) -> bool: ...
 
 
 class MappingKV:
@@ -28,7 +47,7 @@ class MappingKV:
 
     ordered = False
 
-    def __init__(self, mapping: MutableMapping[str, bytes], /) -> None:
+    def __init__(self, mapping: BytesMapping, /) -> None:
         self._mapping = mapping
         # `get` and not `mapping[key]`: a defaultdict would store its default for a missing key.
         self.get: Callable[[str], bytes | None] = mapping.get
@@ -56,7 +75,7 @@ class MappingKV:
             if key is not None and key.startswith(prefix) and key > start_after:
                 yield key
 
-    def _names(self) -> list[Any]:
+    def _names(self) -> list[object]:
         for _ in range(_SNAPSHOT_TRIES - 1):
             try:
                 return list(self._mapping.keys())
@@ -86,7 +105,7 @@ class AsyncMappingKV:
 
     ordered = False
 
-    def __init__(self, mapping: MutableMapping[str, bytes], /) -> None:
+    def __init__(self, mapping: BytesMapping, /) -> None:
         self._kv = MappingKV(mapping)
 
     async def get(self, key: str, /) -> bytes | None:

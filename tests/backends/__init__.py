@@ -1,0 +1,1 @@
+"""The backends, under the conformance kit and one by one."""

@@ -20,11 +20,11 @@ OTHERS = ("other", "part", "part2/key", "Part/key", "par", "")
 """Names outside of ``part/`` that a tenant must neither see nor change."""
 
 
-class Absent(Exception):
+class _Absent(Exception):
     """What the clients below raise for a key that they do not have."""
 
 
-class RaisingClient:
+class _RaisingClient:
     """A client as many are: reading or deleting what is not there raises."""
 
     def __init__(self) -> None:
@@ -32,7 +32,7 @@ class RaisingClient:
 
     def get(self, key: str) -> bytes:
         if key not in self._values:
-            raise Absent
+            raise _Absent
         return self._values[key]
 
     def set(self, key: str, val: bytes) -> None:
@@ -40,15 +40,15 @@ class RaisingClient:
 
     def delete(self, key: str) -> None:
         if key not in self._values:
-            raise Absent
+            raise _Absent
         del self._values[key]
 
 
-class AsyncRaisingClient:
-    """``RaisingClient`` whose methods are coroutines."""
+class _AsyncRaisingClient:
+    """``_RaisingClient`` whose methods are coroutines."""
 
     def __init__(self) -> None:
-        self._client = RaisingClient()
+        self._client = _RaisingClient()
 
     async def get(self, key: str) -> bytes:
         return self._client.get(key)
@@ -60,7 +60,7 @@ class AsyncRaisingClient:
         self._client.delete(key)
 
 
-class Clocked:
+class _Clocked:
     """The clock that a KV under test was given."""
 
     now = 1_000_000.0
@@ -72,7 +72,7 @@ class Clocked:
         self.now += seconds
 
 
-class InAFile:
+class _InAFile:
     """A place for a KV that keeps its values in a file."""
 
     path: Path
@@ -82,14 +82,14 @@ class InAFile:
         self.path = tmp_path / "kv.db"
 
 
-class TestMemoryKV(Clocked, KVConformance):
+class TestMemoryKV(_Clocked, KVConformance):
     """MemoryKV has every capability, and a clock."""
 
     def make_kv(self) -> MemoryKV:
         return MemoryKV(clock=self.clock)
 
 
-class TestAsyncMemoryKV(Clocked, AsyncKVConformance):
+class TestAsyncMemoryKV(_Clocked, AsyncKVConformance):
     """AsyncMemoryKV likewise."""
 
     async def make_kv(self) -> AsyncMemoryKV:
@@ -110,13 +110,13 @@ class TestAsyncMappingKVOverADict(AsyncKVConformance):
         return AsyncMappingKV({})
 
 
-class TestMappingKVOverADbm(InAFile, KVConformance):
+class TestMappingKVOverADbm(_InAFile, KVConformance):
     """A dbm file, which lists its keys as bytes and belongs to one thread."""
 
     concurrent = False
 
     def make_kv(self) -> MappingKV:
-        self.file = dbm.dumb.open(str(self.path), "c")
+        self.file = dbm.dumb.open(str(self.path), "c")  # noqa: SIM115 - close_kv closes it
         return MappingKV(self.file)
 
     def reopen_kv(self, _kv: object, /) -> MappingKV:
@@ -127,11 +127,11 @@ class TestMappingKVOverADbm(InAFile, KVConformance):
         self.file.close()
 
 
-class TestAsyncMappingKVOverADbm(InAFile, AsyncKVConformance):
+class TestAsyncMappingKVOverADbm(_InAFile, AsyncKVConformance):
     """A dbm file in an event loop."""
 
     async def make_kv(self) -> AsyncMappingKV:
-        self.file = dbm.dumb.open(str(self.path), "c")
+        self.file = dbm.dumb.open(str(self.path), "c")  # noqa: SIM115 - close_kv closes it
         return AsyncMappingKV(self.file)
 
     async def reopen_kv(self, _kv: object, /) -> AsyncMappingKV:
@@ -146,14 +146,14 @@ class TestHandleKV(KVConformance):
     """A client that raises for missing keys."""
 
     def make_kv(self) -> HandleKV:
-        return HandleKV(RaisingClient(), missing=Absent)
+        return HandleKV(_RaisingClient(), missing=_Absent)
 
 
 class TestAsyncHandleKV(AsyncKVConformance):
     """A client that raises for missing keys, awaited."""
 
     async def make_kv(self) -> AsyncHandleKV:
-        return AsyncHandleKV(AsyncRaisingClient(), missing=Absent)
+        return AsyncHandleKV(_AsyncRaisingClient(), missing=_Absent)
 
 
 def surrounded(kv: KV) -> KV:
@@ -168,7 +168,7 @@ def check_surroundings(kv: KV) -> None:
     assert {kv.get(name) for name in OTHERS} == {b"of another tenant"}
 
 
-class TestPrefixKVOverMemory(Clocked, KVConformance):
+class TestPrefixKVOverMemory(_Clocked, KVConformance):
     """A part of a KV that has every capability."""
 
     def make_kv(self) -> KV:
@@ -179,7 +179,7 @@ class TestPrefixKVOverMemory(Clocked, KVConformance):
         check_surroundings(self.whole)
 
 
-class TestPrefixKVNested(Clocked, KVConformance):
+class TestPrefixKVNested(_Clocked, KVConformance):
     """A part of a part."""
 
     def make_kv(self) -> KV:
@@ -201,7 +201,7 @@ class TestPrefixKVOverADict(KVConformance):
         check_surroundings(self.whole)
 
 
-class TestAsyncPrefixKVOverMemory(Clocked, AsyncKVConformance):
+class TestAsyncPrefixKVOverMemory(_Clocked, AsyncKVConformance):
     """A part of an async KV that has every capability."""
 
     async def make_kv(self) -> AsyncKV:
@@ -221,7 +221,7 @@ class TestAsyncPrefixKVOverADict(AsyncKVConformance):
         return AsyncPrefixKV(AsyncMappingKV({"other": b"of another tenant"}), "part/")
 
 
-class TestSQLiteKV(InAFile, Clocked, KVConformance):
+class TestSQLiteKV(_InAFile, _Clocked, KVConformance):
     """SQLiteKV has every capability, a clock and a file."""
 
     def make_kv(self) -> SQLiteKV:
@@ -232,7 +232,7 @@ class TestSQLiteKV(InAFile, Clocked, KVConformance):
         return self.make_kv()
 
 
-class TestAsyncSQLiteKV(InAFile, Clocked, AsyncKVConformance):
+class TestAsyncSQLiteKV(_InAFile, _Clocked, AsyncKVConformance):
     """AsyncSQLiteKV likewise."""
 
     async def make_kv(self) -> AsyncSQLiteKV:

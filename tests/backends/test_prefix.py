@@ -1,0 +1,172 @@
+"""PrefixKV: which prefixes are taken, which capabilities it has, and what a tenant cannot reach."""
+
+from __future__ import annotations
+
+import asyncio
+import copy
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from kvcodec.backends.mapping import AsyncMappingKV, MappingKV
+from kvcodec.backends.memory import AsyncMemoryKV, MemoryKV
+from kvcodec.backends.prefix import AsyncPrefixKV, PrefixKV
+from kvcodec.errors import ConfigError
+from kvcodec.protocols import Limits
+
+CAPABILITIES = (
+    "exists",
+    "get_many",
+    "set_many",
+    "delete_many",
+    "scan_keys",
+    "ordered",
+    "set_with_ttl",
+    "set_if_absent",
+    "get_versioned",
+    "set_if_version",
+    "delete_if_version",
+    "limits",
+)
+
+NAMES = st.text(st.characters(codec="utf-8"), min_size=1, max_size=6)
+PARTS = st.builds("{}{}".format, st.text("ab\u00e9", min_size=1, max_size=2), st.sampled_from("/:"))
+PREFIXES = st.lists(PARTS, min_size=1, max_size=3).map("".join)
+
+
+class Limited(MappingKV):
+    """A dict with limits."""
+
+    def __init__(self, limits: Limits | None) -> None:
+        super().__init__({})
+        self.limits = limits
+
+
+def test_the_prefix_is_in_the_stored_name() -> None:
+    """The value lies in the wrapped KV under the prefix and the name."""
+    whole: dict[str, bytes] = {}
+    PrefixKV(MappingKV(whole), "tenants/acme/").set("settings", b"1")
+    assert whole == {"tenants/acme/settings": b"1"}
+
+
+@given(PREFIXES, PREFIXES, NAMES)
+def test_parts_meet_only_where_one_contains_the_other(one: str, other: str, name: str) -> None:
+    """A name without separators is seen from another part only if that one contains its own."""
+    name = name.replace("/", "%2F").replace(":", "%3A")
+    whole: dict[str, bytes] = {}
+    PrefixKV(MappingKV(whole), one).set(name, b"")
+    seen = list(PrefixKV(MappingKV(whole), other).scan_keys(""))
+    assert seen == ([(one + name).removeprefix(other)] if one.startswith(other) else [])
+
+
+@given(PREFIXES, PREFIXES, NAMES, NAMES)
+def test_nesting_is_the_longer_prefix(outer: str, inner: str, name: str, sought: str) -> None:
+    """A part of a part is the part of both prefixes, to write, to read and to list."""
+    whole = MemoryKV()
+    nested, joined = PrefixKV(PrefixKV(whole, outer), inner), PrefixKV(whole, outer + inner)
+    nested.set(name, b"value")
+    assert joined.get(name) == b"value"
+    assert list(nested.scan_keys(sought)) == list(joined.scan_keys(sought))
+
+
+@pytest.mark.parametrize(
+    ("prefix", "reason"),
+    [
+        ("", "ends in"),
+        ("acme", "ends in"),
+        ("acme!", "ends in"),
+        ("acme.", "ends in"),
+        ("ac\nme/", "control"),
+        ("ac\x00me/", "control"),
+        ("ac\x7fme/", "control"),
+        ("ac\x85me/", "control"),
+        ("ac\ud800me/", "surrogates"),
+        ("ac\\me/", "backslashes"),
+        ("../", "'..'"),
+        ("acme/../", "'..'"),
+        ("a..b/", "'..'"),
+        ("/", "empty"),
+        ("/acme/", "empty"),
+        ("acme//", "empty"),
+        ("./", "'.'"),
+        ("acme/./", "'.'"),
+    ],
+)
+def test_a_prefix_that_cannot_keep_tenants_apart(prefix: str, reason: str) -> None:
+    """It is refused when the part is made, by both twins alike."""
+    for make in (
+        lambda: PrefixKV(MemoryKV(), prefix),
+        lambda: AsyncPrefixKV(AsyncMemoryKV(), prefix),
+    ):
+        with pytest.raises(ConfigError, match=reason):
+            make()
+
+
+@pytest.mark.parametrize("prefix", ["acme/", "acme:", "a/b/", "a:b:", ":", ".a/", "\u540d/"])
+def test_a_prefix_that_can(prefix: str) -> None:
+    """Prefixes of both separators, of several parts and of any script are taken."""
+    whole = MemoryKV()
+    PrefixKV(whole, prefix).set("key", b"value")
+    assert whole.get(prefix + "key") == b"value"
+
+
+@pytest.mark.parametrize(
+    ("whole", "wrap"),
+    [
+        (MemoryKV(), PrefixKV),
+        (MappingKV({}), PrefixKV),
+        (Limited(Limits(key_bytes=100)), PrefixKV),
+        (AsyncMemoryKV(), AsyncPrefixKV),
+        (AsyncMappingKV({}), AsyncPrefixKV),
+    ],
+)
+def test_capabilities_are_those_of_the_wrapped(whole: Any, wrap: Any) -> None:
+    """Each capability is there exactly if the wrapped KV has it; nested likewise."""
+    wanted = [name for name in CAPABILITIES if hasattr(whole, name)]
+    part = wrap(whole, "part/")
+    assert [name for name in CAPABILITIES if hasattr(part, name)] == wanted
+    nested = wrap(part, "inner:")
+    assert [name for name in CAPABILITIES if hasattr(nested, name)] == wanted
+
+
+def test_nothing_else_is_passed_on() -> None:
+    """A tenant can neither purge nor close what it shares, and a misspelt name is an error."""
+    part = PrefixKV(MemoryKV(), "part/")
+    for name in ("purge", "close", "set_if_abscent"):
+        with pytest.raises(AttributeError, match=f"'PrefixKV' object has no attribute '{name}'"):
+            getattr(part, name)
+
+
+def test_a_part_can_be_copied() -> None:
+    """Looking for what is not set does not recurse: a copy is the same part."""
+    whole = MemoryKV()
+    copy.copy(PrefixKV(whole, "part/")).set("key", b"value")
+    assert whole.get("part/key") == b"value"
+
+
+def test_limits_are_reduced() -> None:
+    """The prefix's UTF-8 bytes are taken off the limit on keys; that on values stays."""
+    part = PrefixKV(Limited(Limits(key_bytes=100, value_bytes=7)), "caf\u00e9/")
+    assert part.limits == Limits(key_bytes=94, value_bytes=7)
+    assert PrefixKV(Limited(Limits(value_bytes=7)), "part/").limits == Limits(value_bytes=7)
+    assert PrefixKV(Limited(None), "part/").limits is None
+
+
+def test_a_prefix_that_leaves_no_room_is_refused() -> None:
+    """A prefix as long as the limit on keys is refused at once."""
+    with pytest.raises(ConfigError, match="all of the 5 bytes"):
+        PrefixKV(Limited(Limits(key_bytes=5)), "part/")
+    assert PrefixKV(Limited(Limits(key_bytes=6)), "part/").limits == Limits(key_bytes=1)
+
+
+def test_the_twin_awaits() -> None:
+    """The async part reads many and lists under its own names."""
+
+    async def run() -> tuple[object, list[str]]:
+        part = AsyncPrefixKV(AsyncMemoryKV(), "part/")
+        await part.set_many({"a": b"1", "b": b"2"})
+        return await part.get_many(["a", "absent"]), [key async for key in part.scan_keys("", "a")]
+
+    assert asyncio.run(run()) == ({"a": b"1"}, ["b"])

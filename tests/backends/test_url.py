@@ -1,0 +1,125 @@
+"""open_kv: what a URL opens, and what is refused without repeating it."""
+
+from __future__ import annotations
+
+import asyncio
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from kvcodec.backends.memory import AsyncMemoryKV, MemoryKV
+from kvcodec.backends.sqlite import SQLiteKV
+from kvcodec.backends.sqlite_async import AsyncSQLiteKV
+from kvcodec.backends.url import open_async_kv, open_kv
+from kvcodec.errors import ConfigError
+
+OPENERS: list[Callable[[str], Any]] = [open_kv, open_async_kv]
+
+
+@pytest.mark.parametrize("url", ["memory:", "memory://", "MEMORY:"])
+def test_memory(url: str) -> None:
+    """``memory:`` opens a new KV in memory each time."""
+    kv = open_kv(url)
+    assert isinstance(kv, MemoryKV)
+    assert isinstance(open_async_kv(url), AsyncMemoryKV)
+    kv.set("key", b"value")
+    assert open_kv(url).get("key") is None
+
+
+@pytest.mark.parametrize("name", ["app.db", "a b.db", "a%b.db", "a?b#c.db", "\u00e9.db"])
+def test_sqlite_paths(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Three slashes are relative to the working directory, four absolute; both are decoded."""
+    monkeypatch.chdir(tmp_path)
+    encoded = name.replace("%", "%25").replace(" ", "%20").replace("?", "%3F").replace("#", "%23")
+    relative = open_kv(f"sqlite:///{encoded}")
+    assert isinstance(relative, SQLiteKV)
+    relative.set("key", b"value")
+    relative.close()
+    assert (tmp_path / name).is_file()
+    absolute = open_kv(f"sqlite:///{tmp_path}/{encoded}")
+    assert isinstance(absolute, SQLiteKV)
+    assert absolute.get("key") == b"value"
+    absolute.close()
+
+
+def test_async_sqlite(tmp_path: Path) -> None:
+    """The twin opens the same file."""
+
+    async def run() -> bytes | None:
+        kv = open_async_kv(f"sqlite:///{tmp_path}/app.db?durability=full")
+        assert isinstance(kv, AsyncSQLiteKV)
+        await kv.set("key", b"value")
+        value = await kv.get("key")
+        await kv.aclose()
+        return value
+
+    assert asyncio.run(run()) == b"value"
+
+
+@pytest.mark.parametrize("durability", ["full", "process", "f%75ll"])
+def test_durability(durability: str, tmp_path: Path) -> None:
+    """The option reaches SQLiteKV, which names it."""
+    kv = open_kv(f"sqlite:///{tmp_path}/app.db?durability={durability}")
+    assert isinstance(kv, SQLiteKV)
+    assert f"durability={durability.replace('%75', 'u')!r}" in repr(kv)
+    kv.close()
+
+
+@pytest.mark.parametrize("opener", OPENERS)
+@pytest.mark.parametrize(
+    ("url", "reason"),
+    [
+        ("", "memory: or sqlite:"),
+        ("canary", "memory: or sqlite:"),
+        ("app.db", "memory: or sqlite:"),
+        ("redis://:canary@host/0", "memory: or sqlite:"),
+        ("memory:canary", "no path"),
+        ("memory:///canary", "no path"),
+        ("memory:?canary=1", "known: none"),
+        ("sqlite:", "sqlite:///relative.db"),
+        ("sqlite://", "memory:"),
+        ("sqlite:///", "sqlite:///relative.db"),
+        ("sqlite:canary.db", "sqlite:///relative.db"),
+        ("sqlite://canary/app.db", "sqlite:///relative.db"),
+        ("sqlite:///app.db?canary=1", "known: durability"),
+        ("sqlite:///app.db?durability=canary", "process or full"),
+        ("sqlite:///app.db?durability", "process or full"),
+        ("sqlite:///app.db?durability=full&durability=full", "twice"),
+        ("sqlite:///app.db#canary", "fragment"),
+        ("sqlite:///canary%00.db", "NUL"),
+        ("sqlite:///canary%ff.db", "UTF-8"),
+    ],
+)
+def test_what_is_refused(
+    opener: Callable[[str], Any],
+    url: str,
+    reason: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A URL that means nothing is refused; the message says what is known, not what was given."""
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ConfigError, match=reason) as raised:
+        opener(url)
+    assert "canary" not in str(raised.value)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("statement", "absent"),
+    [
+        ("import kvcodec.backends.url", ["kvcodec.backends.memory", "sqlite3", "asyncio"]),
+        ("from kvcodec.backends.url import open_kv; open_kv('memory:')", ["sqlite3", "asyncio"]),
+    ],
+)
+def test_a_backend_is_imported_when_it_is_opened(statement: str, absent: list[str]) -> None:
+    """Importing open_kv imports no backend, and opening one not the other."""
+    program = f"{statement}; import sys; print([m for m in {absent} if m in sys.modules])"
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.strip() == "[]"
