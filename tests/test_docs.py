@@ -71,6 +71,7 @@ def _until(fence: str, indent: str, lines: Iterator[tuple[int, str]]) -> Iterato
 def run_page(path: Path) -> int:
     """Run the Python blocks of a page; return how many ran."""
     module = ModuleType("__main__")
+    sys.modules["__main__"] = module  # where annotations of a page's classes are looked up
     ran = 0
     for block in blocks(path.read_text(encoding="utf-8")):
         if block.language not in {"python", "py", "pycon"}:
@@ -88,7 +89,9 @@ def run_block(block: Block, path: Path, module: ModuleType) -> None:
     if block.language == "pycon":
         run_session(block, path, module)
         return
-    code = compile("\n" * (block.line - 1) + block.text + "\n", str(path), "exec")
+    # Not with this file's own `from __future__ import annotations`: readers' files have none.
+    text = "\n" * (block.line - 1) + block.text + "\n"
+    code = compile(text, str(path), "exec", dont_inherit=True)
     exec(code, module.__dict__)  # noqa: S102 - the project's own pages
 
 
