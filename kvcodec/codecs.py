@@ -11,8 +11,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable
+from copy import copy
 from datetime import datetime
 from decimal import Decimal
+from enum import Enum
 from typing import Any, Generic, Literal, cast, get_args
 
 import msgspec
@@ -78,7 +80,18 @@ def _custom(codec: Codec[V]) -> ValueCodec[V]:
     if not (callable(getattr(codec, "encode", None)) and callable(getattr(codec, "decode", None))):
         raise ConfigError("encoding must be 'json', 'msgpack' or an object with encode and decode")
     name = getattr(codec, "name", "custom")
-    return ValueCodec(str(name), codec.encode, codec.decode, "any")
+
+    def encode(value: V) -> bytes:
+        data: object = codec.encode(value)
+        if isinstance(data, bytes):
+            return data
+        raise NotBytes
+
+    return ValueCodec(str(name), encode, codec.decode, "any")
+
+
+class NotBytes(Exception):
+    """What ``encode`` of a user's Codec returned: a KV would keep it, and ``get`` refuse it."""
 
 
 # ---------------------------------------------------------------------------- bytes and str
@@ -117,9 +130,12 @@ def _msgspec(value_type: Any, encoding: str) -> ValueCodec[Any]:
     except TypeError as error:
         raise ConfigError(f"the type cannot be stored: {error}") from error
     quick = form.Encoder(order="deterministic").encode
+    encode = _deterministic(quick, encoding)
+    if traits.subsets:
+        quick = encode = _by_encoding(form.Encoder().encode)
     return ValueCodec(
         encoding,
-        _deterministic(quick, encoding),
+        encode,
         decode,
         traits.risk,
         compares_types=isinstance(value_type, msgspec.StructMeta),
@@ -132,6 +148,7 @@ def _msgspec(value_type: Any, encoding: str) -> ValueCodec[Any]:
 def _deterministic(encode: Callable[[Any], bytes], encoding: str) -> Callable[[Any], bytes]:
     """An encoder that writes equal values as equal bytes: sets and dicts in sorted order."""
     as_ordered = _ENCODINGS[encoding].Encoder().encode
+    by_encoding = _by_encoding(as_ordered)
     str_keys = encoding == "json"
     native = None if str_keys else _MSGPACK_NATIVE
 
@@ -139,18 +156,51 @@ def _deterministic(encode: Callable[[Any], bytes], encoding: str) -> Callable[[A
         try:
             return encode(value)
         except TypeError:
+            pass
+        try:
             # msgspec's encoders sort only dicts with str keys; to_builtins sorts all of them.
             plain = msgspec.to_builtins(
                 value, str_keys=str_keys, order="deterministic", builtin_types=native
             )
-            return cast(bytes, as_ordered(plain))
+        except TypeError:
+            return by_encoding(value)  # sets and keys of a kind that "<" does not know
+        return cast(bytes, as_ordered(plain))
 
     return encode_any
+
+
+def _by_encoding(encode: Callable[[Any], bytes]) -> Callable[[Any], bytes]:
+    """An encoder that sorts sets and keys by the bytes that they become: whatever they are."""
+    return lambda value: encode(_ordered(value, encode))
+
+
+def _ordered(value: Any, encode: Callable[[Any], bytes]) -> Any:
+    if isinstance(value, set | frozenset):
+        return sorted((_ordered(part, encode) for part in value), key=encode) or value
+    if isinstance(value, dict):
+        return {key: _ordered(value[key], encode) for key in sorted(value, key=encode)}
+    if isinstance(value, list | tuple):
+        return [_ordered(part, encode) for part in value] or value
+    names = field_names(value)
+    return value if names is None else _with_ordered_fields(value, names, encode)
+
+
+def _with_ordered_fields(value: Any, names: Iterable[str], encode: Callable[[Any], bytes]) -> Any:
+    other = copy(value)
+    put = msgspec.structs.force_setattr if isinstance(value, msgspec.Struct) else object.__setattr__
+    for name in names:
+        part = getattr(value, name, None)
+        ordered = _ordered(part, encode)
+        if ordered is not part:
+            put(other, name, ordered)
+    return other
 
 
 class _Traits(msgspec.Struct):
     nests: bool
     risk: Risk
+    subsets: bool = False
+    """Whether sets hold sets: for these "<" is no order, it means "is part of"."""
 
 
 _TRUSTED = (
@@ -159,6 +209,9 @@ _TRUSTED = (
     "TupleType DictType TypedDictType NamedTupleType DataclassType StructType"
 ).split()
 """Kinds of msgspec.inspect whose values, if they are what the type says, come back equal."""
+
+
+_SETS = ("SetType", "FrozenSetType")
 
 
 def _traits(value_type: Any, encoding: str) -> _Traits:
@@ -171,7 +224,9 @@ def _traits(value_type: Any, encoding: str) -> _Traits:
     return traits
 
 
-def _walk(node: Any, path: tuple[int, ...], traits: _Traits, encoding: str) -> None:
+def _walk(
+    node: Any, path: tuple[int, ...], traits: _Traits, encoding: str, *, in_set: bool = False
+) -> None:
     kind = type(node).__name__
     if id(node) in path:
         traits.nests = True
@@ -184,8 +239,11 @@ def _walk(node: Any, path: tuple[int, ...], traits: _Traits, encoding: str) -> N
     if kind in ("AnyType", "RawType", "ExtType"):
         traits.nests = True
     traits.risk = _worse(traits.risk, _risk(node, kind, encoding))
+    if kind in _SETS:
+        traits.subsets = traits.subsets or in_set
+        in_set = True
     for child in _children(node):
-        _walk(child, (*path, id(node)), traits, encoding)
+        _walk(child, (*path, id(node)), traits, encoding, in_set=in_set)
 
 
 def _risk(node: Any, kind: str, encoding: str) -> Risk:
@@ -226,10 +284,13 @@ def _pydantic(value_type: Any, encoding: str) -> ValueCodec[Any]:
     adapter: TypeAdapter[Any] = TypeAdapter(value_type)
     form = _ENCODINGS[encoding]
     order = form.Encoder(order="deterministic").encode
+    holds_sets = _mentions_sets(adapter.core_schema)
 
     def encode(value: Any) -> bytes:
-        # Through plain data and msgspec, not dump_json: sets in it have no order of their own.
         plain = adapter.dump_python(value, mode="json", by_alias=True, warnings="error")
+        if holds_sets:  # as lists in `plain`, in the order of this process's hashes
+            held = adapter.dump_python(value, by_alias=True, warnings="error")
+            plain = _with_sorted_sets(plain, held, order)
         return cast(bytes, order(plain))
 
     def decode(data: bytes) -> Any:
@@ -238,6 +299,26 @@ def _pydantic(value_type: Any, encoding: str) -> ValueCodec[Any]:
 
     too_deep = _json_too_deep if encoding == "json" else _msgpack_too_deep
     return ValueCodec(encoding, encode, decode, "any", nests=True, too_deep=too_deep)
+
+
+def _mentions_sets(schema: Any) -> bool:
+    if isinstance(schema, list | tuple):
+        return any(map(_mentions_sets, schema))
+    if not isinstance(schema, dict):
+        return False
+    return schema.get("type") in ("set", "frozenset") or any(map(_mentions_sets, schema.values()))
+
+
+def _with_sorted_sets(plain: Any, held: Any, encode: Callable[[Any], bytes]) -> Any:
+    """``plain`` with those lists sorted that are sets in ``held``, the same data as it was held."""
+    if isinstance(held, set | frozenset) and isinstance(plain, list):
+        return sorted(plain, key=encode)
+    if isinstance(held, dict) and isinstance(plain, dict) and len(held) == len(plain):
+        pairs = zip(plain.items(), held.values(), strict=True)
+        return {key: _with_sorted_sets(part, whole, encode) for (key, part), whole in pairs}
+    if isinstance(held, list | tuple) and isinstance(plain, list) and len(held) == len(plain):
+        return [_with_sorted_sets(*parts, encode) for parts in zip(plain, held, strict=True)]
+    return plain
 
 
 # -------------------------------------------------------------------------------- same value
@@ -280,6 +361,8 @@ def _wall_clock(moment: datetime) -> tuple[datetime, Any]:
 
 def field_names(value: Any) -> Iterable[str] | None:
     """Names of the fields of a Struct, dataclass, attrs or plain object; None for anything else."""
+    if isinstance(value, Enum):
+        return None  # its __dict__ leads to the class and from there back to it
     for source in ("__struct_fields__", "__dataclass_fields__", "__dict__"):
         names = getattr(value, source, None)
         if names is not None:
