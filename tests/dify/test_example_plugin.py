@@ -147,8 +147,12 @@ def test_users_and_conversations_are_apart(assistant: Assistant) -> None:
 
 def test_requests_at_the_same_time_lose_nothing(assistant: Assistant) -> None:
     """Eight requests of one conversation in one process, each with a storage object of its own."""
+
+    def say(number: int) -> str:
+        return assistant.ask("say", value=f"no {number}")
+
     with ThreadPoolExecutor(8) as pool:
-        answers = list(pool.map(lambda n: assistant.ask("say", value=f"no {n}"), range(8)))
+        answers = list(pool.map(say, range(8)))
     assert sorted(int(answer.split()[-1].rstrip(".")) for answer in answers) == [*range(2, 17, 2)]
     said = [line for line in assistant.ask("history").split("\n") if line.startswith("user")]
     assert sorted(said) == [f"user: no {n}" for n in range(8)]
