@@ -105,6 +105,7 @@ def fork_outlives_parent_connection(path: str) -> None:
     closed_r, closed_w = os.pipe()
 
     def child() -> None:
+        os.close(closed_w)
         assert kv.get("a") == b"parent"
         kv.set("b", b"child")
         os.write(wrote_w, b".")
@@ -115,12 +116,13 @@ def fork_outlives_parent_connection(path: str) -> None:
         os.kill(os.getpid(), signal.SIGKILL)
 
     pid = fork_child(child)
-    os.read(wrote_r, 1)
+    os.close(wrote_w)  # so that a child that failed is read as the end of the pipe
+    assert os.read(wrote_r, 1) == b"."
     assert kv.get("b") == b"child"
     kv.set("a", b"parent again")
     kv.close()
     os.write(closed_w, b".")
-    os.read(wrote_r, 1)
+    assert os.read(wrote_r, 1) == b"."
     with SQLiteKV(path) as again:
         assert again.get_many(["a", "b", "c"]) == {
             "a": b"parent again",

@@ -120,7 +120,10 @@ def start(job: Callable[[str], None], path: Path) -> subprocess.Popen[bytes]:
 def run(job: Callable[[str], None], path: Path) -> None:
     """Run a job of the worker to its end, which must be a good one."""
     with start(job, path) as process:
-        said, _ = process.communicate(timeout=60)
+        try:
+            said, _ = process.communicate(timeout=60)
+        finally:
+            process.kill()  # or the block would wait for one that hangs
     assert (process.returncode, said) == (0, b"done\n")
 
 
@@ -701,7 +704,8 @@ def step(kv: SQLiteKV, model: Model, name: str, *arguments: Any) -> None:
 
 def step_of_one_key(kv: SQLiteKV, model: Model, name: str, key: str, *row_of: Any) -> None:
     """Do the same to one key of the store and of the model."""
-    value, ttl = (*row_of, None, None)[:2]
+    value: Any = row_of[0] if row_of else None
+    ttl: Any = row_of[1] if row_of[1:] else None
     live = model.live()
     row = (value, FOREVER if ttl is None else model.clock.now + ttl)
     match name, ttl:
