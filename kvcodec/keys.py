@@ -158,8 +158,8 @@ def _enum_part(kind: type[enum.Enum]) -> _Part:
         raise ConfigError(f"two members of {kind.__name__} have the same text as a key")
 
     def join(value: Any) -> str:
-        if type(value) is not kind:
-            raise KeyNameError(f"expected a {kind.__name__} part", stage="name")
+        if type(value) is not kind or value not in names:  # a Flag of several is not declared
+            raise KeyNameError(f"expected a member of {kind.__name__}", stage="name")
         return names[value]
 
     def split(part: str) -> Any:
@@ -244,8 +244,8 @@ def _fields(key_type: Any) -> dict[str, Any]:
 def _compound(key_type: Any, fields: dict[str, Any]) -> _Shape:
     shapes = [_shape(kind) for kind in fields.values()]
     is_struct = hasattr(key_type, "__struct_fields__")
-    make = key_type if is_struct or hasattr(key_type, "_fields") else _tuple
     names = tuple(fields)
+    make = _maker(key_type, names, is_struct=is_struct)
 
     def explode(key: Any) -> Sequence[Any]:
         values = _values(key, key_type, names, is_struct=is_struct)
@@ -266,6 +266,12 @@ def _compound(key_type: Any, fields: dict[str, Any]) -> _Shape:
     parts = tuple(part for shape in shapes for part in shape.parts)
     plain = not is_struct and all(shape.plain for shape in shapes)
     return _Shape(parts, explode, rebuild, names if len(parts) == len(names) else (), plain)
+
+
+def _maker(key_type: Any, names: tuple[str, ...], *, is_struct: bool) -> Callable[..., Any]:
+    if is_struct:  # by name: its fields may be keyword-only
+        return lambda *values: key_type(**dict(zip(names, values, strict=True)))
+    return key_type if hasattr(key_type, "_fields") else _tuple
 
 
 def _tuple(*values: Any) -> tuple[Any, ...]:

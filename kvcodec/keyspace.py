@@ -59,6 +59,9 @@ MAX_DEPTH = 64
 
 _NO_TTL = "a ttl needs a keyspace that declares ttl=: a lifetime is part of the format"
 
+_MAX_TTL = timedelta.max.total_seconds()
+"""About 2.7 million years: the milliseconds of the time of expiry fit into their 8 bytes."""
+
 _NAMES_KEPT = 1024
 """Raw keys that a keyspace remembers: of the keys in use now, not of all that ever were."""
 
@@ -203,7 +206,7 @@ class Keyspace(Generic[V, K]):
         self._scheme = scheme
         # Remembering raw keys is sound only where equal keys are the same key: 1 == True.
         plain = getattr(scheme, "plain", False)
-        self._names = _Names(self._join, kept=_NAMES_KEPT if plain else 0)
+        self._names = _Names(self._join) if plain else _Built(self._join)
 
     def _compile(self, codec: ValueCodec[V]) -> None:
         self._codec = codec
@@ -260,8 +263,9 @@ class Keyspace(Generic[V, K]):
         Raises KeyNameError; EncodeError, SchemaMismatch, TooDeep or TooLarge for a value that
         would not come back equal; ConfigError for a ttl where the keyspace declares none.
         """
-        raw_key = self._names[key]
+        raw_key: Any = None
         try:
+            raw_key = self._names[key]
             return raw_key, self._seal(raw_key, value, now, ttl)
         except BaseException as error:
             del value
@@ -293,9 +297,21 @@ class Keyspace(Generic[V, K]):
             self._refuse_size(data, "encode")
         return data
 
-    def _is_expired(self, data: bytes, now: float) -> bool:
-        """Say by the header alone whether a value's lifetime is over."""
-        return self._envelope is not None and self._envelope.is_expired(as_bytes(data), now)
+    def _is_expired(self, raw_key: str, data: bytes, now: float) -> bool:
+        """Say whether ``get`` would find that the value's lifetime is over.
+
+        A header alone is not believed: what is of another form, damaged or moved cannot be read,
+        and what cannot be read has not expired.
+        """
+        if self._envelope is None or not self._envelope.may_be_expired(as_bytes(data), now):
+            return False
+        try:
+            self._open(raw_key, data, now)
+        except Expired:
+            return True
+        except KVCodecError:
+            pass
+        return False
 
     def _open(self, raw_key: str, data: bytes, now: float) -> V:
         data = as_bytes(data)
@@ -438,9 +454,10 @@ class _Envelope:
             raise Expired("its lifetime is over", stage="envelope")
         return payload
 
-    def is_expired(self, data: bytes, now: float) -> bool:
+    def may_be_expired(self, data: bytes, now: float) -> bool:
+        """Say by the header alone, at little cost, whether a look at the whole may find so."""
         try:
-            return expired(open_envelope(data)[0], now)
+            return self._ttl is not None and expired(open_envelope(data)[0], now)
         except MalformedEnvelope:
             return False
 
@@ -497,20 +514,30 @@ class _Envelope:
 class _Names(dict[Any, str]):
     """Raw keys by key, built when first asked for: looking one up is faster than building it."""
 
-    __slots__ = ("_join", "_kept")
+    __slots__ = ("_join",)
 
-    def __init__(self, join: Callable[[Any], str], *, kept: int) -> None:
+    def __init__(self, join: Callable[[Any], str]) -> None:
         super().__init__()
         self._join = join
-        self._kept = kept
 
     def __missing__(self, key: Any) -> str:
         raw_key = self._join(key)
-        if len(self) < self._kept:
-            self[key] = raw_key
-        elif self._kept:
+        if len(self) >= _NAMES_KEPT:
             self.clear()
+        self[key] = raw_key
         return raw_key
+
+
+class _Built:
+    """Raw keys by key, built each time: for keys that cannot be remembered, or not be hashed."""
+
+    __slots__ = ("_join",)
+
+    def __init__(self, join: Callable[[Any], str]) -> None:
+        self._join = join
+
+    def __getitem__(self, key: Any) -> str:
+        return self._join(key)
 
 
 def _quick_way(codec: ValueCodec[V], *, unchecked: bool) -> Callable[[V], bytes | None]:
@@ -579,12 +606,16 @@ def _positive(number: Any, option: str) -> int:
 
 
 def seconds(ttl: timedelta | float | None) -> float | None:
-    """A lifetime in seconds. Raises ConfigError unless it is longer than nothing and finite."""
+    """A lifetime in seconds. Raises ConfigError unless it is longer than nothing and fits."""
     if ttl is None:
         return None
     length: object = ttl.total_seconds() if isinstance(ttl, timedelta) else ttl
-    if isinstance(length, bool) or not isinstance(length, int | float) or not 0 < length < math.inf:
-        raise ConfigError("a ttl is a timedelta or a number of seconds above 0")
+    if (
+        isinstance(length, bool)
+        or not isinstance(length, int | float)
+        or not 0 < length <= _MAX_TTL
+    ):
+        raise ConfigError("a ttl is a timedelta, or a number of seconds above 0 and below 10**14")
     return float(length)
 
 

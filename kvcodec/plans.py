@@ -122,7 +122,7 @@ def exists(
     if "exists" in can and keyspace.ttl is None:
         return bool((yield "exists", raw_key))
     data = yield from get(raw_key)
-    return data is not None and not keyspace._is_expired(data, clock())
+    return data is not None and not keyspace._is_expired(raw_key, data, clock())
 
 
 def put(raw_key: str, data: bytes, ttl: float | None, can: frozenset[str]) -> Plan[None]:
@@ -164,7 +164,7 @@ def add(
         if not needs_lock(can) and (yield "set_if_absent", raw_key, data, ttl):
             return True
         held = yield from _held(raw_key, can)
-        if held is not None and not keyspace._is_expired(held[0], clock()):
+        if held is not None and not keyspace._is_expired(raw_key, held[0], clock()):
             return False
         if (yield from _replace(raw_key, data, held, ttl, can)):
             return True
@@ -192,7 +192,7 @@ def drop_expired(
     if needs_lock(can):
         return  # get, then delete: a value set in between would be lost
     held = yield "get_versioned", raw_key
-    if held is not None and keyspace._is_expired(held[0], clock()):
+    if held is not None and keyspace._is_expired(raw_key, held[0], clock()):
         yield "delete_if_version", raw_key, held[1]
 
 

@@ -116,7 +116,7 @@ class _Opened(Generic[V, K]):
         return [
             key
             for raw_key, key in listed.items()
-            if raw_key in found and not self._keyspace._is_expired(found[raw_key], now)
+            if raw_key in found and not self._keyspace._is_expired(raw_key, found[raw_key], now)
         ]
 
     def _must_list(self) -> None:
