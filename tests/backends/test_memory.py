@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 
@@ -24,6 +24,7 @@ from kvcodec.protocols import (
     NativeTTL,
     Scan,
     SetIfAbsent,
+    Token,
     Versioned,
 )
 
@@ -133,12 +134,78 @@ def test_get_stays_right_when_bound_early() -> None:
     assert get("key") is None
 
 
+class InTheMiddle:
+    """Stands where another thread may step in; runs ``other`` there, once."""
+
+    def __init__(self, other: Callable[[], object]) -> None:
+        self.other: Callable[[], object] | None = other
+        self.lock = threading.RLock()
+
+    def step_in(self) -> None:
+        other, self.other = self.other, None
+        if other is not None:
+            other()
+
+    def clock(self) -> float:
+        self.step_in()
+        return 0.0
+
+    def __enter__(self) -> None:
+        self.step_in()
+        self.lock.acquire()
+
+    def __exit__(self, *_: object) -> None:
+        self.lock.release()
+
+
+def test_a_get_that_waited_looks_again() -> None:
+    """A key whose value is replaced and swept while a get waits for the lock is not missed."""
+    kv = MemoryKV(clock=lambda: 0.0)
+    kv.set_with_ttl("key", b"mortal", 10)
+
+    def replace_and_sweep() -> None:
+        kv.set("key", b"plain")
+        kv.purge()
+
+    setattr(kv._values, "lock", InTheMiddle(replace_and_sweep))  # noqa: B010 - of another type
+    assert kv.get("key") == b"plain"
+
+
+def compare(kv: MemoryKV, token: Token) -> bool:
+    return kv.set_if_version("key", b"compared", token, 10)
+
+
+def claim(kv: MemoryKV, _token: Token) -> bool:
+    kv.delete("key")
+    return kv.set_if_absent("key", b"claimed", 10)
+
+
+def store_for_a_while(kv: MemoryKV, _token: Token) -> bool:
+    kv.set_with_ttl("key", b"mortal", 10)
+    return True
+
+
+@pytest.mark.parametrize("write", [compare, claim, store_for_a_while])
+def test_a_plain_set_in_the_middle_of_a_write_comes_after_it(
+    write: Callable[[MemoryKV, Token], bool],
+) -> None:
+    """Whatever writes under the lock, a plain set that lands after its check is what is left."""
+    kv = MemoryKV(clock=lambda: 0.0)
+    kv.set("key", b"before")
+    found = kv.get_versioned("key")
+    assert found is not None
+    middle = InTheMiddle(lambda: kv.set("key", b"plain"))
+    kv._values.clock = middle.clock
+    assert write(kv, found[1]) is True
+    assert middle.other is None
+    assert kv.get("key") == b"plain"
+
+
 @pytest.mark.usefixtures("busy_threads")
 def test_a_plain_set_is_never_lost_to_compare_and_set() -> None:
-    """Threads that plainly set a key of their own count beside threads that compare and set it.
+    """One thread counts by plain sets, while others write back what they read of the same key.
 
-    A compare-and-set that read before a plain set must fail: so what a reader sees of a plain
-    writer's key never goes back.
+    A compare-and-set that read before a plain set must fail: so the counter reads its own count.
     """
     kv = MemoryKV()
     kv.set("key", b"0")
