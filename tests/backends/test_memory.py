@@ -171,21 +171,21 @@ def test_a_get_that_waited_looks_again() -> None:
     assert kv.get("key") == b"plain"
 
 
-def compare(kv: MemoryKV, token: Token) -> bool:
+def _compare(kv: MemoryKV, token: Token) -> bool:
     return kv.set_if_version("key", b"compared", token, 10)
 
 
-def claim(kv: MemoryKV, _token: Token) -> bool:
+def _claim(kv: MemoryKV, _token: Token) -> bool:
     kv.delete("key")
     return kv.set_if_absent("key", b"claimed", 10)
 
 
-def store_for_a_while(kv: MemoryKV, _token: Token) -> bool:
+def _store_for_a_while(kv: MemoryKV, _token: Token) -> bool:
     kv.set_with_ttl("key", b"mortal", 10)
     return True
 
 
-@pytest.mark.parametrize("write", [compare, claim, store_for_a_while])
+@pytest.mark.parametrize("write", [_compare, _claim, _store_for_a_while])
 def test_a_plain_set_in_the_middle_of_a_write_comes_after_it(
     write: Callable[[MemoryKV, Token], bool],
 ) -> None:
