@@ -56,8 +56,10 @@ class KeyRing:
 
     def __init__(self, primary: str | bytes, *, retired: Iterable[str | bytes] = ()) -> None:
         given = (retired,) if isinstance(retired, str | bytes) else retired
-        keys = [_key(text) for text in (primary, *given)]
-        del primary, retired, given
+        try:
+            keys = [_key(text) for text in (primary, *given)]
+        finally:
+            del primary, retired, given
         self._set_up(keys)
 
     def _set_up(self, keys: list[_Key | str]) -> None:
@@ -101,7 +103,10 @@ class KeyRing:
                 f"environment variable {name} holds no key: set it to what "
                 "KeyRing.generate_key() gives, once, and keep it"
             )
-        return cls(keys.pop(0), retired=keys)
+        try:
+            return cls(keys[0], retired=keys[1:])
+        finally:
+            del keys  # a traceback would show them
 
     @property
     def primary(self) -> str:
@@ -158,9 +163,11 @@ def _expand(state: HMAC, info: bytes) -> bytes:
     return block.finalize()
 
 
-def _key(text: str | bytes) -> _Key | str:
+def _key(text: object) -> _Key | str:
     """The key, or what is wrong with it. Not raised here, where the text is a local variable."""
-    encoded = text.encode(errors="replace") if isinstance(text, str) else bytes(text)
+    if not isinstance(text, str | bytes):
+        return f"a key is text of {_KEY_CHARS} base64url characters, not {type(text).__name__}"
+    encoded = text.encode(errors="replace") if isinstance(text, str) else text
     if len(encoded) != _KEY_CHARS:
         return f"a key has {_KEY_CHARS} base64url characters, this one has {len(encoded)}"
     try:
@@ -245,6 +252,8 @@ def as_cipher(cipher: KeyRing | Cipher) -> Cipher:
     """Return the cipher that ``cipher=`` of a keyspace means: of a ring, Fernet."""
     if isinstance(cipher, KeyRing):
         return FernetCipher(cipher)
-    if all(hasattr(cipher, name) for name in ("cipher_id", "key_id", "encrypt", "decrypt")):
-        return cipher
-    raise ConfigError("cipher= takes a KeyRing or a Cipher")
+    if not all(hasattr(cipher, name) for name in ("cipher_id", "key_id", "encrypt", "decrypt")):
+        raise ConfigError("cipher= takes a KeyRing or a Cipher")
+    if len(cipher.key_id) != KEY_ID_BYTES or not 0 < cipher.cipher_id < 256:
+        raise ConfigError(f"a Cipher has a key_id of {KEY_ID_BYTES} bytes, a cipher_id in one byte")
+    return cipher

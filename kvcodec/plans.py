@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from typing_extensions import TypeVar
 
-from kvcodec.errors import Conflict, Expired, MissingKey
+from kvcodec.errors import ConfigError, Conflict, Expired, MissingKey
 
 if TYPE_CHECKING:
     from kvcodec.keyspace import Keyspace
@@ -69,7 +69,8 @@ def run(plan: Plan[T], kv: KV) -> T:
             result: T = stop.value
             return result
         try:
-            step, argument = plan.send, getattr(kv, operation[0])(*operation[1:])
+            answer = not_awaitable(getattr(kv, operation[0])(*operation[1:]))
+            step, argument = plan.send, answer
         except BaseException as error:  # noqa: BLE001 - the plan decides, cancellation included
             step, argument = plan.throw, error
 
@@ -84,9 +85,26 @@ async def arun(plan: Plan[T], kv: AsyncKV) -> T:
             result: T = stop.value
             return result
         try:
-            step, argument = plan.send, await getattr(kv, operation[0])(*operation[1:])
+            answer = await awaitable(getattr(kv, operation[0])(*operation[1:]))
+            step, argument = plan.send, answer
         except BaseException as error:  # noqa: BLE001 - the plan decides, cancellation included
             step, argument = plan.throw, error
+
+
+def not_awaitable(result: Any) -> Any:
+    """What a KV returned, unless it is something to be awaited: then nothing was done."""
+    if hasattr(result, "__await__") or hasattr(result, "__aiter__"):
+        if hasattr(result, "close"):
+            result.close()  # or Python warns that it was never awaited
+        raise ConfigError("this KV is async: open the keyspace with AsyncStore", stage="store")
+    return result
+
+
+def awaitable(result: Any) -> Any:
+    """What a KV returned, if it can be awaited, or iterated over in ``async for``."""
+    if not hasattr(result, "__await__") and not hasattr(result, "__aiter__"):
+        raise ConfigError("this KV is not async: open the keyspace with Store", stage="store")
+    return result
 
 
 # ------------------------------------------------------------------------------- single keys

@@ -23,10 +23,10 @@ from typing_extensions import TypeVar
 
 from kvcodec import plans
 from kvcodec.backends.adapt import as_async_kv, as_kv
-from kvcodec.errors import ConfigError, Expired, KeyNameError, MissingKey, Unsupported, settle
+from kvcodec.errors import Expired, KeyNameError, MissingKey, Unsupported, settle
 from kvcodec.keyspace import Keyspace, no_quick_way, seconds
 from kvcodec.locks import async_lock_of, lock_of
-from kvcodec.plans import NO_DEFAULT, arun, run
+from kvcodec.plans import NO_DEFAULT, arun, awaitable, not_awaitable, run
 from kvcodec.protocols import KV, AsyncKV
 
 __all__ = ["AsyncStore", "Store"]
@@ -92,14 +92,14 @@ class _Opened(Generic[V, K]):
     def _lifetime(self, ttl: timedelta | float | None) -> float | None:
         return self._keyspace.ttl if ttl is None else seconds(ttl)
 
-    def _found(self, raw_keys: Mapping[str, K], found: Mapping[str, bytes]) -> dict[K, V]:
-        """The values of those raw keys that were found and have not expired."""
+    def _found(self, listed: Mapping[str, K], found: Mapping[str, bytes]) -> list[tuple[K, V]]:
+        """The values of those raw keys that were found and have not expired, with their keys."""
         now = self._clock()
-        values: dict[K, V] = {}
-        for raw_key, key in raw_keys.items():
+        values: list[tuple[K, V]] = []
+        for raw_key, key in listed.items():
             if raw_key in found:
                 with suppress(Expired):
-                    values[key] = self._keyspace.unpack(raw_key, found[raw_key], now=now)
+                    values.append((key, self._keyspace.unpack(raw_key, found[raw_key], now=now)))
         return values
 
     def _listed(self, raw_keys: Iterable[str]) -> dict[str, K]:
@@ -177,9 +177,10 @@ class Store(_Opened[V, K]):
         Unavailable, or what the KV raises, if it cannot be reached. None of these is ever
         turned into the default.
         """
-        raw_key = self._names[key]
+        raw_key: Any = None
         data: Any = None
         try:
+            raw_key = self._names[key]
             data = self._kv_get(raw_key)
             if type(data) is bytes and len(data) <= self._direct:
                 try:
@@ -188,7 +189,7 @@ class Store(_Opened[V, K]):
                     pass
             if data is None:
                 return default
-            return self._keyspace._open(raw_key, _sync(data), self._clock())
+            return self._keyspace._open(raw_key, not_awaitable(data), self._clock())
         except Expired as error:
             data = None
             self._leave(error)
@@ -202,6 +203,7 @@ class Store(_Opened[V, K]):
             data = None
             if isinstance(error, KeyError) and error.args == (raw_key,):
                 return default  # a handle that raises for what is missing
+            del default
             self._leave(error, raw_key)
             raise
 
@@ -212,9 +214,10 @@ class Store(_Opened[V, K]):
         EncodeError, SchemaMismatch, TooDeep or TooLarge for a value that would not come back
         equal, with what is stored untouched; a BackendError, or what the KV raises.
         """
-        raw_key = self._names[key]
+        raw_key: Any = None
         data: Any = None
         try:
+            raw_key = self._names[key]
             if ttl is None:
                 try:
                     data = self._quick(value)
@@ -227,7 +230,7 @@ class Store(_Opened[V, K]):
                     return
             result = self._kv_set(raw_key, data)
             if result is not None:
-                _sync(result)
+                not_awaitable(result)
         except BaseException as error:
             del value
             data = None
@@ -241,7 +244,7 @@ class Store(_Opened[V, K]):
         """
         raw_key = self._names[key]
         try:
-            _sync(run(plans.delete(raw_key), self._kv))
+            run(plans.delete(raw_key), self._kv)
         except BaseException as error:
             self._leave(error, raw_key)
             raise
@@ -278,9 +281,13 @@ class Store(_Opened[V, K]):
         compare-and-set, among the callers of this process on others. A value that cannot be
         read raises as in ``get``, and stays.
         """
-        raw_key = self._names[key]
-        plan = plans.pop(self._keyspace, raw_key, default, self._clock, self._capabilities)
-        return self._exclusively(plan, raw_key)
+        try:
+            raw_key = self._names[key]
+            plan = plans.pop(self._keyspace, raw_key, default, self._clock, self._capabilities)
+            return self._exclusively(plan, raw_key)
+        except BaseException:
+            del default
+            raise
 
     def add(self, key: K, value: V, *, ttl: timedelta | float | None = None) -> bool:
         """Store ``value`` only if nothing is stored under ``key``; say whether it was.
@@ -289,13 +296,16 @@ class Store(_Opened[V, K]):
         reach that ``pop`` has. What has expired counts as nothing; what cannot be read counts as
         something. Raises what ``set`` raises.
         """
-        raw_key, data = self._keyspace.pack(key, value, now=self._clock(), ttl=ttl)
-        del value
-        plan = plans.add(
-            self._keyspace, raw_key, data, self._lifetime(ttl), self._clock, self._capabilities
-        )
-        del data
-        return self._exclusively(plan, raw_key)
+        try:
+            raw_key, data = self._keyspace.pack(key, value, now=self._clock(), ttl=ttl)
+            plan = plans.add(
+                self._keyspace, raw_key, data, self._lifetime(ttl), self._clock, self._capabilities
+            )
+            del data
+            return self._exclusively(plan, raw_key)
+        except BaseException:
+            del value
+            raise
 
     def update(self, key: K, change: Callable[[V], V], *, default: V = NO_DEFAULT) -> V:
         """Replace the value of ``key`` by ``change(value)`` and return the new one.
@@ -306,12 +316,15 @@ class Store(_Opened[V, K]):
         the callers of this process on others. A lifetime starts anew. Raises what ``get`` and
         ``set`` raise, and what ``change`` raises, with what is stored untouched.
         """
-        raw_key = self._names[key]
-        plan = plans.update(
-            self._keyspace, raw_key, change, default, self._clock, self._capabilities
-        )
-        del default
-        return self._exclusively(plan, raw_key)
+        try:
+            raw_key = self._names[key]
+            plan = plans.update(
+                self._keyspace, raw_key, change, default, self._clock, self._capabilities
+            )
+            return self._exclusively(plan, raw_key)
+        except BaseException:
+            del default
+            raise
 
     def _exclusively(self, plan: plans.Plan[D], raw_key: str) -> D:
         try:
@@ -330,10 +343,12 @@ class Store(_Opened[V, K]):
 
         One call of the KV where it can read many. Raises what ``get`` raises.
         """
-        raw_keys = {self._names[key]: key for key in keys}
+        return dict(self._read({self._names[key]: key for key in keys}))
+
+    def _read(self, listed: Mapping[str, K]) -> list[tuple[K, V]]:
         try:
-            plan = plans.get_many(list(raw_keys), self._capabilities)
-            return self._found(raw_keys, run(plan, self._kv))
+            plan = plans.get_many(list(listed), self._capabilities)
+            return self._found(listed, run(plan, self._kv))
         except BaseException as error:
             self._leave(error)
             raise
@@ -349,13 +364,13 @@ class Store(_Opened[V, K]):
         Every value is checked before the first is written. Not atomic: a fault of the KV may
         leave a part of them written. Raises what ``set`` raises.
         """
-        packed = self._packed(items, ttl)
-        del items
-        plan = plans.put_many(packed, self._lifetime(ttl), self._capabilities)
-        del packed
+        packed: Any = None
         try:
-            run(plan, self._kv)
+            packed = self._packed(items, ttl)
+            run(plans.put_many(packed, self._lifetime(ttl), self._capabilities), self._kv)
         except BaseException as error:
+            del items
+            packed = None
             self._leave(error)
             raise
 
@@ -382,11 +397,15 @@ class Store(_Opened[V, K]):
 
     def _keys(self) -> Iterator[K]:
         for listed in self._pages():
-            if self._keyspace.ttl is None:
-                yield from listed.values()
-            else:
-                found = run(plans.get_many(list(listed), self._capabilities), self._kv)
-                yield from self._alive(listed, found)
+            yield from listed.values() if self._keyspace.ttl is None else self._living(listed)
+
+    def _living(self, listed: Mapping[str, K]) -> list[K]:
+        try:
+            plan = plans.get_many(list(listed), self._capabilities)
+            return self._alive(listed, run(plan, self._kv))
+        except BaseException as error:
+            self._leave(error)
+            raise
 
     def items(self) -> Iterator[tuple[K, V]]:
         """Iterate over keys and values, as ``keys`` does. Raises what ``get`` raises."""
@@ -395,11 +414,10 @@ class Store(_Opened[V, K]):
 
     def _items(self) -> Iterator[tuple[K, V]]:
         for listed in self._pages():
-            found = run(plans.get_many(list(listed), self._capabilities), self._kv)
-            yield from self._found(listed, found).items()
+            yield from self._read(listed)
 
     def _pages(self) -> Iterator[dict[str, K]]:
-        raw_keys = cast(Any, self._kv).scan_keys(self._keyspace.prefix)
+        raw_keys = not_awaitable(cast(Any, self._kv).scan_keys(self._keyspace.prefix))
         for page in plans.batches(raw_keys):
             yield self._listed(page)
 
@@ -453,7 +471,11 @@ class _StoreMapping(MutableMapping[Key, V]):
         return self._store.require(key)
 
     def __setitem__(self, key: Key, value: V) -> None:
-        self._store[key] = value
+        try:
+            self._store.set(key, value)
+        except BaseException:
+            del value
+            raise
 
     def __delitem__(self, key: Key) -> None:
         if not self._store.exists(key):
@@ -510,10 +532,11 @@ class AsyncStore(_Opened[V, K]):
         Unavailable, or what the KV raises, if it cannot be reached. None of these is ever
         turned into the default.
         """
-        raw_key = self._names[key]
+        raw_key: Any = None
         data: Any = None
         try:
-            data = await _async(self._kv_get(raw_key))
+            raw_key = self._names[key]
+            data = await awaitable(self._kv_get(raw_key))
             if type(data) is bytes and len(data) <= self._direct:
                 try:
                     return self._decode(data)
@@ -535,6 +558,7 @@ class AsyncStore(_Opened[V, K]):
             data = None
             if isinstance(error, KeyError) and error.args == (raw_key,):
                 return default  # a handle that raises for what is missing
+            del default
             self._leave(error, raw_key)
             raise
 
@@ -545,9 +569,10 @@ class AsyncStore(_Opened[V, K]):
         EncodeError, SchemaMismatch, TooDeep or TooLarge for a value that would not come back
         equal, with what is stored untouched; a BackendError, or what the KV raises.
         """
-        raw_key = self._names[key]
+        raw_key: Any = None
         data: Any = None
         try:
+            raw_key = self._names[key]
             if ttl is None:
                 try:
                     data = self._quick(value)
@@ -560,7 +585,7 @@ class AsyncStore(_Opened[V, K]):
                         plans.put(raw_key, data, self._lifetime(ttl), self._capabilities), self._kv
                     )
                     return
-            await _async(self._kv_set(raw_key, data))
+            await awaitable(self._kv_set(raw_key, data))
         except BaseException as error:
             del value
             data = None
@@ -611,9 +636,13 @@ class AsyncStore(_Opened[V, K]):
         compare-and-set, among the callers of this process on others. A value that cannot be
         read raises as in ``get``, and stays.
         """
-        raw_key = self._names[key]
-        plan = plans.pop(self._keyspace, raw_key, default, self._clock, self._capabilities)
-        return await self._exclusively(plan, raw_key)
+        try:
+            raw_key = self._names[key]
+            plan = plans.pop(self._keyspace, raw_key, default, self._clock, self._capabilities)
+            return await self._exclusively(plan, raw_key)
+        except BaseException:
+            del default
+            raise
 
     async def add(self, key: K, value: V, *, ttl: timedelta | float | None = None) -> bool:
         """Store ``value`` only if nothing is stored under ``key``; say whether it was.
@@ -622,13 +651,16 @@ class AsyncStore(_Opened[V, K]):
         reach that ``pop`` has. What has expired counts as nothing; what cannot be read counts as
         something. Raises what ``set`` raises.
         """
-        raw_key, data = self._keyspace.pack(key, value, now=self._clock(), ttl=ttl)
-        del value
-        plan = plans.add(
-            self._keyspace, raw_key, data, self._lifetime(ttl), self._clock, self._capabilities
-        )
-        del data
-        return await self._exclusively(plan, raw_key)
+        try:
+            raw_key, data = self._keyspace.pack(key, value, now=self._clock(), ttl=ttl)
+            plan = plans.add(
+                self._keyspace, raw_key, data, self._lifetime(ttl), self._clock, self._capabilities
+            )
+            del data
+            return await self._exclusively(plan, raw_key)
+        except BaseException:
+            del value
+            raise
 
     async def update(self, key: K, change: Callable[[V], V], *, default: V = NO_DEFAULT) -> V:
         """Replace the value of ``key`` by ``change(value)`` and return the new one.
@@ -639,12 +671,15 @@ class AsyncStore(_Opened[V, K]):
         the callers of this process on others. A lifetime starts anew. Raises what ``get`` and
         ``set`` raise, and what ``change`` raises, with what is stored untouched.
         """
-        raw_key = self._names[key]
-        plan = plans.update(
-            self._keyspace, raw_key, change, default, self._clock, self._capabilities
-        )
-        del default
-        return await self._exclusively(plan, raw_key)
+        try:
+            raw_key = self._names[key]
+            plan = plans.update(
+                self._keyspace, raw_key, change, default, self._clock, self._capabilities
+            )
+            return await self._exclusively(plan, raw_key)
+        except BaseException:
+            del default
+            raise
 
     async def _exclusively(self, plan: plans.Plan[D], raw_key: str) -> D:
         try:
@@ -663,10 +698,12 @@ class AsyncStore(_Opened[V, K]):
 
         One call of the KV where it can read many. Raises what ``get`` raises.
         """
-        raw_keys = {self._names[key]: key for key in keys}
+        return dict(await self._read({self._names[key]: key for key in keys}))
+
+    async def _read(self, listed: Mapping[str, K]) -> list[tuple[K, V]]:
         try:
-            plan = plans.get_many(list(raw_keys), self._capabilities)
-            return self._found(raw_keys, await arun(plan, self._kv))
+            plan = plans.get_many(list(listed), self._capabilities)
+            return self._found(listed, await arun(plan, self._kv))
         except BaseException as error:
             self._leave(error)
             raise
@@ -682,13 +719,13 @@ class AsyncStore(_Opened[V, K]):
         Every value is checked before the first is written. Not atomic: a fault of the KV may
         leave a part of them written. Raises what ``set`` raises.
         """
-        packed = self._packed(items, ttl)
-        del items
-        plan = plans.put_many(packed, self._lifetime(ttl), self._capabilities)
-        del packed
+        packed: Any = None
         try:
-            await arun(plan, self._kv)
+            packed = self._packed(items, ttl)
+            await arun(plans.put_many(packed, self._lifetime(ttl), self._capabilities), self._kv)
         except BaseException as error:
+            del items
+            packed = None
             self._leave(error)
             raise
 
@@ -715,12 +752,17 @@ class AsyncStore(_Opened[V, K]):
 
     async def _keys(self) -> AsyncIterator[K]:
         async for listed in self._pages():
-            alive = list(listed.values())
-            if self._keyspace.ttl is not None:
-                found = await arun(plans.get_many(list(listed), self._capabilities), self._kv)
-                alive = self._alive(listed, found)
-            for key in alive:
+            living = listed.values() if self._keyspace.ttl is None else await self._living(listed)
+            for key in living:
                 yield key
+
+    async def _living(self, listed: Mapping[str, K]) -> list[K]:
+        try:
+            plan = plans.get_many(list(listed), self._capabilities)
+            return self._alive(listed, await arun(plan, self._kv))
+        except BaseException as error:
+            self._leave(error)
+            raise
 
     def items(self) -> AsyncIterator[tuple[K, V]]:
         """Iterate over keys and values, as ``keys`` does. Raises what ``get`` raises."""
@@ -729,13 +771,13 @@ class AsyncStore(_Opened[V, K]):
 
     async def _items(self) -> AsyncIterator[tuple[K, V]]:
         async for listed in self._pages():
-            found = await arun(plans.get_many(list(listed), self._capabilities), self._kv)
-            for item in self._found(listed, found).items():
+            for item in await self._read(listed):
                 yield item
 
     async def _pages(self) -> AsyncIterator[dict[str, K]]:
         page: list[str] = []
-        async for raw_key in cast(Any, self._kv).scan_keys(self._keyspace.prefix):
+        raw_keys = awaitable(cast(Any, self._kv).scan_keys(self._keyspace.prefix))
+        async for raw_key in raw_keys:
             page.append(raw_key)
             if len(page) == plans.BATCH:
                 yield self._listed(page)
@@ -748,19 +790,3 @@ class AsyncStore(_Opened[V, K]):
 
     def __aiter__(self) -> AsyncIterator[K]:
         return self.keys()
-
-
-def _sync(result: Any) -> Any:
-    """What a KV returned, unless it is something to be awaited: then nothing was done."""
-    if hasattr(result, "__await__"):
-        if hasattr(result, "close"):
-            result.close()  # or Python warns that it was never awaited
-        raise ConfigError("this KV is async: open the keyspace with AsyncStore", stage="store")
-    return result
-
-
-def _async(result: Any) -> Any:
-    """What a KV returned, if it can be awaited."""
-    if not hasattr(result, "__await__"):
-        raise ConfigError("this KV is not async: open the keyspace with Store", stage="store")
-    return result

@@ -46,7 +46,11 @@ class Value(Generic[V]):
     def get(self, default: D) -> V | D: ...
     def get(self, default: Any = None) -> Any:
         """Return the value, or ``default`` if there is none. Raises what ``Store.get`` raises."""
-        return self._store.get(None, default)
+        try:
+            return self._store.get(None, default)
+        except BaseException:
+            del default
+            raise
 
     def set(self, value: V, *, ttl: timedelta | float | None = None) -> None:
         """Store the value. Raises what ``Store.set`` raises."""
@@ -70,7 +74,11 @@ class Value(Generic[V]):
 
     def update(self, change: Callable[[V], V], *, default: V = NO_DEFAULT) -> V:
         """Replace the value by ``change(value)`` and return the new one, as ``Store.update``."""
-        return self._store.update(None, change, default=default)
+        try:
+            return self._store.update(None, change, default=default)
+        except BaseException:
+            del default
+            raise
 
     def __repr__(self) -> str:
         return repr(self._store).replace("Store", "Value", 1)
@@ -102,7 +110,11 @@ class AsyncValue(Generic[V]):
     async def get(self, default: D) -> V | D: ...
     async def get(self, default: Any = None) -> Any:
         """Return the value, or ``default`` if there is none. Raises what ``Store.get`` raises."""
-        return await self._store.get(None, default)
+        try:
+            return await self._store.get(None, default)
+        except BaseException:
+            del default
+            raise
 
     async def set(self, value: V, *, ttl: timedelta | float | None = None) -> None:
         """Store the value. Raises what ``Store.set`` raises."""
@@ -126,7 +138,11 @@ class AsyncValue(Generic[V]):
 
     async def update(self, change: Callable[[V], V], *, default: V = NO_DEFAULT) -> V:
         """Replace the value by ``change(value)`` and return the new one, as ``Store.update``."""
-        return await self._store.update(None, change, default=default)
+        try:
+            return await self._store.update(None, change, default=default)
+        except BaseException:
+            del default
+            raise
 
     def __repr__(self) -> str:
         return repr(self._store).replace("Store", "Value", 1)
