@@ -435,8 +435,13 @@ def _parse_template(template: str) -> tuple[list[str], list[str]]:
 
 def _reorder(shape: _Shape, fields: list[str]) -> _Shape:
     """The shape with its parts in the order in which the template names them."""
-    if len(fields) != len(shape.parts) or len(set(fields)) != len(fields):
-        raise ConfigError(f"the template has {len(fields)} fields, the key {len(shape.parts)}")
+    if len(set(fields)) != len(fields):
+        raise ConfigError(f"the template names a field twice: {fields}")
+    if len(fields) != len(shape.parts):
+        raise ConfigError(
+            f"the template has {len(fields)} fields, the key {len(shape.parts)} parts: name the "
+            "key's type, TemplateKeys(template, KeyType)"
+        )
     if not shape.names or shape.names[0] == "0" or len(fields) < 2:
         return shape
     if set(fields) != set(shape.names):
