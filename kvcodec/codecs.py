@@ -12,7 +12,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable
 from copy import copy
-from datetime import datetime
+from datetime import datetime, timedelta
 from decimal import Decimal
 from enum import Enum
 from typing import Any, Generic, Literal, cast, get_args
@@ -344,7 +344,7 @@ def _same_parts(one: Any, other: Any) -> bool:
     if isinstance(one, float | Decimal):
         return one != one and str(one) == str(other)  # noqa: PLR0124 - NaN, and of the same kind
     if isinstance(one, datetime):
-        return _wall_clock(one) == _wall_clock(other)
+        return _instant(one) == _instant(other)
     if isinstance(one, list | tuple):
         return len(one) == len(other) and all(map(same, one, other))
     if isinstance(one, dict):
@@ -355,8 +355,11 @@ def _same_parts(one: Any, other: Any) -> bool:
     )
 
 
-def _wall_clock(moment: datetime) -> tuple[datetime, Any]:
-    return moment.replace(tzinfo=None, fold=0), moment.utcoffset()
+def _instant(moment: datetime) -> tuple[timedelta, bool]:
+    # Not by `astimezone`, which overflows within a day of the first and the last year.
+    since = moment.replace(tzinfo=None) - datetime.min  # noqa: DTZ901 - both are naive
+    offset = moment.utcoffset()
+    return (since, False) if offset is None else (since - offset, True)
 
 
 def field_names(value: Any) -> Iterable[str] | None:
