@@ -46,6 +46,10 @@ class ValueCodec(msgspec.Struct, Generic[V], frozen=True):
     """Of the format, part of what a sealed value is bound to: JSON is never read as MessagePack."""
     encode: Callable[[V], bytes]
     decode: Callable[[bytes], V]
+    to_plain: Callable[[bytes], Any]
+    """Decode without the type: dicts, lists and scalars, or the value itself."""
+    from_plain: Callable[[Any], bytes]
+    """Encode what ``to_plain`` gives."""
     risk: Risk
     exact: bool = False
     """Whether every value that ``encode`` accepts comes back, so that nothing is left to check."""
@@ -57,6 +61,10 @@ class ValueCodec(msgspec.Struct, Generic[V], frozen=True):
     """The encoder's own C function, where it does the same as ``encode`` or raises TypeError."""
     too_deep: Callable[[bytes, int], bool] | None = None
     """Whether encoded data nests deeper than a limit; None where nothing nests."""
+    first: frozenset[int] | None = None
+    """What the first byte of an encoded value can be; None: anything."""
+    shape: Any = None
+    """The type as ``msgspec.inspect`` sees it, where it does."""
 
 
 def codec_for(value_type: Any, encoding: str | Codec[Any]) -> ValueCodec[Any]:
@@ -66,14 +74,16 @@ def codec_for(value_type: Any, encoding: str | Codec[Any]) -> ValueCodec[Any]:
     if encoding not in _ENCODINGS:
         raise ConfigError(f"encoding {encoding!r} is unknown: use 'json', 'msgpack' or a Codec")
     if value_type is bytes:
-        return ValueCodec("raw", _encode_bytes, bytes, "none", exact=True, quick=_encode_bytes)
+        return _exact("raw", _encode_bytes, bytes)
     if value_type is str:
-        return ValueCodec(
-            "text", _encode_text, _decode_text, "none", exact=True, quick=_encode_text
-        )
+        return _exact("text", _encode_text, _decode_text)
     if _has_pydantic(value_type):
         return _pydantic(value_type, encoding)
     return _msgspec(value_type, encoding)
+
+
+def _exact(name: str, encode: Callable[[V], bytes], decode: Callable[[bytes], V]) -> ValueCodec[V]:
+    return ValueCodec(name, encode, decode, decode, encode, "none", exact=True, quick=encode)
 
 
 def _custom(codec: Codec[V]) -> ValueCodec[V]:
@@ -87,7 +97,7 @@ def _custom(codec: Codec[V]) -> ValueCodec[V]:
             return data
         raise NotBytes
 
-    return ValueCodec(str(name), encode, codec.decode, "any")
+    return ValueCodec(str(name), encode, codec.decode, codec.decode, encode, "any")
 
 
 class NotBytes(Exception):
@@ -137,11 +147,15 @@ def _msgspec(value_type: Any, encoding: str) -> ValueCodec[Any]:
         encoding,
         encode,
         decode,
+        form.decode,
+        form.Encoder().encode,
         traits.risk,
         compares_types=isinstance(value_type, msgspec.StructMeta),
         nests=traits.nests,
         quick=quick,
         too_deep=_json_too_deep if encoding == "json" else _msgpack_too_deep,
+        first=first_bytes(traits.root, encoding),
+        shape=traits.root,
     )
 
 
@@ -197,8 +211,9 @@ def _with_ordered_fields(value: Any, names: Iterable[str], encode: Callable[[Any
 
 
 class _Traits(msgspec.Struct):
-    nests: bool
-    risk: Risk
+    root: Any
+    nests: bool = False
+    risk: Risk = "none"
     subsets: bool = False
     """Whether sets hold sets: for these "<" is no order, it means "is part of"."""
 
@@ -219,7 +234,7 @@ def _traits(value_type: Any, encoding: str) -> _Traits:
         root = msgspec.inspect.type_info(value_type)
     except (TypeError, NameError, RecursionError) as error:
         raise ConfigError(f"the type cannot be stored: {error}") from error
-    traits = _Traits(nests=False, risk="none")
+    traits = _Traits(root=root)
     _walk(root, (), traits, encoding)
     return traits
 
@@ -269,6 +284,47 @@ def _children(node: Any) -> Iterable[Any]:
         yield field.type
 
 
+_OBJECTS = ("DictType", "TypedDictType", "DataclassType", "StructType")
+_FIRST_OF_JSON = {
+    "object": b"{",
+    "array": b"[",
+    "str": b'"',
+    "number": b"-0123456789",
+    "BoolType": b"tf",
+    "NoneType": b"n",
+}
+_FIRST_OF_MSGPACK = {
+    "object": bytes((*range(0x80, 0x90), 0xDE, 0xDF)),
+    "array": bytes((*range(0x90, 0xA0), 0xDC, 0xDD)),
+    "str": bytes((*range(0xA0, 0xC0), 0xD9, 0xDA, 0xDB)),
+    "number": bytes((*range(0x80), *range(0xCA, 0xD4), *range(0xE0, 0x100))),
+    "BoolType": b"\xc2\xc3",
+    "NoneType": b"\xc0",
+}
+
+
+def first_bytes(node: Any, encoding: str) -> frozenset[int] | None:
+    """What the first byte of an encoded value of a type can be; None where that is not known."""
+    kind = type(node).__name__
+    if kind == "UnionType":
+        members = [first_bytes(member, encoding) for member in node.types]
+        return None if None in members else frozenset().union(*filter(None, members))
+    form = _form(node, kind)
+    if form is None:
+        return None
+    return frozenset((_FIRST_OF_JSON if encoding == "json" else _FIRST_OF_MSGPACK)[form])
+
+
+def _form(node: Any, kind: str) -> str | None:
+    if kind in _OBJECTS:
+        return "array" if getattr(node, "array_like", False) else "object"
+    if hasattr(node, "item_type") or kind in ("TupleType", "NamedTupleType"):
+        return "array"
+    if kind in ("BoolType", "NoneType", "StrType"):
+        return "str" if kind == "StrType" else kind
+    return "number" if kind in ("IntType", "FloatType") else None
+
+
 # --------------------------------------------------------------------------------- pydantic
 
 
@@ -298,7 +354,16 @@ def _pydantic(value_type: Any, encoding: str) -> ValueCodec[Any]:
         return adapter.validate_json(text)
 
     too_deep = _json_too_deep if encoding == "json" else _msgpack_too_deep
-    return ValueCodec(encoding, encode, decode, "any", nests=True, too_deep=too_deep)
+    return ValueCodec(
+        encoding,
+        encode,
+        decode,
+        form.decode,
+        form.Encoder().encode,
+        "any",
+        nests=True,
+        too_deep=too_deep,
+    )
 
 
 def _mentions_sets(schema: Any) -> bool:

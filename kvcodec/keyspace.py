@@ -1,51 +1,37 @@
 """The heart: a declaration of what is stored, and the whole way between a value and its bytes.
 
-No I/O and no clock: a store (floor 3) moves the bytes and says what time it is. Everything that
-decides the format of a stored value is here, in one order: encode, encrypt, envelope; and back:
-size, envelope, decrypt, expiry, depth, decode.
+No I/O and no clock: a store (floor 3) moves the bytes and says what time it is. The declaration
+is checked here, once, and compiled into a key scheme (keys.py) and a pipeline (pipeline.py).
 """
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable
-from datetime import timedelta
-from typing import TYPE_CHECKING, Any, Generic, NoReturn, TypedDict, overload
+import logging
+from collections.abc import Callable, Iterable, Mapping
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any, Generic, TypedDict, overload
 
 from typing_extensions import TypeForm, TypeVar, Unpack
 
-from kvcodec.codecs import UNNESTED_BYTES, ValueCodec, codec_for, nests_deeper, reason, same
-from kvcodec.envelope import (
-    MAGIC,
-    Header,
-    MalformedEnvelope,
-    associated_data,
-    checksum_field,
-    envelope_start,
-    open_envelope,
-)
+from kvcodec.codecs import codec_for
 from kvcodec.errors import (
     ConfigError,
     DecodeError,
-    EncodeError,
     Expired,
     KeyNameError,
     KVCodecError,
-    NotEncrypted,
-    SchemaMismatch,
-    Stage,
-    Tampered,
-    TooDeep,
-    TooLarge,
     settle,
 )
+from kvcodec.evolve import checked_upgrades
 from kvcodec.keys import PathKeys
+from kvcodec.pipeline import Form, Pipeline, as_bytes
 
 if TYPE_CHECKING:
+    from kvcodec.compression import Compression
     from kvcodec.crypto import KeyRing
     from kvcodec.protocols import Cipher, Codec, KeyScheme
 
-__all__ = ["Keyspace"]
+__all__ = ["Keyspace", "Place", "Previous"]
 
 V = TypeVar("V")
 K = TypeVar("K", default=str)
@@ -56,8 +42,6 @@ empty lists), so that this bounds one read to about 300 MiB."""
 
 MAX_DEPTH = 64
 """Of one value, by default: far above what people declare, far below what a stack holds."""
-
-_NO_TTL = "a ttl needs a keyspace that declares ttl=: a lifetime is part of the format"
 
 _MAX_TTL = timedelta.max.total_seconds()
 """About 2.7 million years: the milliseconds of the time of expiry fit into their 8 bytes."""
@@ -70,10 +54,53 @@ class _Options(TypedDict, total=False):
     encoding: str | Codec[Any]
     cipher: KeyRing | Cipher | None
     ttl: timedelta | float | None
+    max_age: timedelta | float | None
+    compress: str | None
+    compress_secrets: bool
+    version: int
+    upgrades: Mapping[int, Callable[[Any], Any]] | None
+    previous: Iterable[Keyspace[Any, Any] | Previous]
+    keep_unknown: bool
     checksum: bool
     validate: bool
     max_bytes: int
     max_depth: int
+
+
+class Previous:
+    """An older declaration whose values are still read, with what goes beyond naming it.
+
+    - ``keyspace``: how the values were stored: encoding, cipher, key scheme, name.
+    - ``convert``: makes today's value of an old one, where the type differs by more than its
+      class. The result is checked as ``set`` checks.
+    - ``until``: a datetime with a time zone, or seconds since the epoch, from which on old
+      values are refused. An open window is what an attacker who can write would use.
+
+    ``reads`` counts the values that were read in this form, in this process.
+    """
+
+    __slots__ = ("convert", "keyspace", "reads", "until")
+
+    def __init__(
+        self,
+        keyspace: Keyspace[Any, Any],
+        *,
+        convert: Callable[[Any], Any] | None = None,
+        until: datetime | float | None = None,
+    ) -> None:
+        if isinstance(until, datetime) and until.tzinfo is None:
+            raise ConfigError("until= needs a time zone: it is a moment, not a wall clock")
+        self.keyspace = keyspace
+        self.convert = convert
+        self.until = until.timestamp() if isinstance(until, datetime) else until
+        self.reads = 0
+
+    def is_open(self, now: float) -> bool:
+        """Say whether old values are still accepted."""
+        return self.until is None or now < self.until
+
+    def __repr__(self) -> str:
+        return f"Previous({self.keyspace!r})"
 
 
 class Keyspace(Generic[V, K]):
@@ -91,6 +118,15 @@ class Keyspace(Generic[V, K]):
     - ``encoding``: ``"json"`` (default), ``"msgpack"``, or any Codec.
     - ``cipher``: a KeyRing (Fernet) or a Cipher: values are sealed, plaintext is refused.
     - ``ttl``: how long a value lives after ``set``: a timedelta, or seconds.
+    - ``max_age``: how old a value may be when it is read, whatever its ttl was.
+    - ``compress``: ``"zlib"``, or ``"zstd"`` where it is to be had; kept only when smaller.
+      Refused together with a cipher unless ``compress_secrets=True``: the length of what was
+      compressed tells about its content.
+    - ``version``, ``upgrades``: the version of the value's shape, and for each older version the
+      function that takes its plain data to the next. Reads upgrade, the next set writes anew.
+    - ``previous``: older declarations (or ``Previous``) whose values are still read, tried in
+      order when what is stored is not of today's form or name.
+    - ``keep_unknown``: fields that this code does not know survive its updates and sets.
     - ``checksum``: finds accidental changes and moves of values that are not sealed (CRC-32).
     - ``validate``: read back what ``set`` encoded before storing it; False for code that a
       type checker already guards (what no type checker can see is still refused).
@@ -102,31 +138,27 @@ class Keyspace(Generic[V, K]):
 
     __slots__ = (
         "__weakref__",
-        "_codec",
-        "_decode",
-        "_direct",
-        "_encode",
-        "_envelope",
         "_names",
-        "_quick",
+        "_pipeline",
+        "_previous",
         "_scheme",
-        "_small",
-        "_unchecked",
-        "max_bytes",
-        "max_depth",
+        "keep_unknown",
+        "key_type",
         "name",
         "ttl",
-        "validate",
+        "value_type",
     )
 
-    _direct: int
-    _envelope: _Envelope | None
+    _pipeline: Pipeline[V]
+    _previous: tuple[Previous, ...]
     name: str
+    value_type: Any
+    """The type of the values, as declared."""
+    key_type: Any
+    """The type of the keys, as declared; None for a keyspace of one value."""
     ttl: float | None
     """The lifetime of a value in seconds."""
-    validate: bool
-    max_bytes: int
-    max_depth: int
+    keep_unknown: bool
 
     # A keyspace of one value: key=None.
     @overload
@@ -180,23 +212,40 @@ class Keyspace(Generic[V, K]):
         encoding: str | Codec[Any] = "json",
         cipher: KeyRing | Cipher | None = None,
         ttl: timedelta | float | None = None,
+        max_age: timedelta | float | None = None,
+        compress: str | None = None,
+        compress_secrets: bool = False,
+        version: int = 1,
+        upgrades: Mapping[int, Callable[[Any], Any]] | None = None,
+        previous: Iterable[Keyspace[Any, Any] | Previous] = (),
+        keep_unknown: bool = False,
         checksum: bool = False,
         validate: bool = True,
         max_bytes: int = MAX_BYTES,
         max_depth: int = MAX_DEPTH,
     ) -> Any:
         self = super().__new__(cls)
-        self.name = name
-        self.validate = validate
-        self.max_bytes = _positive(max_bytes, "max_bytes")
-        self.max_depth = _positive(max_depth, "max_depth")
+        self.name, self.value_type, self.key_type = name, value, key
         try:
-            self.ttl = seconds(ttl)
             self._bind(_scheme(name, key, keys))
-            self._compile(codec_for(value, encoding))
-            self._envelope = _envelope(name, self._codec.name, self.ttl, cipher, checksum=checksum)
-            # Up to how many bytes a stored value is its encoding and nothing else; -1 for none.
-            self._direct = self._small if self._envelope is None else -1
+            form = Form(
+                keyspace=name,
+                max_bytes=_positive(max_bytes, "max_bytes"),
+                max_depth=_positive(max_depth, "max_depth"),
+                validate=validate,
+                version=_positive(version, "version"),
+                upgrades=checked_upgrades(version, upgrades),
+                ttl=seconds(ttl),
+                max_age=seconds(max_age),
+                compression=_compression(compress),
+                cipher=_cipher(cipher),
+                checksum=checksum,
+            )
+            _check_together(form, compress_secrets=compress_secrets)
+            self.ttl = form.ttl
+            self._pipeline = Pipeline(codec_for(value, encoding), form)
+            self.keep_unknown = _keeps_unknown(self._pipeline, keep_unknown=keep_unknown)
+            self._previous = _previous(self, previous)
         except KVCodecError as error:
             error.keyspace = shown_name(name)
             raise
@@ -208,17 +257,18 @@ class Keyspace(Generic[V, K]):
         plain = getattr(scheme, "plain", False)
         self._names = _Names(self._join) if plain else _Built(self._join)
 
-    def _compile(self, codec: ValueCodec[V]) -> None:
-        self._codec = codec
-        self._encode, self._decode = codec.encode, codec.decode
-        self._unchecked = codec.exact or (not self.validate and codec.risk == "none")
-        nested = self.max_depth if codec.nests else UNNESTED_BYTES
-        # The largest encoding that needs no look at its depth before it is decoded.
-        self._small = min(self.max_bytes, nested if codec.too_deep else self.max_bytes)
-        self._quick = _quick_way(codec, unchecked=self._unchecked)
-
     def __repr__(self) -> str:
         return f"<Keyspace {self.name!r}>"
+
+    @property
+    def version(self) -> int:
+        """The version of the value's shape that ``set`` writes."""
+        return self._pipeline.form.version
+
+    @property
+    def previous(self) -> tuple[Previous, ...]:
+        """The older declarations whose values are still read."""
+        return self._previous
 
     # ------------------------------------------------------------------------------- names
 
@@ -252,6 +302,20 @@ class Keyspace(Generic[V, K]):
         """What every raw key starts with."""
         return self._scheme.prefix
 
+    @property
+    def _has_older_names(self) -> bool:
+        return any(_named_differently(self, old.keyspace) for old in self._previous)
+
+    def _place(self, key: K) -> Place[V]:
+        return Place(self, self._names[key], self._older_names(key))
+
+    def _older_names(self, key: K) -> tuple[tuple[Previous, str], ...]:
+        if not self._previous:
+            return ()
+        raw_key = self._names[key]
+        older = ((previous, previous.keyspace._names[key]) for previous in self._previous)
+        return tuple((previous, name) for previous, name in older if name != raw_key)
+
     # ------------------------------------------------------------------------------ values
 
     def pack(
@@ -276,7 +340,7 @@ class Keyspace(Generic[V, K]):
         """Return the value of stored bytes.
 
         ``now`` in seconds since the epoch. Raises a DecodeError: TooLarge, NotEncrypted,
-        UnknownKey, Tampered, Expired, TooDeep, SchemaMismatch.
+        UnknownKey, Tampered, NewerVersion, Expired, TooDeep, SchemaMismatch.
         """
         try:
             return self._open(raw_key, data, now)
@@ -288,14 +352,33 @@ class Keyspace(Generic[V, K]):
     def _seal(
         self, raw_key: str, value: V, now: float, ttl: timedelta | float | None = None
     ) -> bytes:
-        data = self._checked(value)
-        if self._envelope is not None:
-            data = self._envelope.seal(raw_key, data, now, seconds(ttl))
-        elif ttl is not None:
-            raise ConfigError(_NO_TTL)
-        if len(data) > self.max_bytes:
-            self._refuse_size(data, "encode")
-        return data
+        return self._pipeline.seal(raw_key, value, now, seconds(ttl))
+
+    def _open(self, raw_key: str, data: bytes, now: float) -> V:
+        if self._previous and not self._pipeline.recognises(as_bytes(data)):
+            for previous in self._previous:
+                if previous.is_open(now):
+                    try:
+                        return self._open_previous(previous, raw_key, data, now)
+                    except Expired:
+                        raise
+                    except DecodeError:
+                        continue
+        return self._pipeline.open(raw_key, data, now)
+
+    def _open_previous(self, previous: Previous, raw_key: str, data: bytes, now: float) -> V:
+        """Today's value of bytes that an older declaration wrote."""
+        old = previous.keyspace._open(raw_key, data, now)
+        value = old if previous.convert is None else _converted(previous.convert, old)
+        # Through today's encoder and decoder, so that what is returned is of today's type.
+        pipeline = self._pipeline
+        today = pipeline.decode(pipeline.encode_any(value))
+        if previous.reads == 0:
+            logging.getLogger("kvcodec").info(
+                "keyspace %s: values of an older form are being read (%r)", self.name, previous
+            )
+        previous.reads += 1
+        return today
 
     def _is_expired(self, raw_key: str, data: bytes, now: float) -> bool:
         """Say whether ``get`` would find that the value's lifetime is over.
@@ -303,7 +386,7 @@ class Keyspace(Generic[V, K]):
         A header alone is not believed: what is of another form, damaged or moved cannot be read,
         and what cannot be read has not expired.
         """
-        if self._envelope is None or not self._envelope.may_be_expired(as_bytes(data), now):
+        if not self._pipeline.may_be_expired(as_bytes(data), now):
             return False
         try:
             self._open(raw_key, data, now)
@@ -313,202 +396,62 @@ class Keyspace(Generic[V, K]):
             pass
         return False
 
-    def _open(self, raw_key: str, data: bytes, now: float) -> V:
-        data = as_bytes(data)
-        if len(data) > self.max_bytes:
-            self._refuse_size(data, "envelope")
-        if self._envelope is not None:
-            data = self._envelope.open(raw_key, data, now)
-        return self._read(data)
 
-    # --------------------------------------------------------------------- encode and decode
+class Place(Generic[V]):
+    """Where one key's value is stored, and where older declarations kept it."""
 
-    def _checked(self, value: V) -> bytes:
-        """Encode, and make sure that what was encoded would be read back as it is."""
-        codec = self._codec
-        try:
-            data = self._quick(value)
-        except Exception:  # noqa: BLE001 - the long way below says what is wrong
-            data = None
-        if data is not None and len(data) <= self._small:
-            return data
-        if codec.nests and nests_deeper(value, self.max_depth):
-            self._refuse_depth("encode")
-        data = self._encoded(value)
-        if codec.too_deep is not None and codec.too_deep(data, self.max_depth):
-            self._refuse_depth("encode")
-        if not self._unchecked and self._doubtful(data):
-            self._compare(value, data)
-        return data
-
-    def _doubtful(self, data: bytes) -> bool:
-        if self.validate or self._codec.risk == "any":
-            return True
-        return b"null" in data  # all that NaN and infinity can become in JSON
-
-    def _encoded(self, value: V) -> bytes:
-        try:
-            return self._encode(value)
-        except RecursionError:
-            why = None
-        except Exception as error:  # noqa: BLE001 - a codec may raise anything, and quote the value
-            why = _unsupported(error) if isinstance(error, TypeError) else reason(error)
-        # Raised here, not above: inside `except` it would carry the codec's error as context.
-        if why is None:
-            self._refuse_depth("encode")
-        raise EncodeError(why, stage="encode")
-
-    def _compare(self, value: V, data: bytes) -> None:
-        try:
-            back = self._decode(data)
-        except Exception as error:  # noqa: BLE001 - as above
-            why = reason(error)
-        else:
-            if type(back) is type(value) and same(back, value):
-                return
-            why = f"a {type(value).__name__} would come back different as {type(back).__name__}"
-        raise SchemaMismatch(why, stage="validate")
-
-    def _read(self, data: bytes) -> V:
-        codec = self._codec
-        if (
-            codec.too_deep is not None
-            and len(data) > self._small
-            and codec.too_deep(data, self.max_depth)
-        ):
-            self._refuse_depth("decode")
-        try:
-            return self._decode(data)
-        except Exception as error:  # noqa: BLE001 - as above
-            kind = type(error)
-            why = reason(error)
-        if issubclass(kind, RecursionError):
-            self._refuse_depth("decode")
-        if kind.__name__ == "ValidationError":  # msgspec's, or pydantic's
-            raise SchemaMismatch(why, stage="validate")
-        raise DecodeError(why, stage="decode")
-
-    def _refuse_size(self, data: bytes, stage: Stage) -> NoReturn:
-        raise TooLarge(
-            f"{len(data)} bytes, max_bytes is {self.max_bytes}",
-            limit=self.max_bytes,
-            found=len(data),
-            stage=stage,
-        )
-
-    def _refuse_depth(self, stage: Stage) -> NoReturn:
-        raise TooDeep(
-            f"nested deeper than max_depth={self.max_depth}, or part of itself",
-            limit=self.max_depth,
-            stage=stage,
-        )
-
-
-class _Envelope:
-    """The steps around a payload: lifetime, cipher, checksum."""
-
-    __slots__ = ("_checksum", "_cipher", "_constant", "_place", "_start", "_ttl")
+    __slots__ = ("keyspace", "older", "raw_key")
 
     def __init__(
         self,
-        keyspace: str,
-        codec_name: str,
-        ttl: float | None,
-        cipher: Cipher | None,
-        *,
-        checksum: bool,
+        keyspace: Keyspace[V, Any],
+        raw_key: str,
+        older: tuple[tuple[Previous, str], ...] = (),
     ) -> None:
-        self._place = associated_data(keyspace.encode(), codec_name.encode())
-        self._ttl = ttl
-        self._cipher = cipher
-        self._checksum = checksum
-        # Where every header is the same (sealed under the primary key, no times): its bytes,
-        # and what they and the place begin the associated data with.
-        constant = ttl is None and not checksum
-        self._start = envelope_start(self._header(0, None).encode()) if constant else b""
-        self._constant = self._place + associated_data(self._start[3:])
+        self.keyspace = keyspace
+        self.raw_key = raw_key
+        self.older = older
 
-    def seal(self, raw_key: str, payload: bytes, now: float, ttl: float | None) -> bytes:
-        if ttl is not None and self._ttl is None:
-            raise ConfigError(_NO_TTL)
-        start = self._start or envelope_start(self._header(now, ttl).encode())
-        context = self._context(start, raw_key)
-        if self._cipher is not None:
-            payload = self._cipher.encrypt(payload, context)
-        if self._checksum:
-            start = envelope_start(start[3:] + checksum_field(context, payload))
-        return start + payload
+    @property
+    def lifetime(self) -> float | None:
+        """Of a value in seconds, by the declaration."""
+        return self.keyspace.ttl
 
-    def open(self, raw_key: str, data: bytes, now: float) -> bytes:
-        start = self._start
-        if start and self._cipher is not None and data.startswith(start):
-            context = self._context(start, raw_key)
-            return self._cipher.decrypt(data[len(start) :], context, self._cipher.key_id)
-        header, fields, checksum, payload = self._take_apart(data)
-        context = self._context(envelope_start(fields), raw_key)
-        if self._checksum and checksum != checksum_field(context, payload)[1:]:
-            raise Tampered("the checksum does not match: changed or moved", stage="envelope")
-        if self._cipher is not None:
-            payload = self._cipher.decrypt(payload, context, header.key_id)
-        if expired(header, now):
-            raise Expired("its lifetime is over", stage="envelope")
-        return payload
+    def seal(self, value: V, now: float, ttl: float | None = None) -> bytes:
+        """The bytes to store."""
+        return self.keyspace._pipeline.seal(self.raw_key, value, now, ttl)
 
-    def may_be_expired(self, data: bytes, now: float) -> bool:
-        """Say by the header alone, at little cost, whether a look at the whole may find so."""
-        try:
-            return self._ttl is not None and expired(open_envelope(data)[0], now)
-        except MalformedEnvelope:
-            return False
+    def seal_over(self, value: V, held: bytes, now: float, ttl: float | None = None) -> bytes:
+        """The bytes to store in place of ``held``, with what this code does not know of those.
 
-    def _header(self, now: float, ttl: float | None) -> Header:
-        lifetime = self._ttl if ttl is None else ttl
-        return Header(
-            written_ms=None if lifetime is None else math.floor(now * 1000),
-            expires_ms=None if lifetime is None else math.floor((now + lifetime) * 1000),
-            cipher=0 if self._cipher is None else self._cipher.cipher_id,
-            key_id=b"" if self._cipher is None else self._cipher.key_id,
-        )
+        Raises what reading ``held`` raises: what cannot be read is not written over.
+        """
+        if not self.keyspace.keep_unknown:
+            return self.seal(value, now, ttl)
+        return self.keyspace._pipeline.seal_over(self.raw_key, value, held, now, ttl)
 
-    def _context(self, start: bytes, raw_key: str) -> bytes:
-        """What a payload is tied to: keyspace, codec, header fields, raw key."""
-        name = raw_key.encode()
-        last = len(name).to_bytes(4) + name
-        if start == self._start:
-            return self._constant + last
-        return self._place + associated_data(start[3:]) + last
+    def open(self, data: bytes, now: float) -> V:
+        """The value of bytes stored under today's name."""
+        return self.keyspace._open(self.raw_key, data, now)
 
-    def _take_apart(self, data: bytes) -> tuple[Header, bytes, bytes, bytes]:
-        try:
-            opened = open_envelope(data)
-            problem = self._unlike(opened[0], opened[2])
-            if problem is None:
-                return opened
-        except MalformedEnvelope as error:
-            problem = str(error)
-        if self._cipher is None:
-            raise DecodeError(f"not stored as declared: {problem}", stage="envelope")
-        if data[:1] != bytes((MAGIC,)):
-            raise NotEncrypted(
-                "plaintext or nothing where a sealed value belongs", stage="envelope"
-            )
-        raise Tampered(f"not sealed as declared: {problem}", stage="envelope")
+    def open_older(self, at: int, data: bytes, now: float) -> V:
+        """The value of bytes stored under an older declaration's name."""
+        previous, raw_key = self.older[at]
+        if not previous.is_open(now):
+            raise DecodeError("of an older form that is no longer read (until=)", stage="envelope")
+        return self.keyspace._open_previous(previous, raw_key, data, now)
 
-    def _unlike(self, header: Header, checksum: bytes) -> str | None:
-        """How a header differs from what the declaration writes (law 4), or None."""
-        if header.cipher != (0 if self._cipher is None else self._cipher.cipher_id):
-            return f"cipher {header.cipher}"
-        if (header.expires_ms is None) != (self._ttl is None):
-            return "no lifetime" if header.expires_ms is None else "a lifetime"
-        if (header.written_ms is None) != (self._ttl is None):
-            return "no time of writing" if header.written_ms is None else "a time of writing"
-        if bool(header.key_id) != (self._cipher is not None):
-            return "no key id" if self._cipher else "a key id"
-        if bool(checksum) != self._checksum:
-            return "no checksum" if self._checksum else "a checksum"
-        if header.compression or header.version != 1:
-            return "another form"
-        return None
+    def is_expired(self, data: bytes, now: float) -> bool:
+        """Whether the lifetime of a value under today's name is over."""
+        return self.keyspace._is_expired(self.raw_key, data, now)
+
+
+def _converted(convert: Callable[[Any], Any], old: Any) -> Any:
+    try:
+        return convert(old)
+    except Exception as error:  # noqa: BLE001 - the user's function, which may quote the value
+        kind = type(error).__name__
+    raise DecodeError(f"convert= of an older form raised {kind}", stage="decode")
 
 
 class _Names(dict[Any, str]):
@@ -540,32 +483,6 @@ class _Built:
         return self._join(key)
 
 
-def _quick_way(codec: ValueCodec[V], *, unchecked: bool) -> Callable[[V], bytes | None]:
-    """How the usual small value is encoded and checked, at little more than the encoder's cost.
-
-    Returns None, or raises what it likes, for a value that has to take the long way.
-    """
-    encode, decode = codec.quick, codec.decode
-    if encode is None or codec.nests:
-        return no_quick_way
-    if unchecked:
-        return encode
-    if codec.compares_types:
-        return lambda value: data if decode(data := encode(value)) == value else None
-
-    def encode_checked(value: V) -> bytes | None:
-        data = encode(value)
-        back = decode(data)
-        return data if back == value and type(back) is type(value) else None
-
-    return encode_checked
-
-
-def no_quick_way(_: object) -> None:
-    """For values that always have to take the long way."""
-    return
-
-
 # ------------------------------------------------------------------------------------ options
 
 
@@ -580,23 +497,67 @@ def _scheme(name: Any, key: Any, keys: Any) -> Any:
     raise ConfigError(f"the name cannot begin a raw key: {problem}")
 
 
-def _envelope(
-    name: str,
-    codec_name: str,
-    ttl: float | None,
-    cipher: KeyRing | Cipher | None,
-    *,
-    checksum: bool,
-) -> _Envelope | None:
-    if ttl is None and cipher is None and not checksum:
+def _compression(name: str | None) -> Compression | None:
+    if name is None:
         return None
+    from kvcodec.compression import compression_of
+
+    return compression_of(name)
+
+
+def _cipher(cipher: KeyRing | Cipher | None) -> Cipher | None:
     if cipher is None:
-        return _Envelope(name, codec_name, ttl, None, checksum=checksum)
-    if checksum:
-        raise ConfigError("checksum= adds nothing to a sealed value: it is authenticated already")
+        return None
     from kvcodec.crypto import as_cipher  # cryptography is imported by who encrypts
 
-    return _Envelope(name, codec_name, ttl, as_cipher(cipher), checksum=False)
+    return as_cipher(cipher)
+
+
+def _check_together(form: Form, *, compress_secrets: bool) -> None:
+    if form.cipher is not None and form.checksum:
+        raise ConfigError("checksum= adds nothing to a sealed value: it is authenticated already")
+    if form.cipher is not None and form.compression is not None and not compress_secrets:
+        raise ConfigError(
+            "compress= with a cipher shows secrets by their length: if nobody else can choose a "
+            "part of the value, say so with compress_secrets=True"
+        )
+
+
+def _keeps_unknown(pipeline: Pipeline[Any], *, keep_unknown: bool) -> bool:
+    if keep_unknown and pipeline.codec.shape is None:
+        raise ConfigError("keep_unknown= is for types of msgspec in JSON or MessagePack")
+    return keep_unknown
+
+
+def _previous(
+    keyspace: Keyspace[Any, Any], given: Iterable[Keyspace[Any, Any] | Previous]
+) -> tuple[Previous, ...]:
+    found = tuple(one if isinstance(one, Previous) else Previous(one) for one in given)
+    for previous in found:
+        if not isinstance(previous.keyspace, Keyspace):
+            raise ConfigError("previous= takes keyspaces, and Previous(...) of them")
+        if _cannot_be_told(keyspace, previous.keyspace):
+            raise ConfigError(
+                f"what {previous.keyspace!r} stored cannot be told from today's by its first "
+                "byte: give one of them another name, or raise version= instead"
+            )
+    return found
+
+
+def _cannot_be_told(now: Keyspace[Any, Any], old: Keyspace[Any, Any]) -> bool:
+    if _named_differently(now, old):
+        return False
+    if not (now._pipeline.form.is_plain and old._pipeline.form.is_plain):
+        return False
+    mine, theirs = now._pipeline.codec.first, old._pipeline.codec.first
+    return mine is None or (theirs is not None and theirs <= mine)
+
+
+def _named_differently(now: Keyspace[Any, Any], old: Keyspace[Any, Any]) -> bool:
+    mine, theirs = now._scheme, old._scheme
+    if type(mine) is not type(theirs) or mine.prefix != theirs.prefix:
+        return True
+    return getattr(mine, "template", None) != getattr(theirs, "template", None)
 
 
 def _positive(number: Any, option: str) -> int:
@@ -617,32 +578,6 @@ def seconds(ttl: timedelta | float | None) -> float | None:
     ):
         raise ConfigError("a ttl is a timedelta, or a number of seconds above 0 and below 10**14")
     return float(length)
-
-
-def expired(header: Header, now: float) -> bool:
-    """Say whether the lifetime in a header is over."""
-    return header.expires_ms is not None and now * 1000 >= header.expires_ms
-
-
-def as_bytes(data: Any) -> bytes:
-    """What a KV returned, as bytes. Raises DecodeError for anything that is not bytes-like."""
-    if type(data) is bytes:
-        return data
-    try:
-        return bytes(memoryview(data))
-    except TypeError:
-        pass
-    raise DecodeError(
-        f"the KV returned {type(data).__name__}, not bytes: a client that decodes its values "
-        "cannot be used (redis: decode_responses=False)",
-        stage="store",
-    )
-
-
-def _unsupported(error: TypeError) -> str:
-    # msgspec: "Encoding objects of type complex is unsupported"; names a type, never a value.
-    text = str(error)
-    return text if text.startswith("Encoding objects of type ") else "not a value of the type"
 
 
 def shown_key(key: object) -> str:

@@ -12,14 +12,14 @@ stores take it (``needs_lock``).
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 from typing_extensions import TypeVar
 
 from kvcodec.errors import ConfigError, Conflict, Expired, MissingKey
 
 if TYPE_CHECKING:
-    from kvcodec.keyspace import Keyspace
+    from kvcodec.keyspace import Place
     from kvcodec.protocols import KV, AsyncKV
 
 T = TypeVar("T")
@@ -124,23 +124,13 @@ def get(raw_key: str) -> Plan[Any]:
     return None
 
 
-def delete(raw_key: str) -> Plan[None]:
-    """Remove a key; one that is absent is no error."""
+def remove(raw_key: str) -> Plan[None]:
+    """Remove a name; one that is absent is no error."""
     try:
         yield "delete", raw_key
     except KeyError as error:
         if error.args != (raw_key,):
             raise
-
-
-def exists(
-    keyspace: Keyspace[Any, Any], raw_key: str, clock: Clock, can: frozenset[str]
-) -> Plan[bool]:
-    """Say whether something is stored that has not expired."""
-    if "exists" in can and keyspace.ttl is None:
-        return bool((yield "exists", raw_key))
-    data = yield from get(raw_key)
-    return data is not None and not keyspace._is_expired(raw_key, data, clock())
 
 
 def put(raw_key: str, data: bytes, ttl: float | None, can: frozenset[str]) -> Plan[None]:
@@ -151,106 +141,197 @@ def put(raw_key: str, data: bytes, ttl: float | None, can: frozenset[str]) -> Pl
         yield "set", raw_key, data
 
 
+# ------------------------------------------------------------------------------ single values
+
+
+class Held(NamedTuple):
+    """What is stored for a key: the bytes, the token (with compare-and-set), and under which
+    name: today's, or the older one at this position."""
+
+    data: bytes
+    token: Any
+    raw_key: str
+    older: int | None
+
+
+def read_older(place: Place[Any], default: Any, clock: Clock) -> Plan[Any]:
+    """The value that an older declaration keeps under another name, or ``default``."""
+    for at, (_, raw_key) in enumerate(place.older):
+        data = yield from get(raw_key)
+        if data is not None:
+            try:
+                return place.open_older(at, data, clock())
+            except Expired:
+                continue
+    return default
+
+
+def drop_older(place: Place[Any]) -> Plan[None]:
+    """Remove what older declarations kept under other names, once it is written anew."""
+    for _, raw_key in place.older:
+        yield from remove(raw_key)
+
+
+def delete(place: Place[Any]) -> Plan[None]:
+    """Remove a value: older names first, or one of them would come back to light."""
+    yield from drop_older(place)
+    yield from remove(place.raw_key)
+
+
+def exists(place: Place[Any], clock: Clock, can: frozenset[str]) -> Plan[bool]:
+    """Say whether something is stored that has not expired."""
+    if "exists" in can and place.lifetime is None and not place.older:
+        return bool((yield "exists", place.raw_key))
+    held = yield from _held(place, frozenset())
+    return held is not None and not _is_expired(place, held, clock)
+
+
+def write(place: Place[Any], data: bytes, ttl: float | None, can: frozenset[str]) -> Plan[None]:
+    """Store a sealed value under today's name, and only then remove the older ones."""
+    yield from put(place.raw_key, data, ttl, can)
+    yield from drop_older(place)
+
+
 def update(
-    keyspace: Keyspace[V, Any],
-    raw_key: str,
+    place: Place[V],
     change: Callable[[Any], V],
     default: Any,
-    clock: Clock,
-    can: frozenset[str],
-) -> Plan[V]:
-    """Replace the value by what ``change`` makes of it."""
-    for _ in range(ATTEMPTS):
-        held = yield from _held(raw_key, can)
-        value = change(_current(keyspace, raw_key, held, default, clock))
-        data = keyspace._seal(raw_key, value, clock())
-        if (yield from _replace(raw_key, data, held, keyspace.ttl, can)):
-            return value
-    raise Conflict("other writers changed the value at every attempt", stage="store")
-
-
-def add(
-    keyspace: Keyspace[V, Any],
-    raw_key: str,
-    data: bytes,
     ttl: float | None,
     clock: Clock,
     can: frozenset[str],
-) -> Plan[bool]:
-    """Store bytes if nothing is stored, or only what has expired."""
+) -> Plan[V]:
+    """Replace the value by what ``change`` makes of it. ``ttl``: in place of the declared one."""
+    lifetime = place.lifetime if ttl is None else ttl
     for _ in range(ATTEMPTS):
-        if not needs_lock(can) and (yield "set_if_absent", raw_key, data, ttl):
-            return True
-        held = yield from _held(raw_key, can)
-        if held is not None and not keyspace._is_expired(raw_key, held[0], clock()):
-            return False
-        if (yield from _replace(raw_key, data, held, ttl, can)):
-            return True
-    raise Conflict("other writers changed the value at every attempt", stage="store")
-
-
-def pop(
-    keyspace: Keyspace[V, Any], raw_key: str, default: Any, clock: Clock, can: frozenset[str]
-) -> Plan[Any]:
-    """Remove a value and return it: of any number of callers, one gets it."""
-    for _ in range(ATTEMPTS):
-        held = yield from _held(raw_key, can)
-        if held is None:
-            return default
-        value = _current(keyspace, raw_key, held, default, clock)
-        if (yield from _remove(raw_key, held, can)):
+        held = yield from _held(place, can)
+        if held is not None and _is_expired(place, held, clock):
+            value = change(_or_missing(default))
+            data = place.seal(value, clock(), ttl)
+        else:
+            value = change(_current(place, held, default, clock))
+            data = _seal_over(place, value, held, clock, ttl)
+        if (yield from _replace(place, data, held, lifetime, can)):
             return value
     raise Conflict("other writers changed the value at every attempt", stage="store")
 
 
-def drop_expired(
-    keyspace: Keyspace[Any, Any], raw_key: str, clock: Clock, can: frozenset[str]
+def replace(
+    place: Place[V], value: V, ttl: float | None, clock: Clock, can: frozenset[str]
 ) -> Plan[None]:
+    """Store a value over what is there, keeping of that what this code does not know."""
+    yield from update(place, lambda _: value, value, ttl, clock, can)
+
+
+def add(
+    place: Place[Any], data: bytes, ttl: float | None, clock: Clock, can: frozenset[str]
+) -> Plan[bool]:
+    """Store bytes if nothing is stored, or only what has expired."""
+    for _ in range(ATTEMPTS):
+        held = None
+        if needs_lock(can) or place.older:
+            held = yield from _held(place, can)
+        elif (yield "set_if_absent", place.raw_key, data, ttl):
+            return True
+        else:
+            held = yield from _held(place, can)
+        if held is not None and not _is_expired(place, held, clock):
+            return False
+        if (yield from _replace(place, data, held, ttl, can)):
+            return True
+    raise Conflict("other writers changed the value at every attempt", stage="store")
+
+
+def pop(place: Place[Any], default: Any, clock: Clock, can: frozenset[str]) -> Plan[Any]:
+    """Remove a value and return it: of any number of callers, one gets it."""
+    for _ in range(ATTEMPTS):
+        held = yield from _held(place, can)
+        if held is None:
+            return default
+        value = default
+        if not _is_expired(place, held, clock):
+            value = _current(place, held, default, clock)
+        if held.older is None:
+            yield from drop_older(place)
+        if (yield from _take(held, can)):
+            return value
+    raise Conflict("other writers changed the value at every attempt", stage="store")
+
+
+def drop_expired(place: Place[Any], clock: Clock, can: frozenset[str]) -> Plan[None]:
     """Remove a value that was read as expired, where no newer one can be hit instead."""
     if needs_lock(can):
         return  # get, then delete: a value set in between would be lost
-    held = yield "get_versioned", raw_key
-    if held is not None and keyspace._is_expired(raw_key, held[0], clock()):
-        yield "delete_if_version", raw_key, held[1]
+    found = yield "get_versioned", place.raw_key
+    if found is not None and place.is_expired(found[0], clock()):
+        yield "delete_if_version", place.raw_key, found[1]
 
 
-def _held(raw_key: str, can: frozenset[str]) -> Plan[Any]:
-    """What is stored and its token, or None."""
-    if not needs_lock(can):
-        return (yield "get_versioned", raw_key)
+def _held(place: Place[Any], can: frozenset[str]) -> Plan[Held | None]:
+    """What is stored for a key, under today's name or an older one."""
+    for at, raw_key in enumerate((place.raw_key, *(name for _, name in place.older))):
+        found = yield from _found(raw_key, can)
+        if found is not None:
+            return Held(found[0], found[1], raw_key, at - 1 if at else None)
+    return None
+
+
+def _found(raw_key: str, can: frozenset[str]) -> Plan[tuple[bytes, Any] | None]:
+    if can and not needs_lock(can):
+        versioned: tuple[bytes, Any] | None = yield "get_versioned", raw_key
+        return versioned
     data = yield from get(raw_key)
     return None if data is None else (data, None)
 
 
-def _replace(
-    raw_key: str, data: bytes, held: Any, ttl: float | None, can: frozenset[str]
-) -> Plan[bool]:
-    if needs_lock(can):
-        yield from put(raw_key, data, ttl, can)
-        return True
+def _is_expired(place: Place[Any], held: Held, clock: Clock) -> bool:
+    if held.older is None:
+        return place.is_expired(held.data, clock())
+    previous, raw_key = place.older[held.older]
+    return previous.keyspace._is_expired(raw_key, held.data, clock())
+
+
+def _current(place: Place[Any], held: Held | None, default: Any, clock: Clock) -> Any:
     if held is None:
-        return bool((yield "set_if_absent", raw_key, data, ttl))
-    return bool((yield "set_if_version", raw_key, data, held[1], ttl))
+        return _or_missing(default)
+    if held.older is None:
+        return place.open(held.data, clock())
+    return place.open_older(held.older, held.data, clock())
 
 
-def _remove(raw_key: str, held: Any, can: frozenset[str]) -> Plan[bool]:
-    if needs_lock(can):
-        yield from delete(raw_key)
-        return True
-    return bool((yield "delete_if_version", raw_key, held[1]))
-
-
-def _current(
-    keyspace: Keyspace[V, Any], raw_key: str, held: Any, default: Any, clock: Clock
-) -> Any:
-    if held is not None:
-        try:
-            return keyspace._open(raw_key, held[0], clock())
-        except Expired:
-            pass
+def _or_missing(default: Any) -> Any:
     if default is NO_DEFAULT:
         raise MissingKey("nothing is stored here, and no default was given", stage="store")
     return default
+
+
+def _seal_over(
+    place: Place[V], value: V, held: Held | None, clock: Clock, ttl: float | None
+) -> bytes:
+    if held is None or held.older is not None:
+        return place.seal(value, clock(), ttl)
+    return place.seal_over(value, held.data, clock(), ttl)
+
+
+def _replace(
+    place: Place[Any], data: bytes, held: Held | None, ttl: float | None, can: frozenset[str]
+) -> Plan[bool]:
+    raw_key = place.raw_key
+    if needs_lock(can):
+        yield from put(raw_key, data, ttl, can)
+    elif held is None or held.older is not None:
+        if not (yield "set_if_absent", raw_key, data, ttl):
+            return False
+    elif not (yield "set_if_version", raw_key, data, held.token, ttl):
+        return False
+    yield from drop_older(place)
+    return True
+
+
+def _take(held: Held, can: frozenset[str]) -> Plan[bool]:
+    if needs_lock(can):
+        yield from remove(held.raw_key)
+        return True
+    return bool((yield "delete_if_version", held.raw_key, held.token))
 
 
 # --------------------------------------------------------------------------------- many keys
@@ -269,22 +350,28 @@ def get_many(raw_keys: Sequence[str], can: frozenset[str]) -> Plan[Mapping[str, 
     return found
 
 
-def put_many(items: Mapping[str, bytes], ttl: float | None, can: frozenset[str]) -> Plan[None]:
-    """Store every item. A fault may leave a part of them written."""
+def put_many(
+    places: Sequence[tuple[Place[Any], bytes]], ttl: float | None, can: frozenset[str]
+) -> Plan[None]:
+    """Store every value. A fault may leave a part of them written."""
     if "get_many" in can and not (ttl is not None and "set_with_ttl" in can):
-        yield "set_many", items
-        return
-    for raw_key, data in items.items():
-        yield from put(raw_key, data, ttl, can)
+        yield "set_many", {place.raw_key: data for place, data in places}
+    else:
+        for place, data in places:
+            yield from put(place.raw_key, data, ttl, can)
+    for place, _ in places:
+        yield from drop_older(place)
 
 
-def delete_many(raw_keys: Sequence[str], can: frozenset[str]) -> Plan[None]:
-    """Remove every key."""
+def delete_many(places: Sequence[Place[Any]], can: frozenset[str]) -> Plan[None]:
+    """Remove every value."""
+    names = [name for place in places for _, name in place.older]
+    names += [place.raw_key for place in places]
     if "get_many" in can:
-        yield "delete_many", raw_keys
+        yield "delete_many", names
         return
-    for raw_key in raw_keys:
-        yield from delete(raw_key)
+    for name in names:
+        yield from remove(name)
 
 
 def batches(items: Iterable[T]) -> Iterable[list[T]]:

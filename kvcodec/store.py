@@ -24,7 +24,8 @@ from typing_extensions import TypeVar
 from kvcodec import plans
 from kvcodec.backends.adapt import as_async_kv, as_kv
 from kvcodec.errors import Expired, KeyNameError, MissingKey, Unsupported, settle
-from kvcodec.keyspace import Keyspace, no_quick_way, seconds
+from kvcodec.keyspace import Keyspace, Place, seconds
+from kvcodec.pipeline import no_quick_way
 from kvcodec.locks import async_lock_of, lock_of
 from kvcodec.plans import NO_DEFAULT, arun, awaitable, not_awaitable, run
 from kvcodec.protocols import KV, AsyncKV
@@ -50,6 +51,7 @@ class _Opened(Generic[V, K]):
         "_kv_get",
         "_kv_set",
         "_names",
+        "_older",
         "_quick",
     )
 
@@ -61,9 +63,12 @@ class _Opened(Generic[V, K]):
         self._kv_get = kv.get
         self._kv_set = kv.set
         self._names = keyspace._names
-        self._decode = keyspace._decode
-        self._direct = keyspace._direct
-        self._quick = keyspace._quick if keyspace._direct >= 0 else no_quick_way
+        pipeline = keyspace._pipeline
+        plain = pipeline.direct >= 0 and not (keyspace._previous or keyspace.keep_unknown)
+        self._older = keyspace._has_older_names
+        self._decode = pipeline.codec.decode
+        self._direct = pipeline.direct if plain else -1
+        self._quick = pipeline.quick if plain else no_quick_way
         self._can: frozenset[str] | None = None
 
     @property
@@ -81,13 +86,22 @@ class _Opened(Generic[V, K]):
         return self._can
 
     @property
+    def _takes_more_than_a_set(self) -> bool:
+        return self._keyspace.ttl is not None or self._older
+
+    @property
     def _needs_lock(self) -> bool:
         return plans.needs_lock(self._capabilities)
 
-    def _packed(self, items: Mapping[K, V] | Iterable[tuple[K, V]], ttl: Any) -> dict[str, bytes]:
-        now = self._clock()
+    def _packed(
+        self, items: Mapping[K, V] | Iterable[tuple[K, V]], ttl: timedelta | float | None
+    ) -> list[tuple[Place[V], bytes]]:
+        keyspace, now = self._keyspace, self._clock()
         pairs = items.items() if isinstance(items, Mapping) else items
-        return dict(self._keyspace.pack(key, value, now=now, ttl=ttl) for key, value in pairs)
+        return [
+            (keyspace._place(key), keyspace.pack(key, value, now=now, ttl=ttl)[1])
+            for key, value in pairs
+        ]
 
     def _lifetime(self, ttl: timedelta | float | None) -> float | None:
         return self._keyspace.ttl if ttl is None else seconds(ttl)
@@ -188,16 +202,19 @@ class Store(_Opened[V, K]):
                 except Exception:  # noqa: BLE001, S110 - the long way below says what is wrong
                     pass
             if data is None:
-                return default
+                if not self._older:
+                    return default
+                plan = plans.read_older(self._keyspace._place(key), default, self._clock)
+                return run(plan, self._kv)
             return self._keyspace._open(raw_key, not_awaitable(data), self._clock())
         except Expired as error:
             data = None
             self._leave(error)
             with suppress(Exception):  # the answer is known: cleaning up must not change it
-                run(
-                    plans.drop_expired(self._keyspace, raw_key, self._clock, self._capabilities),
-                    self._kv,
+                plan = plans.drop_expired(
+                    self._keyspace._place(key), self._clock, self._capabilities
                 )
+                run(plan, self._kv)
             return default
         except BaseException as error:
             data = None
@@ -224,9 +241,22 @@ class Store(_Opened[V, K]):
                 except Exception:  # noqa: BLE001, S110 - the long way below says what is wrong
                     pass
             if data is None or len(data) > self._direct:
+                if self._keyspace.keep_unknown:
+                    plan = plans.replace(
+                        self._keyspace._place(key),
+                        value,
+                        seconds(ttl),
+                        self._clock,
+                        self._capabilities,
+                    )
+                    self._exclusively(plan, raw_key)
+                    return
                 data = self._keyspace._seal(raw_key, value, self._clock(), ttl)
-                if self._keyspace.ttl is not None:
-                    run(plans.put(raw_key, data, self._lifetime(ttl), self._capabilities), self._kv)
+                if self._takes_more_than_a_set:
+                    plan = plans.write(
+                        self._keyspace._place(key), data, self._lifetime(ttl), self._capabilities
+                    )
+                    run(plan, self._kv)
                     return
             result = self._kv_set(raw_key, data)
             if result is not None:
@@ -244,7 +274,7 @@ class Store(_Opened[V, K]):
         """
         raw_key = self._names[key]
         try:
-            run(plans.delete(raw_key), self._kv)
+            run(plans.delete(self._keyspace._place(key)), self._kv)
         except BaseException as error:
             self._leave(error, raw_key)
             raise
@@ -261,7 +291,7 @@ class Store(_Opened[V, K]):
         """Say whether a value is stored under ``key`` and has not expired. It is not read as
         declared: an unreadable one exists. Raises KeyNameError, or what the KV raises."""
         raw_key = self._names[key]
-        plan = plans.exists(self._keyspace, raw_key, self._clock, self._capabilities)
+        plan = plans.exists(self._keyspace._place(key), self._clock, self._capabilities)
         try:
             return run(plan, self._kv)
         except BaseException as error:
@@ -283,7 +313,7 @@ class Store(_Opened[V, K]):
         """
         try:
             raw_key = self._names[key]
-            plan = plans.pop(self._keyspace, raw_key, default, self._clock, self._capabilities)
+            plan = plans.pop(self._keyspace._place(key), default, self._clock, self._capabilities)
             return self._exclusively(plan, raw_key)
         except BaseException:
             del default
@@ -299,7 +329,11 @@ class Store(_Opened[V, K]):
         try:
             raw_key, data = self._keyspace.pack(key, value, now=self._clock(), ttl=ttl)
             plan = plans.add(
-                self._keyspace, raw_key, data, self._lifetime(ttl), self._clock, self._capabilities
+                self._keyspace._place(key),
+                data,
+                self._lifetime(ttl),
+                self._clock,
+                self._capabilities,
             )
             del data
             return self._exclusively(plan, raw_key)
@@ -319,7 +353,7 @@ class Store(_Opened[V, K]):
         try:
             raw_key = self._names[key]
             plan = plans.update(
-                self._keyspace, raw_key, change, default, self._clock, self._capabilities
+                self._keyspace._place(key), change, default, None, self._clock, self._capabilities
             )
             return self._exclusively(plan, raw_key)
         except BaseException:
@@ -376,9 +410,9 @@ class Store(_Opened[V, K]):
 
     def delete_many(self, keys: Iterable[K]) -> None:
         """Remove the values of ``keys``. No error for those that have none."""
-        raw_keys = [self._names[key] for key in keys]
+        places = [self._keyspace._place(key) for key in keys]
         try:
-            run(plans.delete_many(raw_keys, self._capabilities), self._kv)
+            run(plans.delete_many(places, self._capabilities), self._kv)
         except BaseException as error:
             self._leave(error)
             raise
@@ -543,16 +577,19 @@ class AsyncStore(_Opened[V, K]):
                 except Exception:  # noqa: BLE001, S110 - the long way below says what is wrong
                     pass
             if data is None:
-                return default
+                if not self._older:
+                    return default
+                plan = plans.read_older(self._keyspace._place(key), default, self._clock)
+                return await arun(plan, self._kv)
             return self._keyspace._open(raw_key, data, self._clock())
         except Expired as error:
             data = None
             self._leave(error)
             with suppress(Exception):  # the answer is known: cleaning up must not change it
-                await arun(
-                    plans.drop_expired(self._keyspace, raw_key, self._clock, self._capabilities),
-                    self._kv,
+                plan = plans.drop_expired(
+                    self._keyspace._place(key), self._clock, self._capabilities
                 )
+                await arun(plan, self._kv)
             return default
         except BaseException as error:
             data = None
@@ -579,11 +616,22 @@ class AsyncStore(_Opened[V, K]):
                 except Exception:  # noqa: BLE001, S110 - the long way below says what is wrong
                     pass
             if data is None or len(data) > self._direct:
-                data = self._keyspace._seal(raw_key, value, self._clock(), ttl)
-                if self._keyspace.ttl is not None:
-                    await arun(
-                        plans.put(raw_key, data, self._lifetime(ttl), self._capabilities), self._kv
+                if self._keyspace.keep_unknown:
+                    plan = plans.replace(
+                        self._keyspace._place(key),
+                        value,
+                        seconds(ttl),
+                        self._clock,
+                        self._capabilities,
                     )
+                    await self._exclusively(plan, raw_key)
+                    return
+                data = self._keyspace._seal(raw_key, value, self._clock(), ttl)
+                if self._takes_more_than_a_set:
+                    plan = plans.write(
+                        self._keyspace._place(key), data, self._lifetime(ttl), self._capabilities
+                    )
+                    await arun(plan, self._kv)
                     return
             await awaitable(self._kv_set(raw_key, data))
         except BaseException as error:
@@ -599,7 +647,7 @@ class AsyncStore(_Opened[V, K]):
         """
         raw_key = self._names[key]
         try:
-            await arun(plans.delete(raw_key), self._kv)
+            await arun(plans.delete(self._keyspace._place(key)), self._kv)
         except BaseException as error:
             self._leave(error, raw_key)
             raise
@@ -616,7 +664,7 @@ class AsyncStore(_Opened[V, K]):
         """Say whether a value is stored under ``key`` and has not expired. It is not read as
         declared: an unreadable one exists. Raises KeyNameError, or what the KV raises."""
         raw_key = self._names[key]
-        plan = plans.exists(self._keyspace, raw_key, self._clock, self._capabilities)
+        plan = plans.exists(self._keyspace._place(key), self._clock, self._capabilities)
         try:
             return await arun(plan, self._kv)
         except BaseException as error:
@@ -638,7 +686,7 @@ class AsyncStore(_Opened[V, K]):
         """
         try:
             raw_key = self._names[key]
-            plan = plans.pop(self._keyspace, raw_key, default, self._clock, self._capabilities)
+            plan = plans.pop(self._keyspace._place(key), default, self._clock, self._capabilities)
             return await self._exclusively(plan, raw_key)
         except BaseException:
             del default
@@ -654,7 +702,11 @@ class AsyncStore(_Opened[V, K]):
         try:
             raw_key, data = self._keyspace.pack(key, value, now=self._clock(), ttl=ttl)
             plan = plans.add(
-                self._keyspace, raw_key, data, self._lifetime(ttl), self._clock, self._capabilities
+                self._keyspace._place(key),
+                data,
+                self._lifetime(ttl),
+                self._clock,
+                self._capabilities,
             )
             del data
             return await self._exclusively(plan, raw_key)
@@ -674,7 +726,7 @@ class AsyncStore(_Opened[V, K]):
         try:
             raw_key = self._names[key]
             plan = plans.update(
-                self._keyspace, raw_key, change, default, self._clock, self._capabilities
+                self._keyspace._place(key), change, default, None, self._clock, self._capabilities
             )
             return await self._exclusively(plan, raw_key)
         except BaseException:
@@ -731,9 +783,9 @@ class AsyncStore(_Opened[V, K]):
 
     async def delete_many(self, keys: Iterable[K]) -> None:
         """Remove the values of ``keys``. No error for those that have none."""
-        raw_keys = [self._names[key] for key in keys]
+        places = [self._keyspace._place(key) for key in keys]
         try:
-            await arun(plans.delete_many(raw_keys, self._capabilities), self._kv)
+            await arun(plans.delete_many(places, self._capabilities), self._kv)
         except BaseException as error:
             self._leave(error)
             raise

@@ -45,6 +45,7 @@ FLOORS = {
 
 SIDEWAYS: Mapping[tuple[str, str], str] = {
     ("crypto", "envelope"): "a sealed value is tied to the header that the envelope writes",
+    ("keyspace", "pipeline"): "the heart's own steps, in their one order",
     ("plans", "keyspace"): "plans say which operations the heart's bytes go through",
     ("value", "store"): "a store of one value, whose key is None",
     ("backends.adapt", "backends.mapping"): "wraps the handle that is given as it is",

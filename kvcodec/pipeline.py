@@ -1,0 +1,456 @@
+"""The steps between a value and its stored bytes, in their one order. Floor 2: no I/O, no clock.
+
+Out: encode, compress, encrypt, envelope. In: size, envelope, decrypt, age, decompress, upgrade,
+depth, decode. A keyspace (keyspace.py) has one pipeline; the declaration is compiled into it.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Generic, NoReturn
+
+from msgspec import Struct
+from typing_extensions import TypeVar
+
+from kvcodec.codecs import UNNESTED_BYTES, ValueCodec, nests_deeper, reason, same
+from kvcodec.envelope import (
+    MAGIC,
+    Header,
+    MalformedEnvelope,
+    associated_data,
+    checksum_field,
+    envelope_start,
+    open_envelope,
+)
+from kvcodec.errors import (
+    ConfigError,
+    DecodeError,
+    EncodeError,
+    Expired,
+    NewerVersion,
+    NotEncrypted,
+    SchemaMismatch,
+    Stage,
+    Tampered,
+    TooDeep,
+    TooLarge,
+)
+from kvcodec.evolve import carry_unknown
+
+if TYPE_CHECKING:
+    from kvcodec.compression import Compression
+    from kvcodec.protocols import Cipher
+
+__all__ = ["Form", "Payload", "Pipeline", "as_bytes", "no_quick_way"]
+
+V = TypeVar("V")
+
+_NO_TTL = "a ttl needs a keyspace that declares ttl=: a lifetime is part of the format"
+
+
+class Form(Struct, frozen=True, kw_only=True):
+    """What a declaration says of the bytes, beside the codec."""
+
+    keyspace: str
+    max_bytes: int
+    max_depth: int
+    validate: bool = True
+    version: int = 1
+    upgrades: dict[int, Callable[[Any], Any]] = {}
+    ttl: float | None = None
+    max_age: float | None = None
+    compression: Compression | None = None
+    cipher: Cipher | None = None
+    checksum: bool = False
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether the stored bytes are the encoder's own (law 8)."""
+        return self.version == 1 and not self.is_enveloped_always
+
+    @property
+    def is_enveloped_always(self) -> bool:
+        """Whether even values of version 1 have an envelope."""
+        return self.dated or self.checksum or bool(self.compression) or bool(self.cipher)
+
+    @property
+    def dated(self) -> bool:
+        """Whether the header says when a value was written."""
+        return self.ttl is not None or self.max_age is not None
+
+
+class Payload(Struct, frozen=True):
+    """What an opened envelope held: the encoded value, and what the header said of it."""
+
+    header: Header
+    encoded: bytes
+
+
+class Pipeline(Generic[V]):
+    """One declaration's way from values to bytes and back."""
+
+    __slots__ = ("_constant", "_place", "_start", "codec", "direct", "form", "quick", "small")
+
+    def __init__(self, codec: ValueCodec[V], form: Form) -> None:
+        self.codec = codec
+        self.form = form
+        nested = form.max_depth if codec.nests else UNNESTED_BYTES
+        # The largest encoding that needs no look at its depth before it is decoded.
+        self.small = min(form.max_bytes, nested if codec.too_deep else form.max_bytes)
+        # Up to how many bytes a stored value is its encoding and nothing else; -1 for none.
+        self.direct = self.small if form.is_plain else -1
+        self.quick = _quick_way(codec, form)
+        self._place = associated_data(form.keyspace.encode(), codec.name.encode())
+        # Where every header is the same (the primary key, no times): its bytes, and what they
+        # and the place begin the associated data with.
+        varies = form.dated or form.checksum or form.compression is not None
+        self._start = b"" if varies else envelope_start(self._header(0, None, 0).encode())
+        self._constant = self._place + associated_data(self._start[3:])
+
+    # ------------------------------------------------------------------------------ whole way
+
+    def seal(self, raw_key: str, value: V, now: float, ttl: float | None = None) -> bytes:
+        """Return the stored bytes of a value. Raises EncodeError and its kin, ConfigError."""
+        return self.wrap(raw_key, self.encode(value), now, ttl)
+
+    def open(self, raw_key: str, data: bytes, now: float) -> V:
+        """Return the value of stored bytes. Raises DecodeError and its kin."""
+        data = as_bytes(data)
+        if len(data) > self.form.max_bytes:
+            self._refuse_size(data, "envelope")
+        if self.direct >= 0:
+            return self.decode(data)
+        return self.decode(self.upgraded(self.unwrap(raw_key, data, now)))
+
+    def seal_over(
+        self, raw_key: str, value: V, held: bytes, now: float, ttl: float | None = None
+    ) -> bytes:
+        """Return the stored bytes of a value with what its type does not know of ``held``.
+
+        Raises what ``open`` raises for ``held``, and what ``seal`` raises.
+        """
+        old = self.codec.to_plain(self.upgraded(self.unwrap(raw_key, as_bytes(held), now)))
+        new = self.codec.to_plain(self.encode(value))
+        merged = self.codec.from_plain(carry_unknown(self.codec.shape, old, new))
+        self._compare(value, merged)
+        return self.wrap(raw_key, merged, now, ttl)
+
+    # ------------------------------------------------------------------------------ envelope
+
+    def wrap(self, raw_key: str, encoded: bytes, now: float, ttl: float | None = None) -> bytes:
+        """Compress, encrypt and envelope an encoded value. Raises TooLarge, ConfigError."""
+        form = self.form
+        if ttl is not None and form.ttl is None:
+            raise ConfigError(_NO_TTL)
+        data = encoded if form.is_plain else self._enveloped(raw_key, encoded, now, ttl)
+        if len(data) > form.max_bytes:
+            self._refuse_size(data, "encode")
+        return data
+
+    def _enveloped(self, raw_key: str, payload: bytes, now: float, ttl: float | None) -> bytes:
+        form = self.form
+        compressed = payload if form.compression is None else form.compression.compress(payload)
+        smaller = len(compressed) < len(payload)
+        if form.compression is not None and len(payload) > form.max_bytes:
+            self._refuse_size(payload, "encode")  # it could not be read back
+        payload = compressed if smaller else payload
+        algorithm = form.compression.compression_id if form.compression and smaller else 0
+        start = self._start or envelope_start(self._header(now, ttl, algorithm).encode())
+        context = self._context(start, raw_key)
+        if form.cipher is not None:
+            payload = form.cipher.encrypt(payload, context)
+        if form.checksum:
+            start = envelope_start(start[3:] + checksum_field(context, payload))
+        return start + payload
+
+    def unwrap(self, raw_key: str, data: bytes, now: float) -> Payload:
+        """Open the envelope and everything in it but the encoding.
+
+        Raises NotEncrypted, UnknownKey, Tampered, NewerVersion, Expired, TooLarge, DecodeError.
+        """
+        if self.direct >= 0:
+            return Payload(_NO_HEADER, data)
+        start = self._start
+        if start and data.startswith(start):
+            return Payload(_NO_HEADER, self._decrypted(raw_key, start, data[len(start) :]))
+        header, fields, checksum, payload = self._take_apart(data)
+        start = envelope_start(fields)
+        if checksum and checksum != checksum_field(self._context(start, raw_key), payload)[1:]:
+            raise Tampered("the checksum does not match: changed or moved", stage="envelope")
+        payload = self._decrypted(raw_key, start, payload, header.key_id)
+        self._check_age(header, now)
+        if header.compression and self.form.compression is not None:
+            payload = self.form.compression.decompress(payload, self.form.max_bytes)
+        return Payload(header, payload)
+
+    def _decrypted(
+        self, raw_key: str, start: bytes, payload: bytes, key_id: bytes | None = None
+    ) -> bytes:
+        cipher = self.form.cipher
+        if cipher is None:
+            return payload
+        context = self._context(start, raw_key)
+        return cipher.decrypt(payload, context, cipher.key_id if key_id is None else key_id)
+
+    def _check_age(self, header: Header, now: float) -> None:
+        form = self.form
+        if header.version > form.version:
+            raise NewerVersion(
+                f"schema version {header.version}, this code knows {form.version}: update the code",
+                limit=form.version,
+                found=header.version,
+                stage="envelope",
+            )
+        if is_over(header, now):
+            raise Expired("its lifetime is over", stage="envelope")
+        if self._is_too_old(header, now):
+            raise Expired(f"older than max_age={form.max_age:g} s", stage="envelope")
+
+    def _is_too_old(self, header: Header, now: float) -> bool:
+        if self.form.max_age is None or header.written_ms is None:
+            return False
+        return now - header.written_ms / 1000 > self.form.max_age
+
+    def may_be_expired(self, data: bytes, now: float) -> bool:
+        """Say by the header alone, at little cost, whether a look at the whole may find so."""
+        if not self.form.dated:
+            return False
+        try:
+            header = open_envelope(data)[0]
+            return is_over(header, now) or self._is_too_old(header, now)
+        except MalformedEnvelope:
+            return False
+
+    def recognises(self, data: bytes) -> bool:
+        """Say by the first bytes, exactly, whether stored bytes are of the declared form."""
+        if not data:
+            return True  # of no form: today's says what is wrong
+        if data[:1] != bytes((MAGIC,)) or self.form.is_plain:
+            first = self.codec.first
+            return not self.form.is_enveloped_always and (first is None or data[0] in first)
+        try:
+            opened = open_envelope(data)
+        except MalformedEnvelope:
+            return True  # an envelope, and a broken one
+        return self._unlike(opened[0], opened[2]) is None
+
+    def _header(self, now: float, ttl: float | None, compression: int) -> Header:
+        form = self.form
+        lifetime = form.ttl if ttl is None else ttl
+        return Header(
+            version=form.version,
+            written_ms=math.floor(now * 1000) if form.dated else None,
+            expires_ms=None if lifetime is None else math.floor((now + lifetime) * 1000),
+            compression=compression,
+            cipher=0 if form.cipher is None else form.cipher.cipher_id,
+            key_id=b"" if form.cipher is None else form.cipher.key_id,
+        )
+
+    def _context(self, start: bytes, raw_key: str) -> bytes:
+        """What a payload is tied to: keyspace, codec, header fields, raw key."""
+        name = raw_key.encode()
+        last = len(name).to_bytes(4) + name
+        if start is self._start:
+            return self._constant + last
+        return self._place + associated_data(start[3:]) + last
+
+    def _take_apart(self, data: bytes) -> tuple[Header, bytes, bytes, bytes]:
+        if data[:1] != bytes((MAGIC,)) and not self.form.is_enveloped_always:
+            return Header(), b"", b"", data  # plain, from before versions were introduced
+        try:
+            opened = open_envelope(data)
+            problem = self._unlike(opened[0], opened[2])
+            if problem is None:
+                return opened
+        except MalformedEnvelope as error:
+            problem = str(error)
+        if self.form.cipher is None:
+            raise DecodeError(f"not stored as declared: {problem}", stage="envelope")
+        if data[:1] != bytes((MAGIC,)):
+            raise NotEncrypted(
+                "plaintext or nothing where a sealed value belongs", stage="envelope"
+            )
+        raise Tampered(f"not sealed as declared: {problem}", stage="envelope")
+
+    def _unlike(self, header: Header, checksum: bytes) -> str | None:
+        """How a header differs from what the declaration writes (law 4), or None."""
+        form = self.form
+        cipher = 0 if form.cipher is None else form.cipher.cipher_id
+        compression = 0 if form.compression is None else form.compression.compression_id
+        differences = {
+            f"cipher {header.cipher}": header.cipher != cipher,
+            "a key id, or none": bool(header.key_id) != bool(cipher),
+            "a lifetime, or none": (header.expires_ms is None) != (form.ttl is None),
+            "a time of writing, or none": (header.written_ms is None) == form.dated,
+            f"compression {header.compression}": header.compression not in (0, compression),
+            "a checksum, or none": bool(checksum) != form.checksum,
+        }
+        return next((text for text, differs in differences.items() if differs), None)
+
+    # ------------------------------------------------------------------------------- encoding
+
+    def encode(self, value: V) -> bytes:
+        """Encode, and make sure that what was encoded would be read back as it is."""
+        codec, form = self.codec, self.form
+        try:
+            data = self.quick(value)
+        except Exception:  # noqa: BLE001 - the long way below says what is wrong
+            data = None
+        if data is not None and len(data) <= self.small:
+            return data
+        if codec.nests and nests_deeper(value, form.max_depth):
+            self._refuse_depth("encode")
+        data = self._encoded(value)
+        if codec.too_deep is not None and codec.too_deep(data, form.max_depth):
+            self._refuse_depth("encode")
+        if not codec.exact and (form.validate or _doubtful(codec, data)):
+            self._compare(value, data)
+        return data
+
+    def encode_any(self, value: Any) -> bytes:
+        """Encode what need not be of the type, for ``decode`` to make one of it or to refuse."""
+        return self._encoded(value)
+
+    def _encoded(self, value: V) -> bytes:
+        try:
+            return self.codec.encode(value)
+        except RecursionError:
+            why = None
+        except Exception as error:  # noqa: BLE001 - a codec may raise anything, and quote the value
+            why = _unsupported(error) if isinstance(error, TypeError) else reason(error)
+        # Raised here, not above: inside `except` it would carry the codec's error as context.
+        if why is None:
+            self._refuse_depth("encode")
+        raise EncodeError(why, stage="encode")
+
+    def _compare(self, value: V, data: bytes) -> None:
+        try:
+            back = self.codec.decode(data)
+        except Exception as error:  # noqa: BLE001 - as above
+            why = reason(error)
+        else:
+            if type(back) is type(value) and same(back, value):
+                return
+            why = f"a {type(value).__name__} would come back different as {type(back).__name__}"
+        raise SchemaMismatch(why, stage="validate")
+
+    def decode(self, data: bytes) -> V:
+        """Decode an encoded value. Raises TooDeep, SchemaMismatch, DecodeError."""
+        codec = self.codec
+        if (
+            codec.too_deep is not None
+            and len(data) > self.small
+            and codec.too_deep(data, self.form.max_depth)
+        ):
+            self._refuse_depth("decode")
+        try:
+            return codec.decode(data)
+        except Exception as error:  # noqa: BLE001 - as above
+            kind = type(error)
+            why = reason(error)
+        if issubclass(kind, RecursionError):
+            self._refuse_depth("decode")
+        if kind.__name__ == "ValidationError":  # msgspec's, or pydantic's
+            raise SchemaMismatch(why, stage="validate")
+        raise DecodeError(why, stage="decode")
+
+    def upgraded(self, payload: Payload) -> bytes:
+        """The encoding of a payload in today's version. Raises TooDeep, DecodeError."""
+        found, wanted = payload.header.version, self.form.version
+        if payload.header is _NO_HEADER or found == wanted:
+            return payload.encoded
+        codec = self.codec
+        if codec.too_deep is not None and codec.too_deep(payload.encoded, self.form.max_depth):
+            self._refuse_depth("decode")
+        try:
+            plain = codec.to_plain(payload.encoded)
+            for version in range(found, wanted):
+                plain = self.form.upgrades[version](plain)
+            return codec.from_plain(plain)
+        except Exception as error:  # noqa: BLE001 - an upgrade is the user's, and may quote the data
+            why = reason(error)
+        raise DecodeError(f"upgrade from version {found} to {wanted}: {why}", stage="decode")
+
+    def _refuse_size(self, data: bytes, stage: Stage) -> NoReturn:
+        raise TooLarge(
+            f"{len(data)} bytes, max_bytes is {self.form.max_bytes}",
+            limit=self.form.max_bytes,
+            found=len(data),
+            stage=stage,
+        )
+
+    def _refuse_depth(self, stage: Stage) -> NoReturn:
+        raise TooDeep(
+            f"nested deeper than max_depth={self.form.max_depth}, or part of itself",
+            limit=self.form.max_depth,
+            stage=stage,
+        )
+
+
+_NO_HEADER = Header()
+"""Of a value whose header is the constant one: today's version, no times, not compressed."""
+
+
+# ----------------------------------------------------------------------------- the quick way
+
+
+def _quick_way(codec: ValueCodec[V], form: Form) -> Callable[[V], bytes | None]:
+    """How the usual small value is encoded and checked, at little more than the encoder's cost.
+
+    Returns None, or raises what it likes, for a value that has to take the long way.
+    """
+    encode, decode = codec.quick, codec.decode
+    if encode is None or codec.nests:
+        return no_quick_way
+    if codec.exact or (not form.validate and codec.risk == "none"):
+        return encode
+    if not form.validate and codec.risk == "null":
+        return lambda value: None if b"null" in (data := encode(value)) else data
+    if codec.compares_types:
+        return lambda value: data if decode(data := encode(value)) == value else None
+
+    def encode_checked(value: V) -> bytes | None:
+        data = encode(value)
+        back = decode(data)
+        return data if back == value and type(back) is type(value) else None
+
+    return encode_checked
+
+
+def no_quick_way(_: object) -> None:
+    """For values that always have to take the long way."""
+    return
+
+
+def _doubtful(codec: ValueCodec[Any], data: bytes) -> bool:
+    """Whether a value that a type checker has passed may have become another one."""
+    if codec.risk == "null":
+        return b"null" in data  # all that NaN and infinity can become in JSON
+    return codec.risk == "any"
+
+
+def _unsupported(error: TypeError) -> str:
+    # msgspec: "Encoding objects of type complex is unsupported"; names a type, never a value.
+    text = str(error)
+    return text if text.startswith("Encoding objects of type ") else "not a value of the type"
+
+
+def is_over(header: Header, now: float) -> bool:
+    """Say whether the lifetime in a header is over."""
+    return header.expires_ms is not None and now * 1000 >= header.expires_ms
+
+
+def as_bytes(data: Any) -> bytes:
+    """What a KV returned, as bytes. Raises DecodeError for anything that is not bytes-like."""
+    if type(data) is bytes:
+        return data
+    try:
+        return bytes(memoryview(data))
+    except TypeError:
+        pass
+    raise DecodeError(
+        f"the KV returned {type(data).__name__}, not bytes: a client that decodes its values "
+        "cannot be used (redis: decode_responses=False)",
+        stage="store",
+    )
