@@ -43,13 +43,13 @@ class Target:
 
 def at_most(ratio: float) -> Target:
     """At most so many times as long as the reference."""
-    text = f"≤ {ratio:g} ×"  # noqa: RUF001 - the sign for "times" is meant
+    text = f"≤ {ratio:g} ×"
     return Target(text, lambda ours, theirs: ours <= ratio * theirs)
 
 
 def at_least(ratio: float) -> Target:
     """At least so many times as fast as the reference."""
-    text = f"≥ {ratio:g} × faster"  # noqa: RUF001 - as above
+    text = f"≥ {ratio:g} × faster"
     return Target(text, lambda ours, theirs: ours * ratio <= theirs)
 
 
