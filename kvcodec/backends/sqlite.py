@@ -635,8 +635,7 @@ def _opened(settings: _Connections) -> sqlite3.Connection:
 
 def _set_up(connection: sqlite3.Connection, settings: _Connections) -> None:
     connection.execute("pragma page_size = 8192")  # before the log; no effect on an existing file
-    (mode,) = connection.execute("pragma journal_mode = wal").fetchone()
-    if mode != "wal":
+    if _switched_to_log(connection, settings.timeout) != "wal":
         raise Unavailable(
             f"{settings.path}: no write-ahead log possible here (a network file system?)",
             stage="store",
@@ -647,6 +646,22 @@ def _set_up(connection: sqlite3.Connection, settings: _Connections) -> None:
         raise ConfigError(f"{settings.path} is in {encoding}, where keys sort in another order")
     for sql in _SET_UP:
         connection.execute(sql)
+
+
+def _switched_to_log(connection: sqlite3.Connection, timeout: float) -> str:
+    """Return the journal mode that the file has after asking for a write-ahead log."""
+    deadline = time.monotonic() + timeout
+    while True:
+        try:
+            mode: str = connection.execute("pragma journal_mode = wal").fetchone()[0]
+        except sqlite3.OperationalError as error:
+            # SQLite does not wait here: of several that switch a new file at once, some are
+            # refused at once (4 of 1200 opens by 20 threads), so the waiting is done by hand.
+            if _code(error) != sqlite3.SQLITE_BUSY or time.monotonic() >= deadline:
+                raise
+        else:
+            return mode
+        time.sleep(0.001)
 
 
 def _unnameable(key: str, reason: str) -> KeyNameError:
