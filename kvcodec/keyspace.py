@@ -581,8 +581,12 @@ def seconds(ttl: timedelta | float | None) -> float | None:
 
 
 def shown_key(key: object) -> str:
-    """A key that has no raw key, for a message."""
-    return key if isinstance(key, str) else repr(key)
+    """A key that has no raw key, for a message: of what may be a value in its place, the type."""
+    if isinstance(key, str):
+        return str.__str__(key)
+    if type(key) is tuple:
+        return f"({', '.join(map(shown_key, key))})"
+    return f"<{type(key).__name__}>"
 
 
 def shown_name(name: object) -> str:
