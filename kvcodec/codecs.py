@@ -566,6 +566,8 @@ def reason(error: BaseException) -> str:
     """
     if isinstance(error, UnicodeError):
         return "invalid UTF-8 or a lone surrogate"
+    if isinstance(error, OverflowError):
+        return "a number out of range"
     if not isinstance(error, msgspec.MsgspecError):
         return f"the codec raised {type(error).__name__}"
     match = re.fullmatch(_PLACE, str(error))

@@ -294,7 +294,7 @@ def _values(key: Any, key_type: Any, names: tuple[str, ...], *, is_struct: bool)
 class _Scheme(Generic[K]):
     """What path and template keys share: literals around the parts of one shape."""
 
-    __slots__ = ("_literals", "_pattern", "_shape", "prefix")
+    __slots__ = ("_is_text", "_literals", "_pattern", "_shape", "prefix")
 
     prefix: str
     """What every raw key of the scheme starts with."""
@@ -304,6 +304,10 @@ class _Scheme(Generic[K]):
         self._shape = shape
         self._pattern: re.Pattern[str] | None = None  # compiled by who lists
         self.prefix = literals[0]
+        # One text part with nothing behind it, and no dot before it that could meet another.
+        self._is_text = (
+            shape.parts == (_TEXT,) and literals[1] == "" and not literals[0].endswith(".")
+        )
 
     @property
     def plain(self) -> bool:
@@ -316,6 +320,8 @@ class _Scheme(Generic[K]):
         Raises KeyNameError if a part has another type than declared, is empty or None, or
         holds a lone surrogate.
         """
+        if self._is_text and isinstance(key, str) and key and _is_safe(key):
+            return self.prefix + str.__str__(key)  # the usual key: a third of the time
         values = self._shape.explode(key)
         raw_key = self._literals[0]
         for part, value, literal in zip(self._shape.parts, values, self._literals[1:], strict=True):

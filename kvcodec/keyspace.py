@@ -6,7 +6,6 @@ is checked here, once, and compiled into a key scheme (keys.py) and a pipeline (
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Generic, TypedDict, overload
@@ -46,8 +45,9 @@ MAX_DEPTH = 64
 _MAX_TTL = timedelta.max.total_seconds()
 """About 2.7 million years: the milliseconds of the time of expiry fit into their 8 bytes."""
 
-_NAMES_KEPT = 1024
-"""Raw keys that a keyspace remembers: of the keys in use now, not of all that ever were."""
+_NAMES_KEPT = 8192
+"""Raw keys that a keyspace remembers: of the keys in use now, not of all that ever were. About
+1 MB where so many are in use."""
 
 
 class _Options(TypedDict, total=False):
@@ -374,6 +374,8 @@ class Keyspace(Generic[V, K]):
         pipeline = self._pipeline
         today = pipeline.decode(pipeline.encode_any(value))
         if previous.reads == 0:
+            import logging  # 3 ms that only this needs
+
             logging.getLogger("kvcodec").info(
                 "keyspace %s: values of an older form are being read (%r)", self.name, previous
             )

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Generic, NoReturn
 
 from msgspec import Struct
+from msgspec.structs import replace
 from typing_extensions import TypeVar
 
 from kvcodec.codecs import UNNESTED_BYTES, ValueCodec, nests_deeper, reason, same
@@ -150,19 +151,44 @@ class Pipeline(Generic[V]):
 
     def _enveloped(self, raw_key: str, payload: bytes, now: float, ttl: float | None) -> bytes:
         form = self.form
-        compressed = payload if form.compression is None else form.compression.compress(payload)
-        smaller = len(compressed) < len(payload)
-        if form.compression is not None and len(payload) > form.max_bytes:
-            self._refuse_size(payload, "encode")  # it could not be read back
-        payload = compressed if smaller else payload
-        algorithm = form.compression.compression_id if form.compression and smaller else 0
+        algorithm = 0
+        if form.compression is not None:
+            if len(payload) > form.max_bytes:
+                self._refuse_size(payload, "encode")  # it could not be read back
+            compressed = form.compression.compress(payload)
+            if len(compressed) < len(payload):
+                payload, algorithm = compressed, form.compression.compression_id
         start = self._start or envelope_start(self._header(now, ttl, algorithm).encode())
-        context = self._context(start, raw_key)
+        return self._closed(raw_key, start, payload)
+
+    def _closed(self, raw_key: str, start: bytes, payload: bytes) -> bytes:
+        """Encrypt and put the envelope around what is compressed already."""
+        form, context = self.form, self._context(start, raw_key)
         if form.cipher is not None:
             payload = form.cipher.encrypt(payload, context)
         if form.checksum:
             start = envelope_start(start[3:] + checksum_field(context, payload))
         return start + payload
+
+    def reseal(self, raw_key: str, data: bytes) -> bytes:
+        """Return the same value under the cipher's primary key: version and times stay.
+
+        Neither decompressed nor decoded. Raises what ``unwrap`` raises, but for age and version.
+        """
+        cipher = self.form.cipher
+        header, fields, _, payload = self._take_apart(as_bytes(data))
+        if cipher is None:
+            return as_bytes(data)
+        payload = self._decrypted(raw_key, envelope_start(fields), payload, header.key_id)
+        fresh = replace(header, cipher=cipher.cipher_id, key_id=cipher.key_id)
+        return self._closed(raw_key, envelope_start(fresh.encode()), payload)
+
+    def header(self, data: bytes) -> Header:
+        """What the header of stored bytes says; nothing is decrypted or believed.
+
+        Raises NotEncrypted, Tampered or DecodeError for bytes of another form.
+        """
+        return _NO_HEADER if self.direct >= 0 else self._take_apart(as_bytes(data))[0]
 
     def unwrap(self, raw_key: str, data: bytes, now: float) -> Payload:
         """Open the envelope and everything in it but the encoding.
@@ -328,11 +354,13 @@ class Pipeline(Generic[V]):
         try:
             back = self.codec.decode(data)
         except Exception as error:  # noqa: BLE001 - as above
-            why = reason(error)
+            why = f"would not be read back: {reason(error)}"
         else:
             if type(back) is type(value) and same(back, value):
                 return
-            why = f"a {type(value).__name__} would come back different as {type(back).__name__}"
+            why = f"would come back as another {type(back).__name__} than it is"
+            if type(back) is not type(value):
+                why = f"a {type(value).__name__} would come back as a {type(back).__name__}"
         raise SchemaMismatch(why, stage="validate")
 
     def decode(self, data: bytes) -> V:

@@ -23,7 +23,7 @@ from typing_extensions import TypeVar
 
 from kvcodec import plans
 from kvcodec.backends.adapt import as_async_kv, as_kv
-from kvcodec.errors import Expired, KeyNameError, MissingKey, Unsupported, settle
+from kvcodec.errors import ConfigError, Expired, KeyNameError, MissingKey, Unsupported, settle
 from kvcodec.keyspace import Keyspace, Place, seconds
 from kvcodec.pipeline import no_quick_way
 from kvcodec.locks import async_lock_of, lock_of
@@ -56,6 +56,8 @@ class _Opened(Generic[V, K]):
     )
 
     def __init__(self, keyspace: Keyspace[V, K], kv: Any, clock: Callable[[], float]) -> None:
+        if not isinstance(keyspace, Keyspace):
+            raise ConfigError(f"a Keyspace is opened on a KV, not a {type(keyspace).__name__}")
         self._keyspace = keyspace
         self._kv = kv
         self._clock = clock
@@ -195,10 +197,11 @@ class Store(_Opened[V, K]):
         data: Any = None
         try:
             raw_key = self._names[key]
-            data = self._kv_get(raw_key)
+            kv_get, decode = self._kv_get, self._decode  # locals: CPython calls them faster
+            data = kv_get(raw_key)
             if type(data) is bytes and len(data) <= self._direct:
                 try:
-                    return self._decode(data)
+                    return decode(data)
                 except Exception:  # noqa: BLE001, S110 - the long way below says what is wrong
                     pass
             if data is None:
@@ -236,8 +239,9 @@ class Store(_Opened[V, K]):
         try:
             raw_key = self._names[key]
             if ttl is None:
+                quick = self._quick  # a local: CPython calls it faster
                 try:
-                    data = self._quick(value)
+                    data = quick(value)
                 except Exception:  # noqa: BLE001, S110 - the long way below says what is wrong
                     pass
             if data is None or len(data) > self._direct:
@@ -258,7 +262,8 @@ class Store(_Opened[V, K]):
                     )
                     run(plan, self._kv)
                     return
-            result = self._kv_set(raw_key, data)
+            kv_set = self._kv_set
+            result = kv_set(raw_key, data)
             if result is not None:
                 not_awaitable(result)
         except BaseException as error:
@@ -611,8 +616,9 @@ class AsyncStore(_Opened[V, K]):
         try:
             raw_key = self._names[key]
             if ttl is None:
+                quick = self._quick  # a local: CPython calls it faster
                 try:
-                    data = self._quick(value)
+                    data = quick(value)
                 except Exception:  # noqa: BLE001, S110 - the long way below says what is wrong
                     pass
             if data is None or len(data) > self._direct:

@@ -9,6 +9,7 @@ from typing import Any, Generic, overload
 
 from typing_extensions import TypeVar
 
+from kvcodec.errors import ConfigError
 from kvcodec.keyspace import Keyspace
 from kvcodec.plans import NO_DEFAULT
 from kvcodec.protocols import KV, AsyncKV
@@ -35,8 +36,7 @@ class Value(Generic[V]):
         *,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        self._store = Store(keyspace, kv, clock=clock)
-        keyspace.raw_key(None)
+        self._store = Store(_of_one(keyspace), kv, clock=clock)
 
     @overload
     def get(self, default: None = None) -> V | None: ...
@@ -99,8 +99,7 @@ class AsyncValue(Generic[V]):
         *,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        self._store = AsyncStore(keyspace, kv, clock=clock)
-        keyspace.raw_key(None)
+        self._store = AsyncStore(_of_one(keyspace), kv, clock=clock)
 
     @overload
     async def get(self, default: None = None) -> V | None: ...
@@ -146,3 +145,12 @@ class AsyncValue(Generic[V]):
 
     def __repr__(self) -> str:
         return repr(self._store).replace("Store", "Value", 1)
+
+
+def _of_one(keyspace: Keyspace[V, None]) -> Keyspace[V, None]:
+    if getattr(keyspace, "key_type", None) is not None:  # what is no keyspace, Store refuses
+        raise ConfigError(
+            "a Value is one value: declare it with key=None, or open this keyspace as a Store",
+            keyspace=keyspace.name,
+        )
+    return keyspace

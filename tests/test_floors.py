@@ -50,6 +50,7 @@ SIDEWAYS: Mapping[tuple[str, str], str] = {
     ("value", "store"): "a store of one value, whose key is None",
     ("backends.adapt", "backends.mapping"): "wraps the handle that is given as it is",
     ("backends.adapt", "backends.dify"): "likewise",
+    ("backends.prefix", "backends.adapt"): "takes every handle that a store takes",
     ("backends.sqlite_async", "backends.sqlite"): "the same file, reached from another thread",
     ("backends.url", "backends.memory"): "opens what the URL names",
     ("backends.url", "backends.sqlite"): "likewise",

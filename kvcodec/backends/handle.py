@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TypeAlias, cast
+from typing import TypeAlias, TypeVar, cast
 
 from kvcodec.errors import ConfigError
 from kvcodec.protocols import KV, AsyncKV
 
 __all__ = ["AsyncHandleKV", "HandleKV"]
+
+T = TypeVar("T")
 
 Missing: TypeAlias = type[Exception] | tuple[type[Exception], ...]
 
@@ -24,7 +26,7 @@ class HandleKV:
     __slots__ = ("_handle", "_missing")
 
     def __init__(self, handle: KV, *, missing: Missing = ()) -> None:
-        self._handle = handle
+        self._handle = _with_three_methods(handle)
         self._missing = _checked(missing)
 
     def get(self, key: str, /) -> bytes | None:
@@ -58,7 +60,7 @@ class AsyncHandleKV:
     __slots__ = ("_handle", "_missing")
 
     def __init__(self, handle: AsyncKV, *, missing: Missing = ()) -> None:
-        self._handle = handle
+        self._handle = _with_three_methods(handle)
         self._missing = _checked(missing)
 
     async def get(self, key: str, /) -> bytes | None:
@@ -78,6 +80,12 @@ class AsyncHandleKV:
             await self._handle.delete(key)
         except self._missing:
             return
+
+
+def _with_three_methods(handle: T) -> T:
+    if all(callable(getattr(handle, name, None)) for name in ("get", "set", "delete")):
+        return handle
+    raise ConfigError(f"{type(handle).__name__} lacks get, set or delete: write them around it")
 
 
 def _checked(missing: object) -> tuple[type[Exception], ...]:

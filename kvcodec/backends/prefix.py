@@ -3,9 +3,18 @@
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import (
+    AsyncIterator,
+    Awaitable,
+    Callable,
+    Iterator,
+    Mapping,
+    MutableMapping,
+    Sequence,
+)
 from typing import Any, ClassVar, Final, TypeAlias
 
+from kvcodec.backends.adapt import as_async_kv, as_kv
 from kvcodec.errors import ConfigError
 from kvcodec.protocols import KV, AsyncKV, Limits
 
@@ -147,6 +156,8 @@ class _Prefixed:
 class PrefixKV(_Prefixed):
     r"""The keys of ``kv`` that start with ``prefix``, under the names that follow it.
 
+    ``kv`` is any handle that a store takes: a mapping and a Dify storage are wrapped by themselves.
+
     ``PrefixKV(kv, "tenants/acme/")`` gives a tenant its own part: whoever holds it can neither
     read nor list the rest. It has the capabilities that ``kv`` has, no more and no fewer, and
     ``limits`` less the prefix. Nesting works: a part of a part is a part.
@@ -165,8 +176,8 @@ class PrefixKV(_Prefixed):
 
     _offers: ClassVar = {**_OFFERS, "get_many": _get_many, "scan_keys": _scan_keys}
 
-    def __init__(self, kv: KV, prefix: str) -> None:
-        super().__init__(kv, prefix)
+    def __init__(self, kv: KV | MutableMapping[str, bytes], prefix: str) -> None:
+        super().__init__(as_kv(kv), prefix)
 
     def get(self, key: str, /) -> bytes | None:
         """Return the value stored under ``key``, or None if there is none."""
@@ -207,8 +218,8 @@ class AsyncPrefixKV(_Prefixed):
         "scan_keys": _async_scan_keys,
     }
 
-    def __init__(self, kv: AsyncKV, prefix: str) -> None:
-        super().__init__(kv, prefix)
+    def __init__(self, kv: AsyncKV | MutableMapping[str, bytes], prefix: str) -> None:
+        super().__init__(as_async_kv(kv), prefix)
 
     def get(self, key: str, /) -> Awaitable[bytes | None]:
         """Return the value stored under ``key``, or None if there is none."""
