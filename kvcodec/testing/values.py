@@ -235,12 +235,13 @@ class _Builder:
         if isinstance(node, inspect.AnyType):
             return st.text(_TEXT) if self.json else self.any_leaf()
         key = self.of_node(node, level, place)
-        if not self.json or isinstance(node, inspect.StrType):
+        if not self.json or not isinstance(node, inspect.UnionType):
             return key
-        if isinstance(node, inspect.UnionType):
-            kinds = _key_kinds(node.types)
-            return key if kinds is None else key.filter(_comes_back_as_key(kinds))
-        return key
+        text = [part for part in node.types if isinstance(part, inspect.StrType)]
+        if text:
+            return self.of_node(text[0], level, place)  # the others would come back as text
+        kinds = _key_kinds(node.types)
+        return key if kinds is None else key.filter(_comes_back_as_key(kinds))
 
     # --------------------------------------------------------------------- things with fields
 
