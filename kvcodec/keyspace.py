@@ -303,8 +303,22 @@ class Keyspace(Generic[V, K]):
         return self._scheme.prefix
 
     @property
-    def _has_older_names(self) -> bool:
-        return any(_named_differently(self, old.keyspace) for old in self._previous)
+    def _elsewhere(self) -> tuple[Keyspace[Any, Any], ...]:
+        """Older declarations that keep their values under other names."""
+        older = (previous.keyspace for previous in self._previous)
+        return tuple(old for old in older if _named_differently(self, old))
+
+    def _owns(self, raw_key: str) -> bool:
+        """Whether a name is of one of this keyspace's keys, or derived from one.
+
+        What is in quarantine is not: it cannot be read under that name.
+        """
+        name, _, derived = raw_key.partition("!")
+        try:
+            self._scheme.split(name)
+        except KeyNameError:
+            return False
+        return not derived.startswith("q")
 
     def _place(self, key: K) -> Place[V]:
         return Place(self, self._names[key], self._older_names(key))

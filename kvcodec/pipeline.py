@@ -183,12 +183,43 @@ class Pipeline(Generic[V]):
         fresh = replace(header, cipher=cipher.cipher_id, key_id=cipher.key_id)
         return self._closed(raw_key, envelope_start(fresh.encode()), payload)
 
+    def renewed(self, raw_key: str, data: bytes, now: float) -> bytes:
+        """Return the same value in today's version, under the primary key; its times stay.
+
+        Raises what ``open`` and ``seal`` raise.
+        """
+        payload = self.unwrap(raw_key, as_bytes(data), now)
+        encoded = self.encode(self.decode(self.upgraded(payload)))
+        if self.form.is_plain:
+            return encoded
+        written = payload.header.written_ms
+        expires = payload.header.expires_ms
+        moment = now if written is None else written / 1000
+        return self.wrap(
+            raw_key, encoded, moment, None if expires is None else expires / 1000 - moment
+        )
+
+    def key_ids(self, raw_key: str, data: bytes) -> tuple[str, ...]:  # noqa: ARG002
+        """The ids of the keys that stored bytes are sealed under. Nothing is decrypted."""
+        key_id = self.header(data).key_id
+        return (key_id.hex(),) if key_id else ()
+
+    @property
+    def primary(self) -> str:
+        """The id of the key that ``seal`` uses, or ""."""
+        return "" if self.form.cipher is None else self.form.cipher.key_id.hex()
+
+    def time_left(self, data: bytes, now: float) -> float | None:
+        """How many seconds stored bytes still live; None for ever."""
+        expires = self.header(data).expires_ms
+        return None if expires is None else max(expires / 1000 - now, 0.001)
+
     def header(self, data: bytes) -> Header:
         """What the header of stored bytes says; nothing is decrypted or believed.
 
         Raises NotEncrypted, Tampered or DecodeError for bytes of another form.
         """
-        return _NO_HEADER if self.direct >= 0 else self._take_apart(as_bytes(data))[0]
+        return _NO_HEADER if self.form.is_plain else self._take_apart(as_bytes(data))[0]
 
     def unwrap(self, raw_key: str, data: bytes, now: float) -> Payload:
         """Open the envelope and everything in it but the encoding.

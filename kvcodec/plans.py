@@ -182,7 +182,7 @@ def exists(place: Place[Any], clock: Clock, can: frozenset[str]) -> Plan[bool]:
     """Say whether something is stored that has not expired."""
     if "exists" in can and place.lifetime is None and not place.older:
         return bool((yield "exists", place.raw_key))
-    held = yield from _held(place, frozenset())
+    held = yield from find(place, frozenset())
     return held is not None and not _is_expired(place, held, clock)
 
 
@@ -203,7 +203,7 @@ def update(
     """Replace the value by what ``change`` makes of it. ``ttl``: in place of the declared one."""
     lifetime = place.lifetime if ttl is None else ttl
     for _ in range(ATTEMPTS):
-        held = yield from _held(place, can)
+        held = yield from find(place, can)
         if held is not None and _is_expired(place, held, clock):
             value = change(_or_missing(default))
             data = place.seal(value, clock(), ttl)
@@ -229,11 +229,11 @@ def add(
     for _ in range(ATTEMPTS):
         held = None
         if needs_lock(can) or place.older:
-            held = yield from _held(place, can)
+            held = yield from find(place, can)
         elif (yield "set_if_absent", place.raw_key, data, ttl):
             return True
         else:
-            held = yield from _held(place, can)
+            held = yield from find(place, can)
         if held is not None and not _is_expired(place, held, clock):
             return False
         if (yield from _replace(place, data, held, ttl, can)):
@@ -244,7 +244,7 @@ def add(
 def pop(place: Place[Any], default: Any, clock: Clock, can: frozenset[str]) -> Plan[Any]:
     """Remove a value and return it: of any number of callers, one gets it."""
     for _ in range(ATTEMPTS):
-        held = yield from _held(place, can)
+        held = yield from find(place, can)
         if held is None:
             return default
         value = default
@@ -266,7 +266,7 @@ def drop_expired(place: Place[Any], clock: Clock, can: frozenset[str]) -> Plan[N
         yield "delete_if_version", place.raw_key, found[1]
 
 
-def _held(place: Place[Any], can: frozenset[str]) -> Plan[Held | None]:
+def find(place: Place[Any], can: frozenset[str]) -> Plan[Held | None]:
     """What is stored for a key, under today's name or an older one."""
     for at, raw_key in enumerate((place.raw_key, *(name for _, name in place.older))):
         found = yield from _found(raw_key, can)

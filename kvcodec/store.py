@@ -21,12 +21,13 @@ from typing import Any, Generic, NoReturn, cast, overload
 
 from typing_extensions import TypeVar
 
-from kvcodec import plans
+from kvcodec import maintenance, plans
 from kvcodec.backends.adapt import as_async_kv, as_kv
 from kvcodec.errors import ConfigError, Expired, KeyNameError, MissingKey, Unsupported, settle
 from kvcodec.keyspace import Keyspace, Place, seconds
-from kvcodec.pipeline import no_quick_way
 from kvcodec.locks import async_lock_of, lock_of
+from kvcodec.maintenance import Finding, Report
+from kvcodec.pipeline import as_bytes, no_quick_way
 from kvcodec.plans import NO_DEFAULT, arun, awaitable, not_awaitable, run
 from kvcodec.protocols import KV, AsyncKV
 
@@ -67,7 +68,7 @@ class _Opened(Generic[V, K]):
         self._names = keyspace._names
         pipeline = keyspace._pipeline
         plain = pipeline.direct >= 0 and not (keyspace._previous or keyspace.keep_unknown)
-        self._older = keyspace._has_older_names
+        self._older = bool(keyspace._previous and keyspace._elsewhere)
         self._decode = pipeline.codec.decode
         self._direct = pipeline.direct if plain else -1
         self._quick = pipeline.quick if plain else no_quick_way
@@ -382,7 +383,12 @@ class Store(_Opened[V, K]):
 
         One call of the KV where it can read many. Raises what ``get`` raises.
         """
-        return dict(self._read({self._names[key]: key for key in keys}))
+        wanted = {self._names[key]: key for key in keys}
+        found = dict(self._read(wanted))
+        if not self._older or len(found) == len(wanted):
+            return found
+        each = [(key, self.get(key, NO_DEFAULT)) for key in wanted.values()]
+        return {key: value for key, value in each if value is not NO_DEFAULT}
 
     def _read(self, listed: Mapping[str, K]) -> list[tuple[K, V]]:
         try:
@@ -437,6 +443,8 @@ class Store(_Opened[V, K]):
     def _keys(self) -> Iterator[K]:
         for listed in self._pages():
             yield from listed.values() if self._keyspace.ttl is None else self._living(listed)
+        if self._older:
+            yield from filter(self.exists, self._keys_elsewhere())
 
     def _living(self, listed: Mapping[str, K]) -> list[K]:
         try:
@@ -454,6 +462,11 @@ class Store(_Opened[V, K]):
     def _items(self) -> Iterator[tuple[K, V]]:
         for listed in self._pages():
             yield from self._read(listed)
+        if self._older:
+            for key in self._keys_elsewhere():
+                value = self.get(key, NO_DEFAULT)
+                if value is not NO_DEFAULT:
+                    yield key, value
 
     def _pages(self) -> Iterator[dict[str, K]]:
         raw_keys = not_awaitable(cast(Any, self._kv).scan_keys(self._keyspace.prefix))
@@ -463,6 +476,144 @@ class Store(_Opened[V, K]):
     def count(self) -> int:
         """Count the keys that have a value, by listing them. Raises what ``keys`` raises."""
         return sum(1 for _ in self.keys())
+
+    # ----------------------------------------------------------------------- maintenance
+
+    def rewrap(
+        self,
+        keys: Iterable[K] | None = None,
+        *,
+        after: str = "",
+        limit: int | None = None,
+        on_progress: Callable[[Finding], object] | None = None,
+    ) -> Report:
+        """Seal everything that is under a retired key anew, under the primary key.
+
+        Values that are under the primary key already are skipped by the key id in their header;
+        no value is decoded, times of writing and expiry stay. Where the backend can list, every
+        name of the keyspace is walked, with what logs and files derive from it; give ``keys``
+        where it cannot. ``limit`` names a call, and ``after=report.cursor`` for the next one: a
+        walk that was stopped anywhere can be begun again, and every value opens at every moment.
+
+        Compare-and-set keeps a writer's newer value; without it, a value that changed is left
+        and reported. ``report.may_drop(key_id)`` says whether a retired key is still needed.
+        Raises Unsupported where the backend cannot list and no keys are given; what the KV raises.
+        """
+        return self._walk(
+            maintenance.rewrap, self._places(keys, after), after, keys, limit, on_progress
+        )
+
+    def migrate(
+        self,
+        keys: Iterable[K] | None = None,
+        *,
+        after: str = "",
+        limit: int | None = None,
+        dry_run: bool = False,
+        on_progress: Callable[[Finding], object] | None = None,
+    ) -> Report:
+        """Write everything that is readable today in today's form, version and name.
+
+        Values of newer code, unreadable and expired ones are left and reported. With ``dry_run``
+        nothing is written. Promises and arguments as for ``rewrap``.
+        """
+        step = maintenance.verify if dry_run else maintenance.migrate
+        return self._walk(step, self._own_places(keys, after), after, keys, limit, on_progress)
+
+    def verify(
+        self,
+        keys: Iterable[K] | None = None,
+        *,
+        after: str = "",
+        limit: int | None = None,
+        on_progress: Callable[[Finding], object] | None = None,
+    ) -> Report:
+        """Look at every value and say what state it is in; change nothing.
+
+        ``report.names`` has the raw keys that are not fine, by their state; ``on_progress`` gets
+        a Finding for each. Arguments as for ``rewrap``.
+        """
+        places = self._own_places(keys, after)
+        return self._walk(maintenance.verify, places, after, keys, limit, on_progress)
+
+    def raw(self, key: K) -> bytes | None:
+        """Return the stored bytes of ``key`` as they are, or None. Raises what the KV raises."""
+        raw_key = self._names[key]
+        try:
+            data = run(plans.get(raw_key), self._kv)
+            return None if data is None else as_bytes(data)
+        except BaseException as error:
+            self._leave(error, raw_key)
+            raise
+
+    def quarantine(self, key: K) -> str | None:
+        """Move the stored bytes of ``key`` aside, so that ``get`` finds nothing; never delete them.
+
+        Returns the raw key under which they are now (``...!q1``), or None if there are none.
+        Raises what the KV raises.
+        """
+        raw_key = self._names[key]
+        return self._exclusively(maintenance.quarantine(raw_key), raw_key)
+
+    def _walk(
+        self,
+        step: maintenance.Step,
+        places: Iterator[Place[V]],
+        after: str,
+        keys: Iterable[K] | None,
+        limit: int | None,
+        on_progress: Callable[[Finding], object] | None,
+    ) -> Report:
+        report = Report(from_start=after == "" and keys is None)
+        for place in places:
+            plan = step(place, self._clock, self._capabilities)
+            finding = self._exclusively(plan, place.raw_key)
+            report.add(finding)
+            if on_progress is not None:
+                on_progress(finding)
+            if report.checked == limit:
+                return report
+        report.complete = True
+        return report
+
+    def _places(self, keys: Iterable[K] | None, after: str) -> Iterator[Place[V]]:
+        """Every name of the keyspace, with those derived from its keys."""
+        if keys is None:
+            self._must_list()
+            return self._names_of(self._keyspace, after)
+        return map(self._keyspace._place, keys)
+
+    def _own_places(self, keys: Iterable[K] | None, after: str) -> Iterator[Place[V]]:
+        """Every key, under today's name or an older one."""
+        if keys is not None:
+            return map(self._keyspace._place, keys)
+        self._must_list()
+        return self._places_by_key(after)
+
+    def _places_by_key(self, after: str) -> Iterator[Place[V]]:
+        for place in self._names_of(self._keyspace, after):
+            if "!" not in place.raw_key:
+                yield self._keyspace._place(self._keyspace.key(place.raw_key))
+        for key in self._keys_elsewhere():
+            yield self._keyspace._place(key)
+
+    def _keys_elsewhere(self) -> Iterator[K]:
+        """The keys whose values have only been stored by older declarations, elsewhere."""
+        for older in self._keyspace._elsewhere:
+            # Listed before anything is yielded: a migration removes these names meanwhile.
+            names = [place.raw_key for place in self._names_of(older, "")]
+            for raw_key in names:
+                if "!" in raw_key:
+                    continue
+                key = older.key(raw_key)
+                if run(plans.get(self._names[key]), self._kv) is None:
+                    yield key
+
+    def _names_of(self, keyspace: Keyspace[Any, Any], after: str) -> Iterator[Place[Any]]:
+        scan_keys = cast(Any, self._kv).scan_keys
+        for raw_key in not_awaitable(scan_keys(keyspace.prefix, after)):
+            if keyspace._owns(raw_key):
+                yield Place(keyspace, raw_key)
 
     # ------------------------------------------------------------------- the mapping's signs
 
@@ -756,7 +907,12 @@ class AsyncStore(_Opened[V, K]):
 
         One call of the KV where it can read many. Raises what ``get`` raises.
         """
-        return dict(await self._read({self._names[key]: key for key in keys}))
+        wanted = {self._names[key]: key for key in keys}
+        found = dict(await self._read(wanted))
+        if not self._older or len(found) == len(wanted):
+            return found
+        each = [(key, await self.get(key, NO_DEFAULT)) for key in wanted.values()]
+        return {key: value for key, value in each if value is not NO_DEFAULT}
 
     async def _read(self, listed: Mapping[str, K]) -> list[tuple[K, V]]:
         try:
@@ -813,6 +969,10 @@ class AsyncStore(_Opened[V, K]):
             living = listed.values() if self._keyspace.ttl is None else await self._living(listed)
             for key in living:
                 yield key
+        if self._older:
+            async for key in self._keys_elsewhere():
+                if await self.exists(key):
+                    yield key
 
     async def _living(self, listed: Mapping[str, K]) -> list[K]:
         try:
@@ -831,6 +991,11 @@ class AsyncStore(_Opened[V, K]):
         async for listed in self._pages():
             for item in await self._read(listed):
                 yield item
+        if self._older:
+            async for key in self._keys_elsewhere():
+                value = await self.get(key, NO_DEFAULT)
+                if value is not NO_DEFAULT:
+                    yield key, value
 
     async def _pages(self) -> AsyncIterator[dict[str, K]]:
         page: list[str] = []
@@ -846,5 +1011,152 @@ class AsyncStore(_Opened[V, K]):
         """Count the keys that have a value, by listing them. Raises what ``keys`` raises."""
         return sum([1 async for _ in self.keys()])
 
+    # ----------------------------------------------------------------------- maintenance
+
+    async def rewrap(
+        self,
+        keys: Iterable[K] | None = None,
+        *,
+        after: str = "",
+        limit: int | None = None,
+        on_progress: Callable[[Finding], object] | None = None,
+    ) -> Report:
+        """Seal everything that is under a retired key anew, under the primary key.
+
+        Values that are under the primary key already are skipped by the key id in their header;
+        no value is decoded, times of writing and expiry stay. Where the backend can list, every
+        name of the keyspace is walked, with what logs and files derive from it; give ``keys``
+        where it cannot. ``limit`` names a call, and ``after=report.cursor`` for the next one: a
+        walk that was stopped anywhere can be begun again, and every value opens at every moment.
+
+        Compare-and-set keeps a writer's newer value; without it, a value that changed is left
+        and reported. ``report.may_drop(key_id)`` says whether a retired key is still needed.
+        Raises Unsupported where the backend cannot list and no keys are given; what the KV raises.
+        """
+        return await self._walk(
+            maintenance.rewrap, self._places(keys, after), after, keys, limit, on_progress
+        )
+
+    async def migrate(
+        self,
+        keys: Iterable[K] | None = None,
+        *,
+        after: str = "",
+        limit: int | None = None,
+        dry_run: bool = False,
+        on_progress: Callable[[Finding], object] | None = None,
+    ) -> Report:
+        """Write everything that is readable today in today's form, version and name.
+
+        Values of newer code, unreadable and expired ones are left and reported. With ``dry_run``
+        nothing is written. Promises and arguments as for ``rewrap``.
+        """
+        step = maintenance.verify if dry_run else maintenance.migrate
+        return await self._walk(
+            step, self._own_places(keys, after), after, keys, limit, on_progress
+        )
+
+    async def verify(
+        self,
+        keys: Iterable[K] | None = None,
+        *,
+        after: str = "",
+        limit: int | None = None,
+        on_progress: Callable[[Finding], object] | None = None,
+    ) -> Report:
+        """Look at every value and say what state it is in; change nothing.
+
+        ``report.names`` has the raw keys that are not fine, by their state; ``on_progress`` gets
+        a Finding for each. Arguments as for ``rewrap``.
+        """
+        places = self._own_places(keys, after)
+        return await self._walk(maintenance.verify, places, after, keys, limit, on_progress)
+
+    async def raw(self, key: K) -> bytes | None:
+        """Return the stored bytes of ``key`` as they are, or None. Raises what the KV raises."""
+        raw_key = self._names[key]
+        try:
+            data = await arun(plans.get(raw_key), self._kv)
+            return None if data is None else as_bytes(data)
+        except BaseException as error:
+            self._leave(error, raw_key)
+            raise
+
+    async def quarantine(self, key: K) -> str | None:
+        """Move the stored bytes of ``key`` aside, so that ``get`` finds nothing; never delete them.
+
+        Returns the raw key under which they are now (``...!q1``), or None if there are none.
+        Raises what the KV raises.
+        """
+        raw_key = self._names[key]
+        return await self._exclusively(maintenance.quarantine(raw_key), raw_key)
+
+    async def _walk(
+        self,
+        step: maintenance.Step,
+        places: AsyncIterator[Place[V]],
+        after: str,
+        keys: Iterable[K] | None,
+        limit: int | None,
+        on_progress: Callable[[Finding], object] | None,
+    ) -> Report:
+        report = Report(from_start=after == "" and keys is None)
+        async for place in places:
+            plan = step(place, self._clock, self._capabilities)
+            finding = await self._exclusively(plan, place.raw_key)
+            report.add(finding)
+            if on_progress is not None:
+                on_progress(finding)
+            if report.checked == limit:
+                return report
+        report.complete = True
+        return report
+
+    def _places(self, keys: Iterable[K] | None, after: str) -> AsyncIterator[Place[V]]:
+        """Every name of the keyspace, with those derived from its keys."""
+        if keys is None:
+            self._must_list()
+            return self._names_of(self._keyspace, after)
+        return _aiter(map(self._keyspace._place, keys))
+
+    def _own_places(self, keys: Iterable[K] | None, after: str) -> AsyncIterator[Place[V]]:
+        """Every key, under today's name or an older one."""
+        if keys is not None:
+            return _aiter(map(self._keyspace._place, keys))
+        self._must_list()
+        return self._places_by_key(after)
+
+    async def _places_by_key(self, after: str) -> AsyncIterator[Place[V]]:
+        async for place in self._names_of(self._keyspace, after):
+            if "!" not in place.raw_key:
+                yield self._keyspace._place(self._keyspace.key(place.raw_key))
+        async for key in self._keys_elsewhere():
+            yield self._keyspace._place(key)
+
+    async def _keys_elsewhere(self) -> AsyncIterator[K]:
+        """The keys whose values have only been stored by older declarations, elsewhere."""
+        for older in self._keyspace._elsewhere:
+            # Listed before anything is yielded: a migration removes these names meanwhile.
+            names = [place.raw_key async for place in self._names_of(older, "")]
+            for raw_key in names:
+                if "!" in raw_key:
+                    continue
+                key = older.key(raw_key)
+                if await arun(plans.get(self._names[key]), self._kv) is None:
+                    yield key
+
+    async def _names_of(
+        self, keyspace: Keyspace[Any, Any], after: str
+    ) -> AsyncIterator[Place[Any]]:
+        scan_keys = cast(Any, self._kv).scan_keys
+        async for raw_key in awaitable(scan_keys(keyspace.prefix, after)):
+            if keyspace._owns(raw_key):
+                yield Place(keyspace, raw_key)
+
     def __aiter__(self) -> AsyncIterator[K]:
         return self.keys()
+
+
+async def _aiter(items: Iterable[D]) -> AsyncIterator[D]:
+    for item in items:
+        yield item

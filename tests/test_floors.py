@@ -31,6 +31,7 @@ FLOORS = {
     "keyspace": 2,
     "locks": 2,
     "pipeline": 2,
+    "maintenance": 2,
     "plans": 2,
     "store": 3,
     "value": 3,
@@ -46,6 +47,8 @@ FLOORS = {
 SIDEWAYS: Mapping[tuple[str, str], str] = {
     ("crypto", "envelope"): "a sealed value is tied to the header that the envelope writes",
     ("keyspace", "pipeline"): "the heart's own steps, in their one order",
+    ("maintenance", "keyspace"): "looks at what the heart's bytes are",
+    ("maintenance", "plans"): "plans about the state of values",
     ("plans", "keyspace"): "plans say which operations the heart's bytes go through",
     ("value", "store"): "a store of one value, whose key is None",
     ("backends.adapt", "backends.mapping"): "wraps the handle that is given as it is",
