@@ -28,6 +28,7 @@ from kvcodec.pipeline import Form, Pipeline, as_bytes
 if TYPE_CHECKING:
     from kvcodec.compression import Compression
     from kvcodec.crypto import KeyRing
+    from kvcodec.explanation import Explanation
     from kvcodec.protocols import Cipher, Codec, KeyScheme
 
 __all__ = ["Keyspace", "Place", "Previous"]
@@ -362,6 +363,16 @@ class Keyspace(Generic[V, K]):
             del data
             settle(error, self.name, raw_key)
             raise
+
+    def explain(self, raw_key: str, data: bytes, *, show: bool = False) -> Explanation:
+        """Return the steps of a stored value, as data and, with ``str()``, as text.
+
+        For a look into a store: format, header fields, key id, codec, version, the size at each
+        step, and what goes wrong. The value is shown with ``show`` only, a sealed one never.
+        """
+        from kvcodec.explanation import explain
+
+        return explain(self, raw_key, as_bytes(data), show=show)
 
     def _seal(
         self, raw_key: str, value: V, now: float, ttl: timedelta | float | None = None

@@ -24,6 +24,7 @@ from typing_extensions import TypeVar
 from kvcodec import maintenance, plans
 from kvcodec.backends.adapt import as_async_kv, as_kv
 from kvcodec.errors import ConfigError, Expired, KeyNameError, MissingKey, Unsupported, settle
+from kvcodec.explanation import Explanation
 from kvcodec.keyspace import Keyspace, Place, seconds
 from kvcodec.locks import async_lock_of, lock_of
 from kvcodec.maintenance import Finding, Report
@@ -545,6 +546,16 @@ class Store(_Opened[V, K]):
         except BaseException as error:
             self._leave(error, raw_key)
             raise
+
+    def explain(self, key: K, *, show: bool = False) -> Explanation | None:
+        """Return the steps of what is stored under ``key``, or None if nothing is.
+
+        As ``Keyspace.explain``. Raises what the KV raises.
+        """
+        data = self.raw(key)
+        if data is None:
+            return None
+        return self._keyspace.explain(self._names[key], data, show=show)
 
     def quarantine(self, key: K) -> str | None:
         """Move the stored bytes of ``key`` aside, so that ``get`` finds nothing; never delete them.
@@ -1081,6 +1092,16 @@ class AsyncStore(_Opened[V, K]):
         except BaseException as error:
             self._leave(error, raw_key)
             raise
+
+    async def explain(self, key: K, *, show: bool = False) -> Explanation | None:
+        """Return the steps of what is stored under ``key``, or None if nothing is.
+
+        As ``Keyspace.explain``. Raises what the KV raises.
+        """
+        data = await self.raw(key)
+        if data is None:
+            return None
+        return self._keyspace.explain(self._names[key], data, show=show)
 
     async def quarantine(self, key: K) -> str | None:
         """Move the stored bytes of ``key`` aside, so that ``get`` finds nothing; never delete them.

@@ -28,6 +28,7 @@ FLOORS = {
     "compression": 1,
     "evolve": 1,
     "backends": 1,
+    "explanation": 2,
     "keyspace": 2,
     "locks": 2,
     "pipeline": 2,
@@ -46,6 +47,9 @@ FLOORS = {
 
 SIDEWAYS: Mapping[tuple[str, str], str] = {
     ("crypto", "envelope"): "a sealed value is tied to the header that the envelope writes",
+    ("explanation", "keyspace"): "says what the heart's bytes are",
+    ("explanation", "pipeline"): "likewise",
+    ("keyspace", "explanation"): "gives it",
     ("keyspace", "pipeline"): "the heart's own steps, in their one order",
     ("maintenance", "keyspace"): "looks at what the heart's bytes are",
     ("maintenance", "plans"): "plans about the state of values",
