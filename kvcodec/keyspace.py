@@ -248,7 +248,8 @@ class Keyspace(Generic[V, K]):
             self.keep_unknown = _keeps_unknown(self._pipeline, keep_unknown=keep_unknown)
             self._previous = _previous(self, previous)
         except KVCodecError as error:
-            error.keyspace = shown_name(name)
+            del cipher  # the text of a key, perhaps, in the place of its ring
+            settle(error, shown_name(name), None)
             raise
         return self
 
