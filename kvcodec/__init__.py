@@ -49,9 +49,11 @@ if TYPE_CHECKING:
     from kvcodec.backends.sqlite import SQLiteKV
     from kvcodec.backends.sqlite_async import AsyncSQLiteKV
     from kvcodec.backends.url import open_async_kv, open_kv
-    from kvcodec.crypto import FernetCipher, KeyRing
+    from kvcodec.crypto import AESGCMCipher, FernetCipher
+    from kvcodec.keyring import KeyRing
 
 __all__ = [
+    "AESGCMCipher",
     "AsyncHandleKV",
     "AsyncKV",
     "AsyncMappingKV",
@@ -106,6 +108,7 @@ __all__ = [
 ]
 
 _LAZY = {
+    "AESGCMCipher": "kvcodec.crypto",
     "AsyncHandleKV": "kvcodec.backends.handle",
     "AsyncMappingKV": "kvcodec.backends.mapping",
     "AsyncMemoryKV": "kvcodec.backends.memory",
@@ -114,7 +117,7 @@ _LAZY = {
     "DifyKV": "kvcodec.backends.dify",
     "FernetCipher": "kvcodec.crypto",
     "HandleKV": "kvcodec.backends.handle",
-    "KeyRing": "kvcodec.crypto",
+    "KeyRing": "kvcodec.keyring",
     "MappingKV": "kvcodec.backends.mapping",
     "MemoryKV": "kvcodec.backends.memory",
     "PrefixKV": "kvcodec.backends.prefix",

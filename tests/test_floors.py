@@ -25,6 +25,7 @@ FLOORS = {
     "keys": 1,
     "envelope": 1,
     "crypto": 1,
+    "keyring": 1,
     "compression": 1,
     "evolve": 1,
     "backends": 1,
@@ -47,6 +48,8 @@ FLOORS = {
 
 SIDEWAYS: Mapping[tuple[str, str], str] = {
     ("crypto", "envelope"): "a sealed value is tied to the header that the envelope writes",
+    ("crypto", "keyring"): "a cipher's keys are those of a ring",
+    ("keyring", "envelope"): "keys are derived from associated data, which the envelope spells",
     ("explanation", "keyspace"): "says what the heart's bytes are",
     ("explanation", "pipeline"): "likewise",
     ("keyspace", "explanation"): "gives it",
