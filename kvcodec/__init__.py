@@ -37,7 +37,8 @@ from kvcodec.errors import (
 from kvcodec.keys import Ordered, PathKeys, TemplateKeys
 from kvcodec.keyspace import Keyspace
 from kvcodec.protocols import KV, AsyncKV, Cipher, Codec, KeyScheme, Limits
-from kvcodec.store import AsyncStore, Store
+from kvcodec.store import Store
+from kvcodec.store_async import AsyncStore
 from kvcodec.value import AsyncValue, Value
 
 if TYPE_CHECKING:

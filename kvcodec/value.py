@@ -13,7 +13,8 @@ from kvcodec.errors import ConfigError
 from kvcodec.keyspace import Keyspace
 from kvcodec.plans import NO_DEFAULT
 from kvcodec.protocols import KV, AsyncKV
-from kvcodec.store import AsyncStore, Store
+from kvcodec.store import Store
+from kvcodec.store_async import AsyncStore
 
 __all__ = ["AsyncValue", "Value"]
 

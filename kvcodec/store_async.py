@@ -1,0 +1,520 @@
+"""``AsyncStore``: a keyspace opened on an async KV. Floor 3: a driver, no logic of its own.
+
+``Store`` (store.py) is its twin: the same methods, the same words, the same bytes. What takes
+more than one operation of the KV is a plan (plans.py) that either of them drives.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, MutableMapping
+from contextlib import suppress
+from datetime import timedelta
+from typing import Any, cast, overload
+
+from typing_extensions import TypeVar
+
+from kvcodec import maintenance, plans
+from kvcodec.backends.adapt import as_async_kv
+from kvcodec.errors import Expired
+from kvcodec.explanation import Explanation
+from kvcodec.keyspace import Keyspace, Place, seconds
+from kvcodec.locks import async_lock_of
+from kvcodec.maintenance import Finding, Report
+from kvcodec.opened import Opened
+from kvcodec.pipeline import as_bytes
+from kvcodec.plans import NO_DEFAULT, arun, awaitable
+from kvcodec.protocols import AsyncKV
+
+__all__ = ["AsyncStore"]
+
+V = TypeVar("V")
+K = TypeVar("K", default=str)
+D = TypeVar("D")
+
+
+class AsyncStore(Opened[V, K]):
+    """A keyspace opened on an async KV.
+
+    ``kv``: anything whose get, set and delete return awaitables; a MutableMapping of str to
+    bytes. ``clock``: seconds since the epoch, as ``time.time``. Opening costs microseconds and
+    does no I/O: open where you need it.
+
+    Tasks may share a store if the KV may be shared. What the KV raises and kvcodec does not
+    know passes through as it is. Raises ConfigError for a handle that is none of these.
+    """
+
+    __slots__ = ()
+
+    def __init__(
+        self,
+        keyspace: Keyspace[V, K],
+        kv: AsyncKV | MutableMapping[str, bytes],
+        *,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        super().__init__(keyspace, as_async_kv(kv), clock)
+
+    # -------------------------------------------------------------------------- one value
+
+    @overload
+    async def get(self, key: K, default: None = None) -> V | None: ...
+    @overload
+    async def get(self, key: K, default: V) -> V: ...  # so that `get(key, [])` is a list[Message]
+    @overload
+    async def get(self, key: K, default: D) -> V | D: ...
+    async def get(self, key: Any, default: Any = None) -> Any:
+        """Return the value of ``key``, or ``default`` if there is none or it has expired.
+
+        Raises KeyNameError; a DecodeError if what is stored cannot be read as declared;
+        Unavailable, or what the KV raises, if it cannot be reached. None of these is ever
+        turned into the default.
+        """
+        raw_key: Any = None
+        data: Any = None
+        try:
+            raw_key = self._names[key]
+            data = await awaitable(self._kv_get(raw_key))
+            if type(data) is bytes and len(data) <= self._direct:
+                try:
+                    return self._decode(data)
+                except Exception:  # noqa: BLE001, S110 - the long way below says what is wrong
+                    pass
+            if data is None:
+                if not self._older:
+                    return default
+                plan = plans.read_older(self._keyspace._place(key), default, self._clock)
+                return await arun(plan, self._kv)
+            return self._keyspace._open(raw_key, data, self._clock())
+        except Expired as error:
+            data = None
+            self._leave(error)
+            with suppress(Exception):  # the answer is known: cleaning up must not change it
+                plan = plans.drop_expired(
+                    self._keyspace._place(key), self._clock, self._capabilities
+                )
+                await arun(plan, self._kv)
+            return default
+        except BaseException as error:
+            data = None
+            if isinstance(error, KeyError) and error.args == (raw_key,):
+                return default  # a handle that raises for what is missing
+            del default
+            self._leave(error, raw_key)
+            raise
+
+    async def set(self, key: K, value: V, *, ttl: timedelta | float | None = None) -> None:
+        """Store ``value`` under ``key``, replacing what was there.
+
+        ``ttl`` (a timedelta, or seconds) in place of the keyspace's own. Raises KeyNameError;
+        EncodeError, SchemaMismatch, TooDeep or TooLarge for a value that would not come back
+        equal, with what is stored untouched; a BackendError, or what the KV raises.
+        """
+        raw_key: Any = None
+        data: Any = None
+        try:
+            raw_key = self._names[key]
+            if ttl is None:
+                quick = self._quick  # a local: CPython calls it faster
+                try:
+                    data = quick(value)
+                except Exception:  # noqa: BLE001, S110 - the long way below says what is wrong
+                    pass
+            if data is None or len(data) > self._direct:
+                if self._keyspace.keep_unknown:
+                    plan = plans.replace(
+                        self._keyspace._place(key),
+                        value,
+                        seconds(ttl),
+                        self._clock,
+                        self._capabilities,
+                    )
+                    await self._exclusively(plan, raw_key)
+                    return
+                data = self._keyspace._seal(raw_key, value, self._clock(), ttl)
+                if self._takes_more_than_a_set:
+                    plan = plans.write(
+                        self._keyspace._place(key), data, self._lifetime(ttl), self._capabilities
+                    )
+                    await arun(plan, self._kv)
+                    return
+            await awaitable(self._kv_set(raw_key, data))
+        except BaseException as error:
+            del value
+            data = None
+            self._leave(error, raw_key)
+            raise
+
+    async def delete(self, key: K) -> None:
+        """Remove the value of ``key``. No error if there is none.
+
+        Raises KeyNameError; a BackendError, or what the KV raises.
+        """
+        raw_key = self._names[key]
+        try:
+            await arun(plans.delete(self._keyspace._place(key)), self._kv)
+        except BaseException as error:
+            self._leave(error, raw_key)
+            raise
+
+    async def require(self, key: K) -> V:
+        """Return the value of ``key``. Raises MissingKey (a KeyError) if there is none, and
+        whatever ``get`` raises."""
+        value = await self.get(key, NO_DEFAULT)
+        if value is NO_DEFAULT:
+            self._must_be_there(self._names[key])
+        return cast(V, value)
+
+    async def exists(self, key: K) -> bool:
+        """Say whether a value is stored under ``key`` and has not expired. It is not read as
+        declared: an unreadable one exists. Raises KeyNameError, or what the KV raises."""
+        raw_key = self._names[key]
+        plan = plans.exists(self._keyspace._place(key), self._clock, self._capabilities)
+        try:
+            return await arun(plan, self._kv)
+        except BaseException as error:
+            self._leave(error, raw_key)
+            raise
+
+    @overload
+    async def pop(self, key: K, default: None = None) -> V | None: ...
+    @overload
+    async def pop(self, key: K, default: V) -> V: ...  # as for get
+    @overload
+    async def pop(self, key: K, default: D) -> V | D: ...
+    async def pop(self, key: Any, default: Any = None) -> Any:
+        """Remove the value of ``key`` and return it, or ``default`` if there is none.
+
+        Of any number of callers exactly one gets the value: everywhere on backends with
+        compare-and-set, among the callers of this process on others. A value that cannot be
+        read raises as in ``get``, and stays.
+        """
+        try:
+            raw_key = self._names[key]
+            plan = plans.pop(self._keyspace._place(key), default, self._clock, self._capabilities)
+            return await self._exclusively(plan, raw_key)
+        except BaseException:
+            del default
+            raise
+
+    async def add(self, key: K, value: V, *, ttl: timedelta | float | None = None) -> bool:
+        """Store ``value`` only if nothing is stored under ``key``; say whether it was.
+
+        For claims and one-time tokens: of any number of callers exactly one gets True, with the
+        reach that ``pop`` has. What has expired counts as nothing; what cannot be read counts as
+        something. Raises what ``set`` raises.
+        """
+        try:
+            raw_key, data = self._keyspace.pack(key, value, now=self._clock(), ttl=ttl)
+            plan = plans.add(
+                self._keyspace._place(key),
+                data,
+                self._lifetime(ttl),
+                self._clock,
+                self._capabilities,
+            )
+            del data
+            return await self._exclusively(plan, raw_key)
+        except BaseException:
+            del value
+            raise
+
+    async def update(self, key: K, change: Callable[[V], V], *, default: V = NO_DEFAULT) -> V:
+        """Replace the value of ``key`` by ``change(value)`` and return the new one.
+
+        ``change`` gets ``default`` if there is no value; without a default that raises
+        MissingKey. No other writer's update is lost: everywhere on backends with
+        compare-and-set, where ``change`` is called again for each newer value it meets; among
+        the callers of this process on others. A lifetime starts anew. Raises what ``get`` and
+        ``set`` raise, and what ``change`` raises, with what is stored untouched.
+        """
+        try:
+            raw_key = self._names[key]
+            plan = plans.update(
+                self._keyspace._place(key), change, default, None, self._clock, self._capabilities
+            )
+            return await self._exclusively(plan, raw_key)
+        except BaseException:
+            del default
+            raise
+
+    async def _exclusively(self, plan: plans.Plan[D], raw_key: str) -> D:
+        try:
+            if not self._needs_lock:
+                return await arun(plan, self._kv)
+            async with async_lock_of(raw_key):
+                return await arun(plan, self._kv)
+        except BaseException as error:
+            self._leave(error, raw_key)
+            raise
+
+    # ----------------------------------------------------------------------- many values
+
+    async def get_many(self, keys: Iterable[K]) -> dict[K, V]:
+        """Return the values of those ``keys`` that have one, in the order of ``keys``.
+
+        One call of the KV where it can read many. Raises what ``get`` raises.
+        """
+        wanted = {self._names[key]: key for key in keys}
+        found = dict(await self._read(wanted))
+        if not self._older or len(found) == len(wanted):
+            return found
+        each = [(key, await self.get(key, NO_DEFAULT)) for key in wanted.values()]
+        return {key: value for key, value in each if value is not NO_DEFAULT}
+
+    async def _read(self, listed: Mapping[str, K]) -> list[tuple[K, V]]:
+        try:
+            plan = plans.get_many(list(listed), self._capabilities)
+            return self._found(listed, await arun(plan, self._kv))
+        except BaseException as error:
+            self._leave(error)
+            raise
+
+    async def set_many(
+        self,
+        items: Mapping[K, V] | Iterable[tuple[K, V]],
+        *,
+        ttl: timedelta | float | None = None,
+    ) -> None:
+        """Store every item.
+
+        Every value is checked before the first is written. Not atomic: a fault of the KV may
+        leave a part of them written. Raises what ``set`` raises.
+        """
+        packed: Any = None
+        try:
+            packed = self._packed(items, ttl)
+            await arun(plans.put_many(packed, self._lifetime(ttl), self._capabilities), self._kv)
+        except BaseException as error:
+            del items
+            packed = None
+            self._leave(error)
+            raise
+
+    async def delete_many(self, keys: Iterable[K]) -> None:
+        """Remove the values of ``keys``. No error for those that have none."""
+        places = [self._keyspace._place(key) for key in keys]
+        try:
+            await arun(plans.delete_many(places, self._capabilities), self._kv)
+        except BaseException as error:
+            self._leave(error)
+            raise
+
+    # --------------------------------------------------------------------------- listing
+
+    def keys(self) -> AsyncIterator[K]:
+        """Iterate over the keys that have a value.
+
+        In the order of their raw keys where the backend lists in order. Keys that are written
+        or deleted meanwhile may or may not be seen. Raises Unsupported at once where the
+        backend cannot list.
+        """
+        self._must_list()
+        return self._keys()
+
+    async def _keys(self) -> AsyncIterator[K]:
+        async for listed in self._pages():
+            living = listed.values() if self._keyspace.ttl is None else await self._living(listed)
+            for key in living:
+                yield key
+        if self._older:
+            async for key in self._keys_elsewhere():
+                if await self.exists(key):
+                    yield key
+
+    async def _living(self, listed: Mapping[str, K]) -> list[K]:
+        try:
+            plan = plans.get_many(list(listed), self._capabilities)
+            return self._alive(listed, await arun(plan, self._kv))
+        except BaseException as error:
+            self._leave(error)
+            raise
+
+    def items(self) -> AsyncIterator[tuple[K, V]]:
+        """Iterate over keys and values, as ``keys`` does. Raises what ``get`` raises."""
+        self._must_list()
+        return self._items()
+
+    async def _items(self) -> AsyncIterator[tuple[K, V]]:
+        async for listed in self._pages():
+            for item in await self._read(listed):
+                yield item
+        if self._older:
+            async for key in self._keys_elsewhere():
+                value = await self.get(key, NO_DEFAULT)
+                if value is not NO_DEFAULT:
+                    yield key, value
+
+    async def _pages(self) -> AsyncIterator[dict[str, K]]:
+        page: list[str] = []
+        raw_keys = awaitable(cast(Any, self._kv).scan_keys(self._keyspace.prefix))
+        async for raw_key in raw_keys:
+            page.append(raw_key)
+            if len(page) == plans.BATCH:
+                yield self._listed(page)
+                page = []
+        yield self._listed(page)
+
+    async def count(self) -> int:
+        """Count the keys that have a value, by listing them. Raises what ``keys`` raises."""
+        return sum([1 async for _ in self.keys()])
+
+    # ----------------------------------------------------------------------- maintenance
+
+    async def rewrap(
+        self,
+        keys: Iterable[K] | None = None,
+        *,
+        after: str = "",
+        limit: int | None = None,
+        on_progress: Callable[[Finding], object] | None = None,
+    ) -> Report:
+        """Seal everything that is under a retired key anew, under the primary key.
+
+        Values that are under the primary key already are skipped by the key id in their header;
+        no value is decoded, times of writing and expiry stay. Where the backend can list, every
+        name of the keyspace is walked, with what logs and files derive from it; give ``keys``
+        where it cannot. ``limit`` names a call, and ``after=report.cursor`` for the next one: a
+        walk that was stopped anywhere can be begun again, and every value opens at every moment.
+
+        Compare-and-set keeps a writer's newer value; without it, a value that changed is left
+        and reported. ``report.may_drop(key_id)`` says whether a retired key is still needed.
+        Raises Unsupported where the backend cannot list and no keys are given; what the KV raises.
+        """
+        return await self._walk(
+            maintenance.rewrap, self._places(keys, after), after, keys, limit, on_progress
+        )
+
+    async def migrate(
+        self,
+        keys: Iterable[K] | None = None,
+        *,
+        after: str = "",
+        limit: int | None = None,
+        dry_run: bool = False,
+        on_progress: Callable[[Finding], object] | None = None,
+    ) -> Report:
+        """Write everything that is readable today in today's form, version and name.
+
+        Values of newer code, unreadable and expired ones are left and reported. With ``dry_run``
+        nothing is written. Promises and arguments as for ``rewrap``.
+        """
+        step = maintenance.verify if dry_run else maintenance.migrate
+        return await self._walk(
+            step, self._own_places(keys, after), after, keys, limit, on_progress
+        )
+
+    async def verify(
+        self,
+        keys: Iterable[K] | None = None,
+        *,
+        after: str = "",
+        limit: int | None = None,
+        on_progress: Callable[[Finding], object] | None = None,
+    ) -> Report:
+        """Look at every value and say what state it is in; change nothing.
+
+        ``report.names`` has the raw keys that are not fine, by their state; ``on_progress`` gets
+        a Finding for each. Arguments as for ``rewrap``.
+        """
+        places = self._own_places(keys, after)
+        return await self._walk(maintenance.verify, places, after, keys, limit, on_progress)
+
+    async def raw(self, key: K) -> bytes | None:
+        """Return the stored bytes of ``key`` as they are, or None. Raises what the KV raises."""
+        raw_key = self._names[key]
+        try:
+            data = await arun(plans.get(raw_key), self._kv)
+            return None if data is None else as_bytes(data)
+        except BaseException as error:
+            self._leave(error, raw_key)
+            raise
+
+    async def explain(self, key: K, *, show: bool = False) -> Explanation | None:
+        """Return the steps of what is stored under ``key``, or None if nothing is.
+
+        As ``Keyspace.explain``. Raises what the KV raises.
+        """
+        data = await self.raw(key)
+        if data is None:
+            return None
+        return self._keyspace.explain(self._names[key], data, show=show)
+
+    async def quarantine(self, key: K) -> str | None:
+        """Move the stored bytes of ``key`` aside, so that ``get`` finds nothing; never delete them.
+
+        Returns the raw key under which they are now (``...!q1``), or None if there are none.
+        Raises what the KV raises.
+        """
+        raw_key = self._names[key]
+        return await self._exclusively(maintenance.quarantine(raw_key), raw_key)
+
+    async def _walk(
+        self,
+        step: maintenance.Step,
+        places: AsyncIterator[Place[V]],
+        after: str,
+        keys: Iterable[K] | None,
+        limit: int | None,
+        on_progress: Callable[[Finding], object] | None,
+    ) -> Report:
+        report = Report(from_start=after == "" and keys is None)
+        async for place in places:
+            plan = step(place, self._clock, self._capabilities)
+            finding = await self._exclusively(plan, place.raw_key)
+            report.add(finding)
+            if on_progress is not None:
+                on_progress(finding)
+            if report.checked == limit:
+                return report
+        report.complete = True
+        return report
+
+    def _places(self, keys: Iterable[K] | None, after: str) -> AsyncIterator[Place[V]]:
+        """Every name of the keyspace, with those derived from its keys."""
+        if keys is None:
+            self._must_list()
+            return self._names_of(self._keyspace, after)
+        return _aiter(map(self._keyspace._place, keys))
+
+    def _own_places(self, keys: Iterable[K] | None, after: str) -> AsyncIterator[Place[V]]:
+        """Every key, under today's name or an older one."""
+        if keys is not None:
+            return _aiter(map(self._keyspace._place, keys))
+        self._must_list()
+        return self._places_by_key(after)
+
+    async def _places_by_key(self, after: str) -> AsyncIterator[Place[V]]:
+        async for place in self._names_of(self._keyspace, after):
+            if "!" not in place.raw_key:
+                yield self._keyspace._place(self._keyspace.key(place.raw_key))
+        async for key in self._keys_elsewhere():
+            yield self._keyspace._place(key)
+
+    async def _keys_elsewhere(self) -> AsyncIterator[K]:
+        """The keys whose values have only been stored by older declarations, elsewhere."""
+        for older in self._keyspace._elsewhere:
+            # Listed before anything is yielded: a migration removes these names meanwhile.
+            names = [place.raw_key async for place in self._names_of(older, "")]
+            for raw_key in names:
+                if "!" in raw_key:
+                    continue
+                key = older.key(raw_key)
+                if await arun(plans.get(self._names[key]), self._kv) is None:
+                    yield key
+
+    async def _names_of(
+        self, keyspace: Keyspace[Any, Any], after: str
+    ) -> AsyncIterator[Place[Any]]:
+        scan_keys = cast(Any, self._kv).scan_keys
+        async for raw_key in awaitable(scan_keys(keyspace.prefix, after)):
+            if keyspace._owns(raw_key):
+                yield Place(keyspace, raw_key)
+
+    def __aiter__(self) -> AsyncIterator[K]:
+        return self.keys()
+
+
+async def _aiter(items: Iterable[D]) -> AsyncIterator[D]:
+    for item in items:
+        yield item
