@@ -70,7 +70,7 @@ class _PlaceCipher:
         raise Tampered("not padded as declared", stage="decrypt")
 
     def __repr__(self) -> str:
-        return f"{type(self).__name__}({self._ring!r})"
+        return f"{type(self).__name__}({getattr(self, '_ring', 'refused')!r})"
 
     def __reduce__(self) -> NoReturn:
         raise TypeError("a cipher cannot be pickled or copied: its keys would go along")

@@ -230,6 +230,8 @@ class KeyRing:
         return tuple(self._by_id.values())
 
     def __repr__(self) -> str:
+        if not hasattr(self, "_primary"):
+            return "KeyRing(refused)"  # in the traceback of its own constructor
         return f"KeyRing(primary={self.primary}, retired={list(self.retired)})"
 
     def __reduce__(self) -> NoReturn:
