@@ -559,6 +559,30 @@ class _StoreMapping(MutableMapping[Key, V]):
             self._store._must_be_there(self._store._names[key])
         self._store.delete(key)
 
+    # Not as MutableMapping has them: it takes every KeyError for "missing", a client's fault too.
+
+    def get(self, key: Key, default: Any = None) -> Any:
+        return self._store.get(key, default)
+
+    def pop(self, key: Key, default: Any = NO_DEFAULT) -> Any:
+        value = self._store.pop(key, default)
+        if value is NO_DEFAULT:
+            self._store._must_be_there(self._store._names[key])
+        return value
+
+    def setdefault(self, key: Key, default: Any = None) -> Any:
+        value = self._store.get(key, NO_DEFAULT)
+        try:
+            if value is NO_DEFAULT and self._store.add(key, default):
+                return default
+            return self._store.require(key) if value is NO_DEFAULT else value
+        except BaseException:
+            del default
+            raise
+
+    def clear(self) -> None:
+        self._store.delete_many(list(self._store.keys()))
+
     def __contains__(self, key: object) -> bool:
         return self._store.exists(cast(Key, key))
 
