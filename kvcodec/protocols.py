@@ -60,12 +60,15 @@ class KV(Protocol):
 
     def get(self, key: str, /) -> bytes | None:
         """Return the value stored under ``key``, or None if there is none. An outage raises."""
+        ...
 
     def set(self, key: str, value: bytes, /) -> object:
         """Store ``value`` under ``key``, replacing what was there, whole."""
+        ...
 
     def delete(self, key: str, /) -> object:
         """Remove ``key``. No error if it is absent; what is returned means nothing."""
+        ...
 
 
 class AsyncKV(Protocol):
@@ -73,12 +76,15 @@ class AsyncKV(Protocol):
 
     def get(self, key: str, /) -> Awaitable[bytes | None]:
         """Return the value stored under ``key``, or None if there is none. An outage raises."""
+        ...
 
     def set(self, key: str, value: bytes, /) -> Awaitable[object]:
         """Store ``value`` under ``key``, replacing what was there, whole."""
+        ...
 
     def delete(self, key: str, /) -> Awaitable[object]:
         """Remove ``key``. No error if it is absent; what is returned means nothing."""
+        ...
 
 
 # ------------------------------------------------------- what a backend may offer beyond them
@@ -92,6 +98,7 @@ class Exists(Protocol):
 
     def exists(self, key: str, /) -> bool:
         """Say whether a value is stored under ``key``."""
+        ...
 
 
 class Many(Protocol):
@@ -99,12 +106,15 @@ class Many(Protocol):
 
     def get_many(self, keys: Sequence[str], /) -> Mapping[str, bytes]:
         """Return the values that are there; absent keys are left out."""
+        ...
 
     def set_many(self, items: Mapping[str, bytes], /) -> object:
         """Store every item."""
+        ...
 
     def delete_many(self, keys: Sequence[str], /) -> object:
         """Remove every key; absent ones are no error."""
+        ...
 
 
 class Scan(Protocol):
@@ -120,6 +130,7 @@ class Scan(Protocol):
         backend is ordered. Keys that are written or deleted meanwhile may or may not be seen;
         every other key is, exactly once.
         """
+        ...
 
 
 class NativeTTL(Protocol):
@@ -127,6 +138,7 @@ class NativeTTL(Protocol):
 
     def set_with_ttl(self, key: str, value: bytes, ttl: float, /) -> object:
         """Store ``value`` for about ``ttl`` seconds (more than 0). A plain ``set`` ends a ttl."""
+        ...
 
 
 class SetIfAbsent(Protocol):
@@ -138,6 +150,7 @@ class SetIfAbsent(Protocol):
         ``ttl`` in seconds, or None; a backend without ``NativeTTL`` ignores it (the envelope
         carries the expiry as well).
         """
+        ...
 
 
 class Versioned(Protocol):
@@ -145,15 +158,18 @@ class Versioned(Protocol):
 
     def get_versioned(self, key: str, /) -> tuple[bytes, Token] | None:
         """Return the value and a token that stands for this very write of it, or None."""
+        ...
 
     def set_if_version(self, key: str, value: bytes, token: Token, ttl: float | None, /) -> bool:
         """Replace the value if it is still the one of ``token``; say whether it was.
 
         ``ttl`` as in ``SetIfAbsent``. A value set to the same bytes again has another token.
         """
+        ...
 
     def delete_if_version(self, key: str, token: Token, /) -> bool:
         """Remove the value if it is still the one of ``token``; say whether it was."""
+        ...
 
 
 class AsyncExists(Protocol):
@@ -161,6 +177,7 @@ class AsyncExists(Protocol):
 
     def exists(self, key: str, /) -> Awaitable[bool]:
         """Say whether a value is stored under ``key``."""
+        ...
 
 
 class AsyncMany(Protocol):
@@ -168,12 +185,15 @@ class AsyncMany(Protocol):
 
     def get_many(self, keys: Sequence[str], /) -> Awaitable[Mapping[str, bytes]]:
         """Return the values that are there; absent keys are left out."""
+        ...
 
     def set_many(self, items: Mapping[str, bytes], /) -> Awaitable[object]:
         """Store every item."""
+        ...
 
     def delete_many(self, keys: Sequence[str], /) -> Awaitable[object]:
         """Remove every key; absent ones are no error."""
+        ...
 
 
 class AsyncScan(Protocol):
@@ -189,6 +209,7 @@ class AsyncScan(Protocol):
         backend is ordered. Keys that are written or deleted meanwhile may or may not be seen;
         every other key is, exactly once.
         """
+        ...
 
 
 class AsyncNativeTTL(Protocol):
@@ -196,6 +217,7 @@ class AsyncNativeTTL(Protocol):
 
     def set_with_ttl(self, key: str, value: bytes, ttl: float, /) -> Awaitable[object]:
         """Store ``value`` for about ``ttl`` seconds (more than 0). A plain ``set`` ends a ttl."""
+        ...
 
 
 class AsyncSetIfAbsent(Protocol):
@@ -207,6 +229,7 @@ class AsyncSetIfAbsent(Protocol):
         ``ttl`` in seconds, or None; a backend without ``NativeTTL`` ignores it (the envelope
         carries the expiry as well).
         """
+        ...
 
 
 class AsyncVersioned(Protocol):
@@ -214,6 +237,7 @@ class AsyncVersioned(Protocol):
 
     def get_versioned(self, key: str, /) -> Awaitable[tuple[bytes, Token] | None]:
         """Return the value and a token that stands for this very write of it, or None."""
+        ...
 
     def set_if_version(
         self, key: str, value: bytes, token: Token, ttl: float | None, /
@@ -222,9 +246,11 @@ class AsyncVersioned(Protocol):
 
         ``ttl`` as in ``SetIfAbsent``. A value set to the same bytes again has another token.
         """
+        ...
 
     def delete_if_version(self, key: str, token: Token, /) -> Awaitable[bool]:
         """Remove the value if it is still the one of ``token``; say whether it was."""
+        ...
 
 
 # ---------------------------------------------------------------------- codecs, keys, ciphers
@@ -239,9 +265,11 @@ class Codec(Protocol[V]):
 
     def encode(self, value: V, /) -> bytes:
         """Return the bytes that stand for ``value``."""
+        ...
 
     def decode(self, data: bytes, /) -> V:
         """Return the value that ``data`` stands for."""
+        ...
 
 
 class KeyScheme(Protocol[K]):
@@ -254,12 +282,15 @@ class KeyScheme(Protocol[K]):
     @property
     def prefix(self) -> str:
         """What every raw key starts with; a backend that can list lists by it."""
+        ...
 
     def join(self, key: K, /) -> str:
         """Return the raw key of ``key``. Raises KeyNameError if it has none."""
+        ...
 
     def split(self, raw_key: str, /) -> K:
         """Return the key of ``raw_key``. Raises KeyNameError if no key has this raw key."""
+        ...
 
 
 class Cipher(Protocol):
@@ -272,13 +303,16 @@ class Cipher(Protocol):
     @property
     def cipher_id(self) -> int:
         """The number that stands for this cipher in the envelope's header (docs/FORMAT.md)."""
+        ...
 
     @property
     def key_id(self) -> bytes:
         """The 16-byte id of the key that ``encrypt`` uses."""
+        ...
 
     def encrypt(self, plaintext: bytes, associated_data: bytes, /) -> bytes:
         """Return the ciphertext of ``plaintext``, tied to ``associated_data``."""
+        ...
 
     def decrypt(self, ciphertext: bytes, associated_data: bytes, key_id: bytes, /) -> bytes:
         """Return the plaintext.
@@ -286,3 +320,4 @@ class Cipher(Protocol):
         Raises UnknownKey if there is no key with this id, Tampered if anything else is not as
         it was when it was encrypted.
         """
+        ...
