@@ -7,12 +7,13 @@ is checked here, once, and compiled into a key scheme (keys.py) and a pipeline (
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any, Generic, TypedDict, overload
+from typing import TYPE_CHECKING, Any, Generic, TypedDict, cast, overload
 
 from typing_extensions import TypeForm, TypeVar, Unpack
 
-from kvcodec.codecs import codec_for
+from kvcodec.codecs import ValueCodec, codec_for
 from kvcodec.errors import (
     ConfigError,
     DecodeError,
@@ -27,8 +28,9 @@ from kvcodec.pipeline import Form, Pipeline, as_bytes
 
 if TYPE_CHECKING:
     from kvcodec.compression import Compression
-    from kvcodec.crypto import KeyRing
     from kvcodec.explanation import Explanation
+    from kvcodec.keyring import KeyRing
+    from kvcodec.keys_hashed import StoredNames
     from kvcodec.protocols import Cipher, Codec, KeyScheme
 
 __all__ = ["Keyspace", "Place", "Previous"]
@@ -62,6 +64,7 @@ class _Options(TypedDict, total=False):
     upgrades: Mapping[int, Callable[[Any], Any]] | None
     previous: Iterable[Keyspace[Any, Any] | Previous]
     keep_unknown: bool
+    indexed: bool
     checksum: bool
     validate: bool
     max_bytes: int
@@ -128,6 +131,8 @@ class Keyspace(Generic[V, K]):
     - ``previous``: older declarations (or ``Previous``) whose values are still read, tried in
       order when what is stored is not of today's form or name.
     - ``keep_unknown``: fields that this code does not know survive its updates and sets.
+    - ``indexed``: keep an index of the keys, so that ``keys``, ``items``, ``len``, ``clear`` and
+      the maintenance work where the backend cannot list. A new key costs one more read and write.
     - ``checksum``: finds accidental changes and moves of values that are not sealed (CRC-32).
     - ``validate``: read back what ``set`` encoded before storing it; False for code that a
       type checker already guards (what no type checker can see is still refused).
@@ -140,9 +145,11 @@ class Keyspace(Generic[V, K]):
     __slots__ = (
         "__weakref__",
         "_names",
+        "_naming",
         "_pipeline",
         "_previous",
         "_scheme",
+        "indexed",
         "keep_unknown",
         "key_type",
         "name",
@@ -160,6 +167,7 @@ class Keyspace(Generic[V, K]):
     ttl: float | None
     """The lifetime of a value in seconds."""
     keep_unknown: bool
+    indexed: bool
 
     # A keyspace of one value: key=None.
     @overload
@@ -220,6 +228,7 @@ class Keyspace(Generic[V, K]):
         upgrades: Mapping[int, Callable[[Any], Any]] | None = None,
         previous: Iterable[Keyspace[Any, Any] | Previous] = (),
         keep_unknown: bool = False,
+        indexed: bool = False,
         checksum: bool = False,
         validate: bool = True,
         max_bytes: int = MAX_BYTES,
@@ -227,6 +236,7 @@ class Keyspace(Generic[V, K]):
     ) -> Any:
         self = super().__new__(cls)
         self.name, self.value_type, self.key_type = name, value, key
+        self.indexed = indexed
         try:
             self._bind(_scheme(name, key, keys))
             form = Form(
@@ -241,10 +251,12 @@ class Keyspace(Generic[V, K]):
                 compression=_compression(compress),
                 cipher=_cipher(cipher),
                 checksum=checksum,
+                naming=self._naming,
             )
-            _check_together(form, compress_secrets=compress_secrets)
+            codec = codec_for(value, encoding)
+            _check_together(form, codec, compress_secrets=compress_secrets)
             self.ttl = form.ttl
-            self._pipeline = Pipeline(codec_for(value, encoding), form)
+            self._pipeline = _pipeline(codec, form)
             self.keep_unknown = _keeps_unknown(self._pipeline, keep_unknown=keep_unknown)
             self._previous = _previous(self, previous)
         except KVCodecError as error:
@@ -255,6 +267,8 @@ class Keyspace(Generic[V, K]):
 
     def _bind(self, scheme: KeyScheme[K]) -> None:
         self._scheme = scheme
+        stores_name = getattr(scheme, "stores_name", False)
+        self._naming: StoredNames[K] | None = cast("Any", scheme) if stores_name else None
         # Remembering raw keys is sound only where equal keys are the same key: 1 == True.
         plain = getattr(scheme, "plain", False)
         self._names = _Names(self._join) if plain else _Built(self._join)
@@ -316,14 +330,38 @@ class Keyspace(Generic[V, K]):
         What is in quarantine is not: it cannot be read under that name.
         """
         name, _, derived = raw_key.partition("!")
+        return not derived.startswith("q") and self._is_name(name)
+
+    def _is_name(self, raw_key: str) -> bool:
+        """Whether text is, or has the form of, the raw key of one of this keyspace's keys."""
+        if self._naming is not None:
+            return self._naming.is_raw_key(raw_key)
         try:
-            self._scheme.split(name)
+            self._scheme.split(raw_key)
         except KeyNameError:
             return False
-        return not derived.startswith("q")
+        return True
+
+    def _key_in(self, raw_key: str, data: bytes, now: float) -> K:
+        """The key that is stored with a value, where the raw key does not tell it.
+
+        Raises what ``unpack`` raises.
+        """
+        if self._naming is None:
+            return self.key(raw_key)
+        if self._previous and not self._pipeline.recognises(data):
+            for previous in self._previous:
+                with suppress(DecodeError, KeyNameError):
+                    key: K = previous.keyspace._key_in(raw_key, data, now)
+                    return key
+        return self._naming.key(self._pipeline.unwrap(raw_key, data, now).name)
+
+    def _whole_name(self, key: K) -> str:
+        """What is stored in front of the value of ``key``, where its raw key does not tell it."""
+        return "" if self._naming is None else self._naming.name(key)
 
     def _place(self, key: K) -> Place[V]:
-        return Place(self, self._names[key], self._older_names(key))
+        return Place(self, self._names[key], self._older_names(key), self._whole_name(key))
 
     def _older_names(self, key: K) -> tuple[tuple[Previous, str], ...]:
         if not self._previous:
@@ -346,7 +384,7 @@ class Keyspace(Generic[V, K]):
         raw_key: Any = None
         try:
             raw_key = self._names[key]
-            return raw_key, self._seal(raw_key, value, now, ttl)
+            return raw_key, self._seal(key, value, now, ttl)
         except BaseException as error:
             del value
             settle(error, self.name, raw_key)
@@ -375,10 +413,9 @@ class Keyspace(Generic[V, K]):
 
         return explain(self, raw_key, as_bytes(data), show=show)
 
-    def _seal(
-        self, raw_key: str, value: V, now: float, ttl: timedelta | float | None = None
-    ) -> bytes:
-        return self._pipeline.seal(raw_key, value, now, seconds(ttl))
+    def _seal(self, key: K, value: V, now: float, ttl: timedelta | float | None = None) -> bytes:
+        name = "" if self._naming is None else self._naming.name(key)
+        return self._pipeline.seal(self._names[key], value, now, seconds(ttl), name=name)
 
     def _open(self, raw_key: str, data: bytes, now: float) -> V:
         if self._previous and not self._pipeline.recognises(as_bytes(data)):
@@ -428,17 +465,19 @@ class Keyspace(Generic[V, K]):
 class Place(Generic[V]):
     """Where one key's value is stored, and where older declarations kept it."""
 
-    __slots__ = ("keyspace", "older", "raw_key")
+    __slots__ = ("keyspace", "name", "older", "raw_key")
 
     def __init__(
         self,
         keyspace: Keyspace[V, Any],
         raw_key: str,
         older: tuple[tuple[Previous, str], ...] = (),
+        name: str = "",
     ) -> None:
         self.keyspace = keyspace
         self.raw_key = raw_key
         self.older = older
+        self.name = name  # the whole one, where the raw key does not tell it
 
     @property
     def lifetime(self) -> float | None:
@@ -447,7 +486,7 @@ class Place(Generic[V]):
 
     def seal(self, value: V, now: float, ttl: float | None = None) -> bytes:
         """The bytes to store."""
-        return self.keyspace._pipeline.seal(self.raw_key, value, now, ttl)
+        return self.keyspace._pipeline.seal(self.raw_key, value, now, ttl, name=self.name)
 
     def seal_over(self, value: V, held: bytes, now: float, ttl: float | None = None) -> bytes:
         """The bytes to store in place of ``held``, with what this code does not know of those.
@@ -541,13 +580,36 @@ def _cipher(cipher: KeyRing | Cipher | None) -> Cipher | None:
     return as_cipher(cipher)
 
 
-def _check_together(form: Form, *, compress_secrets: bool) -> None:
-    if form.cipher is not None and form.checksum:
+def _pipeline(codec: ValueCodec[Any], form: Form) -> Pipeline[Any]:
+    if codec.secrets is None:
+        return Pipeline(codec, form)
+    from kvcodec.secret_pipeline import SecretPipeline
+
+    return SecretPipeline(codec, form, codec.secrets)
+
+
+def _check_together(form: Form, codec: ValueCodec[Any], *, compress_secrets: bool) -> None:
+    _check_cipher(form)
+    if form.cipher is not None and form.checksum and codec.secrets is None:
         raise ConfigError("checksum= adds nothing to a sealed value: it is authenticated already")
     if form.cipher is not None and form.compression is not None and not compress_secrets:
         raise ConfigError(
             "compress= with a cipher shows secrets by their length: if nobody else can choose a "
             "part of the value, say so with compress_secrets=True"
+        )
+
+
+def _check_cipher(form: Form) -> None:
+    naming = form.naming
+    if naming is not None and hasattr(naming, "naming") and form.cipher is None:
+        raise ConfigError("HiddenKeys needs cipher=: the name is stored inside the sealed value")
+    if getattr(form.cipher, "hide_time", False) and form.dated:
+        raise ConfigError("hide_time= beside ttl= or max_age=: their header shows the time")
+    others = (form.dated, form.version > 1, form.compression, form.checksum, naming)
+    if form.bare and any(others):
+        raise ConfigError(
+            "a bare token has no header: ttl=, max_age=, version=, compress=, checksum=, and keys= "
+            "that store the name, need bound=True"
         )
 
 
@@ -585,7 +647,8 @@ def _named_differently(now: Keyspace[Any, Any], old: Keyspace[Any, Any]) -> bool
     mine, theirs = now._scheme, old._scheme
     if type(mine) is not type(theirs) or mine.prefix != theirs.prefix:
         return True
-    return getattr(mine, "template", None) != getattr(theirs, "template", None)
+    options = ("template", "limit", "naming")
+    return any(getattr(mine, name, None) != getattr(theirs, name, None) for name in options)
 
 
 def _positive(number: Any, option: str) -> int:

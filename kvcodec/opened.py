@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from datetime import timedelta
-from typing import Any, Generic, NoReturn
+from typing import TYPE_CHECKING, Any, Generic, NoReturn
 
 from typing_extensions import TypeVar
 
@@ -13,6 +13,9 @@ from kvcodec import plans
 from kvcodec.errors import ConfigError, Expired, KeyNameError, MissingKey, Unsupported, settle
 from kvcodec.keyspace import Keyspace, Place, seconds
 from kvcodec.pipeline import no_quick_way
+
+if TYPE_CHECKING:
+    from kvcodec.index import Index
 
 __all__ = ["Opened"]
 
@@ -28,6 +31,7 @@ class Opened(Generic[V, K]):
         "_clock",
         "_decode",
         "_direct",
+        "_indexes",
         "_keyspace",
         "_kv",
         "_kv_get",
@@ -48,12 +52,14 @@ class Opened(Generic[V, K]):
         self._kv_set = kv.set
         self._names = keyspace._names
         pipeline = keyspace._pipeline
-        plain = pipeline.direct >= 0 and not (keyspace._previous or keyspace.keep_unknown)
+        more = keyspace._previous or keyspace.keep_unknown or keyspace.indexed
+        plain = pipeline.direct >= 0 and not more
         self._older = bool(keyspace._previous and keyspace._elsewhere)
         self._decode = pipeline.codec.decode
         self._direct = pipeline.direct if plain else -1
         self._quick = pipeline.quick if plain else no_quick_way
         self._can: frozenset[str] | None = None
+        self._indexes: dict[Keyspace[Any, Any], Index] = {}
 
     @property
     def keyspace(self) -> Keyspace[V, K]:
@@ -117,14 +123,25 @@ class Opened(Generic[V, K]):
             if raw_key in found and not self._keyspace._is_expired(raw_key, found[raw_key], now)
         ]
 
+    def _index_of(self, keyspace: Keyspace[Any, Any]) -> Index | None:
+        """The index of a keyspace, where it declares one and the backend cannot list."""
+        if not keyspace.indexed or "scan_keys" in self._capabilities:
+            return None
+        if keyspace not in self._indexes:
+            from kvcodec.index import Index  # by who has a KV that cannot list
+
+            self._indexes[keyspace] = Index(keyspace, self._clock)
+        return self._indexes[keyspace]
+
     def _must_list(self) -> None:
-        if "scan_keys" not in self._capabilities:
-            raise Unsupported(
-                f"{type(self._kv).__name__} cannot list its keys: keep the keys that you need "
-                "elsewhere",
-                keyspace=self._keyspace.name,
-                stage="store",
-            )
+        for keyspace in (self._keyspace, *self._keyspace._elsewhere):
+            if "scan_keys" not in self._capabilities and not keyspace.indexed:
+                raise Unsupported(
+                    f"{type(self._kv).__name__} cannot list its keys: declare the keyspace with "
+                    "indexed=True before it is filled, or give the keys",
+                    keyspace=keyspace.name,
+                    stage="store",
+                )
 
     def _must_be_there(self, raw_key: str) -> NoReturn:
         raise MissingKey(

@@ -269,13 +269,14 @@ def drop_expired(place: Place[Any], clock: Clock, can: frozenset[str]) -> Plan[N
 def find(place: Place[Any], can: frozenset[str]) -> Plan[Held | None]:
     """What is stored for a key, under today's name or an older one."""
     for at, raw_key in enumerate((place.raw_key, *(name for _, name in place.older))):
-        found = yield from _found(raw_key, can)
+        found = yield from find_name(raw_key, can)
         if found is not None:
             return Held(found[0], found[1], raw_key, at - 1 if at else None)
     return None
 
 
-def _found(raw_key: str, can: frozenset[str]) -> Plan[tuple[bytes, Any] | None]:
+def find_name(raw_key: str, can: frozenset[str]) -> Plan[tuple[bytes, Any] | None]:
+    """What is stored under one name, with its token where the backend has compare-and-set."""
     if can and not needs_lock(can):
         versioned: tuple[bytes, Any] | None = yield "get_versioned", raw_key
         return versioned

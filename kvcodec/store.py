@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping
 from contextlib import suppress
 from datetime import timedelta
-from typing import Any, cast, overload
+from typing import TYPE_CHECKING, Any, cast, overload
 
 from typing_extensions import TypeVar
 
@@ -25,6 +25,9 @@ from kvcodec.opened import Opened
 from kvcodec.pipeline import as_bytes
 from kvcodec.plans import NO_DEFAULT, not_awaitable, run
 from kvcodec.protocols import KV
+
+if TYPE_CHECKING:
+    from kvcodec.index import Index
 
 __all__ = ["Store"]
 
@@ -123,6 +126,8 @@ class Store(Opened[V, K]):
                 except Exception:  # noqa: BLE001, S110 - the long way below says what is wrong
                     pass
             if data is None or len(data) > self._direct:
+                if self._keyspace.indexed:
+                    self._note(raw_key)
                 if self._keyspace.keep_unknown:
                     plan = plans.replace(
                         self._keyspace._place(key),
@@ -133,7 +138,7 @@ class Store(Opened[V, K]):
                     )
                     self._exclusively(plan, raw_key)
                     return
-                data = self._keyspace._seal(raw_key, value, self._clock(), ttl)
+                data = self._keyspace._seal(key, value, self._clock(), ttl)
                 if self._takes_more_than_a_set:
                     plan = plans.write(
                         self._keyspace._place(key), data, self._lifetime(ttl), self._capabilities
@@ -211,6 +216,8 @@ class Store(Opened[V, K]):
         """
         try:
             raw_key, data = self._keyspace.pack(key, value, now=self._clock(), ttl=ttl)
+            if self._keyspace.indexed:
+                self._note(raw_key)
             plan = plans.add(
                 self._keyspace._place(key),
                 data,
@@ -235,6 +242,8 @@ class Store(Opened[V, K]):
         """
         try:
             raw_key = self._names[key]
+            if self._keyspace.indexed:
+                self._note(raw_key)
             plan = plans.update(
                 self._keyspace._place(key), change, default, None, self._clock, self._capabilities
             )
@@ -242,6 +251,13 @@ class Store(Opened[V, K]):
         except BaseException:
             del default
             raise
+
+    def _note(self, raw_key: str) -> None:
+        """See to a name's entry in the index, before its value is written."""
+        index = self._index_of(self._keyspace)
+        if index is not None and not index.knows(raw_key):
+            plan = index.add(raw_key, self._capabilities)
+            self._exclusively(plan, index.shard_of(raw_key))
 
     def _exclusively(self, plan: plans.Plan[D], raw_key: str) -> D:
         try:
@@ -289,6 +305,9 @@ class Store(Opened[V, K]):
         packed: Any = None
         try:
             packed = self._packed(items, ttl)
+            if self._keyspace.indexed:
+                for place, _ in packed:
+                    self._note(place.raw_key)
             run(plans.put_many(packed, self._lifetime(ttl), self._capabilities), self._kv)
         except BaseException as error:
             del items
@@ -346,8 +365,7 @@ class Store(Opened[V, K]):
                     yield key, value
 
     def _pages(self) -> Iterator[dict[str, K]]:
-        raw_keys = not_awaitable(cast(Any, self._kv).scan_keys(self._keyspace.prefix))
-        for page in plans.batches(raw_keys):
+        for page in plans.batches(self._scan(self._keyspace, "")):
             yield self._listed(page)
 
     def count(self) -> int:
@@ -376,6 +394,10 @@ class Store(Opened[V, K]):
         and reported. ``report.may_drop(key_id)`` says whether a retired key is still needed.
         Raises Unsupported where the backend cannot list and no keys are given; what the KV raises.
         """
+        index = self._index_of(self._keyspace)
+        if index is not None:
+            for shard in index.shards:
+                self._exclusively(index.rewrap(shard, self._capabilities), shard)
         return self._walk(
             maintenance.rewrap, self._places(keys, after), after, keys, limit, on_progress
         )
@@ -497,10 +519,43 @@ class Store(Opened[V, K]):
                     yield key
 
     def _names_of(self, keyspace: Keyspace[Any, Any], after: str) -> Iterator[Place[Any]]:
-        scan_keys = cast(Any, self._kv).scan_keys
-        for raw_key in not_awaitable(scan_keys(keyspace.prefix, after)):
+        for raw_key in self._scan(keyspace, after):
             if keyspace._owns(raw_key):
                 yield Place(keyspace, raw_key)
+
+    def _scan(self, keyspace: Keyspace[Any, Any], after: str) -> Iterator[str]:
+        """The names that begin as the keyspace's do, and come after ``after``."""
+        index = self._index_of(keyspace)
+        if index is None:
+            scan_keys = cast("Any", self._kv).scan_keys
+            for raw_key in not_awaitable(scan_keys(keyspace.prefix, after)):
+                yield raw_key
+            return
+        names = [name for shard in index.shards for name in self._look(index, shard)]
+        for name in sorted(names):
+            if name > after:
+                yield name
+
+    def _look(self, index: Index, shard: str) -> list[str]:
+        found = run(index.look(shard, self._capabilities), self._kv)
+        if found.needs_repair:
+            plan = index.repair(shard, found.absent, self._capabilities)
+            self._exclusively(plan, shard)
+        return found.present
+
+    def reindex(self, keys: Iterable[K]) -> None:
+        """Enter keys into the index, where one is kept: what was stored before it was declared,
+        or what two processes lost by writing at the same moment.
+
+        Raises what the KV raises. Does nothing where the backend lists by itself.
+        """
+        for key in keys:
+            self._note(self._names[key])
+
+    def clear(self) -> None:
+        """Remove every value of the keyspace, one by one. Raises what ``keys`` raises."""
+        for key in self.keys():
+            self.delete(key)
 
     # ------------------------------------------------------------------- the mapping's signs
 

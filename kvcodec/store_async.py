@@ -10,7 +10,7 @@ import time
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, MutableMapping
 from contextlib import suppress
 from datetime import timedelta
-from typing import Any, cast, overload
+from typing import TYPE_CHECKING, Any, cast, overload
 
 from typing_extensions import TypeVar
 
@@ -25,6 +25,9 @@ from kvcodec.opened import Opened
 from kvcodec.pipeline import as_bytes
 from kvcodec.plans import NO_DEFAULT, arun, awaitable
 from kvcodec.protocols import AsyncKV
+
+if TYPE_CHECKING:
+    from kvcodec.index import Index
 
 __all__ = ["AsyncStore"]
 
@@ -121,6 +124,8 @@ class AsyncStore(Opened[V, K]):
                 except Exception:  # noqa: BLE001, S110 - the long way below says what is wrong
                     pass
             if data is None or len(data) > self._direct:
+                if self._keyspace.indexed:
+                    await self._note(raw_key)
                 if self._keyspace.keep_unknown:
                     plan = plans.replace(
                         self._keyspace._place(key),
@@ -131,7 +136,7 @@ class AsyncStore(Opened[V, K]):
                     )
                     await self._exclusively(plan, raw_key)
                     return
-                data = self._keyspace._seal(raw_key, value, self._clock(), ttl)
+                data = self._keyspace._seal(key, value, self._clock(), ttl)
                 if self._takes_more_than_a_set:
                     plan = plans.write(
                         self._keyspace._place(key), data, self._lifetime(ttl), self._capabilities
@@ -206,6 +211,8 @@ class AsyncStore(Opened[V, K]):
         """
         try:
             raw_key, data = self._keyspace.pack(key, value, now=self._clock(), ttl=ttl)
+            if self._keyspace.indexed:
+                await self._note(raw_key)
             plan = plans.add(
                 self._keyspace._place(key),
                 data,
@@ -230,6 +237,8 @@ class AsyncStore(Opened[V, K]):
         """
         try:
             raw_key = self._names[key]
+            if self._keyspace.indexed:
+                await self._note(raw_key)
             plan = plans.update(
                 self._keyspace._place(key), change, default, None, self._clock, self._capabilities
             )
@@ -237,6 +246,13 @@ class AsyncStore(Opened[V, K]):
         except BaseException:
             del default
             raise
+
+    async def _note(self, raw_key: str) -> None:
+        """See to a name's entry in the index, before its value is written."""
+        index = self._index_of(self._keyspace)
+        if index is not None and not index.knows(raw_key):
+            plan = index.add(raw_key, self._capabilities)
+            await self._exclusively(plan, index.shard_of(raw_key))
 
     async def _exclusively(self, plan: plans.Plan[D], raw_key: str) -> D:
         try:
@@ -284,6 +300,9 @@ class AsyncStore(Opened[V, K]):
         packed: Any = None
         try:
             packed = self._packed(items, ttl)
+            if self._keyspace.indexed:
+                for place, _ in packed:
+                    await self._note(place.raw_key)
             await arun(plans.put_many(packed, self._lifetime(ttl), self._capabilities), self._kv)
         except BaseException as error:
             del items
@@ -347,8 +366,7 @@ class AsyncStore(Opened[V, K]):
 
     async def _pages(self) -> AsyncIterator[dict[str, K]]:
         page: list[str] = []
-        raw_keys = awaitable(cast(Any, self._kv).scan_keys(self._keyspace.prefix))
-        async for raw_key in raw_keys:
+        async for raw_key in self._scan(self._keyspace, ""):
             page.append(raw_key)
             if len(page) == plans.BATCH:
                 yield self._listed(page)
@@ -381,6 +399,10 @@ class AsyncStore(Opened[V, K]):
         and reported. ``report.may_drop(key_id)`` says whether a retired key is still needed.
         Raises Unsupported where the backend cannot list and no keys are given; what the KV raises.
         """
+        index = self._index_of(self._keyspace)
+        if index is not None:
+            for shard in index.shards:
+                await self._exclusively(index.rewrap(shard, self._capabilities), shard)
         return await self._walk(
             maintenance.rewrap, self._places(keys, after), after, keys, limit, on_progress
         )
@@ -506,10 +528,43 @@ class AsyncStore(Opened[V, K]):
     async def _names_of(
         self, keyspace: Keyspace[Any, Any], after: str
     ) -> AsyncIterator[Place[Any]]:
-        scan_keys = cast(Any, self._kv).scan_keys
-        async for raw_key in awaitable(scan_keys(keyspace.prefix, after)):
+        async for raw_key in self._scan(keyspace, after):
             if keyspace._owns(raw_key):
                 yield Place(keyspace, raw_key)
+
+    async def _scan(self, keyspace: Keyspace[Any, Any], after: str) -> AsyncIterator[str]:
+        """The names that begin as the keyspace's do, and come after ``after``."""
+        index = self._index_of(keyspace)
+        if index is None:
+            scan_keys = cast("Any", self._kv).scan_keys
+            async for raw_key in awaitable(scan_keys(keyspace.prefix, after)):
+                yield raw_key
+            return
+        names = [name for shard in index.shards for name in await self._look(index, shard)]
+        for name in sorted(names):
+            if name > after:
+                yield name
+
+    async def _look(self, index: Index, shard: str) -> list[str]:
+        found = await arun(index.look(shard, self._capabilities), self._kv)
+        if found.needs_repair:
+            plan = index.repair(shard, found.absent, self._capabilities)
+            await self._exclusively(plan, shard)
+        return found.present
+
+    async def reindex(self, keys: Iterable[K]) -> None:
+        """Enter keys into the index, where one is kept: what was stored before it was declared,
+        or what two processes lost by writing at the same moment.
+
+        Raises what the KV raises. Does nothing where the backend lists by itself.
+        """
+        for key in keys:
+            await self._note(self._names[key])
+
+    async def clear(self) -> None:
+        """Remove every value of the keyspace, one by one. Raises what ``keys`` raises."""
+        async for key in self.keys():
+            await self.delete(key)
 
     def __aiter__(self) -> AsyncIterator[K]:
         return self.keys()

@@ -1,0 +1,164 @@
+"""Which keys a keyspace has, where the backend cannot say. Floor 2: plans, as in plans.py.
+
+``indexed=True`` keeps the raw keys in ``SHARDS`` values of their own, named ``name!i0`` and so on,
+each in the keyspace's own form (sealed where values are sealed). A key's entry is written before
+its value: a crash leaves an entry without a value, never a value that is not listed.
+
+Entries are never dropped at once. Whoever lists and meets an entry without a value marks it with
+the time; only an entry that has been marked for ``GRACE`` seconds, and still has no value, is
+dropped. A store remembers for half that time which entries it has seen, and writes their values
+without looking. So neither a writer between its two writes nor one that remembers can lose an
+entry, as long as one write takes less than ``GRACE / 2`` seconds.
+
+On backends with compare-and-set no entry is lost. Elsewhere the lock of the process covers its own
+writers, and two processes that add keys to one shard at the same moment may lose one of the two
+entries: the value is there and is not listed, until a store that does not remember the key sets it
+again, or ``reindex`` is told of it.
+"""
+
+from __future__ import annotations
+
+import zlib
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from msgspec.structs import replace
+
+from kvcodec.codecs import codec_for
+from kvcodec.errors import Conflict
+from kvcodec.pipeline import Pipeline
+from kvcodec.plans import ATTEMPTS, Clock, Plan, find_name, get, needs_lock, put
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
+    from kvcodec.keyspace import Keyspace
+
+__all__ = ["Index", "Shard"]
+
+SHARDS = 16
+"""Values that hold the index: listing reads each, and writing a new key rewrites one. 16 keep a
+shard under 100 KB up to some 30,000 keys."""
+
+GRACE = 600.0
+"""Seconds: more than twice the longest write that is known, Dify's time limit of 250 s."""
+
+_KNOWN = 10_000
+"""Keys that one store remembers."""
+
+
+class Shard(NamedTuple):
+    """What a look at one shard found."""
+
+    present: list[str]
+    """Names that have a value."""
+    absent: frozenset[str]
+    """Names that have none."""
+    needs_repair: bool
+    """Whether a mark has to be set, cleared or obeyed."""
+
+
+class Index:
+    """The index of one keyspace on one KV, and what this store remembers of it."""
+
+    __slots__ = ("_clock", "_known", "_pipeline", "shards")
+
+    def __init__(self, keyspace: Keyspace[Any, Any], clock: Clock) -> None:
+        self._clock = clock
+        self._known: dict[str, float] = {}
+        # The keyspace's form without what would make an index end, age or change shape.
+        form = replace(
+            keyspace._pipeline.form,
+            ttl=None,
+            max_age=None,
+            compression=None,
+            version=1,
+            upgrades={},
+        )
+        self._pipeline: Pipeline[dict[str, int]] = Pipeline(codec_for(dict[str, int], "json"), form)
+        base = keyspace.prefix.rstrip("/")
+        self.shards = tuple(f"{base}!i{number}" for number in range(SHARDS))
+
+    def knows(self, raw_key: str) -> bool:
+        """Say whether the entry of a name was seen a short while ago."""
+        seen = self._known.get(raw_key)
+        return seen is not None and 0 <= self._clock() - seen < GRACE / 2
+
+    def shard_of(self, raw_key: str) -> str:
+        """The shard that holds the entry of a name: by CRC-32, the same in every process."""
+        return self.shards[zlib.crc32(raw_key.encode()) % SHARDS]
+
+    def add(self, raw_key: str, can: frozenset[str]) -> Plan[None]:
+        """Make sure that a name has its entry: one read, and one write if it had none."""
+        shard = self.shard_of(raw_key)
+        for _ in range(ATTEMPTS):
+            held = yield from find_name(shard, can)
+            entries = self._entries(shard, held)
+            if entries.get(raw_key) == 0:
+                break
+            entries[raw_key] = 0
+            if (yield from self._write(shard, entries, held, can)):
+                break
+        else:
+            raise Conflict("other writers changed the index at every attempt", stage="store")
+        if len(self._known) >= _KNOWN:
+            self._known.clear()
+        self._known[raw_key] = self._clock()
+
+    def look(self, shard: str, can: frozenset[str]) -> Plan[Shard]:
+        """Read a shard, and see which of its names have a value."""
+        entries = self._entries(shard, (yield from find_name(shard, can)))
+        present: list[str] = []
+        for raw_key in sorted(entries):
+            if "exists" in can:
+                there = yield "exists", raw_key
+            else:
+                there = (yield from get(raw_key)) is not None
+            if there:
+                present.append(raw_key)
+        absent = frozenset(entries) - frozenset(present)
+        marked = any(entries[raw_key] for raw_key in present)
+        return Shard(present, absent, bool(absent) or marked)
+
+    def repair(self, shard: str, absent: Collection[str], can: frozenset[str]) -> Plan[None]:
+        """Mark the entries of names that were found without a value; drop those marked long ago.
+
+        One attempt: whoever lists next repairs what another writer was faster at.
+        """
+        held = yield from find_name(shard, can)
+        before = self._entries(shard, held)
+        now = int(self._clock() * 1000)
+        after: dict[str, int] = {}
+        for raw_key, marked in before.items():
+            if raw_key not in absent:
+                after[raw_key] = 0
+            elif marked == 0 or now - marked < GRACE * 1000:
+                after[raw_key] = marked or now
+        if after != before:
+            yield from self._write(shard, after, held, can)
+
+    def rewrap(self, shard: str, can: frozenset[str]) -> Plan[None]:
+        """Seal a shard under the primary key, if it is under another one."""
+        held = yield from find_name(shard, can)
+        if held is None:
+            return
+        ids = self._pipeline.key_ids(shard, bytes(held[0]))
+        if any(key_id != self._pipeline.primary for key_id in ids):
+            yield from self._write(shard, self._entries(shard, held), held, can)
+
+    def _entries(self, shard: str, held: tuple[bytes, Any] | None) -> dict[str, int]:
+        return {} if held is None else self._pipeline.open(shard, held[0], self._clock())
+
+    def _write(
+        self,
+        shard: str,
+        entries: dict[str, int],
+        held: tuple[bytes, Any] | None,
+        can: frozenset[str],
+    ) -> Plan[bool]:
+        data = self._pipeline.seal(shard, entries, self._clock())
+        if needs_lock(can):
+            yield from put(shard, data, None, can)
+            return True
+        if held is None:
+            return bool((yield "set_if_absent", shard, data, None))
+        return bool((yield "set_if_version", shard, data, held[1], None))
