@@ -52,6 +52,7 @@ if TYPE_CHECKING:
     from kvcodec.backends.url import open_async_kv, open_kv
     from kvcodec.crypto import AESGCMCipher, FernetCipher
     from kvcodec.keyring import KeyRing
+    from kvcodec.keys_hashed import HashedKeys, HiddenKeys
 
 __all__ = [
     "AESGCMCipher",
@@ -74,6 +75,8 @@ __all__ = [
     "Expired",
     "FernetCipher",
     "HandleKV",
+    "HashedKeys",
+    "HiddenKeys",
     "KV",
     "KVCodecError",
     "KeyNameError",
@@ -118,6 +121,8 @@ _LAZY = {
     "DifyKV": "kvcodec.backends.dify",
     "FernetCipher": "kvcodec.crypto",
     "HandleKV": "kvcodec.backends.handle",
+    "HashedKeys": "kvcodec.keys_hashed",
+    "HiddenKeys": "kvcodec.keys_hashed",
     "KeyRing": "kvcodec.keyring",
     "MappingKV": "kvcodec.backends.mapping",
     "MemoryKV": "kvcodec.backends.memory",

@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from kvcodec.envelope import KEY_ID_BYTES
 from kvcodec.errors import ConfigError, NotEncrypted, Tampered, UnknownKey
-from kvcodec.keyring import Deriver, KeyRing
+from kvcodec.keyring import Deriver, KeyRing, RingKey
 
 if TYPE_CHECKING:
     from kvcodec.protocols import Cipher
@@ -111,7 +111,7 @@ class FernetCipher(_PlaceCipher):
         self._set_up(ring, _FERNET[pad_to is not None], pad_to)
         self.bare = not bound
         self.hide_time = hide_time
-        self._own: tuple[Fernet, ...] = () if bound else _own(ring, pad_to)
+        self._own: tuple[RingKey, ...] = () if bound else _own(ring, pad_to)
 
     def under(self, ring: KeyRing) -> FernetCipher:
         """Return the same cipher with another ring."""
@@ -125,7 +125,7 @@ class FernetCipher(_PlaceCipher):
         A bare one is not tied to ``associated_data``.
         """
         own = self._own
-        fernet = own[0] if own else _fernet(self._keys[self.key_id], associated_data)
+        fernet = own[0].fernet if own else _fernet(self._keys[self.key_id], associated_data)
         if self._pad_to is not None:
             plaintext = _padded(plaintext, self._pad_to)
         return fernet.encrypt_at_time(plaintext, 0) if self.hide_time else fernet.encrypt(plaintext)
@@ -156,9 +156,21 @@ class FernetCipher(_PlaceCipher):
     def _decrypt_bare(self, token: bytes) -> bytes:
         if not self.recognises(token):
             raise NotEncrypted("no Fernet token in its canonical form", stage="envelope")
-        for fernet in self._own:
+        return self._opened(token)[1]
+
+    def key_id_of(self, token: bytes) -> bytes:
+        """Return the id of the key that a bare token is sealed under, by trying each.
+
+        Raises NotEncrypted or Tampered, as ``decrypt``.
+        """
+        if not self.recognises(token):
+            raise NotEncrypted("no Fernet token in its canonical form", stage="envelope")
+        return self._opened(token)[0]
+
+    def _opened(self, token: bytes) -> tuple[bytes, bytes]:
+        for key in self._own:
             try:
-                return fernet.decrypt(token)
+                return key.id, key.fernet.decrypt(token)
             except InvalidToken:
                 continue
         raise Tampered("changed, or sealed under a key the ring does not hold", stage="decrypt")
@@ -168,14 +180,14 @@ _LEAST_TOKEN = 100
 """Characters: version 1, time 8, IV 16, one block 16, HMAC 32 bytes in base64."""
 
 
-def _own(ring: KeyRing, pad_to: int | None) -> tuple[Fernet, ...]:
+def _own(ring: KeyRing, pad_to: int | None) -> tuple[RingKey, ...]:
     if pad_to is not None:
         raise ConfigError("pad_to= goes with bound=True: other programs would read the padding")
     if len({key.half_id for key in ring._keys}) != len(ring._keys):
         raise ConfigError(
             "two keys of the ring share their signing half: a bare token would open under both"
         )
-    return tuple(key.fernet for key in ring._keys)
+    return ring._keys
 
 
 def _fernet(key: Deriver, place: bytes) -> Fernet:

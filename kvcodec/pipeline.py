@@ -29,6 +29,7 @@ from kvcodec.errors import (
     DecodeError,
     EncodeError,
     Expired,
+    KeyNameError,
     NewerVersion,
     NotEncrypted,
     SchemaMismatch,
@@ -41,6 +42,7 @@ from kvcodec.evolve import carry_unknown
 
 if TYPE_CHECKING:
     from kvcodec.compression import Compression
+    from kvcodec.keys_hashed import StoredNames
     from kvcodec.protocols import Cipher
 
 __all__ = ["Form", "Payload", "Pipeline", "as_bytes", "no_quick_way"]
@@ -64,6 +66,13 @@ class Form(Struct, frozen=True, kw_only=True):
     compression: Compression | None = None
     cipher: Cipher | None = None
     checksum: bool = False
+    naming: StoredNames[Any] | None = None
+    """The key scheme, where raw keys do not tell their keys: the name is stored with the value."""
+
+    @property
+    def bare(self) -> bool:
+        """Whether the stored bytes are the cipher's own, without an envelope."""
+        return bool(getattr(self.cipher, "bare", False))
 
     @property
     def is_plain(self) -> bool:
@@ -73,7 +82,8 @@ class Form(Struct, frozen=True, kw_only=True):
     @property
     def is_enveloped_always(self) -> bool:
         """Whether even values of version 1 have an envelope."""
-        return self.dated or self.checksum or bool(self.compression) or bool(self.cipher)
+        wanted = self.compression, self.cipher, self.naming
+        return self.dated or self.checksum or any(option is not None for option in wanted)
 
     @property
     def dated(self) -> bool:
@@ -86,6 +96,8 @@ class Payload(Struct, frozen=True):
 
     header: Header
     encoded: bytes
+    name: str = ""
+    """The whole name of its key, where that is stored with the value."""
 
 
 class Pipeline(Generic[V]):
@@ -105,15 +117,17 @@ class Pipeline(Generic[V]):
         self._place = associated_data(form.keyspace.encode(), codec.name.encode())
         # Where every header is the same (the primary key, no times): its bytes, and what they
         # and the place begin the associated data with.
-        varies = form.dated or form.checksum or form.compression is not None
+        varies = form.dated or form.checksum or form.compression is not None or form.bare
         self._start = b"" if varies else envelope_start(self._header(0, None, 0).encode())
         self._constant = self._place + associated_data(self._start[3:])
 
     # ------------------------------------------------------------------------------ whole way
 
-    def seal(self, raw_key: str, value: V, now: float, ttl: float | None = None) -> bytes:
+    def seal(
+        self, raw_key: str, value: V, now: float, ttl: float | None = None, *, name: str = ""
+    ) -> bytes:
         """Return the stored bytes of a value. Raises EncodeError and its kin, ConfigError."""
-        return self.wrap(raw_key, self.encode(value), now, ttl)
+        return self.wrap(raw_key, self.encode(value), now, ttl, name=name)
 
     def open(self, raw_key: str, data: bytes, now: float) -> V:
         """Return the value of stored bytes. Raises DecodeError and its kin."""
@@ -131,17 +145,25 @@ class Pipeline(Generic[V]):
 
         Raises what ``open`` raises for ``held``, and what ``seal`` raises.
         """
-        old = self.codec.to_plain(self.upgraded(self.unwrap(raw_key, as_bytes(held), now)))
+        payload = self.unwrap(raw_key, as_bytes(held), now)
+        old = self.codec.to_plain(self.upgraded(payload))
         new = self.codec.to_plain(self.encode(value))
         merged = self.codec.from_plain(carry_unknown(self.codec.shape, old, new))
         self._compare(value, merged)
-        return self.wrap(raw_key, merged, now, ttl)
+        return self.wrap(raw_key, merged, now, ttl, name=payload.name)
 
     # ------------------------------------------------------------------------------ envelope
 
-    def wrap(self, raw_key: str, encoded: bytes, now: float, ttl: float | None = None) -> bytes:
-        """Compress, encrypt and envelope an encoded value. Raises TooLarge, ConfigError."""
+    def wrap(
+        self, raw_key: str, encoded: bytes, now: float, ttl: float | None = None, *, name: str = ""
+    ) -> bytes:
+        """Compress, encrypt and envelope an encoded value. Raises TooLarge, ConfigError.
+
+        ``name``: the whole name of the key, where the raw key does not tell it.
+        """
         form = self.form
+        if form.naming is not None:
+            encoded = self._named(raw_key, name) + encoded
         if ttl is not None and form.ttl is None:
             raise ConfigError(_NO_TTL)
         data = encoded if form.is_plain else self._enveloped(raw_key, encoded, now, ttl)
@@ -150,20 +172,27 @@ class Pipeline(Generic[V]):
         return data
 
     def _enveloped(self, raw_key: str, payload: bytes, now: float, ttl: float | None) -> bytes:
-        form = self.form
-        algorithm = 0
-        if form.compression is not None:
-            if len(payload) > form.max_bytes:
-                self._refuse_size(payload, "encode")  # it could not be read back
-            compressed = form.compression.compress(payload)
-            if len(compressed) < len(payload):
-                payload, algorithm = compressed, form.compression.compression_id
+        payload, algorithm = self._compressed(payload)
         start = self._start or envelope_start(self._header(now, ttl, algorithm).encode())
         return self._closed(raw_key, start, payload)
+
+    def _compressed(self, payload: bytes) -> tuple[bytes, int]:
+        """The payload, smaller where it can be, and the number of the compression or 0."""
+        form = self.form
+        if form.compression is None:
+            return payload, 0
+        if len(payload) > form.max_bytes:
+            self._refuse_size(payload, "encode")  # it could not be read back
+        compressed = form.compression.compress(payload)
+        if len(compressed) < len(payload):
+            return compressed, form.compression.compression_id
+        return payload, 0
 
     def _closed(self, raw_key: str, start: bytes, payload: bytes) -> bytes:
         """Encrypt and put the envelope around what is compressed already."""
         form, context = self.form, self._context(start, raw_key)
+        if form.cipher is not None and form.bare:
+            return form.cipher.encrypt(payload, context)
         if form.cipher is not None:
             payload = form.cipher.encrypt(payload, context)
         if form.checksum:
@@ -190,17 +219,20 @@ class Pipeline(Generic[V]):
         """
         payload = self.unwrap(raw_key, as_bytes(data), now)
         encoded = self.encode(self.decode(self.upgraded(payload)))
-        if self.form.is_plain:
-            return encoded
         written = payload.header.written_ms
         expires = payload.header.expires_ms
         moment = now if written is None else written / 1000
-        return self.wrap(
-            raw_key, encoded, moment, None if expires is None else expires / 1000 - moment
-        )
+        left = None if expires is None else expires / 1000 - moment
+        return self.wrap(raw_key, encoded, moment, left, name=payload.name)
 
     def key_ids(self, raw_key: str, data: bytes) -> tuple[str, ...]:  # noqa: ARG002
-        """The ids of the keys that stored bytes are sealed under. Nothing is decrypted."""
+        """The ids of the keys that stored bytes are sealed under.
+
+        By the header: nothing is decrypted, but for bare tokens, which have none.
+        """
+        key_id_of = getattr(self.form.cipher, "key_id_of", None)
+        if self.form.bare and key_id_of is not None:
+            return (key_id_of(data).hex(),)
         key_id = self.header(data).key_id
         return (key_id.hex(),) if key_id else ()
 
@@ -230,7 +262,8 @@ class Pipeline(Generic[V]):
             return Payload(_NO_HEADER, data)
         start = self._start
         if start and data.startswith(start):
-            return Payload(_NO_HEADER, self._decrypted(raw_key, start, data[len(start) :]))
+            opened = self._decrypted(raw_key, start, data[len(start) :])
+            return self._payload(raw_key, _NO_HEADER, opened)
         header, fields, checksum, payload = self._take_apart(data)
         start = envelope_start(fields)
         if checksum and checksum != checksum_field(self._context(start, raw_key), payload)[1:]:
@@ -239,7 +272,27 @@ class Pipeline(Generic[V]):
         self._check_age(header, now)
         if header.compression and self.form.compression is not None:
             payload = self.form.compression.decompress(payload, self.form.max_bytes)
-        return Payload(header, payload)
+        return self._payload(raw_key, header, payload)
+
+    def _named(self, raw_key: str, name: str) -> bytes:
+        """What stands in front of the encoding where raw keys do not tell their keys."""
+        # What kvcodec derives from a name (a log's segments) is not listed and carries none.
+        if not name and "!" not in raw_key:
+            raise KeyNameError("this value cannot be written by its raw key alone", stage="name")
+        return associated_data(name.encode())
+
+    def _payload(self, raw_key: str, header: Header, payload: bytes) -> Payload:
+        naming = self.form.naming
+        if naming is None:
+            return Payload(header, payload)
+        end = 4 + int.from_bytes(payload[:4])
+        if len(payload) < end:
+            raise DecodeError("the name in front of the value is cut short", stage="decode")
+        name = payload[4:end].decode(errors="replace")
+        derived = "!" in raw_key and name == ""
+        if derived or naming.raw_key_of(name) == raw_key:
+            return Payload(header, payload[end:], name)
+        raise Tampered("the value of another key: copied here", stage="decode")
 
     def _decrypted(
         self, raw_key: str, start: bytes, payload: bytes, key_id: bytes | None = None
@@ -283,6 +336,8 @@ class Pipeline(Generic[V]):
         """Say by the first bytes, exactly, whether stored bytes are of the declared form."""
         if not data:
             return True  # of no form: today's says what is wrong
+        if self.form.bare:
+            return bool(getattr(self.form.cipher, "recognises", _is_anything)(data))
         if data[:1] != bytes((MAGIC,)) or self.form.is_plain:
             first = self.codec.first
             return not self.form.is_enveloped_always and (first is None or data[0] in first)
@@ -313,6 +368,8 @@ class Pipeline(Generic[V]):
         return self._place + associated_data(start[3:]) + last
 
     def _take_apart(self, data: bytes) -> tuple[Header, bytes, bytes, bytes]:
+        if self.form.bare:
+            return Header(), b"", b"", data
         if data[:1] != bytes((MAGIC,)) and not self.form.is_enveloped_always:
             return Header(), b"", b"", data  # plain, from before versions were introduced
         try:
@@ -445,6 +502,11 @@ class Pipeline(Generic[V]):
             limit=self.form.max_depth,
             stage=stage,
         )
+
+
+def _is_anything(_: bytes) -> bool:
+    """What a cipher without an envelope and without a look of its own recognises."""
+    return True
 
 
 _NO_HEADER = Header()
