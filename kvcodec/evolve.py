@@ -11,6 +11,7 @@ from typing import Any
 import msgspec
 
 from kvcodec.errors import ConfigError
+from kvcodec.plain import is_dict, is_list
 
 __all__ = ["carry_unknown", "checked_upgrades"]
 
@@ -43,9 +44,9 @@ def carry_unknown(shape: Any, old: Any, new: Any) -> Any:
     kind = type(shape).__name__
     if kind == "UnionType":
         return _carry_union(shape, old, new)
-    if isinstance(old, dict) and isinstance(new, dict):
+    if is_dict(old) and is_dict(new):
         return _carry_object(shape, kind, old, new)
-    if isinstance(old, list) and isinstance(new, list) and hasattr(shape, "item_type"):
+    if is_list(old) and is_list(new) and hasattr(shape, "item_type"):
         return _carry_items(shape.item_type, old, new)
     return new
 
@@ -59,9 +60,9 @@ def _carry_union(shape: Any, old: Any, new: Any) -> Any:
 
 def _holds(kind: Any, plain: Any) -> bool:
     """Whether plain data is of this member of a union: by its tag, or by being an object."""
-    if isinstance(plain, list):
+    if is_list(plain):
         return hasattr(kind, "item_type")
-    if not isinstance(plain, dict):
+    if not is_dict(plain):
         return False
     tag_field = getattr(kind, "tag_field", None)
     if tag_field is not None:
@@ -106,7 +107,7 @@ def _known_bytes(shape: Any, plain: Any) -> bytes:
 
 
 def _known(shape: Any, plain: Any) -> Any:
-    if not isinstance(plain, dict) or not hasattr(shape, "fields"):
+    if not is_dict(plain) or not hasattr(shape, "fields"):
         return plain
     types = {field.encode_name: field.type for field in shape.fields}
     return {name: _known(types[name], value) for name, value in plain.items() if name in types}
