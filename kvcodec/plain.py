@@ -10,7 +10,7 @@ from typing import Any
 
 from typing_extensions import TypeIs
 
-__all__ = ["is_dict", "is_list", "is_sequence", "is_set"]
+__all__ = ["is_dict", "is_list", "is_sequence", "is_set", "is_tuple"]
 
 
 def is_dict(value: object) -> TypeIs[dict[Any, Any]]:
@@ -26,6 +26,11 @@ def is_list(value: object) -> TypeIs[list[Any]]:
 def is_sequence(value: object) -> TypeIs[list[Any] | tuple[Any, ...]]:
     """Say whether a value is a list or a tuple: plain data has both."""
     return isinstance(value, list | tuple)
+
+
+def is_tuple(value: object) -> TypeIs[tuple[Any, ...]]:
+    """Say whether a value is a tuple, a named one included."""
+    return isinstance(value, tuple)
 
 
 def is_set(value: object) -> TypeIs[set[Any] | frozenset[Any]]:
