@@ -25,6 +25,7 @@ from kvcodec.errors import (
 from kvcodec.evolve import checked_upgrades
 from kvcodec.keys import PathKeys
 from kvcodec.pipeline import Form, Pipeline, as_bytes
+from kvcodec.plain import is_tuple
 
 if TYPE_CHECKING:
     from kvcodec.compression import Compression
@@ -675,7 +676,7 @@ def shown_key(key: object) -> str:
     """A key that has no raw key, for a message: of what may be a value in its place, the type."""
     if isinstance(key, str):
         return str.__str__(key)
-    if type(key) is tuple:
+    if is_tuple(key) and type(key) is tuple:
         return f"({', '.join(map(shown_key, key))})"
     return f"<{type(key).__name__}>"
 
