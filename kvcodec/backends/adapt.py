@@ -13,17 +13,17 @@ from kvcodec.protocols import KV, AsyncKV
 __all__ = ["as_async_kv", "as_kv"]
 
 
-def as_kv(handle: Any) -> KV:
+def as_kv(handle: object) -> KV:
     """Return a KV over ``handle``: itself if it has get, set and delete; a MappingKV for a
     MutableMapping; a DifyKV for a Dify plugin's storage.
 
     Raises ConfigError for anything else.
     """
     wrap = _wraps.get(type(handle)) or _find(handle, _wraps, _wrap_of)
-    return cast(KV, wrap(handle))
+    return cast("KV", wrap(handle))
 
 
-def as_async_kv(handle: Any) -> AsyncKV:
+def as_async_kv(handle: object) -> AsyncKV:
     """Return an async KV over ``handle``: itself if it has get, set and delete; an
     AsyncMappingKV for a MutableMapping.
 
@@ -31,7 +31,7 @@ def as_async_kv(handle: Any) -> AsyncKV:
     is called: a client may be async without being written with ``async def``.
     """
     wrap = _async_wraps.get(type(handle)) or _find(handle, _async_wraps, _async_wrap_of)
-    return cast(AsyncKV, wrap(handle))
+    return cast("AsyncKV", wrap(handle))
 
 
 _Wrap = Callable[[Any], Any]
@@ -42,7 +42,7 @@ _async_wraps: WeakKeyDictionary[type, _Wrap] = WeakKeyDictionary()
 
 
 def _find(
-    handle: Any, known: WeakKeyDictionary[type, _Wrap], find: Callable[[Any], _Wrap]
+    handle: object, known: WeakKeyDictionary[type, _Wrap], find: Callable[[Any], _Wrap]
 ) -> _Wrap:
     wrap = find(handle)
     known[type(handle)] = wrap
