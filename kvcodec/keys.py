@@ -227,7 +227,8 @@ def _part(key_type: Any) -> _Part | None:
     if isinstance(key_type, type) and issubclass(key_type, enum.Enum):
         return _enum_part(key_type)
     # A NewType stands for the type it names.
-    return _PARTS.get(getattr(key_type, "__supertype__", key_type))
+    named: Any = getattr(key_type, "__supertype__", None)
+    return _PARTS.get(key_type if named is None else named)
 
 
 def _fields(key_type: Any) -> dict[str, Any]:
@@ -256,7 +257,8 @@ def _compound(key_type: Any, fields: dict[str, Any]) -> _Shape:
         ]
 
     def rebuild(parts: Sequence[Any]) -> Any:
-        values, at = [], 0
+        values: list[Any] = []
+        at = 0
         for shape in shapes:
             width = len(shape.parts)
             values.append(shape.rebuild(parts[at : at + width]))
@@ -283,7 +285,7 @@ def _values(key: Any, key_type: Any, names: tuple[str, ...], *, is_struct: bool)
         if type(key) is not key_type:
             raise KeyNameError(f"expected a {key_type.__name__} as key", stage="name")
         return msgspec.structs.astuple(key)
-    if not isinstance(key, tuple) or len(key) != len(names):
+    if not is_tuple(key) or len(key) != len(names):
         raise KeyNameError(f"expected a tuple of {len(names)} parts as key", stage="name")
     return key
 
@@ -342,7 +344,7 @@ class _Scheme(Generic[K]):
         if match is not None:
             key = self._rebuild(match.groups())
             if key is not _NO_KEY and self.join(key) == raw_key:
-                return cast(K, key)
+                return cast("K", key)
         raise KeyNameError("not a raw key of this scheme", raw_key=raw_key, stage="name")
 
     def _rebuild(self, texts: Sequence[str]) -> Any:
