@@ -26,7 +26,7 @@ from kvcodec.envelope import Header
 from kvcodec.errors import KVCodecError
 from kvcodec.keyspace import Keyspace
 from kvcodec.pipeline import Payload
-from kvcodec.testing.values import keys, values
+from kvcodec.testing.strategies import keys, values
 
 __all__ = ["LockBroken", "SchemaLock"]
 

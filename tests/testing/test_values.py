@@ -39,7 +39,7 @@ from typing_extensions import TypedDict
 
 from kvcodec import ConfigError, Keyspace, Ordered, TemplateKeys
 from kvcodec.codecs import same
-from kvcodec.testing.values import keys, register, values
+from kvcodec.testing.strategies import keys, register, values
 
 T = TypeVar("T")
 
