@@ -22,6 +22,7 @@ import msgspec
 from typing_extensions import TypeVar
 
 from kvcodec.errors import ConfigError, KeyNameError, shorten
+from kvcodec.plain import is_tuple
 
 __all__ = ["Ordered", "PathKeys", "TemplateKeys"]
 
@@ -397,7 +398,7 @@ _BAD_SEGMENT = r"(?:^|/)\.{0,2}(?:/|$)"
 
 
 class TemplateKeys(_Scheme[K]):
-    """Names already in use: ``TemplateKeys("whatsapp:{phone}:{account}", Route)``.
+    r"""Names already in use: ``TemplateKeys("whatsapp:{phone}:{account}", Route)``.
 
     Each field in braces is one part of the key, in the key type's order, or by the names of its
     fields in any order; a template with one field takes any part type (str by default), and one
@@ -405,7 +406,7 @@ class TemplateKeys(_Scheme[K]):
 
     Raises ConfigError when declared if a raw key could be split in two ways (the character
     after a field must be one that the field's text cannot hold), if fields and key type do not
-    agree, or if the literal text holds what hosts refuse (``//``, ``..``, ``\\``, control
+    agree, or if the literal text holds what hosts refuse (``//``, ``..``, ``\``, control
     characters, a leading or trailing ``/``).
     """
 
