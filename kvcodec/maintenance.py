@@ -46,15 +46,15 @@ class Report(Struct):
 
     checked: int = 0
     changed: int = 0
-    states: Counter[str] = field(default_factory=Counter)
+    states: Counter[str] = field(default_factory=Counter[str])
     """How many names were in each state when they were met."""
-    key_ids: Counter[str] = field(default_factory=Counter)
+    key_ids: Counter[str] = field(default_factory=Counter[str])
     """How many values are sealed under each key of the ring, after the walk."""
-    unreadable: dict[str, str] = field(default_factory=dict)
+    unreadable: dict[str, str] = field(default_factory=dict[str, str])
     """Raw key and error of what cannot be read. It was left as it is."""
-    names: dict[str, list[str]] = field(default_factory=dict)
+    names: dict[str, list[str]] = field(default_factory=dict[str, list[str]])
     """Raw keys by state, of all that is not fine."""
-    conflicts: list[str] = field(default_factory=list)
+    conflicts: list[str] = field(default_factory=list[str])
     """Raw keys that another writer changed at the same time: walk them again."""
     cursor: str = ""
     """The last raw key of the walk: ``after=`` of the call that goes on from here."""
