@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Callable
+from importlib import import_module
 from typing import Any
 
 from msgspec import Struct
@@ -65,7 +66,7 @@ def compression_of(name: str) -> Compression:
 
 def _zstd() -> Compression:
     try:
-        from compression import zstd  # type: ignore[import-not-found,unused-ignore]  # Python 3.14
+        zstd: Any = import_module("compression.zstd")  # from Python 3.14 on
     except ImportError:
         return _zstandard()
     return Compression(2, lambda data: zstd.compress(data, ZSTD_LEVEL), zstd.ZstdDecompressor)
