@@ -16,7 +16,7 @@ from typing_extensions import TypeVar
 
 from kvcodec import maintenance, plans
 from kvcodec.backends.adapt import as_kv
-from kvcodec.errors import Expired
+from kvcodec.errors import Expired, KVCodecError
 from kvcodec.explanation import Explanation
 from kvcodec.keyspace import Keyspace, Place, seconds
 from kvcodec.locks import lock_of
@@ -366,7 +366,16 @@ class Store(Opened[V, K]):
 
     def _pages(self) -> Iterator[dict[str, K]]:
         for page in plans.batches(self._scan(self._keyspace, "")):
-            yield self._listed(page)
+            yield self._listed(page) if self._keyspace._naming is None else self._named(page)
+
+    def _named(self, page: list[str]) -> dict[str, K]:
+        """Those names of a page that are the keyspace's, with the keys that are in the values."""
+        try:
+            plan = plans.get_many(self._own(page), self._capabilities)
+            return self._keys_in(run(plan, self._kv))
+        except BaseException as error:
+            self._leave(error)
+            raise
 
     def count(self) -> int:
         """Count the keys that have a value, by listing them. Raises what ``keys`` raises."""
@@ -502,7 +511,8 @@ class Store(Opened[V, K]):
     def _places_by_key(self, after: str) -> Iterator[Place[V]]:
         for place in self._names_of(self._keyspace, after):
             if "!" not in place.raw_key:
-                yield self._keyspace._place(self._keyspace.key(place.raw_key))
+                key = self._key_of(self._keyspace, place.raw_key)
+                yield place if key is NO_DEFAULT else self._keyspace._place(key)
         for key in self._keys_elsewhere():
             yield self._keyspace._place(key)
 
@@ -514,9 +524,19 @@ class Store(Opened[V, K]):
             for raw_key in names:
                 if "!" in raw_key:
                     continue
-                key = older.key(raw_key)
-                if run(plans.get(self._names[key]), self._kv) is None:
+                key = self._key_of(older, raw_key)
+                if key is not NO_DEFAULT and run(plans.get(self._names[key]), self._kv) is None:
                     yield key
+
+    def _key_of(self, keyspace: Keyspace[Any, Any], raw_key: str) -> Any:
+        """The key of a name, or NO_DEFAULT where it is in a value that cannot be read."""
+        if keyspace._naming is None:
+            return keyspace.key(raw_key)
+        data = run(plans.get(raw_key), self._kv)
+        if data is not None:
+            with suppress(KVCodecError):
+                return keyspace._key_in(raw_key, as_bytes(data), self._clock())
+        return NO_DEFAULT
 
     def _names_of(self, keyspace: Keyspace[Any, Any], after: str) -> Iterator[Place[Any]]:
         for raw_key in self._scan(keyspace, after):
@@ -537,7 +557,11 @@ class Store(Opened[V, K]):
                 yield name
 
     def _look(self, index: Index, shard: str) -> list[str]:
-        found = run(index.look(shard, self._capabilities), self._kv)
+        try:
+            found = run(index.look(shard, self._capabilities), self._kv)
+        except BaseException as error:
+            self._leave(error, shard)
+            raise
         if found.needs_repair:
             plan = index.repair(shard, found.absent, self._capabilities)
             self._exclusively(plan, shard)

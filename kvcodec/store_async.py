@@ -16,7 +16,7 @@ from typing_extensions import TypeVar
 
 from kvcodec import maintenance, plans
 from kvcodec.backends.adapt import as_async_kv
-from kvcodec.errors import Expired
+from kvcodec.errors import Expired, KVCodecError
 from kvcodec.explanation import Explanation
 from kvcodec.keyspace import Keyspace, Place, seconds
 from kvcodec.locks import async_lock_of
@@ -369,9 +369,21 @@ class AsyncStore(Opened[V, K]):
         async for raw_key in self._scan(self._keyspace, ""):
             page.append(raw_key)
             if len(page) == plans.BATCH:
-                yield self._listed(page)
+                yield await self._keys_of(page)
                 page = []
-        yield self._listed(page)
+        yield await self._keys_of(page)
+
+    async def _keys_of(self, page: list[str]) -> dict[str, K]:
+        return self._listed(page) if self._keyspace._naming is None else await self._named(page)
+
+    async def _named(self, page: list[str]) -> dict[str, K]:
+        """Those names of a page that are the keyspace's, with the keys that are in the values."""
+        try:
+            plan = plans.get_many(self._own(page), self._capabilities)
+            return self._keys_in(await arun(plan, self._kv))
+        except BaseException as error:
+            self._leave(error)
+            raise
 
     async def count(self) -> int:
         """Count the keys that have a value, by listing them. Raises what ``keys`` raises."""
@@ -509,7 +521,8 @@ class AsyncStore(Opened[V, K]):
     async def _places_by_key(self, after: str) -> AsyncIterator[Place[V]]:
         async for place in self._names_of(self._keyspace, after):
             if "!" not in place.raw_key:
-                yield self._keyspace._place(self._keyspace.key(place.raw_key))
+                key = await self._key_of(self._keyspace, place.raw_key)
+                yield place if key is NO_DEFAULT else self._keyspace._place(key)
         async for key in self._keys_elsewhere():
             yield self._keyspace._place(key)
 
@@ -521,9 +534,22 @@ class AsyncStore(Opened[V, K]):
             for raw_key in names:
                 if "!" in raw_key:
                     continue
-                key = older.key(raw_key)
-                if await arun(plans.get(self._names[key]), self._kv) is None:
+                key = await self._key_of(older, raw_key)
+                if (
+                    key is not NO_DEFAULT
+                    and await arun(plans.get(self._names[key]), self._kv) is None
+                ):
                     yield key
+
+    async def _key_of(self, keyspace: Keyspace[Any, Any], raw_key: str) -> Any:
+        """The key of a name, or NO_DEFAULT where it is in a value that cannot be read."""
+        if keyspace._naming is None:
+            return keyspace.key(raw_key)
+        data = await arun(plans.get(raw_key), self._kv)
+        if data is not None:
+            with suppress(KVCodecError):
+                return keyspace._key_in(raw_key, as_bytes(data), self._clock())
+        return NO_DEFAULT
 
     async def _names_of(
         self, keyspace: Keyspace[Any, Any], after: str
@@ -546,7 +572,11 @@ class AsyncStore(Opened[V, K]):
                 yield name
 
     async def _look(self, index: Index, shard: str) -> list[str]:
-        found = await arun(index.look(shard, self._capabilities), self._kv)
+        try:
+            found = await arun(index.look(shard, self._capabilities), self._kv)
+        except BaseException as error:
+            self._leave(error, shard)
+            raise
         if found.needs_repair:
             plan = index.repair(shard, found.absent, self._capabilities)
             await self._exclusively(plan, shard)
