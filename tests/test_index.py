@@ -220,6 +220,24 @@ def test_a_store_that_remembers_a_key_loses_nothing_to_one_that_deletes_it() -> 
     assert list(theirs) == ["a"]
 
 
+def test_writing_a_marked_key_again_starts_its_time_anew() -> None:
+    """A store that enters a marked key relies on it for as long as on a new one."""
+    data: dict[str, bytes] = {}
+    clock = Clock()
+    theirs = Store(COUNTS, Bare(data), clock=clock)
+    theirs.set("a", 1)
+    theirs.delete("a")
+    assert list(theirs) == []
+    clock.now += GRACE - 1
+    mine = Store(COUNTS, Bare(data), clock=clock)
+    mine.set("a", 2)
+    theirs.delete("a")
+    clock.now += 2
+    assert list(theirs) == []
+    mine.set("a", 3)
+    assert list(theirs) == ["a"]
+
+
 def test_threads_of_one_process_lose_no_entry() -> None:
     """Eight threads that add 25 keys each through stores of their own: all 200 are listed."""
     kv = Bare()
