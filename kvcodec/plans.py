@@ -61,34 +61,36 @@ def needs_lock(can: frozenset[str]) -> bool:
 
 def run(plan: Plan[T], kv: KV) -> T:
     """Drive a plan on a KV. What an operation raises is raised in the plan, at its place."""
-    step, argument = plan.send, None
+    answer: Any = None
+    failed: BaseException | None = None
     while True:
         try:
-            operation = step(argument)
+            operation = plan.send(answer) if failed is None else plan.throw(failed)
         except StopIteration as stop:
             result: T = stop.value
             return result
+        answer = failed = None
         try:
             answer = not_awaitable(getattr(kv, operation[0])(*operation[1:]))
-            step, argument = plan.send, answer
         except BaseException as error:  # noqa: BLE001 - the plan decides, cancellation included
-            step, argument = plan.throw, error
+            failed = error  # and not here: what it raises then would have this one as context
 
 
 async def arun(plan: Plan[T], kv: AsyncKV) -> T:
     """Drive a plan on an async KV. What an operation raises is raised in the plan, at its place."""
-    step, argument = plan.send, None
+    answer: Any = None
+    failed: BaseException | None = None
     while True:
         try:
-            operation = step(argument)
+            operation = plan.send(answer) if failed is None else plan.throw(failed)
         except StopIteration as stop:
             result: T = stop.value
             return result
+        answer = failed = None
         try:
             answer = await awaitable(getattr(kv, operation[0])(*operation[1:]))
-            step, argument = plan.send, answer
         except BaseException as error:  # noqa: BLE001 - the plan decides, cancellation included
-            step, argument = plan.throw, error
+            failed = error  # as in `run`
 
 
 def not_awaitable(result: Any) -> Any:
@@ -145,13 +147,15 @@ def put(raw_key: str, data: bytes, ttl: float | None, can: frozenset[str]) -> Pl
 
 
 class Held(NamedTuple):
-    """What is stored for a key: the bytes, the token (with compare-and-set), and under which
-    name: today's, or the older one at this position."""
+    """What is stored for a key."""
 
     data: bytes
     token: Any
+    """Of compare-and-set, where there is one."""
     raw_key: str
+    """The name under which it is stored: today's or an older one."""
     older: int | None
+    """The position of the older declaration whose name it is; None for today's."""
 
 
 def read_older(place: Place[Any], default: Any, clock: Clock) -> Plan[Any]:
