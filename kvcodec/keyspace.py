@@ -355,7 +355,12 @@ class Keyspace(Generic[V, K]):
                 with suppress(DecodeError, KeyNameError):
                     key: K = previous.keyspace._key_in(raw_key, data, now)
                     return key
-        return self._naming.key(self._pipeline.unwrap(raw_key, data, now).name)
+        try:
+            return self._naming.key(self._pipeline.unwrap(raw_key, data, now).name)
+        except KVCodecError as error:
+            del data
+            settle(error, self.name, raw_key)
+            raise
 
     def _whole_name(self, key: K) -> str:
         """What is stored in front of the value of ``key``, where its raw key does not tell it."""

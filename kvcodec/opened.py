@@ -12,7 +12,7 @@ from typing_extensions import TypeVar
 from kvcodec import plans
 from kvcodec.errors import ConfigError, Expired, KeyNameError, MissingKey, Unsupported, settle
 from kvcodec.keyspace import Keyspace, Place, seconds
-from kvcodec.pipeline import no_quick_way
+from kvcodec.pipeline import as_bytes, no_quick_way
 
 if TYPE_CHECKING:
     from kvcodec.index import Index
@@ -114,6 +114,19 @@ class Opened(Generic[V, K]):
             with suppress(KeyNameError):
                 listed[raw_key] = self._keyspace.key(raw_key)
         return listed
+
+    def _own(self, raw_keys: Iterable[str]) -> list[str]:
+        """Those raw keys that have the form of this keyspace's."""
+        return [raw_key for raw_key in raw_keys if self._keyspace._is_name(raw_key)]
+
+    def _keys_in(self, found: Mapping[str, bytes]) -> dict[str, K]:
+        """The keys that are stored with values, where raw keys do not tell them."""
+        now = self._clock()
+        named: dict[str, K] = {}
+        for raw_key, data in found.items():
+            with suppress(Expired):
+                named[raw_key] = self._keyspace._key_in(raw_key, as_bytes(data), now)
+        return named
 
     def _alive(self, listed: Mapping[str, K], found: Mapping[str, bytes]) -> list[K]:
         now = self._clock()
