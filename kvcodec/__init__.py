@@ -37,6 +37,7 @@ from kvcodec.errors import (
 from kvcodec.keys import Ordered, PathKeys, TemplateKeys
 from kvcodec.keyspace import Keyspace
 from kvcodec.protocols import KV, AsyncKV, Cipher, Codec, KeyScheme, Limits
+from kvcodec.secret import Secret
 from kvcodec.store import Store
 from kvcodec.store_async import AsyncStore
 from kvcodec.value import AsyncValue, Value
@@ -51,11 +52,13 @@ if TYPE_CHECKING:
     from kvcodec.backends.sqlite_async import AsyncSQLiteKV
     from kvcodec.backends.url import open_async_kv, open_kv
     from kvcodec.crypto import AESGCMCipher, FernetCipher
+    from kvcodec.files import AsyncFiles, FileInfo, Files
     from kvcodec.keyring import KeyRing
     from kvcodec.keys_hashed import HashedKeys, HiddenKeys
 
 __all__ = [
     "AESGCMCipher",
+    "AsyncFiles",
     "AsyncHandleKV",
     "AsyncKV",
     "AsyncMappingKV",
@@ -74,6 +77,8 @@ __all__ = [
     "EncodeError",
     "Expired",
     "FernetCipher",
+    "FileInfo",
+    "Files",
     "HandleKV",
     "HashedKeys",
     "HiddenKeys",
@@ -98,6 +103,7 @@ __all__ = [
     "QuotaExceeded",
     "SQLiteKV",
     "SchemaMismatch",
+    "Secret",
     "Store",
     "Tampered",
     "TemplateKeys",
@@ -112,6 +118,9 @@ __all__ = [
 ]
 
 _LAZY = {
+    "AsyncFiles": "kvcodec.files",
+    "FileInfo": "kvcodec.files",
+    "Files": "kvcodec.files",
     "AESGCMCipher": "kvcodec.crypto",
     "AsyncHandleKV": "kvcodec.backends.handle",
     "AsyncMappingKV": "kvcodec.backends.mapping",

@@ -1,0 +1,695 @@
+"""``Files`` and ``AsyncFiles``: a keyspace of bytes opened for files of any size. Floor 3: drivers.
+
+How a file is stored, and what a crash leaves, is in files_plans.py.
+"""
+
+from __future__ import annotations
+
+import io
+import time
+from collections.abc import (
+    AsyncGenerator,
+    AsyncIterable,
+    AsyncIterator,
+    Callable,
+    Iterable,
+    Iterator,
+    Mapping,
+    MutableMapping,
+)
+from contextlib import aclosing, suppress
+from typing import TYPE_CHECKING, Any, Generic, NoReturn, Self, cast
+
+from typing_extensions import Buffer, TypeVar
+
+from kvcodec import files_plans, plans
+from kvcodec.backends.adapt import as_async_kv, as_kv
+from kvcodec.errors import MissingKey, Unsupported, settle
+from kvcodec.files_plans import Cursor, FileInfo, FilePlace, Source, Upload
+from kvcodec.keyspace import Keyspace
+from kvcodec.locks import async_lock_of, lock_of
+from kvcodec.plans import Plan, arun, awaitable, not_awaitable, run
+from kvcodec.protocols import KV, AsyncKV
+
+if TYPE_CHECKING:
+    from kvcodec.index import Index
+
+__all__ = ["AsyncFileReader", "AsyncFiles", "FileInfo", "FileReader", "Files"]
+
+K = TypeVar("K", default=str)
+R = TypeVar("R")
+
+
+class _Opened(Generic[K]):
+    """What both are: a keyspace, a KV, a clock and the size of a chunk."""
+
+    __slots__ = (
+        "_can",
+        "_chunk_bytes",
+        "_clock",
+        "_indexed",
+        "_keyspace",
+        "_kv",
+        "_layout",
+        "_limits",
+    )
+
+    def __init__(
+        self,
+        keyspace: Keyspace[bytes, K],
+        kv: Any,
+        chunk_bytes: int | None,
+        clock: Callable[[], float],
+    ) -> None:
+        try:
+            self._layout = files_plans.layout_of(keyspace)
+            self._limits = getattr(kv, "limits", None)
+            self._chunk_bytes = files_plans.chunk_size(self._layout, self._limits, chunk_bytes)
+        except BaseException as error:
+            settle(error, keyspace.name, None)
+            raise
+        self._keyspace = keyspace
+        self._kv = kv
+        self._clock = clock
+        self._can = plans.capabilities(kv)
+        self._indexed: Index | None = None
+
+    @property
+    def keyspace(self) -> Keyspace[bytes, K]:
+        """The declaration that is opened here."""
+        return self._keyspace
+
+    @property
+    def chunk_bytes(self) -> int:
+        """Bytes of content in one stored value."""
+        return self._chunk_bytes
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self._keyspace.name!r} on {type(self._kv).__name__}>"
+
+    def _place(self, key: K) -> FilePlace:
+        keyspace = self._keyspace
+        return FilePlace(self._layout, keyspace.raw_key(key), self._can, keyspace._whole_name(key))
+
+    def _place_of(self, raw_key: str) -> FilePlace:
+        return FilePlace(self._layout, raw_key, self._can)
+
+    def _upload(self, at: FilePlace, content_type: str | None) -> Upload:
+        files_plans.check_room(at.raw_key, self._limits)
+        return Upload(at, self._chunk_bytes, content_type, self._clock())
+
+    @property
+    def _index(self) -> Index | None:
+        """The index, where the keyspace declares one and the backend cannot list."""
+        if self._keyspace.indexed and "scan_keys" not in self._can and self._indexed is None:
+            from kvcodec.index import Index  # by who has a KV that cannot list
+
+            self._indexed = Index(self._keyspace, self._clock)
+        return self._indexed
+
+    def _files(self, names: Iterable[str]) -> list[FilePlace]:
+        """Those names that are of files of this keyspace."""
+        return [self._place_of(name) for name in names if self._keyspace._is_name(name)]
+
+    @property
+    def _names_tell(self) -> bool:
+        """Whether names say all that listing needs: that a file is there, and its key."""
+        return self._keyspace.ttl is None and self._keyspace._naming is None
+
+    def _living(self, files: Iterable[FilePlace], found: Mapping[str, bytes]) -> list[K]:
+        """The keys of those files that ``found`` has and that have not expired."""
+        alive = files_plans.living(files, found, self._clock())
+        naming = self._keyspace._naming
+        if naming is None:
+            return [self._keyspace.key(at.raw_key) for at in alive]
+        return [naming.key(at.whole_name(found[at.raw_key])) for at in alive]
+
+    def _derived(self, names: Iterable[str]) -> dict[str, list[str]]:
+        """Files that may have something to sweep, with the names derived from theirs."""
+        derived: dict[str, list[str]] = {}
+        for name in names:
+            raw_key = files_plans.derived_from(name)
+            if raw_key is not None and self._keyspace._is_name(raw_key):
+                derived.setdefault(raw_key, []).append(name)
+            elif self._keyspace._is_name(name) and (self._index or self._keyspace.ttl):
+                derived.setdefault(name, [])  # an index lists no chunks; a file may have expired
+        return derived
+
+    def _must_list(self) -> None:
+        if "scan_keys" not in self._can and not self._keyspace.indexed:
+            raise Unsupported(
+                f"{type(self._kv).__name__} cannot list its keys: declare the keyspace with "
+                "indexed=True before it is filled, or give the keys",
+                keyspace=self._keyspace.name,
+                stage="store",
+            )
+
+    def _missing(self, raw_key: str) -> NoReturn:
+        raise MissingKey(
+            "no file is stored here: exists() tells",
+            keyspace=self._keyspace.name,
+            raw_key=raw_key,
+            stage="store",
+        )
+
+    def _leave(self, error: BaseException, raw_key: str | None = None) -> None:
+        settle(error, self._keyspace.name, raw_key)
+
+
+class Files(_Opened[K]):
+    """A keyspace of ``bytes`` opened on a KV, for files of any size.
+
+    A file is stored in chunks under the backend's limit, each sealed, compressed and checked as
+    the keyspace declares, and one manifest, written last: whoever reads sees the old file or the
+    new one, whole. Memory is constant both ways, at two or three chunks.
+
+    - ``kv``, ``clock``: as for ``Store``.
+    - ``chunk_bytes``: bytes of content in one chunk; by default 256 KiB, or less where the
+      backend takes less.
+
+    What is promised of the content: ``get``, and an opened file that is read from its start to
+    its end, compare it with its sha256, which finds what changed by accident. In a sealed
+    keyspace each chunk is bound to its file, its position and its ``put``, so that one that was
+    swapped, moved or taken from another version is refused wherever reading begins; with
+    ``checksum=True`` accidental ones are. An older file as a whole, put back by someone who can
+    write, looks like the older file.
+
+    Writers: of several puts of one key the last to finish wins, and the chunks of the others are
+    removed. That is exact on backends with compare-and-set and within one process; a put that
+    another process takes for dead raises Conflict. A put that is killed leaves chunks until the
+    next put or delete of that key, or until ``sweep``.
+
+    Raises ConfigError if the keyspace is not of bytes, has a version or previous forms, or if a
+    chunk cannot be stored.
+    """
+
+    __slots__ = ()
+
+    def __init__(
+        self,
+        keyspace: Keyspace[bytes, K],
+        kv: KV | MutableMapping[str, bytes],
+        *,
+        chunk_bytes: int | None = None,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        super().__init__(keyspace, as_kv(kv), chunk_bytes, clock)
+
+    def put(self, key: K, data: Source, *, content_type: str | None = None) -> FileInfo:
+        """Store a file, replacing what was there; return what is known of it.
+
+        ``data``: bytes, a binary file (read from where it stands), or an iterable of bytes. A
+        lifetime begins when ``put`` does. If anything fails, the old file stays as it was.
+
+        Raises KeyNameError; EncodeError for what is not bytes; LimitExceeded for a key whose
+        chunks would have names that are too long; Conflict; a BackendError, or what the KV or
+        ``data`` raises. After a QuotaExceeded, ``sweep([key])`` frees what killed puts left.
+        """
+        at = self._place(key)
+        try:
+            return self._put(self._upload(at, content_type), at, data)
+        except BaseException as error:
+            del data
+            self._leave(error, at.raw_key)
+            raise
+
+    def _put(self, upload: Upload, at: FilePlace, data: Source) -> FileInfo:
+        try:
+            for piece in files_plans.pieces(data, self._chunk_bytes):
+                self._exclusively(upload.add(piece), at.raw_key)
+            self._note(at.raw_key)
+            return self._exclusively(upload.finish(), at.raw_key)
+        except BaseException:
+            with suppress(Exception):  # the first error is the one to tell
+                self._exclusively(upload.abandon(), at.raw_key)
+            raise
+        finally:
+            upload.close()
+
+    def get(self, key: K) -> bytes | None:
+        """Return the content of a file, or None if there is none or it has expired.
+
+        Raises KeyNameError; a DecodeError if it is not whole or not as it was written; Conflict
+        if it was rewritten each time it was read; a BackendError, or what the KV raises.
+        """
+        return self._run(files_plans.load(at := self._place(key), self._clock()), at)
+
+    def open(self, key: K) -> FileReader:
+        """Open a file for reading: binary, seekable, with ``readline`` and all of ``io``.
+
+        Holds one chunk and a small buffer. Raises MissingKey (a KeyError) if there is no file,
+        and what ``get`` raises; reading raises Conflict if the file was rewritten meanwhile.
+        """
+        at, now = self._place(key), self._clock()
+        manifest = self._run(files_plans.head(at, now), at)
+        if manifest is None:
+            self._missing(at.raw_key)
+        return FileReader(_RawReader(Cursor(at, manifest, now), lambda plan: self._run(plan, at)))
+
+    def info(self, key: K) -> FileInfo | None:
+        """Return size, sha256, content type and time of writing, or None if there is no file.
+
+        Raises what ``get`` raises. Reads no chunk.
+        """
+        at = self._place(key)
+        manifest = self._run(files_plans.head(at, self._clock()), at)
+        return None if manifest is None else manifest.info
+
+    def exists(self, key: K) -> bool:
+        """Say whether there is a file that has not expired, readable or not.
+
+        Raises KeyNameError, or what the KV raises.
+        """
+        return self._run(files_plans.exists(at := self._place(key), self._clock()), at)
+
+    def delete(self, key: K) -> None:
+        """Remove a file with everything that belongs to it. No error if there is none.
+
+        Raises KeyNameError; Conflict; a BackendError, or what the KV raises.
+        """
+        at = self._place(key)
+        try:
+            self._exclusively(files_plans.delete(at), at.raw_key)
+        except BaseException as error:
+            self._leave(error, at.raw_key)
+            raise
+
+    def keys(self) -> Iterator[K]:
+        """Iterate over the keys that have a file, as ``Store.keys``.
+
+        Raises Unsupported at once where the backend cannot list.
+        """
+        self._must_list()
+        return self._keys()
+
+    def _keys(self) -> Iterator[K]:
+        for names in plans.batches(self._names()):
+            files = self._files(names)
+            if self._names_tell:
+                yield from [self._keyspace.key(at.raw_key) for at in files]
+            else:
+                wanted = plans.get_many([at.raw_key for at in files], self._can)
+                yield from self._living(files, self._run(wanted))
+
+    def sweep(self, keys: Iterable[K] | None = None) -> int:
+        """Remove what killed puts left and no file refers to; return how many chunks it was.
+
+        Of all files, or of ``keys`` only; of expired files too. Run it while no other process
+        puts files here: it takes their unfinished puts for dead, and they raise Conflict.
+
+        Raises Unsupported without ``keys`` where the backend cannot list; what ``delete`` raises.
+        """
+        try:
+            if keys is None:
+                return self._sweep_all()
+            return sum([self._sweep(self._place(key), self._of(key)) for key in keys])
+        except BaseException as error:
+            self._leave(error)
+            raise
+
+    def _sweep_all(self) -> int:
+        self._must_list()
+        swept = 0
+        for names in plans.batches(self._names()):
+            for raw_key, derived in self._derived(names).items():
+                swept += self._sweep(self._place_of(raw_key), derived)
+        return swept
+
+    def _sweep(self, at: FilePlace, names: Iterable[str]) -> int:
+        return self._exclusively(files_plans.sweep(at, names, self._clock()), at.raw_key)
+
+    def _of(self, key: K) -> list[str]:
+        prefix = self._place(key).chunk_prefix
+        return list(self._scan(prefix)) if "scan_keys" in self._can else []
+
+    def _names(self) -> Iterator[str]:
+        index = self._index
+        if index is None:
+            yield from self._scan(self._keyspace.prefix)
+            return
+        for shard in index.shards:
+            found = self._run(index.look(shard, self._can))
+            if found.needs_repair:
+                self._exclusively(index.repair(shard, found.absent, self._can), shard)
+            yield from found.present
+
+    def _note(self, raw_key: str) -> None:
+        """See to the file's entry in the index, before there is a manifest."""
+        index = self._index
+        if index is not None and not index.knows(raw_key):
+            self._exclusively(index.add(raw_key, self._can), index.shard_of(raw_key))
+
+    def _scan(self, prefix: str) -> Iterator[str]:
+        return cast("Iterator[str]", not_awaitable(self._kv.scan_keys(prefix)))
+
+    def _run(self, plan: Plan[R], at: FilePlace | None = None) -> R:
+        try:
+            return run(plan, self._kv)
+        except BaseException as error:
+            self._leave(error, None if at is None else at.raw_key)
+            raise
+
+    def _exclusively(self, plan: Plan[R], raw_key: str) -> R:
+        if not plans.needs_lock(self._can):
+            return run(plan, self._kv)
+        with lock_of(raw_key):
+            return run(plan, self._kv)
+
+    def __contains__(self, key: K) -> bool:
+        return self.exists(key)
+
+
+class _RawReader(io.RawIOBase):
+    """A stored file as raw binary input, for the buffer of ``FileReader``."""
+
+    def __init__(self, cursor: Cursor, drive: Callable[[Plan[Any]], Any]) -> None:
+        super().__init__()
+        self._cursor = cursor
+        self._drive = drive
+
+    def info(self) -> FileInfo:
+        return self._cursor.info
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET, /) -> int:
+        return self._cursor.seek(offset, whence)
+
+    def readinto(self, buffer: Any, /) -> int:
+        found = self._drive(self._cursor.some(len(buffer)))
+        buffer[: len(found)] = found
+        return len(found)
+
+    def readall(self) -> bytes:
+        return cast("bytes", self._drive(self._cursor.rest()))
+
+
+class FileReader(io.BufferedReader):
+    """An opened file: ``io.BufferedReader``, and what is known of the file."""
+
+    def __init__(self, raw: _RawReader) -> None:
+        super().__init__(raw)
+        self._info = raw.info()
+
+    @property
+    def info(self) -> FileInfo:
+        """Size, sha256, content type and time of writing."""
+        return self._info
+
+
+class AsyncFiles(_Opened[K]):
+    """A keyspace of ``bytes`` opened on an async KV, for files of any size.
+
+    A file is stored in chunks under the backend's limit, each sealed, compressed and checked as
+    the keyspace declares, and one manifest, written last: whoever reads sees the old file or the
+    new one, whole. Memory is constant both ways, at two or three chunks.
+
+    - ``kv``, ``clock``: as for ``AsyncStore``.
+    - ``chunk_bytes``: bytes of content in one chunk; by default 256 KiB, or less where the
+      backend takes less.
+
+    What is promised of the content: ``get``, and an opened file that is read from its start to
+    its end, compare it with its sha256, which finds what changed by accident. In a sealed
+    keyspace each chunk is bound to its file, its position and its ``put``, so that one that was
+    swapped, moved or taken from another version is refused wherever reading begins; with
+    ``checksum=True`` accidental ones are. An older file as a whole, put back by someone who can
+    write, looks like the older file.
+
+    Writers: of several puts of one key the last to finish wins, and the chunks of the others are
+    removed. That is exact on backends with compare-and-set and within one event loop; a put that
+    another process takes for dead raises Conflict. A put that is killed leaves chunks until the
+    next put or delete of that key, or until ``sweep``.
+
+    Raises ConfigError if the keyspace is not of bytes, has a version or previous forms, or if a
+    chunk cannot be stored.
+    """
+
+    __slots__ = ()
+
+    def __init__(
+        self,
+        keyspace: Keyspace[bytes, K],
+        kv: AsyncKV | MutableMapping[str, bytes],
+        *,
+        chunk_bytes: int | None = None,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        super().__init__(keyspace, as_async_kv(kv), chunk_bytes, clock)
+
+    async def put(
+        self, key: K, data: Source | AsyncIterable[Buffer], *, content_type: str | None = None
+    ) -> FileInfo:
+        """Store a file, replacing what was there; return what is known of it.
+
+        ``data``: bytes, a binary file (read from where it stands; its ``read`` may be async), or
+        an iterable or async iterable of bytes. A lifetime begins when ``put`` does. If anything
+        fails, the old file stays as it was.
+
+        Raises KeyNameError; EncodeError for what is not bytes; LimitExceeded for a key whose
+        chunks would have names that are too long; Conflict; a BackendError, or what the KV or
+        ``data`` raises. After a QuotaExceeded, ``sweep([key])`` frees what killed puts left.
+        """
+        at = self._place(key)
+        try:
+            return await self._put(self._upload(at, content_type), at, data)
+        except BaseException as error:
+            del data
+            self._leave(error, at.raw_key)
+            raise
+
+    async def _put(self, upload: Upload, at: FilePlace, data: Any) -> FileInfo:
+        try:
+            async with aclosing(_pieces(data, self._chunk_bytes)) as pieces:
+                async for piece in pieces:
+                    await self._exclusively(upload.add(piece), at.raw_key)
+            await self._note(at.raw_key)
+            return await self._exclusively(upload.finish(), at.raw_key)
+        except BaseException:
+            with suppress(Exception):  # the first error is the one to tell
+                await self._exclusively(upload.abandon(), at.raw_key)
+            raise
+        finally:
+            upload.close()
+
+    async def get(self, key: K) -> bytes | None:
+        """Return the content of a file, or None if there is none or it has expired.
+
+        Raises KeyNameError; a DecodeError if it is not whole or not as it was written; Conflict
+        if it was rewritten each time it was read; a BackendError, or what the KV raises.
+        """
+        return await self._run(files_plans.load(at := self._place(key), self._clock()), at)
+
+    async def open(self, key: K) -> AsyncFileReader:
+        """Open a file for reading: binary, seekable, read with ``await``.
+
+        Holds one chunk. Raises MissingKey (a KeyError) if there is no file, and what ``get``
+        raises; reading raises Conflict if the file was rewritten meanwhile.
+        """
+        at, now = self._place(key), self._clock()
+        manifest = await self._run(files_plans.head(at, now), at)
+        if manifest is None:
+            self._missing(at.raw_key)
+        return AsyncFileReader(Cursor(at, manifest, now), lambda plan: self._run(plan, at))
+
+    async def info(self, key: K) -> FileInfo | None:
+        """Return size, sha256, content type and time of writing, or None if there is no file.
+
+        Raises what ``get`` raises. Reads no chunk.
+        """
+        at = self._place(key)
+        manifest = await self._run(files_plans.head(at, self._clock()), at)
+        return None if manifest is None else manifest.info
+
+    async def exists(self, key: K) -> bool:
+        """Say whether there is a file that has not expired, readable or not.
+
+        Raises KeyNameError, or what the KV raises.
+        """
+        return await self._run(files_plans.exists(at := self._place(key), self._clock()), at)
+
+    async def delete(self, key: K) -> None:
+        """Remove a file with everything that belongs to it. No error if there is none.
+
+        Raises KeyNameError; Conflict; a BackendError, or what the KV raises.
+        """
+        at = self._place(key)
+        try:
+            await self._exclusively(files_plans.delete(at), at.raw_key)
+        except BaseException as error:
+            self._leave(error, at.raw_key)
+            raise
+
+    def keys(self) -> AsyncIterator[K]:
+        """Iterate over the keys that have a file, as ``AsyncStore.keys``.
+
+        Raises Unsupported at once where the backend cannot list.
+        """
+        self._must_list()
+        return self._keys()
+
+    async def _keys(self) -> AsyncIterator[K]:
+        async for names in self._names():
+            files = self._files(names)
+            if self._names_tell:
+                keys = [self._keyspace.key(at.raw_key) for at in files]
+            else:
+                wanted = plans.get_many([at.raw_key for at in files], self._can)
+                keys = self._living(files, await self._run(wanted))
+            for key in keys:
+                yield key
+
+    async def sweep(self, keys: Iterable[K] | None = None) -> int:
+        """Remove what killed puts left and no file refers to; return how many chunks it was.
+
+        Of all files, or of ``keys`` only; of expired files too. Run it while no other process
+        puts files here: it takes their unfinished puts for dead, and they raise Conflict.
+
+        Raises Unsupported without ``keys`` where the backend cannot list; what ``delete`` raises.
+        """
+        try:
+            if keys is None:
+                return await self._sweep_all()
+            return sum([await self._sweep(self._place(key), await self._of(key)) for key in keys])
+        except BaseException as error:
+            self._leave(error)
+            raise
+
+    async def _sweep_all(self) -> int:
+        self._must_list()
+        swept = 0
+        async for names in self._names():
+            for raw_key, derived in self._derived(names).items():
+                swept += await self._sweep(self._place_of(raw_key), derived)
+        return swept
+
+    async def _sweep(self, at: FilePlace, names: Iterable[str]) -> int:
+        return await self._exclusively(files_plans.sweep(at, names, self._clock()), at.raw_key)
+
+    async def _of(self, key: K) -> list[str]:
+        if "scan_keys" not in self._can:
+            return []
+        prefix = self._place(key).chunk_prefix
+        return [name async for names in self._scan(prefix) for name in names]
+
+    async def _names(self) -> AsyncIterator[list[str]]:
+        index = self._index
+        if index is None:
+            async for names in self._scan(self._keyspace.prefix):
+                yield names
+            return
+        for shard in index.shards:
+            found = await self._run(index.look(shard, self._can))
+            if found.needs_repair:
+                await self._exclusively(index.repair(shard, found.absent, self._can), shard)
+            yield found.present
+
+    async def _note(self, raw_key: str) -> None:
+        """See to the file's entry in the index, before there is a manifest."""
+        index = self._index
+        if index is not None and not index.knows(raw_key):
+            await self._exclusively(index.add(raw_key, self._can), index.shard_of(raw_key))
+
+    async def _scan(self, prefix: str) -> AsyncIterator[list[str]]:
+        page: list[str] = []
+        async for name in awaitable(self._kv.scan_keys(prefix)):
+            page.append(name)
+            if len(page) == plans.BATCH:
+                yield page
+                page = []
+        yield page
+
+    async def _run(self, plan: Plan[R], at: FilePlace | None = None) -> R:
+        try:
+            return await arun(plan, self._kv)
+        except BaseException as error:
+            self._leave(error, None if at is None else at.raw_key)
+            raise
+
+    async def _exclusively(self, plan: Plan[R], raw_key: str) -> R:
+        if not plans.needs_lock(self._can):
+            return await arun(plan, self._kv)
+        async with async_lock_of(raw_key):
+            return await arun(plan, self._kv)
+
+
+async def _pieces(data: Any, size: int) -> AsyncGenerator[Any]:
+    """``files_plans.pieces``, and of what is read or iterated over with ``await``."""
+    if callable(getattr(data, "read", None)):
+        while True:
+            read = data.read(size)
+            piece = files_plans.at_hand(await read if hasattr(read, "__await__") else read)
+            if not piece:
+                return
+            yield piece
+    elif hasattr(data, "__aiter__"):
+        async for piece in data:
+            yield piece
+    else:
+        for piece in files_plans.pieces(data, size):
+            yield piece
+
+
+class AsyncFileReader:
+    """An opened file: binary, seekable, for one task at a time.
+
+    ``async with`` closes it; ``async for`` gives the rest of it in pieces, as they are stored.
+    """
+
+    __slots__ = ("_cursor", "_drive")
+
+    def __init__(self, cursor: Cursor, drive: Callable[[Plan[Any]], Any]) -> None:
+        self._cursor: Cursor | None = cursor
+        self._drive = drive
+
+    @property
+    def info(self) -> FileInfo:
+        """Size, sha256, content type and time of writing."""
+        return self._opened.info
+
+    async def read(self, size: int | None = -1, /) -> bytes:
+        """Return the next ``size`` bytes, fewer at the end; with -1 or None, all that is left.
+
+        Raises a DecodeError if the file is not whole or not as it was written; Conflict if it
+        was rewritten or deleted since it was opened; what the KV raises; ValueError once closed.
+        """
+        cursor = self._opened
+        plan = cursor.rest() if size is None or size < 0 else cursor.read(size)
+        return cast("bytes", await self._drive(plan))
+
+    async def seek(self, offset: int, whence: int = io.SEEK_SET, /) -> int:
+        """Move to a position, as ``io.IOBase.seek``, and return it. Raises ValueError."""
+        return self._opened.seek(offset, whence)
+
+    async def tell(self) -> int:
+        """Return the position in bytes. Raises ValueError once closed."""
+        return self._opened.position
+
+    async def close(self) -> None:
+        """Let go of the chunk that is held."""
+        self._cursor = None
+
+    @property
+    def _opened(self) -> Cursor:
+        if self._cursor is None:
+            raise ValueError("I/O operation on a closed file")
+        return self._cursor
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> bytes:
+        cursor = self._opened
+        piece = bytes(await self._drive(cursor.some(cursor.info.size)))
+        if piece:
+            return piece
+        raise StopAsyncIteration
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
