@@ -15,13 +15,16 @@ from copy import copy
 from datetime import datetime, timedelta
 from decimal import Decimal
 from enum import Enum
-from typing import Any, Generic, Literal, cast, get_args
+from typing import Any, Generic, Literal, cast, get_args, get_origin, get_type_hints
 
 import msgspec
 from typing_extensions import TypeVar
 
 from kvcodec.errors import ConfigError
+from kvcodec.fields import Route, route_of, route_of_pydantic
+from kvcodec.plain import is_dict, is_list, is_sequence, is_set
 from kvcodec.protocols import Codec
+from kvcodec.secret import BINARY, TEXT, Clear, Secret
 
 __all__ = ["ValueCodec", "codec_for", "nests_deeper", "reason", "same"]
 
@@ -65,12 +68,25 @@ class ValueCodec(msgspec.Struct, Generic[V], frozen=True):
     """What the first byte of an encoded value can be; None: anything."""
     shape: Any = None
     """The type as ``msgspec.inspect`` sees it, where it does."""
+    secrets: Secrets | None = None
+    """Of a type with Secret fields: where they are, and how they stand in the encoding."""
+
+
+class Secrets(msgspec.Struct, frozen=True):
+    """The secrets of a type: in its encodings they are marked, still to be sealed."""
+
+    route: Route
+    clear: Clear
+    encode: Callable[[Any], bytes]
+    """The encoding of a secret's plain data."""
+    decode: Callable[[bytes], Any]
+    """The plain data of a secret's encoding."""
 
 
 def codec_for(value_type: Any, encoding: str | Codec[Any]) -> ValueCodec[Any]:
     """Build the codec of ``value_type``. Raises ConfigError if the type cannot be stored."""
     if not isinstance(encoding, str):
-        return _custom(encoding)
+        return _custom(value_type, encoding)
     if encoding not in _ENCODINGS:
         raise ConfigError(f"encoding {encoding!r} is unknown: use 'json', 'msgpack' or a Codec")
     if value_type is bytes:
@@ -86,7 +102,11 @@ def _exact(name: str, encode: Callable[[V], bytes], decode: Callable[[bytes], V]
     return ValueCodec(name, encode, decode, decode, encode, "none", exact=True, quick=encode)
 
 
-def _custom(codec: Codec[V]) -> ValueCodec[V]:
+def _custom(value_type: Any, codec: Codec[V]) -> ValueCodec[V]:
+    if any(True for _ in _inner_types(value_type)):
+        raise ConfigError(
+            "Secret fields are sealed in 'json' and 'msgpack', not in a Codec's bytes"
+        )
     if not (callable(getattr(codec, "encode", None)) and callable(getattr(codec, "decode", None))):
         raise ConfigError("encoding must be 'json', 'msgpack' or an object with encode and decode")
     name = getattr(codec, "name", "custom")
@@ -135,6 +155,9 @@ _MSGPACK_NATIVE = (bytes, bytearray, memoryview, datetime)
 def _msgspec(value_type: Any, encoding: str) -> ValueCodec[Any]:
     traits = _traits(value_type, encoding)
     form = _ENCODINGS[encoding]
+    route = route_of(traits.root)
+    if route is not None:
+        return _with_secrets(value_type, encoding, traits, route)
     try:
         decode = form.Decoder(value_type).decode
     except TypeError as error:
@@ -159,9 +182,13 @@ def _msgspec(value_type: Any, encoding: str) -> ValueCodec[Any]:
     )
 
 
-def _deterministic(encode: Callable[[Any], bytes], encoding: str) -> Callable[[Any], bytes]:
+def _deterministic(
+    encode: Callable[[Any], bytes],
+    encoding: str,
+    enc_hook: Callable[[Any], Any] | None = None,
+) -> Callable[[Any], bytes]:
     """An encoder that writes equal values as equal bytes: sets and dicts in sorted order."""
-    as_ordered = _ENCODINGS[encoding].Encoder().encode
+    as_ordered = _ENCODINGS[encoding].Encoder(enc_hook=enc_hook).encode
     by_encoding = _by_encoding(as_ordered)
     str_keys = encoding == "json"
     native = None if str_keys else _MSGPACK_NATIVE
@@ -174,11 +201,15 @@ def _deterministic(encode: Callable[[Any], bytes], encoding: str) -> Callable[[A
         try:
             # msgspec's encoders sort only dicts with str keys; to_builtins sorts all of them.
             plain = msgspec.to_builtins(
-                value, str_keys=str_keys, order="deterministic", builtin_types=native
+                value,
+                str_keys=str_keys,
+                order="deterministic",
+                builtin_types=native,
+                enc_hook=enc_hook,
             )
         except TypeError:
             return by_encoding(value)  # sets and keys of a kind that "<" does not know
-        return cast(bytes, as_ordered(plain))
+        return cast("bytes", as_ordered(plain))
 
     return encode_any
 
@@ -189,11 +220,11 @@ def _by_encoding(encode: Callable[[Any], bytes]) -> Callable[[Any], bytes]:
 
 
 def _ordered(value: Any, encode: Callable[[Any], bytes]) -> Any:
-    if isinstance(value, set | frozenset):
+    if is_set(value):
         return sorted((_ordered(part, encode) for part in value), key=encode) or value
-    if isinstance(value, dict):
+    if is_dict(value):
         return {key: _ordered(value[key], encode) for key in sorted(value, key=encode)}
-    if isinstance(value, list | tuple):
+    if is_sequence(value):
         return [_ordered(part, encode) for part in value] or value
     names = field_names(value)
     return value if names is None else _with_ordered_fields(value, names, encode)
@@ -246,6 +277,10 @@ def _walk(
     if id(node) in path:
         traits.nests = True
         return
+    if kind == "CustomType" and node.cls is Secret:
+        # What is in it is not looked at here (the node does not say): it is always read back.
+        traits.nests, traits.risk = True, "any"
+        return
     if kind == "CustomType":
         raise ConfigError(
             f"{node.cls.__module__}.{node.cls.__qualname__} is not a type that msgspec stores: "
@@ -271,7 +306,7 @@ def _risk(node: Any, kind: str, encoding: str) -> Risk:
 
 def _worse(one: Risk, other: Risk) -> Risk:
     order: tuple[Risk, ...] = ("none", "null", "any")
-    return max(one, other, key=order.index)
+    return one if order.index(one) > order.index(other) else other
 
 
 def _children(node: Any) -> Iterable[Any]:
@@ -308,7 +343,8 @@ def first_bytes(node: Any, encoding: str) -> frozenset[int] | None:
     kind = type(node).__name__
     if kind == "UnionType":
         members = [first_bytes(member, encoding) for member in node.types]
-        return None if None in members else frozenset().union(*filter(None, members))
+        known = [member for member in members if member is not None]
+        return frozenset[int]().union(*known) if len(known) == len(members) else None
     form = _form(node, kind)
     if form is None:
         return None
@@ -323,6 +359,96 @@ def _form(node: Any, kind: str) -> str | None:
     if kind in ("BoolType", "NoneType", "StrType"):
         return "str" if kind == "StrType" else kind
     return "number" if kind in ("IntType", "FloatType") else None
+
+
+# ---------------------------------------------------------------------------------- secrets
+
+
+def _with_secrets(value_type: Any, encoding: str, traits: _Traits, route: Route) -> ValueCodec[Any]:
+    """The codec of a type with Secret fields: they stand in the encoding marked and encoded."""
+    form = _ENCODINGS[encoding]
+    hooks = _SecretHooks(encoding)
+    subsets = traits.subsets
+    for inner in _inner_types(value_type):
+        hooks.decoder(inner)
+        subsets = subsets or (inner is not Any and _traits(inner, encoding).subsets)
+    try:
+        decode = form.Decoder(value_type, dec_hook=hooks.revealed).decode
+    except TypeError as error:
+        raise ConfigError(f"the type cannot be stored: {error}") from error
+    if subsets:
+        encode = _by_encoding(form.Encoder(enc_hook=hooks.marked).encode)
+    else:
+        ordered = form.Encoder(order="deterministic", enc_hook=hooks.marked).encode
+        encode = _deterministic(ordered, encoding, hooks.marked)
+    hooks.encode = encode
+    return ValueCodec(
+        encoding,
+        encode,
+        decode,
+        form.decode,
+        form.Encoder().encode,
+        "any",
+        nests=True,
+        too_deep=_json_too_deep if encoding == "json" else _msgpack_too_deep,
+        first=None,
+        shape=traits.root,
+        secrets=Secrets(route, hooks.clear, encode, form.decode),
+    )
+
+
+class _SecretHooks:
+    """What msgspec calls for a Secret in a value, in both directions."""
+
+    def __init__(self, encoding: str) -> None:
+        self.clear = TEXT if encoding == "json" else BINARY
+        self.encode: Callable[[Any], bytes] = _ENCODINGS[encoding].encode
+        self._encoding = encoding
+        self._decoders: dict[Any, Callable[[bytes], Any]] = {}
+
+    def marked(self, value: Any) -> Any:
+        if type(value) is Secret:
+            return self.clear.leaf(self.encode(value.reveal()))
+        raise TypeError(f"Encoding objects of type {type(value).__name__} is unsupported")
+
+    def revealed(self, kind: Any, leaf: Any) -> Any:
+        encoded = self.clear.encoded(leaf)
+        if encoded is None:
+            raise TypeError("not sealed")
+        return Secret(self.decoder((get_args(kind) or (Any,))[0])(encoded))
+
+    def decoder(self, inner: Any) -> Callable[[bytes], Any]:
+        """How what is in a Secret is decoded. Raises ConfigError if it cannot be stored."""
+        found = self._decoders.get(inner)
+        if found is None:
+            _traits(inner, self._encoding)
+            decode = _ENCODINGS[self._encoding].Decoder(inner, dec_hook=self.revealed).decode
+            found = self._decoders[inner] = decode
+        return found
+
+
+def _inner_types(value_type: Any) -> Iterable[Any]:
+    """The T of every ``Secret[T]`` in a type, as far as annotations tell."""
+    seen: dict[int, Any] = {}
+    left: list[Any] = [value_type]
+    while left:
+        kind = left.pop()
+        if id(kind) in seen:
+            continue
+        seen[id(kind)] = kind
+        left += get_args(kind)
+        if get_origin(kind) is Secret and not isinstance(get_args(kind)[0], TypeVar):
+            yield get_args(kind)[0]
+        elif kind == Secret:
+            yield Any
+        left += _hints(kind)
+
+
+def _hints(kind: Any) -> Iterable[Any]:
+    try:
+        return get_type_hints(get_origin(kind) or kind, include_extras=True).values()
+    except Exception:  # noqa: BLE001 - no class, or one whose annotations cannot be resolved
+        return ()
 
 
 # --------------------------------------------------------------------------------- pydantic
@@ -341,17 +467,21 @@ def _pydantic(value_type: Any, encoding: str) -> ValueCodec[Any]:
     form = _ENCODINGS[encoding]
     order = form.Encoder(order="deterministic").encode
     holds_sets = _mentions_sets(adapter.core_schema)
+    route = route_of_pydantic(adapter.core_schema)
+    context = None if route is None else _storing()
 
     def encode(value: Any) -> bytes:
-        plain = adapter.dump_python(value, mode="json", by_alias=True, warnings="error")
+        plain = adapter.dump_python(
+            value, mode="json", by_alias=True, warnings="error", context=context
+        )
         if holds_sets:  # as lists in `plain`, in the order of this process's hashes
             held = adapter.dump_python(value, by_alias=True, warnings="error")
             plain = _with_sorted_sets(plain, held, order)
-        return cast(bytes, order(plain))
+        return cast("bytes", order(plain))
 
     def decode(data: bytes) -> Any:
         text = data if encoding == "json" else msgspec.json.encode(form.decode(data))
-        return adapter.validate_json(text)
+        return adapter.validate_json(text, context=context)
 
     too_deep = _json_too_deep if encoding == "json" else _msgpack_too_deep
     return ValueCodec(
@@ -363,25 +493,34 @@ def _pydantic(value_type: Any, encoding: str) -> ValueCodec[Any]:
         "any",
         nests=True,
         too_deep=too_deep,
+        secrets=None
+        if route is None
+        else Secrets(route, TEXT, msgspec.json.encode, msgspec.json.decode),
     )
 
 
+def _storing() -> object:
+    from kvcodec.secret_schema import STORING
+
+    return STORING
+
+
 def _mentions_sets(schema: Any) -> bool:
-    if isinstance(schema, list | tuple):
+    if is_sequence(schema):
         return any(map(_mentions_sets, schema))
-    if not isinstance(schema, dict):
+    if not is_dict(schema):
         return False
     return schema.get("type") in ("set", "frozenset") or any(map(_mentions_sets, schema.values()))
 
 
 def _with_sorted_sets(plain: Any, held: Any, encode: Callable[[Any], bytes]) -> Any:
     """``plain`` with those lists sorted that are sets in ``held``, the same data as it was held."""
-    if isinstance(held, set | frozenset) and isinstance(plain, list):
+    if is_set(held) and is_list(plain):
         return sorted(plain, key=encode)
-    if isinstance(held, dict) and isinstance(plain, dict) and len(held) == len(plain):
+    if is_dict(held) and is_dict(plain) and len(held) == len(plain):
         pairs = zip(plain.items(), held.values(), strict=True)
         return {key: _with_sorted_sets(part, whole, encode) for (key, part), whole in pairs}
-    if isinstance(held, list | tuple) and isinstance(plain, list) and len(held) == len(plain):
+    if is_sequence(held) and is_list(plain) and len(held) == len(plain):
         return [_with_sorted_sets(*parts, encode) for parts in zip(plain, held, strict=True)]
     return plain
 
@@ -406,13 +545,15 @@ def same(one: Any, other: Any) -> bool:
 
 
 def _same_parts(one: Any, other: Any) -> bool:
+    if isinstance(one, Secret):
+        return same(one.reveal(), other.reveal())
     if isinstance(one, float | Decimal):
         return one != one and str(one) == str(other)  # noqa: PLR0124 - NaN, and of the same kind
     if isinstance(one, datetime):
         return _instant(one) == _instant(other)
-    if isinstance(one, list | tuple):
+    if is_sequence(one):
         return len(one) == len(other) and all(map(same, one, other))
-    if isinstance(one, dict):
+    if is_dict(one):
         return one.keys() == other.keys() and all(same(one[key], other[key]) for key in one)
     names = field_names(one)
     return names is not None and all(
@@ -427,14 +568,14 @@ def _instant(moment: datetime) -> tuple[timedelta, bool]:
     return (since, False) if offset is None else (since - offset, True)
 
 
-def field_names(value: Any) -> Iterable[str] | None:
+def field_names(value: object) -> Iterable[str] | None:
     """Names of the fields of a Struct, dataclass, attrs or plain object; None for anything else."""
     if isinstance(value, Enum):
         return None  # its __dict__ leads to the class and from there back to it
     for source in ("__struct_fields__", "__dataclass_fields__", "__dict__"):
         names = getattr(value, source, None)
         if names is not None:
-            return cast(Iterable[str], names)
+            return cast("Iterable[str]", names)
     attributes = getattr(type(value), "__attrs_attrs__", None)
     return None if attributes is None else [attribute.name for attribute in attributes]
 
@@ -469,6 +610,8 @@ def _parts(value: Any) -> Iterable[Any]:
         return [*value.values(), None]
     if isinstance(value, list | tuple | set | frozenset):
         return [*value, None]
+    if isinstance(value, Secret):
+        return [value.reveal()]
     names = field_names(value)
     return () if names is None else [None, *(getattr(value, name, None) for name in names)]
 
