@@ -168,16 +168,21 @@ class Store(Opened[V, K]):
             raise
 
     def require(self, key: K) -> V:
-        """Return the value of ``key``. Raises MissingKey (a KeyError) if there is none, and
-        whatever ``get`` raises."""
+        """Return the value of ``key``.
+
+        Raises MissingKey (a KeyError) if there is none, and whatever ``get`` raises.
+        """
         value = self.get(key, NO_DEFAULT)
         if value is NO_DEFAULT:
             self._must_be_there(self._names[key])
-        return cast(V, value)
+        return cast("V", value)
 
     def exists(self, key: K) -> bool:
-        """Say whether a value is stored under ``key`` and has not expired. It is not read as
-        declared: an unreadable one exists. Raises KeyNameError, or what the KV raises."""
+        """Say whether a value is stored under ``key`` and has not expired.
+
+        It is not read as declared: an unreadable one exists. Raises KeyNameError, or what the KV
+        raises.
+        """
         raw_key = self._names[key]
         plan = plans.exists(self._keyspace._place(key), self._clock, self._capabilities)
         try:
@@ -281,7 +286,7 @@ class Store(Opened[V, K]):
         if not self._older or len(found) == len(wanted):
             return found
         each = [(key, self.get(key, NO_DEFAULT)) for key in wanted.values()]
-        return {key: value for key, value in each if value is not NO_DEFAULT}
+        return {key: cast("V", value) for key, value in each if value is not NO_DEFAULT}
 
     def _read(self, listed: Mapping[str, K]) -> list[tuple[K, V]]:
         try:
@@ -362,7 +367,7 @@ class Store(Opened[V, K]):
             for key in self._keys_elsewhere():
                 value = self.get(key, NO_DEFAULT)
                 if value is not NO_DEFAULT:
-                    yield key, value
+                    yield key, cast("V", value)
 
     def _pages(self) -> Iterator[dict[str, K]]:
         for page in plans.batches(self._scan(self._keyspace, "")):
@@ -663,7 +668,7 @@ class _StoreMapping(MutableMapping[Key, V]):
         self._store.delete_many(list(self._store.keys()))
 
     def __contains__(self, key: object) -> bool:
-        return self._store.exists(cast(Key, key))
+        return self._store.exists(cast("Key", key))
 
     def __iter__(self) -> Iterator[Key]:
         return self._store.keys()
