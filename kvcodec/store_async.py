@@ -163,16 +163,21 @@ class AsyncStore(Opened[V, K]):
             raise
 
     async def require(self, key: K) -> V:
-        """Return the value of ``key``. Raises MissingKey (a KeyError) if there is none, and
-        whatever ``get`` raises."""
+        """Return the value of ``key``.
+
+        Raises MissingKey (a KeyError) if there is none, and whatever ``get`` raises.
+        """
         value = await self.get(key, NO_DEFAULT)
         if value is NO_DEFAULT:
             self._must_be_there(self._names[key])
-        return cast(V, value)
+        return cast("V", value)
 
     async def exists(self, key: K) -> bool:
-        """Say whether a value is stored under ``key`` and has not expired. It is not read as
-        declared: an unreadable one exists. Raises KeyNameError, or what the KV raises."""
+        """Say whether a value is stored under ``key`` and has not expired.
+
+        It is not read as declared: an unreadable one exists. Raises KeyNameError, or what the KV
+        raises.
+        """
         raw_key = self._names[key]
         plan = plans.exists(self._keyspace._place(key), self._clock, self._capabilities)
         try:
@@ -276,7 +281,7 @@ class AsyncStore(Opened[V, K]):
         if not self._older or len(found) == len(wanted):
             return found
         each = [(key, await self.get(key, NO_DEFAULT)) for key in wanted.values()]
-        return {key: value for key, value in each if value is not NO_DEFAULT}
+        return {key: cast("V", value) for key, value in each if value is not NO_DEFAULT}
 
     async def _read(self, listed: Mapping[str, K]) -> list[tuple[K, V]]:
         try:
@@ -362,7 +367,7 @@ class AsyncStore(Opened[V, K]):
             async for key in self._keys_elsewhere():
                 value = await self.get(key, NO_DEFAULT)
                 if value is not NO_DEFAULT:
-                    yield key, value
+                    yield key, cast("V", value)
 
     async def _pages(self) -> AsyncIterator[dict[str, K]]:
         page: list[str] = []
