@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any, Generic, NoReturn
+from typing import TYPE_CHECKING, Any, Generic, NoReturn, cast
 
 from typing_extensions import TypeVar
 
@@ -87,7 +87,9 @@ class Opened(Generic[V, K]):
         self, items: Mapping[K, V] | Iterable[tuple[K, V]], ttl: timedelta | float | None
     ) -> list[tuple[Place[V], bytes]]:
         keyspace, now = self._keyspace, self._clock()
-        pairs = items.items() if isinstance(items, Mapping) else items
+        pairs: Iterable[tuple[K, V]] = (
+            cast("Mapping[K, V]", items).items() if isinstance(items, Mapping) else items
+        )
         return [
             (keyspace._place(key), keyspace.pack(key, value, now=now, ttl=ttl)[1])
             for key, value in pairs
