@@ -14,21 +14,21 @@ __all__ = ["as_async_kv", "as_kv"]
 
 
 def as_kv(handle: object) -> KV:
-    """Return a KV over ``handle``: itself if it has get, set and delete; a MappingKV for a
-    MutableMapping; a DifyKV for a Dify plugin's storage.
+    """Return a KV over ``handle``.
 
-    Raises ConfigError for anything else.
+    Itself if it has get, set and delete; a MappingKV for a MutableMapping; a DifyKV for a Dify
+    plugin's storage. Raises ConfigError for anything else.
     """
     wrap = _wraps.get(type(handle)) or _find(handle, _wraps, _wrap_of)
     return cast("KV", wrap(handle))
 
 
 def as_async_kv(handle: object) -> AsyncKV:
-    """Return an async KV over ``handle``: itself if it has get, set and delete; an
-    AsyncMappingKV for a MutableMapping.
+    """Return an async KV over ``handle``.
 
-    Raises ConfigError for anything else. Whether the methods can be awaited shows only when one
-    is called: a client may be async without being written with ``async def``.
+    Itself if it has get, set and delete; an AsyncMappingKV for a MutableMapping. Raises
+    ConfigError for anything else. Whether the methods can be awaited shows only when one is
+    called: a client may be async without being written with ``async def``.
     """
     wrap = _async_wraps.get(type(handle)) or _find(handle, _async_wraps, _async_wrap_of)
     return cast("AsyncKV", wrap(handle))
