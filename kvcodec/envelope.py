@@ -90,7 +90,7 @@ def open_envelope(data: bytes) -> tuple[Header, bytes, bytes, bytes]:
 
     Raises MalformedEnvelope.
     """
-    if len(data) < 3 or data[0] != MAGIC:  # noqa: PLR2004 - drawn above
+    if len(data) < 3 or data[0] != MAGIC:
         raise MalformedEnvelope("no envelope")
     if data[1] != FORMAT:
         raise MalformedEnvelope(f"format version {data[1]}, this kvcodec reads {FORMAT}")
