@@ -212,7 +212,7 @@ class Keyspace(Generic[V, K]):
         keys: KeyScheme[K] | None = None,
         **options: Unpack[_Options],
     ) -> Keyspace[V, K]: ...
-    def __new__(
+    def __new__(  # noqa: D102 - documented on its class, as an __init__ is (D107)
         cls,
         name: str,
         value: Any,
