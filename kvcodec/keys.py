@@ -225,11 +225,10 @@ def _part(key_type: Any) -> _Part | None:
         if kind is not int:
             raise ConfigError("Ordered() is for int: str, date and UUID sort as they are")
         return _ORDERED
-    if isinstance(key_type, type) and issubclass(key_type, enum.Enum):
-        return _enum_part(key_type)
-    # A NewType stands for the type it names.
-    named: Any = getattr(key_type, "__supertype__", None)
-    return _PARTS.get(key_type if named is None else named)
+    kind = getattr(key_type, "__supertype__", key_type)  # a NewType stands for the type it names
+    if isinstance(kind, type) and issubclass(kind, enum.Enum):
+        return _enum_part(kind)
+    return _PARTS.get(kind)
 
 
 def _fields(key_type: Any) -> dict[str, Any]:
