@@ -55,6 +55,7 @@ if TYPE_CHECKING:
     from kvcodec.files import AsyncFiles, FileInfo, Files
     from kvcodec.keyring import KeyRing
     from kvcodec.keys_hashed import HashedKeys, HiddenKeys
+    from kvcodec.subjects import AsyncSubjects, Subjects
 
 __all__ = [
     "AESGCMCipher",
@@ -66,6 +67,7 @@ __all__ = [
     "AsyncPrefixKV",
     "AsyncSQLiteKV",
     "AsyncStore",
+    "AsyncSubjects",
     "AsyncValue",
     "BackendError",
     "Cipher",
@@ -105,6 +107,7 @@ __all__ = [
     "SchemaMismatch",
     "Secret",
     "Store",
+    "Subjects",
     "Tampered",
     "TemplateKeys",
     "TooDeep",
@@ -118,6 +121,8 @@ __all__ = [
 ]
 
 _LAZY = {
+    "AsyncSubjects": "kvcodec.subjects",
+    "Subjects": "kvcodec.subjects",
     "AsyncFiles": "kvcodec.files",
     "FileInfo": "kvcodec.files",
     "Files": "kvcodec.files",

@@ -11,6 +11,7 @@ from contextlib import suppress
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Generic, TypedDict, cast, overload
 
+from msgspec.structs import replace
 from typing_extensions import TypeForm, TypeVar, Unpack
 
 from kvcodec.codecs import ValueCodec, codec_for
@@ -265,6 +266,23 @@ class Keyspace(Generic[V, K]):
             settle(error, shown_name(name), None)
             raise
         return self
+
+    def _sealed_under(self, ring: KeyRing) -> Keyspace[V, K]:
+        """The same declaration with another ring. Raises ConfigError where that cannot work."""
+        old = self._pipeline
+        cipher = getattr(old, "_cipher", old.form.cipher)  # of its fields, or of the whole value
+        under = getattr(cipher, "under", None)
+        if under is None or old.form.bare or self.indexed:
+            raise ConfigError(
+                "another ring needs cipher=, bound to its place and without indexed=",
+                keyspace=self.name,
+            )
+        copy: Keyspace[V, K] = object.__new__(Keyspace)
+        for name in Keyspace.__slots__:
+            if name != "__weakref__":
+                setattr(copy, name, getattr(self, name))
+        copy._pipeline = _pipeline(old.codec, replace(old.form, cipher=under(ring)))
+        return copy
 
     def _bind(self, scheme: KeyScheme[K]) -> None:
         self._scheme = scheme

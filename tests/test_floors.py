@@ -44,6 +44,7 @@ FLOORS = {
     "plans": 2,
     "opened": 3,
     "store": 3,
+    "subjects": 3,
     "store_async": 3,
     "value": 3,
     "log": 3,
@@ -59,6 +60,8 @@ FLOORS = {
 SIDEWAYS: Mapping[tuple[str, str], str] = {
     ("crypto", "envelope"): "a sealed value is tied to the header that the envelope writes",
     ("crypto", "keyring"): "a cipher's keys are those of a ring",
+    ("subjects", "store"): "opens a store for a subject",
+    ("subjects", "store_async"): "likewise",
     ("keys_hashed", "envelope"): "the name is spelt as associated data is",
     ("keys_hashed", "keyring"): "hidden names are made with a ring's key",
     ("keys_hashed", "keys"): "hashes the names that PathKeys builds",
