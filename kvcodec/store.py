@@ -552,9 +552,7 @@ class Store(Opened[V, K]):
         """The names that begin as the keyspace's do, and come after ``after``."""
         index = self._index_of(keyspace)
         if index is None:
-            scan_keys = cast("Any", self._kv).scan_keys
-            for raw_key in not_awaitable(scan_keys(keyspace.prefix, after)):
-                yield raw_key
+            yield from not_awaitable(self._kv.scan_keys(keyspace.prefix, after))
             return
         names = [name for shard in index.shards for name in self._look(index, shard)]
         for name in sorted(names):
@@ -573,10 +571,10 @@ class Store(Opened[V, K]):
         return found.present
 
     def reindex(self, keys: Iterable[K]) -> None:
-        """Enter keys into the index, where one is kept: what was stored before it was declared,
-        or what two processes lost by writing at the same moment.
+        """Enter keys into the index, where one is kept.
 
-        Raises what the KV raises. Does nothing where the backend lists by itself.
+        For what was stored before it was declared, or what two processes lost by writing at the
+        same moment. Raises what the KV raises. Does nothing where the backend lists by itself.
         """
         for key in keys:
             self._note(self._names[key])
