@@ -567,8 +567,7 @@ class AsyncStore(Opened[V, K]):
         """The names that begin as the keyspace's do, and come after ``after``."""
         index = self._index_of(keyspace)
         if index is None:
-            scan_keys = cast("Any", self._kv).scan_keys
-            async for raw_key in awaitable(scan_keys(keyspace.prefix, after)):
+            async for raw_key in awaitable(self._kv.scan_keys(keyspace.prefix, after)):
                 yield raw_key
             return
         names = [name for shard in index.shards for name in await self._look(index, shard)]
@@ -588,10 +587,10 @@ class AsyncStore(Opened[V, K]):
         return found.present
 
     async def reindex(self, keys: Iterable[K]) -> None:
-        """Enter keys into the index, where one is kept: what was stored before it was declared,
-        or what two processes lost by writing at the same moment.
+        """Enter keys into the index, where one is kept.
 
-        Raises what the KV raises. Does nothing where the backend lists by itself.
+        For what was stored before it was declared, or what two processes lost by writing at the
+        same moment. Raises what the KV raises. Does nothing where the backend lists by itself.
         """
         for key in keys:
             await self._note(self._names[key])
