@@ -277,7 +277,7 @@ class Keyspace(Generic[V, K]):
                 "another ring needs cipher=, bound to its place and without indexed=",
                 keyspace=self.name,
             )
-        copy: Keyspace[V, K] = object.__new__(Keyspace)
+        copy = cast("Keyspace[V, K]", object.__new__(Keyspace))
         for name in Keyspace.__slots__:
             if name != "__weakref__":
                 setattr(copy, name, getattr(self, name))
