@@ -103,11 +103,23 @@ class Payload(Struct, frozen=True):
 class Pipeline(Generic[V]):
     """One declaration's way from values to bytes and back."""
 
-    __slots__ = ("_constant", "_place", "_start", "codec", "direct", "form", "quick", "small")
+    __slots__ = (
+        "_bare",
+        "_constant",
+        "_place",
+        "_plain",
+        "_start",
+        "codec",
+        "direct",
+        "form",
+        "quick",
+        "small",
+    )
 
     def __init__(self, codec: ValueCodec[V], form: Form) -> None:
         self.codec = codec
         self.form = form
+        self._plain, self._bare = form.is_plain, form.bare
         nested = form.max_depth if codec.nests else UNNESTED_BYTES
         # The largest encoding that needs no look at its depth before it is decoded.
         self.small = min(form.max_bytes, nested if codec.too_deep else form.max_bytes)
@@ -166,7 +178,7 @@ class Pipeline(Generic[V]):
             encoded = self._named(raw_key, name) + encoded
         if ttl is not None and form.ttl is None:
             raise ConfigError(_NO_TTL)
-        data = encoded if form.is_plain else self._enveloped(raw_key, encoded, now, ttl)
+        data = encoded if self._plain else self._enveloped(raw_key, encoded, now, ttl)
         if len(data) > form.max_bytes:
             self._refuse_size(data, "encode")
         return data
@@ -191,7 +203,7 @@ class Pipeline(Generic[V]):
     def _closed(self, raw_key: str, start: bytes, payload: bytes) -> bytes:
         """Encrypt and put the envelope around what is compressed already."""
         form, context = self.form, self._context(start, raw_key)
-        if form.cipher is not None and form.bare:
+        if form.cipher is not None and self._bare:
             return form.cipher.encrypt(payload, context)
         if form.cipher is not None:
             payload = form.cipher.encrypt(payload, context)
@@ -231,7 +243,7 @@ class Pipeline(Generic[V]):
         By the header: nothing is decrypted, but for bare tokens, which have none.
         """
         key_id_of = getattr(self.form.cipher, "key_id_of", None)
-        if self.form.bare and key_id_of is not None:
+        if self._bare and key_id_of is not None:
             return (key_id_of(data).hex(),)
         key_id = self.header(data).key_id
         return (key_id.hex(),) if key_id else ()
@@ -251,7 +263,7 @@ class Pipeline(Generic[V]):
 
         Raises NotEncrypted, Tampered or DecodeError for bytes of another form.
         """
-        return _NO_HEADER if self.form.is_plain else self._take_apart(as_bytes(data))[0]
+        return _NO_HEADER if self._plain else self._take_apart(as_bytes(data))[0]
 
     def unwrap(self, raw_key: str, data: bytes, now: float) -> Payload:
         """Open the envelope and everything in it but the encoding.
@@ -336,9 +348,9 @@ class Pipeline(Generic[V]):
         """Say by the first bytes, exactly, whether stored bytes are of the declared form."""
         if not data:
             return True  # of no form: today's says what is wrong
-        if self.form.bare:
+        if self._bare:
             return bool(getattr(self.form.cipher, "recognises", _is_anything)(data))
-        if data[:1] != bytes((MAGIC,)) or self.form.is_plain:
+        if data[:1] != bytes((MAGIC,)) or self._plain:
             first = self.codec.first
             return not self.form.is_enveloped_always and (first is None or data[0] in first)
         try:
@@ -368,7 +380,7 @@ class Pipeline(Generic[V]):
         return self._place + associated_data(start[3:]) + last
 
     def _take_apart(self, data: bytes) -> tuple[Header, bytes, bytes, bytes]:
-        if self.form.bare:
+        if self._bare:
             return Header(), b"", b"", data
         if data[:1] != bytes((MAGIC,)) and not self.form.is_enveloped_always:
             return Header(), b"", b"", data  # plain, from before versions were introduced
