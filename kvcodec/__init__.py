@@ -51,6 +51,7 @@ if TYPE_CHECKING:
     from kvcodec.backends.sqlite import SQLiteKV
     from kvcodec.backends.sqlite_async import AsyncSQLiteKV
     from kvcodec.backends.url import open_async_kv, open_kv
+    from kvcodec.cache import AsyncCache, Cache, CacheStats
     from kvcodec.crypto import AESGCMCipher, FernetCipher
     from kvcodec.files import AsyncFiles, FileInfo, Files
     from kvcodec.keyring import KeyRing
@@ -59,6 +60,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "AESGCMCipher",
+    "AsyncCache",
     "AsyncFiles",
     "AsyncHandleKV",
     "AsyncKV",
@@ -70,6 +72,8 @@ __all__ = [
     "AsyncSubjects",
     "AsyncValue",
     "BackendError",
+    "Cache",
+    "CacheStats",
     "Cipher",
     "Codec",
     "ConfigError",
@@ -121,6 +125,9 @@ __all__ = [
 ]
 
 _LAZY = {
+    "AsyncCache": "kvcodec.cache",
+    "Cache": "kvcodec.cache",
+    "CacheStats": "kvcodec.cache",
     "AsyncSubjects": "kvcodec.subjects",
     "Subjects": "kvcodec.subjects",
     "AsyncFiles": "kvcodec.files",

@@ -58,6 +58,8 @@ FLOORS = {
 """A module's floor by the first part of its name inside the package."""
 
 SIDEWAYS: Mapping[tuple[str, str], str] = {
+    ("cache", "store"): "what is cached is written as any value is",
+    ("cache", "store_async"): "likewise",
     ("crypto", "envelope"): "a sealed value is tied to the header that the envelope writes",
     ("crypto", "keyring"): "a cipher's keys are those of a ring",
     ("subjects", "store"): "opens a store for a subject",
