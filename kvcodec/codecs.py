@@ -15,16 +15,18 @@ from copy import copy
 from datetime import datetime, timedelta
 from decimal import Decimal
 from enum import Enum
-from typing import Any, Generic, Literal, cast, get_args, get_origin, get_type_hints
+from typing import TYPE_CHECKING, Any, Generic, Literal, cast, get_args, get_origin, get_type_hints
 
 import msgspec
 from typing_extensions import TypeVar
 
 from kvcodec.errors import ConfigError
-from kvcodec.fields import Route, route_of, route_of_pydantic
 from kvcodec.plain import is_dict, is_list, is_sequence, is_set
 from kvcodec.protocols import Codec
 from kvcodec.secret import BINARY, TEXT, Clear, Secret
+
+if TYPE_CHECKING:
+    from kvcodec.fields import Route
 
 __all__ = ["ValueCodec", "codec_for", "nests_deeper", "reason", "same"]
 
@@ -76,6 +78,7 @@ class Secrets(msgspec.Struct, frozen=True):
     """The secrets of a type: in its encodings they are marked, still to be sealed."""
 
     route: Route
+    """To where they stand in plain data."""
     clear: Clear
     encode: Callable[[Any], bytes]
     """The encoding of a secret's plain data."""
@@ -155,9 +158,8 @@ _MSGPACK_NATIVE = (bytes, bytearray, memoryview, datetime)
 def _msgspec(value_type: Any, encoding: str) -> ValueCodec[Any]:
     traits = _traits(value_type, encoding)
     form = _ENCODINGS[encoding]
-    route = route_of(traits.root)
-    if route is not None:
-        return _with_secrets(value_type, encoding, traits, route)
+    if traits.secrets:
+        return _with_secrets(value_type, encoding, traits)
     try:
         decode = form.Decoder(value_type).decode
     except TypeError as error:
@@ -247,6 +249,8 @@ class _Traits(msgspec.Struct):
     risk: Risk = "none"
     subsets: bool = False
     """Whether sets hold sets: for these "<" is no order, it means "is part of"."""
+    secrets: bool = False
+    """Whether there are Secret fields."""
 
 
 _TRUSTED = (
@@ -279,7 +283,7 @@ def _walk(
         return
     if kind == "CustomType" and node.cls is Secret:
         # What is in it is not looked at here (the node does not say): it is always read back.
-        traits.nests, traits.risk = True, "any"
+        traits.secrets, traits.nests, traits.risk = True, True, "any"
         return
     if kind == "CustomType":
         raise ConfigError(
@@ -364,8 +368,10 @@ def _form(node: Any, kind: str) -> str | None:
 # ---------------------------------------------------------------------------------- secrets
 
 
-def _with_secrets(value_type: Any, encoding: str, traits: _Traits, route: Route) -> ValueCodec[Any]:
+def _with_secrets(value_type: Any, encoding: str, traits: _Traits) -> ValueCodec[Any]:
     """The codec of a type with Secret fields: they stand in the encoding marked and encoded."""
+    from kvcodec.fields import route_of  # only for who has secrets
+
     form = _ENCODINGS[encoding]
     hooks = _SecretHooks(encoding)
     subsets = traits.subsets
@@ -391,9 +397,9 @@ def _with_secrets(value_type: Any, encoding: str, traits: _Traits, route: Route)
         "any",
         nests=True,
         too_deep=_json_too_deep if encoding == "json" else _msgpack_too_deep,
-        first=None,
+        first=first_bytes(traits.root, encoding),
         shape=traits.root,
-        secrets=Secrets(route, hooks.clear, encode, form.decode),
+        secrets=Secrets(route_of(traits.root), hooks.clear, encode, form.decode),
     )
 
 
@@ -463,12 +469,15 @@ def _has_pydantic(value_type: Any) -> bool:
 def _pydantic(value_type: Any, encoding: str) -> ValueCodec[Any]:
     from pydantic import TypeAdapter  # only for who stores pydantic models
 
+    from kvcodec.fields import route_of_pydantic
+    from kvcodec.secret_schema import STORING
+
     adapter: TypeAdapter[Any] = TypeAdapter(value_type)
     form = _ENCODINGS[encoding]
     order = form.Encoder(order="deterministic").encode
     holds_sets = _mentions_sets(adapter.core_schema)
     route = route_of_pydantic(adapter.core_schema)
-    context = None if route is None else _storing()
+    context = None if route is None else STORING
 
     def encode(value: Any) -> bytes:
         plain = adapter.dump_python(
@@ -497,12 +506,6 @@ def _pydantic(value_type: Any, encoding: str) -> ValueCodec[Any]:
         if route is None
         else Secrets(route, TEXT, msgspec.json.encode, msgspec.json.decode),
     )
-
-
-def _storing() -> object:
-    from kvcodec.secret_schema import STORING
-
-    return STORING
 
 
 def _mentions_sets(schema: Any) -> bool:

@@ -16,7 +16,6 @@ sealed all the same, and refused on reading.
 
 from __future__ import annotations
 
-import base64
 import binascii
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple, TypeAlias
@@ -128,12 +127,14 @@ def _chosen(by_tag: dict[Any, Members], tag: Any) -> Members | None:
     return by_tag.get(tag) if isinstance(tag, str | int) else None
 
 
-def route_of(node: Any) -> Route | None:
-    """Return the route to the secrets of a type of ``msgspec.inspect``; None if it has none.
+def route_of(node: Any) -> Route:
+    """Return the route to the secrets of a type of ``msgspec.inspect``.
 
     Raises ConfigError for a Secret where none can be sealed: the key of a dict, an item of a set.
     """
-    return _compiled(_Routes(), node)
+    route = _Routes().of(node)
+    route.prune()
+    return route
 
 
 def route_of_pydantic(schema: Any) -> Route | None:
@@ -141,11 +142,7 @@ def route_of_pydantic(schema: Any) -> Route | None:
 
     Raises ConfigError as ``route_of``, and for a union in which nothing tells where they are.
     """
-    return _compiled(_PydanticRoutes(), schema)
-
-
-def _compiled(routes: _Routes, node: Any) -> Route | None:
-    route = routes.of(node)
+    route = _PydanticRoutes().of(schema)
     if not route.leads():
         return None
     route.prune()
@@ -509,14 +506,21 @@ def _path_data(path: Path) -> bytes:
     return associated_data(msgspec.msgpack.encode(path))
 
 
+_TO_URL = bytes.maketrans(b"+/", b"-_")
+_FROM_URL = bytes.maketrans(b"-_", b"+/")
+
+
 def _base64(data: bytes) -> str:
-    return base64.urlsafe_b64encode(data).rstrip(b"=").decode()
+    """Base64url without padding (RFC 4648, section 5)."""
+    # Not base64.urlsafe_b64encode: that module is imported by who encrypts, not by everybody.
+    return binascii.b2a_base64(data, newline=False).rstrip(b"=").translate(_TO_URL).decode()
 
 
 def _from_base64(text: str) -> bytes | None:
+    padded = text.encode(errors="replace").translate(_FROM_URL) + b"=" * (-len(text) % 4)
     try:
-        data = base64.urlsafe_b64decode(text.encode() + b"=" * (-len(text) % 4))
-    except (binascii.Error, UnicodeEncodeError):
+        data = binascii.a2b_base64(padded)
+    except binascii.Error:
         return None
     return data if _base64(data) == text else None  # there is one spelling
 

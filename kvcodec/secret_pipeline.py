@@ -64,7 +64,7 @@ class SecretPipeline(Pipeline[V]):
     ) -> bytes:
         """Seal the secrets of an encoded value, compress and envelope it.
 
-        Raises TooLarge, ConfigError.
+        Raises TooLarge, TooDeep, ConfigError.
         """
         return self._wrapped(raw_key, self.codec.to_plain(encoded), now, ttl, name)
 
@@ -74,9 +74,15 @@ class SecretPipeline(Pipeline[V]):
 
     def _sealed(self, plain: Any, context: bytes) -> bytes:
         """The encoding of plain data, its marked and found secrets sealed."""
-        data = self.codec.from_plain(self._sealer.seal(plain, context))
+        try:
+            data = self.codec.from_plain(self._sealer.seal(plain, context))
+        except RecursionError:  # a large max_depth=, or a caller deep down itself
+            data = None
+        del plain
+        if data is None:
+            self._refuse_depth("encode")
         if self._secrets.clear.is_left(data):
-            del plain, data
+            del data
             raise EncodeError("a Secret is where it cannot be sealed", stage="encode")
         return data
 
@@ -89,11 +95,27 @@ class SecretPipeline(Pipeline[V]):
         ``open`` raises for ``held``, and what ``seal`` raises.
         """
         payload = self.unwrap(raw_key, as_bytes(held), now)
+        return self._wrapped(raw_key, self._merged(value, payload), now, ttl, payload.name)
+
+    def renewed(self, raw_key: str, data: bytes, now: float) -> bytes:
+        """Return the same value in today's version, under the primary key; its times stay.
+
+        Raises what ``open`` and ``seal`` raise.
+        """
+        payload = self.unwrap(raw_key, as_bytes(data), now)
+        moment, left = self.times(payload.header, now)
+        value = self.decode(self.upgraded(payload))
+        if not self.form.keep_unknown:
+            return self.wrap(raw_key, self.encode(value), moment, left, name=payload.name)
+        return self._wrapped(raw_key, self._merged(value, payload), moment, left, payload.name)
+
+    def _merged(self, value: V, payload: SealedPayload) -> Any:
+        """Plain data of ``value``, marked, with what its type does not know of a payload."""
         old = self._opened(payload, keep_unknown=True)
         new = self.codec.to_plain(self.encode(value))
         merged = carry_unknown(self.codec.shape, old, new)
         self._compare(value, self.codec.from_plain(as_sealed(merged)))
-        return self._wrapped(raw_key, merged, now, ttl, payload.name)
+        return merged
 
     # --------------------------------------------------------------------------------- in
 
@@ -114,12 +136,16 @@ class SecretPipeline(Pipeline[V]):
 
         Raises TooDeep, NotEncrypted, UnknownKey, Tampered, DecodeError.
         """
-        return self.codec.from_plain(as_sealed(self._opened(payload, keep_unknown=False)))
+        try:
+            return self.codec.from_plain(as_sealed(self._opened(payload, keep_unknown=False)))
+        except RecursionError:  # as in _sealed
+            pass
+        self._refuse_depth("decode")
 
     def _opened(self, payload: Payload, *, keep_unknown: bool) -> Any:
         """Plain data in today's version, its secrets marked, others found or as they are."""
         assert isinstance(payload, SealedPayload)  # noqa: S101 - made by unwrap, above
-        plain = self._plain(payload.encoded)
+        plain = self._parsed(payload.encoded)
         if payload.header.version != self.form.version:
             return self._opened_and_upgraded(plain, payload)
         opened = self._sealer.open(plain, payload.context)
@@ -149,7 +175,7 @@ class SecretPipeline(Pipeline[V]):
         del given
         raise DecodeError(f"upgrade to version {self.form.version}: {why}", stage="decode")
 
-    def _plain(self, encoded: bytes) -> Any:
+    def _parsed(self, encoded: bytes) -> Any:
         codec = self.codec
         if codec.too_deep is not None and codec.too_deep(encoded, self.form.max_depth):
             self._refuse_depth("decode")
@@ -157,6 +183,8 @@ class SecretPipeline(Pipeline[V]):
             return codec.to_plain(encoded)
         except Exception as error:  # noqa: BLE001 - a decoder's error may quote the data
             why = reason(error)
+        if self.form.is_plain:
+            self._refuse_newer(encoded)
         raise DecodeError(why, stage="decode")
 
     def _secret_context(self, raw_key: str, header: Header) -> bytes:
@@ -172,7 +200,7 @@ class SecretPipeline(Pipeline[V]):
 
         Nothing is decrypted. Whatever has the form of a sealed field counts.
         """
-        plain = self._plain(self._apart(raw_key, as_bytes(data)).encoded)
+        plain = self._parsed(self._apart(raw_key, as_bytes(data)).encoded)
         return tuple(sorted(key_id.hex() for key_id in key_ids(plain)))
 
     def reseal(self, raw_key: str, data: bytes) -> bytes:
@@ -181,7 +209,7 @@ class SecretPipeline(Pipeline[V]):
         Raises what ``open`` raises, but for age and version.
         """
         held = self._apart(raw_key, as_bytes(data))
-        header, plain = held.header, self._plain(held.encoded)
+        header, plain = held.header, self._parsed(held.encoded)
         if header.version == self.form.version:
             plain = self._sealer.open(plain, held.context)
         plain = left_over(*self._sealer.find(plain, held.context, self._secrets.decode))
