@@ -171,7 +171,7 @@ def _turn(raw_key: str) -> str:
     return f"{raw_key}!load"
 
 
-class _Memoized(Protocol[VT]):
+class Memoized(Protocol[VT]):
     """The decorator that ``Cache.memoize`` returns."""
 
     # A function that always has a value.
@@ -182,10 +182,10 @@ class _Memoized(Protocol[VT]):
     def __call__(self, function: Callable[P, VT | None], /) -> Callable[P, VT | None]: ...
 
 
-class _AsyncMemoized(Protocol[VT]):
+class AsyncMemoized(Protocol[VT]):
     """The decorator that ``AsyncCache.memoize`` returns."""
 
-    # As for _Memoized.
+    # As for Memoized.
     @overload
     def __call__(
         self, function: Callable[P, Awaitable[VT]], /
@@ -306,7 +306,7 @@ class Cache(_Opened[V, K]):
         if self._negative is not None:
             run(plans.remove(_news_name(self._keyspace.raw_key(key))), self._store._kv)
 
-    def memoize(self, *, key: Callable[..., K] | None = None) -> _Memoized[V]:
+    def memoize(self, *, key: Callable[..., K] | None = None) -> Memoized[V]:
         """Decorate a function, or a method, so that it is called only for what is not cached.
 
         ``key`` gets the function's arguments (a method's ``self`` first) and returns the key;
@@ -323,14 +323,14 @@ class Cache(_Opened[V, K]):
 
             return update_wrapper(cached, function)
 
-        return cast("_Memoized[V]", memoized)
+        return cast("Memoized[V]", memoized)
 
     def __repr__(self) -> str:
         return repr(self._store).replace("Store", "Cache", 1)
 
 
 class AsyncCache(_Opened[V, K]):
-    """A keyspace opened on an async KV for values that a loader can make again.
+    """A keyspace opened on an async KV for values that an async loader can make again.
 
     - ``kv``, ``clock``: as for ``AsyncStore``.
     - ``ttl``: how long a value is fresh, in place of the keyspace's own ttl.
@@ -371,7 +371,7 @@ class AsyncCache(_Opened[V, K]):
     @overload
     async def get_or_load(self, key: K, loader: Callable[[], Awaitable[V | None]]) -> V | None: ...
     async def get_or_load(self, key: K, loader: Callable[[], Awaitable[Any]]) -> Any:
-        """Return the value of ``key``, or what ``await loader()`` returns, which is stored.
+        """Return the value of ``key``, or what ``loader()`` returns, which is stored.
 
         Of the callers that find nothing one loads and the others wait for it; of those that find
         a stale value one reloads and the others get the stale one. None is returned and not
@@ -441,8 +441,8 @@ class AsyncCache(_Opened[V, K]):
         if self._negative is not None:
             await arun(plans.remove(_news_name(self._keyspace.raw_key(key))), self._store._kv)
 
-    def memoize(self, *, key: Callable[..., K] | None = None) -> _AsyncMemoized[V]:
-        """Decorate an async function, or method, so that it is called only for what is not cached.
+    def memoize(self, *, key: Callable[..., K] | None = None) -> AsyncMemoized[V]:
+        """Decorate a function, or a method, so that it is called only for what is not cached.
 
         ``key`` gets the function's arguments (a method's ``self`` first) and returns the key;
         without it, the function's only argument is the key. A call raises what ``get_or_load``
@@ -458,7 +458,7 @@ class AsyncCache(_Opened[V, K]):
 
             return update_wrapper(cached, function)
 
-        return cast("_AsyncMemoized[V]", memoized)
+        return cast("AsyncMemoized[V]", memoized)
 
     def __repr__(self) -> str:
         return repr(self._store).replace("Store", "Cache", 1)

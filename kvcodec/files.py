@@ -18,7 +18,7 @@ from collections.abc import (
     MutableMapping,
 )
 from contextlib import aclosing, suppress
-from typing import TYPE_CHECKING, Any, Generic, NoReturn, Self, cast
+from typing import TYPE_CHECKING, Any, Generic, NoReturn, Self, TypeAlias, cast
 
 from typing_extensions import Buffer, TypeVar
 
@@ -33,6 +33,9 @@ from kvcodec.protocols import KV, AsyncKV
 
 if TYPE_CHECKING:
     from kvcodec.index import Index
+
+AsyncSource: TypeAlias = Source | AsyncIterable[Buffer]
+"""What ``AsyncFiles.put`` takes."""
 
 __all__ = ["AsyncFileReader", "AsyncFiles", "FileInfo", "FileReader", "Files"]
 
@@ -235,10 +238,10 @@ class Files(_Opened[K]):
         return self._run(files_plans.load(at := self._place(key), self._clock()), at)
 
     def open(self, key: K) -> FileReader:
-        """Open a file for reading: binary, seekable, with ``readline`` and all of ``io``.
+        """Open a file for reading, binary and seekable; it holds one chunk of it at a time.
 
-        Holds one chunk and a small buffer. Raises MissingKey (a KeyError) if there is no file,
-        and what ``get`` raises; reading raises Conflict if the file was rewritten meanwhile.
+        Raises MissingKey (a KeyError) if there is no file, and what ``get`` raises; reading
+        raises Conflict if the file was rewritten or deleted meanwhile.
         """
         at, now = self._place(key), self._clock()
         manifest = self._run(files_plans.head(at, now), at)
@@ -355,9 +358,6 @@ class Files(_Opened[K]):
         with lock_of(raw_key):
             return run(plan, self._kv)
 
-    def __contains__(self, key: K) -> bool:
-        return self.exists(key)
-
 
 class _RawReader(io.RawIOBase):
     """A stored file as raw binary input, for the buffer of ``FileReader``."""
@@ -389,7 +389,10 @@ class _RawReader(io.RawIOBase):
 
 
 class FileReader(io.BufferedReader):
-    """An opened file: ``io.BufferedReader``, and what is known of the file."""
+    """An opened file: ``io.BufferedReader``, and what is known of the file.
+
+    Lines, ``peek``, ``zipfile``, text by ``io.TextIOWrapper``: all that takes a binary file.
+    """
 
     def __init__(self, raw: _RawReader) -> None:
         super().__init__(raw)
@@ -411,6 +414,9 @@ class AsyncFiles(_Opened[K]):
     - ``kv``, ``clock``: as for ``AsyncStore``.
     - ``chunk_bytes``: bytes of content in one chunk; by default 256 KiB, or less where the
       backend takes less.
+
+    What is put may also be an async iterable, or a file whose ``read`` is async. What is opened
+    is read with ``await file.read(size)``, or piece by piece in ``async for``.
 
     What is promised of the content: ``get``, and an opened file that is read from its start to
     its end, compare it with its sha256, which finds what changed by accident. In a sealed
@@ -440,14 +446,11 @@ class AsyncFiles(_Opened[K]):
     ) -> None:
         super().__init__(keyspace, as_async_kv(kv), chunk_bytes, clock)
 
-    async def put(
-        self, key: K, data: Source | AsyncIterable[Buffer], *, content_type: str | None = None
-    ) -> FileInfo:
+    async def put(self, key: K, data: AsyncSource, *, content_type: str | None = None) -> FileInfo:
         """Store a file, replacing what was there; return what is known of it.
 
-        ``data``: bytes, a binary file (read from where it stands; its ``read`` may be async), or
-        an iterable or async iterable of bytes. A lifetime begins when ``put`` does. If anything
-        fails, the old file stays as it was.
+        ``data``: bytes, a binary file (read from where it stands), or an iterable of bytes. A
+        lifetime begins when ``put`` does. If anything fails, the old file stays as it was.
 
         Raises KeyNameError; EncodeError for what is not bytes; LimitExceeded for a key whose
         chunks would have names that are too long; Conflict; a BackendError, or what the KV or
@@ -484,10 +487,10 @@ class AsyncFiles(_Opened[K]):
         return await self._run(files_plans.load(at := self._place(key), self._clock()), at)
 
     async def open(self, key: K) -> AsyncFileReader:
-        """Open a file for reading: binary, seekable, read with ``await``.
+        """Open a file for reading, binary and seekable; it holds one chunk of it at a time.
 
-        Holds one chunk. Raises MissingKey (a KeyError) if there is no file, and what ``get``
-        raises; reading raises Conflict if the file was rewritten meanwhile.
+        Raises MissingKey (a KeyError) if there is no file, and what ``get`` raises; reading
+        raises Conflict if the file was rewritten or deleted meanwhile.
         """
         at, now = self._place(key), self._clock()
         manifest = await self._run(files_plans.head(at, now), at)
