@@ -39,7 +39,7 @@ UPDATE_VARIABLE = "KVCODEC_LOCK_UPDATE"
 _WAY_OUT = "record it with: pytest --kvcodec-lock-update"
 
 
-class LockBroken(AssertionError):  # noqa: N818 - named as the errors of the library are
+class LockBroken(AssertionError):
     """Today's declaration breaks what the lock file promises."""
 
 

@@ -817,6 +817,17 @@ def _parts_of_text() -> SearchStrategy[str]:
     return usual | awkward | joined | st.text(_TEXT, min_size=1)
 
 
+def _parts_of_digits() -> SearchStrategy[int]:
+    # Both sides of what a float, 64 bits and 128 bits hold.
+    edges = [
+        sign * (2**bits + more)
+        for bits in (53, 63, 64, 128)
+        for more in (-1, 0, 1)
+        for sign in (1, -1)
+    ]
+    return st.integers() | st.sampled_from(edges)
+
+
 def _keys_of(kind: Any, place: str) -> Strategy:
     source = _registered[kind] if _is_registered(kind) else None
     if _is_strategy(source):
@@ -854,7 +865,7 @@ def _names_of_parts(kind: object) -> tuple[str, ...] | None:
 
 _KEYS: Final[Mapping[Any, Callable[[], Strategy]]] = {
     str: _parts_of_text,
-    int: st.integers,
+    int: _parts_of_digits,
     UUID: st.uuids,
     date: st.dates,
 }
