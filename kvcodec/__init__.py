@@ -54,6 +54,7 @@ if TYPE_CHECKING:
     from kvcodec.cache import AsyncCache, Cache, CacheStats
     from kvcodec.crypto import AESGCMCipher, FernetCipher
     from kvcodec.files import AsyncFiles, FileInfo, Files
+    from kvcodec.log import AsyncLog, Log
     from kvcodec.keyring import KeyRing
     from kvcodec.keys_hashed import HashedKeys, HiddenKeys
     from kvcodec.subjects import AsyncSubjects, Subjects
@@ -64,6 +65,7 @@ __all__ = [
     "AsyncFiles",
     "AsyncHandleKV",
     "AsyncKV",
+    "AsyncLog",
     "AsyncMappingKV",
     "AsyncMemoryKV",
     "AsyncPrefixKV",
@@ -96,6 +98,7 @@ __all__ = [
     "Keyspace",
     "LimitExceeded",
     "Limits",
+    "Log",
     "MappingKV",
     "MemoryKV",
     "MissingKey",
@@ -133,6 +136,8 @@ _LAZY = {
     "AsyncFiles": "kvcodec.files",
     "FileInfo": "kvcodec.files",
     "Files": "kvcodec.files",
+    "AsyncLog": "kvcodec.log",
+    "Log": "kvcodec.log",
     "AESGCMCipher": "kvcodec.crypto",
     "AsyncHandleKV": "kvcodec.backends.handle",
     "AsyncMappingKV": "kvcodec.backends.mapping",
