@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +12,7 @@ from kvcodec.envelope import Header
 from kvcodec.errors import KVCodecError, shorten
 
 if TYPE_CHECKING:
-    from kvcodec.keyspace import Keyspace
+    from kvcodec.keyspace import Keyspace, Previous
     from kvcodec.pipeline import Pipeline
 
 __all__ = ["Explanation", "Step"]
@@ -54,24 +55,62 @@ def explain(keyspace: Keyspace[Any, Any], raw_key: str, data: bytes, *, show: bo
     The value is named by its type; with ``show`` its text is there too, but never that of a
     sealed one.
     """
-    steps = [Step("stored", len(data), {"first bytes": data[:4].hex(" ")})]
-    try:
-        _take_steps(steps, keyspace, raw_key, data, show=show)
-    except KVCodecError as error:
-        facts: dict[str, str | int] = {"stage": error.stage or "", "kind": type(error).__name__}
-        steps.append(Step("error", None, facts | {"says": str(error.args[0])}))
+    steps = [_stored(keyspace, data, show=show)]
+    _take_steps(steps, keyspace, raw_key, data, show=show)
     return Explanation(keyspace.name, raw_key, tuple(steps))
+
+
+def explain_older(
+    keyspace: Keyspace[Any, Any], previous: Previous, raw_key: str, data: bytes, *, show: bool
+) -> Explanation:
+    """Take apart what an older declaration stored under a name of its own, as ``explain``."""
+    old = previous.keyspace
+    steps = [_stored(old, data, show=show), _older(keyspace, previous, data)]
+    _take_steps(steps, old, raw_key, data, show=show)
+    return Explanation(keyspace.name, raw_key, tuple(steps))
+
+
+def _stored(keyspace: Keyspace[Any, Any], data: bytes, *, show: bool) -> Step:
+    # Of an envelope, and of what may be shown: the first bytes of a PIN are the PIN.
+    if data[:1] == b"\xc1" or (show and not _seals(keyspace)):
+        return Step("stored", len(data), {"first bytes": data[:4].hex(" ")})
+    return Step("stored", len(data), {})
+
+
+def _seals(keyspace: Keyspace[Any, Any]) -> bool:
+    """Whether values of the keyspace are sealed, in its own form or in an older one."""
+    if keyspace._pipeline.form.cipher is not None:
+        return True
+    return any(_seals(previous.keyspace) for previous in keyspace.previous)
 
 
 def _take_steps(
     steps: list[Step], keyspace: Keyspace[Any, Any], raw_key: str, data: bytes, *, show: bool
 ) -> None:
+    try:
+        _take(steps, keyspace, raw_key, data, show=show and not _seals(keyspace))
+    except KVCodecError as error:
+        facts: dict[str, str | int] = {"stage": error.stage or "", "kind": type(error).__name__}
+        steps.append(Step("error", None, facts | {"says": str(error.args[0])}))
+
+
+def _older(keyspace: Keyspace[Any, Any], previous: Previous, data: bytes) -> Step:
+    at = [one is previous for one in keyspace.previous].index(True)
+    facts: dict[str, str | int] = {"previous": at, "keyspace": previous.keyspace.name}
+    if previous.until is not None:
+        facts["refused from"] = _moment(math.floor(previous.until * 1000))
+    return Step("older form", len(data), facts)
+
+
+def _take(
+    steps: list[Step], keyspace: Keyspace[Any, Any], raw_key: str, data: bytes, *, show: bool
+) -> None:
     pipeline = keyspace._pipeline
-    if keyspace.previous and not pipeline.recognises(data):
-        # As it is read: `unpack` tries each of them in turn, at no particular moment.
-        steps.append(Step("older form", len(data), {"one of": len(keyspace.previous)}))
-        value = keyspace._open(raw_key, data, 0.0)
-        steps.append(_decoded(pipeline, data, value, show=show))
+    # At the time of writing: an explanation of what has expired is an explanation all the same.
+    previous = keyspace._older_form(raw_key, data, 0.0)
+    if previous is not None:
+        steps.append(_older(keyspace, previous, data))
+        _take(steps, previous.keyspace, raw_key, data, show=show)
         return
     header = pipeline.header(data)
     if not pipeline.form.is_plain:
@@ -81,7 +120,7 @@ def _take_steps(
     if not pipeline.form.is_plain:
         steps.append(Step(name, len(payload.encoded), _form_facts(pipeline, header)))
     encoded = pipeline.upgraded(payload)
-    if encoded is not payload.encoded:
+    if header.version < keyspace.version:
         facts: dict[str, str | int] = {"from": header.version, "to": keyspace.version}
         steps.append(Step("upgrade", len(encoded), facts))
     steps.append(_decoded(pipeline, encoded, pipeline.decode(encoded), show=show))

@@ -6,6 +6,7 @@ is checked here, once, and compiled into a key scheme (keys.py) and a pipeline (
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from datetime import datetime, timedelta
@@ -21,6 +22,7 @@ from kvcodec.errors import (
     Expired,
     KeyNameError,
     KVCodecError,
+    NewerVersion,
     settle,
 )
 from kvcodec.evolve import checked_upgrades
@@ -30,6 +32,7 @@ from kvcodec.plain import is_tuple
 
 if TYPE_CHECKING:
     from kvcodec.compression import Compression
+    from kvcodec.envelope import Header
     from kvcodec.explanation import Explanation
     from kvcodec.keyring import KeyRing
     from kvcodec.keys_hashed import StoredNames
@@ -82,7 +85,8 @@ class Previous:
     - ``until``: a datetime with a time zone, or seconds since the epoch, from which on old
       values are refused. An open window is what an attacker who can write would use.
 
-    ``reads`` counts the values that were read in this form, in this process.
+    ``reads`` counts the values that were read in this form, in this process. Raises ConfigError
+    for options that are none of these.
     """
 
     __slots__ = ("convert", "keyspace", "reads", "until")
@@ -94,11 +98,13 @@ class Previous:
         convert: Callable[[Any], Any] | None = None,
         until: datetime | float | None = None,
     ) -> None:
-        if isinstance(until, datetime) and until.tzinfo is None:
-            raise ConfigError("until= needs a time zone: it is a moment, not a wall clock")
+        if not isinstance(keyspace, Keyspace):
+            raise ConfigError("previous= takes keyspaces, and Previous(...) of them")
+        if convert is not None and not callable(convert):
+            raise ConfigError("convert= is a function: today's value of an old one")
         self.keyspace = keyspace
         self.convert = convert
-        self.until = until.timestamp() if isinstance(until, datetime) else until
+        self.until = _moment(until)
         self.reads = 0
 
     def is_open(self, now: float) -> bool:
@@ -253,6 +259,7 @@ class Keyspace(Generic[V, K]):
                 compression=_compression(compress),
                 cipher=_cipher(cipher),
                 checksum=checksum,
+                keep_unknown=keep_unknown,
                 naming=self._naming,
             )
             codec = codec_for(value, encoding)
@@ -336,6 +343,13 @@ class Keyspace(Generic[V, K]):
     def prefix(self) -> str:
         """What every raw key starts with."""
         return self._scheme.prefix
+
+    @property
+    def _may_expire(self) -> bool:
+        """Whether a value can have a lifetime: by today's form, or by an older one."""
+        if self._pipeline.form.dated:
+            return True
+        return any(previous.keyspace._may_expire for previous in self._previous)
 
     @property
     def _elsewhere(self) -> tuple[Keyspace[Any, Any], ...]:
@@ -442,24 +456,44 @@ class Keyspace(Generic[V, K]):
         return self._pipeline.seal(self._names[key], value, now, seconds(ttl), name=name)
 
     def _open(self, raw_key: str, data: bytes, now: float) -> V:
-        if self._previous and not self._pipeline.recognises(as_bytes(data)):
-            for previous in self._previous:
-                if previous.is_open(now):
-                    try:
-                        return self._open_previous(previous, raw_key, data, now)
-                    except Expired:
-                        raise
-                    except DecodeError:
-                        continue
+        previous = self._older_form(raw_key, data, now)
+        if previous is not None:
+            return self._open_previous(previous, raw_key, data, now)
         return self._pipeline.open(raw_key, data, now)
+
+    def _older_form(self, raw_key: str, data: bytes, now: float) -> Previous | None:
+        """The first older declaration that reads what is stored under today's name.
+
+        None if it is of today's form, by its exact first bytes, or if none reads it.
+        """
+        if not self._previous or self._pipeline.recognises(as_bytes(data)):
+            return None
+        for previous in self._previous:
+            if previous.is_open(now) and self._shares_name(previous.keyspace, raw_key):
+                try:
+                    previous.keyspace._open(raw_key, data, now)
+                except (Expired, NewerVersion):
+                    return previous  # of its form, for sure
+                except DecodeError:
+                    continue
+                return previous
+        return None
+
+    def _shares_name(self, old: Keyspace[Any, Any], raw_key: str) -> bool:
+        """Whether an older declaration has the same name for the same key.
+
+        Where it has another one, what is under today's name was not stored by it.
+        """
+        if not _named_differently(self, old):
+            return True
+        try:
+            return bool(old._names[self._scheme.split(raw_key)] == raw_key)
+        except KeyNameError:
+            return False
 
     def _open_previous(self, previous: Previous, raw_key: str, data: bytes, now: float) -> V:
         """Today's value of bytes that an older declaration wrote."""
-        old = previous.keyspace._open(raw_key, data, now)
-        value = old if previous.convert is None else _converted(previous.convert, old)
-        # Through today's encoder and decoder, so that what is returned is of today's type.
-        pipeline = self._pipeline
-        today = pipeline.decode(pipeline.encode_any(value))
+        today = self._converted(previous, previous.keyspace._open(raw_key, data, now))
         if previous.reads == 0:
             import logging  # 3 ms that only this needs
 
@@ -469,13 +503,50 @@ class Keyspace(Generic[V, K]):
         previous.reads += 1
         return today
 
+    def _converted(self, previous: Previous, old: Any) -> V:
+        """Today's value of an older declaration's. Raises DecodeError, SchemaMismatch."""
+        value = old if previous.convert is None else _converted(previous.convert, old)
+        # Through today's encoder and decoder, so that what is returned is of today's type.
+        return self._pipeline.decode(self._pipeline.encode_any(value))
+
+    def _in_todays_form(
+        self, place: Place[V], previous: Previous, raw_key: str, data: bytes, now: float
+    ) -> bytes:
+        """The bytes to store for what an older declaration wrote: its times stay.
+
+        A lifetime that the older form did not have begins now.
+        """
+        value = self._open_previous(previous, raw_key, data, now)
+        moment, ttl = self._pipeline.times(previous.keyspace._header(raw_key, data, now), now)
+        return place.seal_over(value, place.with_unknown(previous, raw_key, data, now), moment, ttl)
+
+    def _header(self, raw_key: str, data: bytes, now: float) -> Header:
+        """What the header of stored bytes says, in whatever form they are."""
+        previous = self._older_form(raw_key, data, now)
+        if previous is not None:
+            return previous.keyspace._header(raw_key, data, now)
+        return self._pipeline.header(data)
+
+    def _plain(self, raw_key: str, data: bytes, now: float) -> Any:
+        """Plain data in today's version, or NO_PLAIN where there is none with unknown fields."""
+        previous = self._older_form(raw_key, data, now)
+        codec = self._pipeline.codec
+        if codec.shape is None or codec.secrets is not None:
+            return NO_PLAIN
+        if previous is None:
+            payload = self._pipeline.unwrap(raw_key, as_bytes(data), now)
+            return codec.to_plain(self._pipeline.upgraded(payload))
+        if previous.convert is not None:
+            return NO_PLAIN  # what fields become of which, only the function knows
+        return previous.keyspace._plain(raw_key, data, now)
+
     def _is_expired(self, raw_key: str, data: bytes, now: float) -> bool:
         """Say whether ``get`` would find that the value's lifetime is over.
 
         A header alone is not believed: what is of another form, damaged or moved cannot be read,
         and what cannot be read has not expired.
         """
-        if not self._pipeline.may_be_expired(as_bytes(data), now):
+        if not self._may_be_expired(as_bytes(data), now):
             return False
         try:
             self._open(raw_key, data, now)
@@ -484,6 +555,15 @@ class Keyspace(Generic[V, K]):
         except KVCodecError:
             pass
         return False
+
+    def _may_be_expired(self, data: bytes, now: float) -> bool:
+        if self._pipeline.may_be_expired(data, now):
+            return True
+        return any(previous.keyspace._may_be_expired(data, now) for previous in self._previous)
+
+
+NO_PLAIN: Any = object()
+"""Stands for "there is no plain data": None is plain data like any other."""
 
 
 class Place(Generic[V]):
@@ -508,18 +588,51 @@ class Place(Generic[V]):
         """Of a value in seconds, by the declaration."""
         return self.keyspace.ttl
 
+    @property
+    def may_expire(self) -> bool:
+        """Whether what is stored can have a lifetime."""
+        return self.keyspace._may_expire
+
     def seal(self, value: V, now: float, ttl: float | None = None) -> bytes:
         """The bytes to store."""
         return self.keyspace._pipeline.seal(self.raw_key, value, now, ttl, name=self.name)
 
-    def seal_over(self, value: V, held: bytes, now: float, ttl: float | None = None) -> bytes:
+    def seal_over(
+        self, value: V, held: bytes | None, now: float, ttl: float | None = None
+    ) -> bytes:
         """The bytes to store in place of ``held``, with what this code does not know of those.
 
         Raises what reading ``held`` raises: what cannot be read is not written over.
         """
-        if not self.keyspace.keep_unknown:
+        if held is None or not self.keyspace.keep_unknown:
             return self.seal(value, now, ttl)
         return self.keyspace._pipeline.seal_over(self.raw_key, value, held, now, ttl)
+
+    def in_todays_form(self, held: bytes, older: int | None, now: float) -> bytes | None:
+        """What is held as bytes of today's form, for ``seal_over``: with its unknown fields.
+
+        None where that cannot be: then there is nothing to keep.
+        """
+        if older is not None:
+            previous, raw_key = self.older[older]
+            return self.with_unknown(previous, raw_key, held, now)
+        previous_here = self.keyspace._older_form(self.raw_key, held, now)
+        if previous_here is None:
+            return held
+        return self.with_unknown(previous_here, self.raw_key, held, now)
+
+    def with_unknown(
+        self, previous: Previous, raw_key: str, held: bytes, now: float
+    ) -> bytes | None:
+        """What an older declaration stored as bytes of today's form, or None."""
+        keyspace = self.keyspace
+        if not keyspace.keep_unknown or previous.convert is not None:
+            return None
+        plain = previous.keyspace._plain(raw_key, held, now)
+        if plain is NO_PLAIN or keyspace._pipeline.codec.secrets is not None:
+            return None
+        encoded = keyspace._pipeline.codec.from_plain(plain)
+        return keyspace._pipeline.wrap(self.raw_key, encoded, now, name=self.name)
 
     def open(self, data: bytes, now: float) -> V:
         """The value of bytes stored under today's name."""
@@ -531,6 +644,15 @@ class Place(Generic[V]):
         if not previous.is_open(now):
             raise DecodeError("of an older form that is no longer read (until=)", stage="envelope")
         return self.keyspace._open_previous(previous, raw_key, data, now)
+
+    def explain(self, data: bytes, older: int | None, *, show: bool) -> Explanation:
+        """The steps of what is stored under today's name, or under an older one."""
+        if older is None:
+            return self.keyspace.explain(self.raw_key, data, show=show)
+        from kvcodec.explanation import explain_older
+
+        previous, raw_key = self.older[older]
+        return explain_older(self.keyspace, previous, raw_key, data, show=show)
 
     def is_expired(self, data: bytes, now: float) -> bool:
         """Whether the lifetime of a value under today's name is over."""
@@ -648,31 +770,77 @@ def _previous(
 ) -> tuple[Previous, ...]:
     found = tuple(one if isinstance(one, Previous) else Previous(one) for one in given)
     for previous in found:
-        if not isinstance(previous.keyspace, Keyspace):
-            raise ConfigError("previous= takes keyspaces, and Previous(...) of them")
+        _check_covered(previous.keyspace, found)
         if _cannot_be_told(keyspace, previous.keyspace):
             raise ConfigError(
                 f"what {previous.keyspace!r} stored cannot be told from today's by its first "
-                "byte: give one of them another name, or raise version= instead"
+                "bytes: give one of them another name, or raise version= instead (for another "
+                "key: KeyRing(retired=))"
             )
     return found
 
 
+def _check_covered(old: Keyspace[Any, Any], found: tuple[Previous, ...]) -> None:
+    listed = [previous.keyspace for previous in found]
+    for older in old._elsewhere:
+        if not any(older is one for one in listed):
+            raise ConfigError(
+                f"{old!r} itself reads {older!r}, which keeps its values under other names: name "
+                "that in previous= here too"
+            )
+
+
 def _cannot_be_told(now: Keyspace[Any, Any], old: Keyspace[Any, Any]) -> bool:
-    if _named_differently(now, old):
+    if not _named_alike(now, old):
         return False
-    if not (now._pipeline.form.is_plain and old._pipeline.form.is_plain):
+    mine, theirs = now._pipeline, old._pipeline
+    if not mine.form.is_enveloped_always and mine.codec.first is None:
+        return True  # text, raw bytes: anything is of today's form
+    if theirs.form.is_plain:
+        return _first_bytes_meet(mine, theirs)
+    if theirs.form.bare or not mine.would_take(theirs):
         return False
-    mine, theirs = now._pipeline.codec.first, old._pipeline.codec.first
-    return mine is None or (theirs is not None and theirs <= mine)
+    # What today's declaration reads by itself (a value from before compress=) needs no telling.
+    return now.name != old.name or mine.codec.name != theirs.codec.name or not _has_key(now, old)
+
+
+def _first_bytes_meet(mine: Pipeline[Any], theirs: Pipeline[Any]) -> bool:
+    if mine.form.is_enveloped_always or mine.codec.first is None or theirs.codec.first is None:
+        return False
+    return bool(mine.codec.first & theirs.codec.first)
+
+
+def _has_key(now: Keyspace[Any, Any], old: Keyspace[Any, Any]) -> bool:
+    mine, theirs = now._pipeline.form.cipher, old._pipeline.form.cipher
+    if mine is None or theirs is None:
+        return True
+    return theirs.key_id in getattr(mine, "_keys", (mine.key_id,))
+
+
+def _named_alike(now: Keyspace[Any, Any], old: Keyspace[Any, Any]) -> bool:
+    mine, theirs = now._scheme, old._scheme
+    options = ("prefix", "template", "limit", "naming")
+    return type(mine) is type(theirs) and all(
+        getattr(mine, name, None) == getattr(theirs, name, None) for name in options
+    )
 
 
 def _named_differently(now: Keyspace[Any, Any], old: Keyspace[Any, Any]) -> bool:
-    mine, theirs = now._scheme, old._scheme
-    if type(mine) is not type(theirs) or mine.prefix != theirs.prefix:
-        return True
-    options = ("template", "limit", "naming")
-    return any(getattr(mine, name, None) != getattr(theirs, name, None) for name in options)
+    # Of the same key type in any case: integers as digits, or in the form that sorts.
+    return not _named_alike(now, old) or now.key_type != old.key_type
+
+
+def _moment(until: datetime | float | None) -> float | None:
+    if isinstance(until, datetime):
+        if until.tzinfo is None:
+            raise ConfigError("until= needs a time zone: it is a moment, not a wall clock")
+        return until.timestamp()
+    given: object = until
+    if given is None:
+        return None
+    if isinstance(given, bool) or not isinstance(given, int | float) or not math.isfinite(given):
+        raise ConfigError("until= is a datetime with a time zone, or seconds since the epoch")
+    return float(given)
 
 
 def _positive(number: Any, option: str) -> int:

@@ -14,10 +14,8 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 from msgspec import Struct, field
 
 from kvcodec.errors import DecodeError, Expired, KVCodecError, NewerVersion
+from kvcodec.keyspace import Place
 from kvcodec.plans import Clock, Held, Plan, drop_older, find, get, needs_lock, put, remove
-
-if TYPE_CHECKING:
-    from kvcodec.keyspace import Place
 
 __all__ = ["Finding", "Report", "State"]
 
@@ -93,8 +91,11 @@ Step: TypeAlias = Callable[["Place[Any]", Clock, frozenset[str]], Plan[Finding]]
 def rewrap(place: Place[Any], clock: Clock, can: frozenset[str]) -> Plan[Finding]:
     """Seal one value under the primary key, if it is under another one."""
     held = yield from find(place, can)
-    if held is None or held.older is not None:
+    if held is None:
         return Finding(place.raw_key, "missing")
+    older = _of_older_declaration(place, held, clock)
+    if older is not None:
+        return (yield from rewrap(older, clock, can))  # in its own form, under its own ring
     pipeline = place.keyspace._pipeline
     try:
         ids = pipeline.key_ids(place.raw_key, held.data)
@@ -114,9 +115,14 @@ def migrate(place: Place[Any], clock: Clock, can: frozenset[str]) -> Plan[Findin
     """Write one value in today's form, if it is in an older one."""
     held = yield from find(place, can)
     finding = look(place, held, clock)
+    if held is not None and held.older is None and finding.state == "fine":
+        yield from drop_older(place)  # left by who was stopped before this
     if held is None or finding.state not in ("older version", "older form"):
         return finding
-    data = _in_todays_form(place, held, clock)
+    try:
+        data = _in_todays_form(place, held, clock)
+    except KVCodecError as error:
+        return _unreadable(place, error)  # readable, but not to be stored: too large, for one
     done = yield from _replace_exactly(place, data, held, clock, can)
     if done:
         yield from drop_older(place)
@@ -145,15 +151,26 @@ def look(place: Place[Any], held: Held | None, clock: Clock) -> Finding:
     except DecodeError as error:
         return _unreadable(place, error)
     pipeline = place.keyspace._pipeline
-    if place.keyspace.previous and not pipeline.recognises(held.data):
+    if place.keyspace._older_form(place.raw_key, held.data, clock()) is not None:
         return Finding(place.raw_key, "older form")
     older = pipeline.header(held.data).version < pipeline.form.version
     ids = pipeline.key_ids(place.raw_key, held.data)
     return Finding(place.raw_key, "older version" if older else "fine", ids)
 
 
-def quarantine(raw_key: str) -> Plan[str | None]:
-    """Move the bytes of a name aside; return the name that they have now, or None if absent."""
+def quarantine(place: Place[Any]) -> Plan[str | None]:
+    """Move the bytes of a key aside; return the name that they have now, or None if absent.
+
+    What older declarations kept under other names goes too, the last one first: it would come to
+    light again.
+    """
+    moved: str | None = None
+    for raw_key in (*(name for _, name in reversed(place.older)), place.raw_key):
+        moved = (yield from _move_aside(raw_key)) or moved
+    return moved
+
+
+def _move_aside(raw_key: str) -> Plan[str | None]:
     data = yield from get(raw_key)
     if data is None:
         return None
@@ -165,15 +182,24 @@ def quarantine(raw_key: str) -> Plan[str | None]:
     return f"{raw_key}!q{number}"
 
 
+def _of_older_declaration(place: Place[Any], held: Held, clock: Clock) -> Place[Any] | None:
+    """The place of a value as the older declaration has it that wrote the value, or None."""
+    if held.older is not None:
+        previous, raw_key = place.older[held.older]
+        return Place(previous.keyspace, raw_key)
+    found = place.keyspace._older_form(place.raw_key, held.data, clock())
+    return None if found is None else Place(found.keyspace, place.raw_key)
+
+
 def _in_todays_form(place: Place[Any], held: Held, clock: Clock) -> bytes:
-    if held.older is None and place.keyspace._pipeline.recognises(held.data):
-        return place.keyspace._pipeline.renewed(place.raw_key, held.data, clock())
-    value = (
-        place.open(held.data, clock())
-        if held.older is None
-        else place.open_older(held.older, held.data, clock())
-    )
-    return place.seal(value, clock())
+    keyspace, now = place.keyspace, clock()
+    if held.older is not None:
+        previous, raw_key = place.older[held.older]
+        return keyspace._in_todays_form(place, previous, raw_key, held.data, now)
+    found = keyspace._older_form(place.raw_key, held.data, now)
+    if found is not None:
+        return keyspace._in_todays_form(place, found, place.raw_key, held.data, now)
+    return keyspace._pipeline.renewed(place.raw_key, held.data, now)
 
 
 def _replace_exactly(

@@ -66,6 +66,7 @@ class Form(Struct, frozen=True, kw_only=True):
     compression: Compression | None = None
     cipher: Cipher | None = None
     checksum: bool = False
+    keep_unknown: bool = False
     naming: StoredNames[Any] | None = None
     """The key scheme, where raw keys do not tell their keys: the name is stored with the value."""
 
@@ -230,12 +231,24 @@ class Pipeline(Generic[V]):
         Raises what ``open`` and ``seal`` raise.
         """
         payload = self.unwrap(raw_key, as_bytes(data), now)
-        encoded = self.encode(self.decode(self.upgraded(payload)))
-        written = payload.header.written_ms
-        expires = payload.header.expires_ms
-        moment = now if written is None else written / 1000
-        left = None if expires is None else expires / 1000 - moment
-        return self.wrap(raw_key, encoded, moment, left, name=payload.name)
+        value = self.decode(self.upgraded(payload))
+        moment, left = self.times(payload.header, now)
+        if self.form.keep_unknown:
+            return self.seal_over(raw_key, value, data, moment, left)
+        return self.wrap(raw_key, self.encode(value), moment, left, name=payload.name)
+
+    def times(self, old: Header, now: float) -> tuple[float, float | None]:
+        """The moment and the lifetime, both in seconds, that give a value its times of before.
+
+        A lifetime that it did not have begins now.
+        """
+        written, expires = old.written_ms, old.expires_ms
+        if written is None or (expires is None and self.form.ttl is not None):
+            return now, None
+        # In the middle of its millisecond, so that rounding down gives the very same one.
+        moment = (written + 0.5) / 1000
+        keeps = expires is not None and self.form.ttl is not None
+        return moment, (expires - written) / 1000 if expires is not None and keeps else None
 
     def key_ids(self, raw_key: str, data: bytes) -> tuple[str, ...]:  # noqa: ARG002
         """The ids of the keys that stored bytes are sealed under.
@@ -318,12 +331,7 @@ class Pipeline(Generic[V]):
     def _check_age(self, header: Header, now: float) -> None:
         form = self.form
         if header.version > form.version:
-            raise NewerVersion(
-                f"schema version {header.version}, this code knows {form.version}: update the code",
-                limit=form.version,
-                found=header.version,
-                stage="envelope",
-            )
+            self._refuse_version(header)
         if is_over(header, now):
             raise Expired("its lifetime is over", stage="envelope")
         if self._is_too_old(header, now):
@@ -358,6 +366,12 @@ class Pipeline(Generic[V]):
         except MalformedEnvelope:
             return True  # an envelope, and a broken one
         return self._unlike(opened[0], opened[2]) is None
+
+    def would_take(self, other: Pipeline[Any]) -> bool:
+        """Say whether the envelopes of another declaration look like this one's."""
+        checksum = bytes(5) if other.form.checksum else b""
+        header = other._header(0, None, 0)
+        return self.form.is_enveloped_always and self._unlike(header, checksum) is None
 
     def _header(self, now: float, ttl: float | None, compression: int) -> Header:
         form = self.form
@@ -479,6 +493,8 @@ class Pipeline(Generic[V]):
             why = reason(error)
         if issubclass(kind, RecursionError):
             self._refuse_depth("decode")
+        if self.form.is_plain:
+            self._refuse_newer(data)
         if kind.__name__ == "ValidationError":  # msgspec's, or pydantic's
             raise SchemaMismatch(why, stage="validate")
         raise DecodeError(why, stage="decode")
@@ -499,6 +515,27 @@ class Pipeline(Generic[V]):
         except Exception as error:  # noqa: BLE001 - an upgrade is the user's, and may quote the data
             why = reason(error)
         raise DecodeError(f"upgrade from version {found} to {wanted}: {why}", stage="decode")
+
+    def _refuse_newer(self, data: bytes) -> None:
+        """Raise NewerVersion if bytes that cannot be read are the envelope of a later version.
+
+        Of a keyspace whose older versions had none: newer code writes it while this still runs.
+        """
+        try:
+            header = open_envelope(data)[0]
+        except MalformedEnvelope:
+            return
+        if header.version > self.form.version:
+            self._refuse_version(header)
+
+    def _refuse_version(self, header: Header) -> NoReturn:
+        raise NewerVersion(
+            f"schema version {header.version}, this code knows {self.form.version}: update the "
+            "code",
+            limit=self.form.version,
+            found=header.version,
+            stage="envelope",
+        )
 
     def _refuse_size(self, data: bytes, stage: Stage) -> NoReturn:
         raise TooLarge(

@@ -171,8 +171,11 @@ def read_older(place: Place[Any], default: Any, clock: Clock) -> Plan[Any]:
 
 
 def drop_older(place: Place[Any]) -> Plan[None]:
-    """Remove what older declarations kept under other names, once it is written anew."""
-    for _, raw_key in place.older:
+    """Remove what older declarations kept under other names, once it is written anew.
+
+    The last one first: what stands before another is read instead of it.
+    """
+    for _, raw_key in reversed(place.older):
         yield from remove(raw_key)
 
 
@@ -184,7 +187,7 @@ def delete(place: Place[Any]) -> Plan[None]:
 
 def exists(place: Place[Any], clock: Clock, can: frozenset[str]) -> Plan[bool]:
     """Say whether something is stored that has not expired."""
-    if "exists" in can and place.lifetime is None and not place.older:
+    if "exists" in can and not place.may_expire and not place.older:
         return bool((yield "exists", place.raw_key))
     held = yield from find(place, frozenset())
     return held is not None and not _is_expired(place, held, clock)
@@ -213,7 +216,7 @@ def update(
             data = place.seal(value, clock(), ttl)
         else:
             value = change(_current(place, held, default, clock))
-            data = _seal_over(place, value, held, clock, ttl)
+            data = _sealed_over(place, value, held, clock, ttl)
         if (yield from _replace(place, data, held, lifetime, can)):
             return value
     raise Conflict("other writers changed the value at every attempt", stage="store")
@@ -254,11 +257,17 @@ def pop(place: Place[Any], default: Any, clock: Clock, can: frozenset[str]) -> P
         value = default
         if not _is_expired(place, held, clock):
             value = _current(place, held, default, clock)
-        if held.older is None:
-            yield from drop_older(place)
+        yield from _drop_others(place, held)
         if (yield from _take(held, can)):
             return value
     raise Conflict("other writers changed the value at every attempt", stage="store")
+
+
+def _drop_others(place: Place[Any], held: Held) -> Plan[None]:
+    """Remove what would come to light once ``held`` is gone."""
+    behind = 0 if held.older is None else held.older + 1
+    for _, raw_key in reversed(place.older[behind:]):
+        yield from remove(raw_key)
 
 
 def drop_expired(place: Place[Any], clock: Clock, can: frozenset[str]) -> Plan[None]:
@@ -267,6 +276,7 @@ def drop_expired(place: Place[Any], clock: Clock, can: frozenset[str]) -> Plan[N
         return  # get, then delete: a value set in between would be lost
     found = yield "get_versioned", place.raw_key
     if found is not None and place.is_expired(found[0], clock()):
+        yield from drop_older(place)  # of before it: it would come to light again
         yield "delete_if_version", place.raw_key, found[1]
 
 
@@ -309,12 +319,13 @@ def _or_missing(default: Any) -> Any:
     return default
 
 
-def _seal_over(
+def _sealed_over(
     place: Place[V], value: V, held: Held | None, clock: Clock, ttl: float | None
 ) -> bytes:
-    if held is None or held.older is not None:
-        return place.seal(value, clock(), ttl)
-    return place.seal_over(value, held.data, clock(), ttl)
+    now = clock()
+    if held is None or not place.keyspace.keep_unknown:
+        return place.seal(value, now, ttl)
+    return place.seal_over(value, place.in_todays_form(held.data, held.older, now), now, ttl)
 
 
 def _replace(
@@ -370,7 +381,7 @@ def put_many(
 
 def delete_many(places: Sequence[Place[Any]], can: frozenset[str]) -> Plan[None]:
     """Remove every value."""
-    names = [name for place in places for _, name in place.older]
+    names = [name for place in places for _, name in reversed(place.older)]
     names += [place.raw_key for place in places]
     if "get_many" in can:
         yield "delete_many", names

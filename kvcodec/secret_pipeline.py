@@ -137,10 +137,12 @@ class SecretPipeline(Pipeline[V]):
         Raises TooDeep, NotEncrypted, UnknownKey, Tampered, DecodeError.
         """
         try:
-            return self.codec.from_plain(as_sealed(self._opened(payload, keep_unknown=False)))
+            encoded = self.codec.from_plain(as_sealed(self._opened(payload, keep_unknown=False)))
         except RecursionError:  # as in _sealed
-            pass
-        self._refuse_depth("decode")
+            encoded = None
+        if encoded is None:
+            self._refuse_depth("decode")
+        return encoded
 
     def _opened(self, payload: Payload, *, keep_unknown: bool) -> Any:
         """Plain data in today's version, its secrets marked, others found or as they are."""

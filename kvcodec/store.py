@@ -309,7 +309,11 @@ class Store(Opened[V, K]):
         """
         packed: Any = None
         try:
+            items = list(items.items() if isinstance(items, Mapping) else items)
             packed = self._packed(items, ttl)
+            if self._keyspace.keep_unknown:
+                self._set_each(items, ttl)
+                return
             if self._keyspace.indexed:
                 for place, _ in packed:
                     self._note(place.raw_key)
@@ -319,6 +323,10 @@ class Store(Opened[V, K]):
             packed = None
             self._leave(error)
             raise
+
+    def _set_each(self, items: Iterable[tuple[K, V]], ttl: timedelta | float | None) -> None:
+        for key, value in items:
+            self.set(key, value, ttl=ttl)
 
     def delete_many(self, keys: Iterable[K]) -> None:
         """Remove the values of ``keys``. No error for those that have none."""
@@ -343,7 +351,7 @@ class Store(Opened[V, K]):
 
     def _keys(self) -> Iterator[K]:
         for listed in self._pages():
-            yield from listed.values() if self._keyspace.ttl is None else self._living(listed)
+            yield from self._living(listed) if self._keyspace._may_expire else listed.values()
         if self._older:
             yield from filter(self.exists, self._keys_elsewhere())
 
@@ -450,13 +458,18 @@ class Store(Opened[V, K]):
         return self._walk(maintenance.verify, places, after, keys, limit, on_progress)
 
     def raw(self, key: K) -> bytes | None:
-        """Return the stored bytes of ``key`` as they are, or None. Raises what the KV raises."""
-        raw_key = self._names[key]
+        """Return the stored bytes of ``key`` as they are, under today's name or an older one.
+
+        None if there are none. Raises what the KV raises.
+        """
+        held = self._held(self._keyspace._place(key))
+        return None if held is None else as_bytes(held.data)
+
+    def _held(self, place: Place[V]) -> plans.Held | None:
         try:
-            data = run(plans.get(raw_key), self._kv)
-            return None if data is None else as_bytes(data)
+            return run(plans.find(place, frozenset()), self._kv)
         except BaseException as error:
-            self._leave(error, raw_key)
+            self._leave(error, place.raw_key)
             raise
 
     def explain(self, key: K, *, show: bool = False) -> Explanation | None:
@@ -464,19 +477,21 @@ class Store(Opened[V, K]):
 
         As ``Keyspace.explain``. Raises what the KV raises.
         """
-        data = self.raw(key)
-        if data is None:
+        place = self._keyspace._place(key)
+        held = self._held(place)
+        if held is None:
             return None
-        return self._keyspace.explain(self._names[key], data, show=show)
+        return place.explain(as_bytes(held.data), held.older, show=show)
 
     def quarantine(self, key: K) -> str | None:
         """Move the stored bytes of ``key`` aside, so that ``get`` finds nothing; never delete them.
 
-        Returns the raw key under which they are now (``...!q1``), or None if there are none.
-        Raises what the KV raises.
+        Under every name that they have, today's and those of older declarations. Returns the raw
+        key under which they are now (``...!q1``), or None if there are none. Raises what the KV
+        raises.
         """
-        raw_key = self._names[key]
-        return self._exclusively(maintenance.quarantine(raw_key), raw_key)
+        place = self._keyspace._place(key)
+        return self._exclusively(maintenance.quarantine(place), place.raw_key)
 
     def _walk(
         self,
@@ -489,6 +504,8 @@ class Store(Opened[V, K]):
     ) -> Report:
         report = Report(from_start=after == "" and keys is None)
         for place in places:
+            if step is maintenance.migrate and self._keyspace.indexed:
+                self._note(place.raw_key)
             plan = step(place, self._clock, self._capabilities)
             finding = self._exclusively(plan, place.raw_key)
             report.add(finding)
@@ -503,7 +520,7 @@ class Store(Opened[V, K]):
         """Every name of the keyspace, with those derived from its keys."""
         if keys is None:
             self._must_list()
-            return self._names_of(self._keyspace, after)
+            return self._names_everywhere(after)
         return map(self._keyspace._place, keys)
 
     def _own_places(self, keys: Iterable[K] | None, after: str) -> Iterator[Place[V]]:
@@ -513,25 +530,53 @@ class Store(Opened[V, K]):
         self._must_list()
         return self._places_by_key(after)
 
+    def _names_everywhere(self, after: str) -> Iterator[Place[Any]]:
+        """Every name of the keyspace and of older declarations, in one order."""
+        if not self._older:
+            yield from self._names_of(self._keyspace, after)
+            return
+        keyspaces = (*reversed(self._keyspace._elsewhere), self._keyspace)
+        places = {
+            place.raw_key: place
+            for keyspace in keyspaces
+            for place in self._names_of(keyspace, after)
+        }
+        for raw_key in sorted(places):
+            yield places[raw_key]
+
     def _places_by_key(self, after: str) -> Iterator[Place[V]]:
+        """The place of every key, in the order of today's names."""
+        elsewhere = self._places_elsewhere(after)
         for place in self._names_of(self._keyspace, after):
             if "!" not in place.raw_key:
+                while elsewhere and elsewhere[-1].raw_key < place.raw_key:
+                    yield elsewhere.pop()
                 key = self._key_of(self._keyspace, place.raw_key)
                 yield place if key is NO_DEFAULT else self._keyspace._place(key)
-        for key in self._keys_elsewhere():
-            yield self._keyspace._place(key)
+        while elsewhere:
+            yield elsewhere.pop()
+
+    def _places_elsewhere(self, after: str) -> list[Place[V]]:
+        """Where older declarations alone keep a value, the last name first."""
+        if not self._older:
+            return []
+        places = [self._keyspace._place(key) for key in self._keys_elsewhere()]
+        later = (place for place in places if place.raw_key > after)
+        return sorted(later, key=lambda place: place.raw_key, reverse=True)
 
     def _keys_elsewhere(self) -> Iterator[K]:
         """The keys whose values have only been stored by older declarations, elsewhere."""
+        seen: set[str] = set()
         for older in self._keyspace._elsewhere:
             # Listed before anything is yielded: a migration removes these names meanwhile.
             names = [place.raw_key for place in self._names_of(older, "")]
             for raw_key in names:
-                if "!" in raw_key:
-                    continue
-                key = self._key_of(older, raw_key)
-                if key is not NO_DEFAULT and run(plans.get(self._names[key]), self._kv) is None:
-                    yield key
+                key = NO_DEFAULT if "!" in raw_key else self._key_of(older, raw_key)
+                name = "" if key is NO_DEFAULT else self._names[key]
+                if name and name not in seen and run(plans.get(name), self._kv) is None:
+                    seen.add(name)
+                    # By today's scheme, so that it is of today's type: a NamedTuple for a tuple.
+                    yield key if self._keyspace._naming else self._keyspace.key(name)
 
     def _key_of(self, keyspace: Keyspace[Any, Any], raw_key: str) -> Any:
         """The key of a name, or NO_DEFAULT where it is in a value that cannot be read."""
@@ -544,7 +589,10 @@ class Store(Opened[V, K]):
         return NO_DEFAULT
 
     def _names_of(self, keyspace: Keyspace[Any, Any], after: str) -> Iterator[Place[Any]]:
-        for raw_key in self._scan(keyspace, after):
+        raw_keys: Iterable[str] = self._scan(keyspace, after)
+        if not getattr(self._kv, "ordered", False):
+            raw_keys = sorted(raw_keys)  # what `after` names was the last one: all before are done
+        for raw_key in raw_keys:
             if keyspace._owns(raw_key):
                 yield Place(keyspace, raw_key)
 

@@ -304,7 +304,11 @@ class AsyncStore(Opened[V, K]):
         """
         packed: Any = None
         try:
+            items = list(items.items() if isinstance(items, Mapping) else items)
             packed = self._packed(items, ttl)
+            if self._keyspace.keep_unknown:
+                await self._set_each(items, ttl)
+                return
             if self._keyspace.indexed:
                 for place, _ in packed:
                     await self._note(place.raw_key)
@@ -314,6 +318,10 @@ class AsyncStore(Opened[V, K]):
             packed = None
             self._leave(error)
             raise
+
+    async def _set_each(self, items: Iterable[tuple[K, V]], ttl: timedelta | float | None) -> None:
+        for key, value in items:
+            await self.set(key, value, ttl=ttl)
 
     async def delete_many(self, keys: Iterable[K]) -> None:
         """Remove the values of ``keys``. No error for those that have none."""
@@ -338,7 +346,8 @@ class AsyncStore(Opened[V, K]):
 
     async def _keys(self) -> AsyncIterator[K]:
         async for listed in self._pages():
-            living = listed.values() if self._keyspace.ttl is None else await self._living(listed)
+            may_expire = self._keyspace._may_expire
+            living = await self._living(listed) if may_expire else listed.values()
             for key in living:
                 yield key
         if self._older:
@@ -460,13 +469,18 @@ class AsyncStore(Opened[V, K]):
         return await self._walk(maintenance.verify, places, after, keys, limit, on_progress)
 
     async def raw(self, key: K) -> bytes | None:
-        """Return the stored bytes of ``key`` as they are, or None. Raises what the KV raises."""
-        raw_key = self._names[key]
+        """Return the stored bytes of ``key`` as they are, under today's name or an older one.
+
+        None if there are none. Raises what the KV raises.
+        """
+        held = await self._held(self._keyspace._place(key))
+        return None if held is None else as_bytes(held.data)
+
+    async def _held(self, place: Place[V]) -> plans.Held | None:
         try:
-            data = await arun(plans.get(raw_key), self._kv)
-            return None if data is None else as_bytes(data)
+            return await arun(plans.find(place, frozenset()), self._kv)
         except BaseException as error:
-            self._leave(error, raw_key)
+            self._leave(error, place.raw_key)
             raise
 
     async def explain(self, key: K, *, show: bool = False) -> Explanation | None:
@@ -474,19 +488,21 @@ class AsyncStore(Opened[V, K]):
 
         As ``Keyspace.explain``. Raises what the KV raises.
         """
-        data = await self.raw(key)
-        if data is None:
+        place = self._keyspace._place(key)
+        held = await self._held(place)
+        if held is None:
             return None
-        return self._keyspace.explain(self._names[key], data, show=show)
+        return place.explain(as_bytes(held.data), held.older, show=show)
 
     async def quarantine(self, key: K) -> str | None:
         """Move the stored bytes of ``key`` aside, so that ``get`` finds nothing; never delete them.
 
-        Returns the raw key under which they are now (``...!q1``), or None if there are none.
-        Raises what the KV raises.
+        Under every name that they have, today's and those of older declarations. Returns the raw
+        key under which they are now (``...!q1``), or None if there are none. Raises what the KV
+        raises.
         """
-        raw_key = self._names[key]
-        return await self._exclusively(maintenance.quarantine(raw_key), raw_key)
+        place = self._keyspace._place(key)
+        return await self._exclusively(maintenance.quarantine(place), place.raw_key)
 
     async def _walk(
         self,
@@ -499,6 +515,8 @@ class AsyncStore(Opened[V, K]):
     ) -> Report:
         report = Report(from_start=after == "" and keys is None)
         async for place in places:
+            if step is maintenance.migrate and self._keyspace.indexed:
+                await self._note(place.raw_key)
             plan = step(place, self._clock, self._capabilities)
             finding = await self._exclusively(plan, place.raw_key)
             report.add(finding)
@@ -513,7 +531,7 @@ class AsyncStore(Opened[V, K]):
         """Every name of the keyspace, with those derived from its keys."""
         if keys is None:
             self._must_list()
-            return self._names_of(self._keyspace, after)
+            return self._names_everywhere(after)
         return _aiter(map(self._keyspace._place, keys))
 
     def _own_places(self, keys: Iterable[K] | None, after: str) -> AsyncIterator[Place[V]]:
@@ -523,28 +541,54 @@ class AsyncStore(Opened[V, K]):
         self._must_list()
         return self._places_by_key(after)
 
+    async def _names_everywhere(self, after: str) -> AsyncIterator[Place[Any]]:
+        """Every name of the keyspace and of older declarations, in one order."""
+        if not self._older:
+            async for place in self._names_of(self._keyspace, after):
+                yield place
+            return
+        keyspaces = (*reversed(self._keyspace._elsewhere), self._keyspace)
+        places = {
+            place.raw_key: place
+            for keyspace in keyspaces
+            async for place in self._names_of(keyspace, after)
+        }
+        for raw_key in sorted(places):
+            yield places[raw_key]
+
     async def _places_by_key(self, after: str) -> AsyncIterator[Place[V]]:
+        """The place of every key, in the order of today's names."""
+        elsewhere = await self._places_elsewhere(after)
         async for place in self._names_of(self._keyspace, after):
             if "!" not in place.raw_key:
+                while elsewhere and elsewhere[-1].raw_key < place.raw_key:
+                    yield elsewhere.pop()
                 key = await self._key_of(self._keyspace, place.raw_key)
                 yield place if key is NO_DEFAULT else self._keyspace._place(key)
-        async for key in self._keys_elsewhere():
-            yield self._keyspace._place(key)
+        while elsewhere:
+            yield elsewhere.pop()
+
+    async def _places_elsewhere(self, after: str) -> list[Place[V]]:
+        """Where older declarations alone keep a value, the last name first."""
+        if not self._older:
+            return []
+        places = [self._keyspace._place(key) async for key in self._keys_elsewhere()]
+        later = (place for place in places if place.raw_key > after)
+        return sorted(later, key=lambda place: place.raw_key, reverse=True)
 
     async def _keys_elsewhere(self) -> AsyncIterator[K]:
         """The keys whose values have only been stored by older declarations, elsewhere."""
+        seen: set[str] = set()
         for older in self._keyspace._elsewhere:
             # Listed before anything is yielded: a migration removes these names meanwhile.
             names = [place.raw_key async for place in self._names_of(older, "")]
             for raw_key in names:
-                if "!" in raw_key:
-                    continue
-                key = await self._key_of(older, raw_key)
-                if (
-                    key is not NO_DEFAULT
-                    and await arun(plans.get(self._names[key]), self._kv) is None
-                ):
-                    yield key
+                key = NO_DEFAULT if "!" in raw_key else await self._key_of(older, raw_key)
+                name = "" if key is NO_DEFAULT else self._names[key]
+                if name and name not in seen and await arun(plans.get(name), self._kv) is None:
+                    seen.add(name)
+                    # By today's scheme, so that it is of today's type: a NamedTuple for a tuple.
+                    yield key if self._keyspace._naming else self._keyspace.key(name)
 
     async def _key_of(self, keyspace: Keyspace[Any, Any], raw_key: str) -> Any:
         """The key of a name, or NO_DEFAULT where it is in a value that cannot be read."""
@@ -559,7 +603,11 @@ class AsyncStore(Opened[V, K]):
     async def _names_of(
         self, keyspace: Keyspace[Any, Any], after: str
     ) -> AsyncIterator[Place[Any]]:
-        async for raw_key in self._scan(keyspace, after):
+        raw_keys = self._scan(keyspace, after)
+        if not getattr(self._kv, "ordered", False):
+            # What `after` names was the last one: all before it are done.
+            raw_keys = _aiter(sorted([raw_key async for raw_key in raw_keys]))
+        async for raw_key in raw_keys:
             if keyspace._owns(raw_key):
                 yield Place(keyspace, raw_key)
 
