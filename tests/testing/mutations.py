@@ -30,6 +30,7 @@ from hypothesis.stateful import run_state_machine_as_test
 from kvcodec import (
     DecodeError,
     EncodeError,
+    KeyNameError,
     KeyRing,
     Keyspace,
     MappingKV,
