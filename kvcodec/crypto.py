@@ -31,6 +31,8 @@ A padded value opened without ``pad_to`` would be another value (text with bytes
 that the declaration's two forms have two names, as all forms have.
 """
 
+_TAMPERED = "changed, moved from another key, or sealed elsewhere"
+
 _MOST_PADDING = 2**20
 """Of ``pad_to``: a bucket of 1 MiB. More is taken for a mistake."""
 
@@ -45,6 +47,7 @@ class _PlaceCipher:
 
     def _set_up(self, ring: KeyRing, form: tuple[int, bytes], pad_to: int | None) -> None:
         if not isinstance(ring, KeyRing):
+            del ring
             raise ConfigError("a cipher takes a KeyRing")
         self.cipher_id, label = form
         self._ring = ring
@@ -62,12 +65,12 @@ class _PlaceCipher:
             stage="decrypt",
         )
 
-    def _unpadded(self, plaintext: bytes) -> bytes:
+    def _content(self, plaintext: bytes) -> bytes | None:
+        """What was padded; None if it was not padded as declared."""
+        if self._pad_to is None:
+            return plaintext
         content = plaintext.rstrip(b"\0")
-        if content.endswith(b"\x80"):
-            return content[:-1]
-        del plaintext, content
-        raise Tampered("not padded as declared", stage="decrypt")
+        return content[:-1] if content.endswith(b"\x80") else None
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({getattr(self, '_ring', 'refused')!r})"
@@ -108,10 +111,13 @@ class FernetCipher(_PlaceCipher):
         hide_time: bool = False,
         pad_to: int | None = None,
     ) -> None:
-        self._set_up(ring, _FERNET[pad_to is not None], pad_to)
         self.bare = not bound
         self.hide_time = hide_time
-        self._own: tuple[RingKey, ...] = () if bound else _own(ring, pad_to)
+        try:
+            self._set_up(ring, _FERNET[pad_to is not None], pad_to)
+            self._own: tuple[RingKey, ...] = () if bound else _own(ring, pad_to)
+        finally:
+            del ring  # perhaps the text of a key, in the place of its ring
 
     def under(self, ring: KeyRing) -> FernetCipher:
         """Return the same cipher with another ring."""
@@ -140,13 +146,15 @@ class FernetCipher(_PlaceCipher):
         if self.bare:
             return self._decrypt_bare(ciphertext)
         key = self._key(key_id)
+        content = None
         try:
             if _is_canonical(ciphertext):
-                plaintext = _fernet(key, associated_data).decrypt(ciphertext)
-                return plaintext if self._pad_to is None else self._unpadded(plaintext)
+                content = self._content(_fernet(key, associated_data).decrypt(ciphertext))
         except InvalidToken:
             pass
-        raise Tampered("changed, moved from another key, or sealed elsewhere", stage="decrypt")
+        if content is not None:
+            return content
+        raise Tampered(_TAMPERED, stage="decrypt")
 
     def recognises(self, data: bytes) -> bool:
         """Say whether bytes have the form of a token, exactly, whoever made it."""
@@ -227,7 +235,10 @@ class AESGCMCipher(_PlaceCipher):
     __slots__ = ()
 
     def __init__(self, ring: KeyRing, *, pad_to: int | None = None) -> None:
-        self._set_up(ring, _AES_GCM[pad_to is not None], pad_to)
+        try:
+            self._set_up(ring, _AES_GCM[pad_to is not None], pad_to)
+        finally:
+            del ring  # perhaps the text of a key, in the place of its ring
 
     def under(self, ring: KeyRing) -> AESGCMCipher:
         """Return the same cipher with another ring."""
@@ -248,14 +259,16 @@ class AESGCMCipher(_PlaceCipher):
         exactly the one that was made for this place.
         """
         aead = AESGCM(self._key(key_id).derive(associated_data))
+        content = None
         try:
             if len(ciphertext) >= _NONCE + _TAG:
                 sealed = memoryview(ciphertext)[_NONCE:]  # a slice would copy it
-                plaintext = aead.decrypt(ciphertext[:_NONCE], sealed, associated_data)
-                return plaintext if self._pad_to is None else self._unpadded(plaintext)
+                content = self._content(aead.decrypt(ciphertext[:_NONCE], sealed, associated_data))
         except InvalidTag:
             pass
-        raise Tampered("changed, moved from another key, or sealed elsewhere", stage="decrypt")
+        if content is not None:
+            return content
+        raise Tampered(_TAMPERED, stage="decrypt")
 
 
 _NONCE = 12

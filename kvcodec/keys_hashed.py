@@ -164,7 +164,10 @@ class HiddenKeys(StoredNames[K]):
     __slots__ = ("_deriver", "_key", "naming")
 
     def __init__(self, ring: KeyRing, *, naming: str | None = None) -> None:
-        self._use(_naming_key(ring, naming))
+        try:
+            self._use(_naming_key(ring, naming))
+        finally:
+            del ring, naming  # perhaps the text of a key, in the place of its ring or id
 
     def _use(self, key: RingKey) -> None:
         from kvcodec.keyring import Deriver  # cryptography is imported by who encrypts
@@ -195,15 +198,21 @@ class HiddenKeys(StoredNames[K]):
 
 
 def _naming_key(ring: KeyRing, naming: str | None) -> RingKey:
-    keys = {key.id.hex(): key for key in ring._keys}
+    keys = {key.id.hex(): key for key in getattr(ring, "_keys", ())}
+    primary = getattr(ring, "primary", "")
+    del ring
+    if not keys:
+        raise ConfigError("HiddenKeys takes a KeyRing")
     if naming is None and len(keys) > 1:
         raise ConfigError(
             "names do not change with the primary key: say which key of the ring they are made "
             f"with, naming= one of {list(keys)}"
         )
-    if naming is not None and naming not in keys:
+    chosen = keys.get(primary if naming is None else naming)
+    if chosen is None:
+        del naming
         raise ConfigError(f"naming= is no id of a key of the ring, which has {list(keys)}")
-    return keys[ring.primary if naming is None else naming]
+    return chosen
 
 
 def _base32(data: bytes) -> str:

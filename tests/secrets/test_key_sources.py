@@ -1,0 +1,308 @@
+"""Where keys come from: files that only their owner may touch, and passphrases."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import os
+import stat
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives.kdf import argon2
+
+from kvcodec import ConfigError, KeyRing, Keyspace
+from tests.leaks import CANARY, leaks
+
+ONE = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8="
+TWO = "AQIDBAUGBwgJCgsMDQ4PEBESExQVFhcYGRobHB0eHyA="
+
+posix = pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such bits")
+
+
+def key_file(directory: Path, content: str, mode: int = 0o600) -> Path:
+    """A key file with this content and mode."""
+    path = directory / "app.keys"
+    path.write_text(content, "utf-8")
+    path.chmod(mode)
+    return path
+
+
+# ------------------------------------------------------------------------------------- files
+
+
+@pytest.mark.parametrize("text", [f"{ONE},{TWO}", f"{ONE}\n{TWO}\n", f"  {ONE}, {TWO}"])
+def test_from_file_reads_primary_then_retired(text: str, tmp_path: Path) -> None:
+    """The first key of a file is the primary one, the others are retired."""
+    ring = KeyRing.from_file(key_file(tmp_path, text))
+    assert (ring.primary, ring.retired) == (KeyRing(ONE).primary, (KeyRing(TWO).primary,))
+
+
+def test_a_path_may_be_text(tmp_path: Path) -> None:
+    """A str is a path as well."""
+    assert KeyRing.from_file(str(key_file(tmp_path, ONE))).primary == KeyRing(ONE).primary
+
+
+def test_create_file_makes_a_key_that_only_its_owner_may_read(tmp_path: Path) -> None:
+    """The new file has mode 0600, and the next start reads the same key."""
+    path = tmp_path / "app.keys"
+    made = KeyRing.create_file(path)
+    assert KeyRing.from_file(path).primary == made.primary
+    if sys.platform != "win32":
+        assert stat.S_IMODE(path.stat().st_mode) == 0o600
+
+
+@posix
+def test_create_file_is_private_whatever_the_umask_says(tmp_path: Path) -> None:
+    """A umask of 0 does not open the file to others, not even while it is written."""
+    before = os.umask(0)
+    try:
+        KeyRing.create_file(tmp_path / "app.keys")
+    finally:
+        os.umask(before)
+    assert stat.S_IMODE((tmp_path / "app.keys").stat().st_mode) == 0o600
+
+
+def test_create_file_overwrites_nothing(tmp_path: Path) -> None:
+    """What is there already stays: a key file, an empty file, a link to nowhere."""
+    path = key_file(tmp_path, ONE)
+    with pytest.raises(ConfigError, match="something already"):
+        KeyRing.create_file(path)
+    assert path.read_text("utf-8") == ONE
+    dangling = tmp_path / "dangling"
+    dangling.symlink_to(tmp_path / "nowhere")
+    with pytest.raises(ConfigError, match="something already"):
+        KeyRing.create_file(dangling)
+    assert not (tmp_path / "nowhere").exists()
+
+
+def test_create_file_needs_its_directory(tmp_path: Path) -> None:
+    """A directory that is not there is said, and not made."""
+    with pytest.raises(ConfigError, match="cannot be made: ") as caught:
+        KeyRing.create_file(tmp_path / "no" / "app.keys")
+    assert not (tmp_path / "no").exists()
+    assert "app.keys" in str(caught.value)
+
+
+def test_a_key_that_could_not_be_written_leaves_no_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A full disk leaves nothing that looks like a key file."""
+
+    def full(_: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(ConfigError, match="No space left") as caught:
+        KeyRing.create_file(tmp_path / "app.keys")
+    assert list(tmp_path.iterdir()) == []
+    assert caught.value.__cause__ is None
+
+
+def refused_file(path: Any) -> ConfigError:
+    """The error of a key file, which names the path and nothing that stands in it."""
+    with pytest.raises(ConfigError) as caught:
+        KeyRing.from_file(path)
+    for secret in (ONE, TWO, CANARY):
+        assert leaks(caught.value, secret) == []
+    return caught.value
+
+
+@posix
+@pytest.mark.parametrize("mode", [0o644, 0o640, 0o604, 0o610, 0o620, 0o666, 0o777, 0o601])
+def test_a_file_that_others_may_use_is_refused(mode: int, tmp_path: Path) -> None:
+    """Any bit of the group or of others: the key may be known already."""
+    path = key_file(tmp_path, ONE, mode)
+    error = refused_file(path)
+    assert "app.keys" in str(error)
+    assert f"{mode:04o}" in str(error)
+
+
+@posix
+@pytest.mark.parametrize("mode", [0o600, 0o400, 0o700])
+def test_a_file_of_its_owner_alone_is_read(mode: int, tmp_path: Path) -> None:
+    """Bits of the owner do not matter."""
+    assert KeyRing.from_file(key_file(tmp_path, ONE, mode)).primary == KeyRing(ONE).primary
+
+
+@posix
+@pytest.mark.parametrize("kind", ["link", "link to nowhere", "directory", "pipe", "device"])
+def test_what_is_no_regular_file_is_refused(kind: str, tmp_path: Path) -> None:
+    """A symbolic link, a directory, a pipe (without waiting for its other end), a device."""
+    path = tmp_path / "app"
+    if kind == "link":
+        path.symlink_to(key_file(tmp_path, ONE))
+    elif kind == "link to nowhere":
+        path.symlink_to(tmp_path / "nowhere")
+    elif kind == "directory":
+        path.mkdir(mode=0o700)
+    elif kind == "pipe":
+        os.mkfifo(path, 0o600)
+    else:
+        path = Path(os.devnull)
+    error = refused_file(path)
+    assert path.name in str(error)
+
+
+def _no_link(_: Path) -> bool:
+    return False
+
+
+@posix
+def test_a_link_is_refused_by_the_opening_itself(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A file that becomes a link after the look at its name is not followed either."""
+    path = tmp_path / "app"
+    path.symlink_to(key_file(tmp_path, ONE))
+    monkeypatch.setattr(Path, "is_symlink", _no_link)
+    assert "cannot be opened" in str(refused_file(path))
+
+
+@posix
+def test_a_file_of_another_user_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its owner could put another key into it at any time."""
+    path = key_file(tmp_path, ONE)
+    if os.getuid() == 0:
+        os.chown(path, 12345, -1)  # root's own files are fine for everybody
+    monkeypatch.setattr(os, "geteuid", lambda: 54321)
+    assert "another user" in str(refused_file(path))
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        ("", "holds no key"),
+        (" \n,\n", "holds no key"),
+        (CANARY, "44 base64url characters"),
+        (ONE[:-1], "this one has 43"),
+        (f"{ONE}\n{ONE}", "twice"),
+        (f"{ONE} {CANARY}", "44 base64url characters"),
+        ("A" * 43 + "=", "repeats one byte"),
+        (f"APP_KEYS={ONE}", "44 base64url characters"),
+        ("\n".join([ONE] * 300), "no key file"),
+        (f"# my key\n{ONE}", "44 base64url characters"),
+    ],
+)
+def test_a_file_with_anything_else_is_refused(content: str, says: str, tmp_path: Path) -> None:
+    """The same strict parsing as everywhere; the message names the path and the fault."""
+    error = refused_file(key_file(tmp_path, content))
+    assert says in str(error)
+    assert "app.keys" in str(error)
+
+
+def test_a_file_with_other_bytes_is_refused(tmp_path: Path) -> None:
+    """Bytes that are no text are no key."""
+    path = tmp_path / "app.keys"
+    path.write_bytes(bytes(range(128, 172)))
+    path.chmod(0o600)
+    refused_file(path)
+
+
+def test_a_missing_file_is_never_made_up(tmp_path: Path) -> None:
+    """What the lost key had sealed would be lost at every start."""
+    error = refused_file(tmp_path / "app.keys")
+    assert "create_file" in str(error)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_path_in_a_message_is_one_short_line(tmp_path: Path) -> None:
+    """Line breaks in a path are escaped, and a long one is cut."""
+    error = refused_file(tmp_path / ("x" * 200 + "\n\x1b[31m"))
+    assert "\n" not in str(error)
+    assert "\x1b" not in str(error)
+    assert len(str(error)) < 300
+
+
+def test_a_path_that_cannot_be_one_is_refused(tmp_path: Path) -> None:
+    """A NUL in a path is a configuration error like any other."""
+    assert "cannot be" in str(refused_file(str(tmp_path / "a\0b")))
+
+
+# ------------------------------------------------------------------------------- passphrases
+
+SALT = bytes(range(16))
+PHRASE = CANARY
+ARGON2ID = "tPOZ_zQihmORGcWixsXe90wh-TI2ICPQN3N9X-8lb8Q="
+"""By argon2-cffi 25.1: ``hash_secret_raw(phrase, salt, 3, 65536, 4, 32, Type.ID)``."""
+
+
+def test_a_passphrase_gives_the_key_of_the_declared_function() -> None:
+    """Argon2id and scrypt with their fixed costs, as other libraries compute them."""
+    stretched = hashlib.scrypt(
+        PHRASE.encode(), salt=SALT, n=2**17, r=8, p=1, maxmem=2**28, dklen=32
+    )
+    scrypt = KeyRing.key_from_passphrase(PHRASE, salt=SALT, kdf="scrypt")
+    assert scrypt == base64.urlsafe_b64encode(stretched).decode()
+    argon = KeyRing.key_from_passphrase(PHRASE, salt=SALT)
+    assert argon == ARGON2ID
+    assert KeyRing.from_passphrase(PHRASE, salt=SALT).primary == KeyRing(argon).primary
+    assert KeyRing.from_passphrase(PHRASE.encode(), salt=SALT).primary == KeyRing(argon).primary
+
+
+def test_what_a_passphrase_sealed_opens_at_the_next_start() -> None:
+    """The same phrase and salt open it; another phrase, another salt, and the other kdf do not."""
+    ring = KeyRing.from_passphrase("open sesame", salt=SALT)
+    raw_key, data = Keyspace("k", str, cipher=ring).pack("a", "v", now=0.0)
+    again = KeyRing.from_passphrase("open sesame", salt=SALT, kdf="argon2id")
+    assert Keyspace("k", str, cipher=again).unpack(raw_key, data, now=0.0) == "v"
+    others = [
+        KeyRing.from_passphrase("open Sesame", salt=SALT),
+        KeyRing.from_passphrase("open sesame", salt=SALT[::-1]),
+        KeyRing.from_passphrase("open sesame", salt=SALT, kdf="scrypt"),
+    ]
+    assert len({ring.primary, *(other.primary for other in others)}) == 4
+
+
+BAD_PHRASES: dict[str, tuple[Any, Any, Any]] = {
+    "empty": ("", SALT, "argon2id"),
+    "blank": (" \n\t", SALT, "argon2id"),
+    "empty bytes": (b"", SALT, "scrypt"),
+    "missing": (None, SALT, "argon2id"),
+    "a number": (12345678, SALT, "argon2id"),
+    "a lone surrogate": (CANARY + "\ud800", SALT, "argon2id"),
+    "no salt": (CANARY, b"", "argon2id"),
+    "15 bytes of salt": (CANARY, SALT[:15], "argon2id"),
+    "15 characters of salt": (CANARY, "abcdefghijklmno", "scrypt"),
+    "a salt of zeros": (CANARY, bytes(16), "argon2id"),
+    "salt missing": (CANARY, None, "argon2id"),
+    "salt a number": (CANARY, 16, "argon2id"),
+    "another kdf": (CANARY, SALT, "pbkdf2"),
+    "no kdf": (CANARY, SALT, None),
+}
+
+
+@pytest.mark.parametrize("case", BAD_PHRASES)
+@pytest.mark.parametrize("make", [KeyRing.from_passphrase, KeyRing.key_from_passphrase])
+def test_a_passphrase_that_protects_nothing_is_refused(case: str, make: Any) -> None:
+    """Empty phrases, short salts and unknown functions: ConfigErrors that show neither."""
+    phrase, salt, kdf = BAD_PHRASES[case]
+    with pytest.raises(ConfigError) as caught:
+        make(phrase, salt=salt, kdf=kdf)
+    assert leaks(caught.value) == []
+
+
+@pytest.mark.parametrize("fault", [UnsupportedAlgorithm("no argon2id"), ImportError("too old")])
+def test_without_argon2id_nothing_else_takes_its_place(
+    fault: Exception, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another function would give another key: the way out is said, and not taken."""
+
+    def missing(**_: Any) -> Any:
+        raise fault
+
+    monkeypatch.setattr(argon2, "Argon2id", missing)
+    with pytest.raises(ConfigError, match='kdf="scrypt"') as caught:
+        KeyRing.from_passphrase(CANARY, salt=SALT)
+    assert leaks(caught.value) == []
+    assert KeyRing.from_passphrase(CANARY, salt=SALT, kdf="scrypt").retired == ()
+
+
+def test_a_passphrase_can_be_retired() -> None:
+    """Its key takes a place in a ring like any other."""
+    old = KeyRing.key_from_passphrase("open sesame", salt=SALT)
+    ring = KeyRing(ONE, retired=[old])
+    assert ring.retired == (KeyRing(old).primary,)
