@@ -1,0 +1,82 @@
+"""Inference, as mypy and pyright see it: the files under tests/typing are checked, never run."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.requires import require_module
+
+ROOT = Path(__file__).parent.parent
+CHECKED = sorted((Path(__file__).parent / "typing").glob("*.py"))
+
+Checker = Callable[..., subprocess.CompletedProcess[str]]
+
+NO_MYPY = "pip install mypy (or: make lint)"
+NO_PYRIGHT = "pip install 'pyright[nodejs]' (or: make lint)"
+
+
+def mypy(*paths: Path) -> subprocess.CompletedProcess[str]:
+    """Run mypy --strict, with the project's own settings."""
+    require_module("mypy", install=NO_MYPY)
+    return run("mypy", "--strict", *map(str, paths))
+
+
+def pyright(*paths: Path) -> subprocess.CompletedProcess[str]:
+    """Run pyright; which is strict by the project's own settings."""
+    require_module("pyright", install=NO_PYRIGHT)
+    return run("pyright", "--pythonpath", sys.executable, *map(str, paths))
+
+
+def run(program: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run a checker in the project's directory."""
+    return subprocess.run(
+        [sys.executable, "-m", program, *arguments],
+        cwd=ROOT,
+        capture_output=True,
+        check=False,
+        encoding="utf-8",
+    )
+
+
+@pytest.mark.parametrize("check", [mypy, pyright])
+def test_what_is_inferred_and_what_is_refused(check: Checker) -> None:
+    """Every assert_type holds, and every marked misuse is an error, without a cast."""
+    assert [path.name for path in CHECKED] == ["inference.py", "misuse.py"]
+    result = check(*CHECKED)
+    assert result.returncode == 0, result.stdout + result.stderr
+
+
+FAULTS = """\
+from __future__ import annotations
+from typing_extensions import assert_type
+from kvcodec import Keyspace, MemoryKV, Store
+NAMES = Keyspace("names", str)
+store = Store(NAMES, MemoryKV())
+assert_type(store.get("a"), str)
+store.set("a", 5)
+store.set("a", "x")  # type: ignore[arg-type]
+"""
+
+
+def test_the_checkers_see_faults(tmp_path: Path) -> None:
+    """A wrong assert_type, a wrong value and an ignore that silences nothing are all found."""
+    path = tmp_path / "faults.py"
+    path.write_text(
+        f"# pyright: strict, reportUnnecessaryTypeIgnoreComment=true\n{FAULTS}", encoding="utf-8"
+    )
+    for check, sign in ((mypy, r"faults\.py:(\d+): error"), (pyright, r"faults\.py:(\d+):\d+ - e")):
+        printed = check(path).stdout
+        assert sorted(set(map(int, re.findall(sign, printed)))) == [7, 8, 9], printed
+
+
+def test_no_cast_and_no_annotation_helps() -> None:
+    """The files say what users write: nothing in them tells the checker the answer."""
+    source = CHECKED[0].read_text("utf-8")
+    assert "cast(" not in source
+    assert "type: ignore" not in source
