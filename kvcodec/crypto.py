@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import base64
 import os
-from typing import TYPE_CHECKING, NoReturn, final
+from typing import TYPE_CHECKING, Any, NoReturn, final
 
 from cryptography.exceptions import InvalidTag
 from cryptography.fernet import Fernet, InvalidToken
@@ -45,12 +45,12 @@ class _PlaceCipher:
     cipher_id: int
     key_id: bytes
 
-    def _set_up(self, ring: KeyRing, form: tuple[int, bytes], pad_to: int | None) -> None:
+    def _set_up(self, ring: Any, form: tuple[int, bytes], pad_to: int | None) -> None:
         if not isinstance(ring, KeyRing):
             del ring
             raise ConfigError("a cipher takes a KeyRing")
         self.cipher_id, label = form
-        self._ring = ring
+        self._ring: KeyRing = ring
         self._pad_to = _bucket(pad_to)
         self._keys = {key.id: Deriver(key, label) for key in ring._keys}
         self.key_id = bytes.fromhex(ring.primary)

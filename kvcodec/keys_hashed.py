@@ -198,7 +198,8 @@ class HiddenKeys(StoredNames[K]):
 
 
 def _naming_key(ring: KeyRing, naming: str | None) -> RingKey:
-    keys = {key.id.hex(): key for key in getattr(ring, "_keys", ())}
+    held: tuple[RingKey, ...] = getattr(ring, "_keys", ())
+    keys = {key.id.hex(): key for key in held}
     primary = getattr(ring, "primary", "")
     del ring
     if not keys:
