@@ -34,8 +34,10 @@ from kvcodec.errors import (
     UnknownKey,
     Unsupported,
 )
+from kvcodec.explanation import Explanation
 from kvcodec.keys import Ordered, PathKeys, TemplateKeys
-from kvcodec.keyspace import Keyspace
+from kvcodec.keyspace import Keyspace, Previous
+from kvcodec.maintenance import Finding, Report
 from kvcodec.protocols import KV, AsyncKV, Cipher, Codec, KeyScheme, Limits
 from kvcodec.secret import Secret
 from kvcodec.store import Store
@@ -54,9 +56,10 @@ if TYPE_CHECKING:
     from kvcodec.cache import AsyncCache, Cache, CacheStats
     from kvcodec.crypto import AESGCMCipher, FernetCipher
     from kvcodec.files import AsyncFiles, FileInfo, Files
-    from kvcodec.log import AsyncLog, Log
     from kvcodec.keyring import KeyRing
     from kvcodec.keys_hashed import HashedKeys, HiddenKeys
+    from kvcodec.legacy import BigEndian, GzipJSON
+    from kvcodec.log import AsyncLog, Log
     from kvcodec.subjects import AsyncSubjects, Subjects
 
 __all__ = [
@@ -74,6 +77,7 @@ __all__ = [
     "AsyncSubjects",
     "AsyncValue",
     "BackendError",
+    "BigEndian",
     "Cache",
     "CacheStats",
     "Cipher",
@@ -84,9 +88,12 @@ __all__ = [
     "DifyKV",
     "EncodeError",
     "Expired",
+    "Explanation",
     "FernetCipher",
     "FileInfo",
     "Files",
+    "Finding",
+    "GzipJSON",
     "HandleKV",
     "HashedKeys",
     "HiddenKeys",
@@ -109,7 +116,9 @@ __all__ = [
     "OutcomeUnknown",
     "PathKeys",
     "PrefixKV",
+    "Previous",
     "QuotaExceeded",
+    "Report",
     "SQLiteKV",
     "SchemaMismatch",
     "Secret",
@@ -128,6 +137,8 @@ __all__ = [
 ]
 
 _LAZY = {
+    "BigEndian": "kvcodec.legacy",
+    "GzipJSON": "kvcodec.legacy",
     "AsyncCache": "kvcodec.cache",
     "Cache": "kvcodec.cache",
     "CacheStats": "kvcodec.cache",

@@ -120,7 +120,8 @@ def _custom(value_type: Any, codec: Codec[V]) -> ValueCodec[V]:
             return data
         raise NotBytes
 
-    return ValueCodec(str(name), encode, codec.decode, codec.decode, encode, "any")
+    first: frozenset[int] | None = getattr(codec, "first", None)
+    return ValueCodec(str(name), encode, codec.decode, codec.decode, encode, "any", first=first)
 
 
 class NotBytes(Exception):
