@@ -22,7 +22,7 @@ from typing import Any, Literal, NamedTuple, TypeAlias
 
 import msgspec
 
-from kvcodec import KeyRing, Keyspace, KVCodecError, SQLiteKV, Store, Tampered
+from kvcodec import Cache, Files, KeyRing, Keyspace, KVCodecError, Log, SQLiteKV, Store, Tampered
 
 SAMPLE = Path(__file__).parent / "data" / "conversation.jsonl"
 USER = "nora"
@@ -170,7 +170,7 @@ class Owned(NamedTuple):
 
 
 PREFERENCES = Keyspace("preferences", Preferences)
-HISTORY = Keyspace("history", list[Message], key=Chat)
+HISTORY = Keyspace("history", Message, key=Chat)
 FORECASTS = Keyspace("forecasts", Forecast, ttl=timedelta(hours=1))
 UPLOADS = Keyspace("uploads", bytes, key=Owned)
 
@@ -185,10 +185,7 @@ def key_ring(database: Path) -> KeyRing:
     if "ASSISTANT_KEYS" in os.environ:
         return KeyRing.from_env("ASSISTANT_KEYS")
     path = database.with_name(f"{database.name}.key")
-    if not path.exists():
-        path.touch(mode=0o600, exist_ok=False)  # for its owner only, before the key is in it
-        path.write_text(KeyRing.generate_key(), encoding="ascii")
-    return KeyRing(path.read_text(encoding="ascii"))
+    return KeyRing.from_file(path) if path.exists() else KeyRing.create_file(path)
 
 
 class Memory:
@@ -197,9 +194,9 @@ class Memory:
     def __init__(self, kv: SQLiteKV, ring: KeyRing) -> None:
         self.kv = kv
         self.preferences = Store(PREFERENCES, kv)
-        self.history = Store(HISTORY, kv)
-        self.forecasts = Store(FORECASTS, kv)
-        self.uploads = Store(UPLOADS, kv)
+        self.history = Log(HISTORY, kv)
+        self.forecasts = Cache(FORECASTS, kv)
+        self.uploads = Files(UPLOADS, kv)
         self.tokens = Store(Keyspace("tokens", ApiToken, key=Owned, cipher=ring), kv)
 
 
@@ -210,7 +207,7 @@ def remember(memory: Memory, conversation: Path) -> None:
     """Store one value of each kind, and show what was stored."""
     title("stored")
     messages = read_conversation(conversation)
-    memory.history.set(Chat(USER, conversation.stem), messages)
+    memory.history.extend(Chat(USER, conversation.stem), messages)
     row("history", f"{len(messages)} messages, {', '.join(summary(messages))}")
 
     preferences = Preferences(theme="dark", languages=["en", "de", "el", "ja"])
@@ -221,13 +218,17 @@ def remember(memory: Memory, conversation: Path) -> None:
     memory.tokens.set(Owned(USER, token.service), token)
     row("token", token)
 
-    forecast = Forecast("freezing drizzle", -1.6, datetime.now(UTC))
-    memory.forecasts.set("Leipzig", forecast)
+    forecast = memory.forecasts.get_or_load("Leipzig", ask_weather_service)
     row("forecast", f"{forecast.condition}, {forecast.celsius} °C, for one hour")
 
     backup = gzip.compress(conversation.read_bytes(), mtime=0)
-    memory.uploads.set(Owned(USER, f"{conversation.name}.gz"), backup)
-    row("file", f"{conversation.name}.gz, {len(backup):,} bytes")
+    info = memory.uploads.put(Owned(USER, f"{conversation.name}.gz"), backup)
+    row("file", f"{conversation.name}.gz, {info.size:,} bytes, sha256 {info.sha256[:12]}...")
+
+
+def ask_weather_service() -> Forecast:
+    """Stand for a slow call that costs money: made once, and by nobody else for an hour."""
+    return Forecast("freezing drizzle", -1.6, datetime.now(UTC))
 
 
 # ----------------------------------------------------------------- later runs: read it back
@@ -236,29 +237,32 @@ def remember(memory: Memory, conversation: Path) -> None:
 def recall(memory: Memory, conversation: Path) -> None:
     """Read everything back, and compare with the file what came from it."""
     title("read back by another process")
-    messages = memory.history.require(Chat(USER, conversation.stem))
+    messages = list(memory.history.iterate(Chat(USER, conversation.stem)))
     same = messages == read_conversation(conversation)
     row("history", f"{len(messages)} messages, {'equal to' if same else 'NOT EQUAL TO'} the file")
-    row("", f"the last one: {shown(messages[-1].content, 60)}" if messages else "")
+    for message in memory.history.tail(Chat(USER, conversation.stem), 1):
+        row("", f"the last one: {shown(message.content, 60)}")
     row("preferences", memory.preferences.require(USER))
     row("token", memory.tokens.require(Owned(USER, "weather")))
     row("forecast", forecast_line(memory))
 
-    backup = memory.uploads.require(Owned(USER, f"{conversation.name}.gz"))
-    same = gzip.decompress(backup) == conversation.read_bytes()
-    row("file", f"{len(backup):,} bytes, {'equal to' if same else 'NOT EQUAL TO'} the file")
+    with memory.uploads.open(Owned(USER, f"{conversation.name}.gz")) as backup:
+        same = gzip.GzipFile(fileobj=backup).read() == conversation.read_bytes()
+        size = backup.info.size
+    row("file", f"{size:,} bytes, {'equal to' if same else 'NOT EQUAL TO'} the file")
 
 
 def forecast_line(memory: Memory) -> str:
     """Say what the cache holds now, and what it will hold when the hour is over."""
-    forecast = memory.forecasts.get("Leipzig")
-    if forecast is None:
-        return "None: the hour is over"
+    forecast = memory.forecasts.get_or_load("Leipzig", ask_weather_service)
+    asked = (
+        "not asked again" if memory.forecasts.stats.loads == 0 else "asked again: an hour is over"
+    )
     # A dict is a KV as well: the same bytes, read by a clock that is an hour ahead.
     raw_key = FORECASTS.raw_key("Leipzig")
     copy = {raw_key: memory.kv.get(raw_key) or b""}
     later = Store(FORECASTS, copy, clock=lambda: time.time() + 3600).get("Leipzig")
-    return f"{forecast.condition}, {forecast.celsius} °C; in an hour: {later}"
+    return f"{forecast.condition}, {forecast.celsius} °C, {asked}; in an hour: {later}"
 
 
 # ------------------------------------------------------------ behind it: the bytes themselves
@@ -269,7 +273,7 @@ def show_database(memory: Memory) -> None:
     title("what the database holds")
     rows = {raw_key: memory.kv.get(raw_key) or b"" for raw_key in memory.kv.scan_keys("")}
     for raw_key, data in rows.items():
-        row(raw_key, f"{len(data):>6,} bytes  {shown(data, 60)}")
+        row(f"{raw_key:<54}", f"{len(data):>6,} bytes  {shown(data, 48)}")
     token = memory.tokens.require(Owned(USER, "weather")).text.encode()
     found = sum(token in data for data in rows.values())
     row("", f"the token can be read in {found} of these {len(rows)} values")
@@ -319,7 +323,7 @@ def run(conversation: Path, database: Path) -> None:
     with SQLiteKV(database) as kv:
         memory = Memory(kv, key_ring(database))
         print(f"{database}, process {os.getpid()}")
-        if Chat(USER, conversation.stem) in memory.history:
+        if memory.history.count(Chat(USER, conversation.stem)):
             recall(memory, conversation)
             show_database(memory)
             try_copied_token(memory)
