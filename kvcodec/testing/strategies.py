@@ -39,6 +39,7 @@ from typing_extensions import TypeForm, TypeIs, TypeVar
 from kvcodec.errors import ConfigError
 from kvcodec.keys import Ordered
 from kvcodec.keyspace import Keyspace
+from kvcodec.secret import Secret
 
 __all__ = ["keys", "register", "values"]
 
@@ -66,7 +67,12 @@ _INT64: Final = 2**63
 
 _TEXT: Final = st.characters(codec="utf-8")
 
-_registered: dict[Any, Source] = {}
+
+def _secrets(inside: Strategy) -> Strategy:
+    return inside.map(Secret)
+
+
+_registered: dict[Any, Source] = {Secret: _secrets}
 
 
 def register(kind: Any, source: Source) -> None:
@@ -299,6 +305,7 @@ class _Builder:
         origin = get_origin(kind)
         if origin is Annotated:
             inner, *marks = get_args(kind)
+            marks = [mark for mark in marks if not isinstance(mark, Meta)]
             return self.constrained(inner, marks, place)
         if origin in (Union, UnionType):
             return st.one_of(*(self.of_type(part, place) for part in get_args(kind)))
