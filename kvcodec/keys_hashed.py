@@ -142,7 +142,7 @@ class HashedKeys(StoredNames[K]):
         )
 
     def __repr__(self) -> str:
-        return f"HashedKeys(limit={self.limit})"
+        return f"HashedKeys(limit={getattr(self, 'limit', 'refused')})"
 
 
 class HiddenKeys(StoredNames[K]):
@@ -194,7 +194,7 @@ class HiddenKeys(StoredNames[K]):
         return rest != raw_key and re.fullmatch(r"[a-z2-7]{32}", rest) is not None
 
     def __repr__(self) -> str:
-        return f"HiddenKeys(naming={self.naming})"
+        return f"HiddenKeys(naming={getattr(self, 'naming', 'refused')})"
 
 
 def _naming_key(ring: KeyRing, naming: str | None) -> RingKey:
