@@ -1,4 +1,4 @@
-"""What the plugin stores: three declarations, and no line of parsing.
+"""What the plugin stores: four declarations, and no line of parsing.
 
 In a module of its own: the SDK loads the files under tools/ in a way that leaves them out of
 ``sys.modules``, where the types of a class's fields are looked up.
@@ -40,7 +40,8 @@ class ApiToken(msgspec.Struct, frozen=True):
 
 
 PREFERENCES = Keyspace("preferences", Preferences)
-HISTORY = Keyspace("history", list[Message], key=tuple[str, str])  # (user, conversation)
+HISTORY = Keyspace("history", Message, key=tuple[str, str])  # (user, conversation)
+DOCUMENTS = Keyspace("documents", bytes)
 
 
 @lru_cache(maxsize=4)
@@ -53,4 +54,4 @@ def tokens(encryption_key: str) -> Keyspace[ApiToken]:
 
 
 KEPT_MESSAGES = 200
-"""Of a conversation: all of it is one value, and the plugin's quota is 1 MiB."""
+"""Of a conversation: the plugin's quota is 1 MiB, for all users together."""

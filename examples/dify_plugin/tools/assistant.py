@@ -6,12 +6,23 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 from dify_plugin import Tool
-from stored import HISTORY, KEPT_MESSAGES, PREFERENCES, ApiToken, Message, Preferences, tokens
+from stored import (
+    DOCUMENTS,
+    HISTORY,
+    KEPT_MESSAGES,
+    PREFERENCES,
+    ApiToken,
+    Message,
+    Preferences,
+    tokens,
+)
 
 from kvcodec import (
     DecodeError,
+    Files,
     KVCodecError,
     LimitExceeded,
+    Log,
     NotEncrypted,
     OutcomeUnknown,
     QuotaExceeded,
@@ -59,7 +70,8 @@ class Visit:
         self.user = user
         self.conversation = (user, conversation)
         self.preferences = Store(PREFERENCES, storage)
-        self.history = Store(HISTORY, storage)
+        self.history = Log(HISTORY, storage, max_items=KEPT_MESSAGES)
+        self.documents = Files(DOCUMENTS, storage)
         self.tokens = Store(tokens(encryption_key), storage)
 
     def run(self, *, action: str, name: str = "", value: str = "") -> str:
@@ -69,6 +81,8 @@ class Visit:
             "preferences": self.show_preferences,
             "say": lambda: self.say(value),
             "history": self.show_history,
+            "keep_document": lambda: self.keep_document(value),
+            "document": self.show_document,
             "save_token": lambda: self.save_token(value),
             "token": self.show_token,
             "forget": self.forget,
@@ -99,18 +113,25 @@ class Visit:
         """Add to the conversation what the user said, and an answer."""
         preferences = self.preferences.get(self.user, Preferences())
         reply = f"{NOTED[preferences.language]}, {preferences.name or 'friend'}."
-        said = [Message("user", text), Message("assistant", reply)]
-
-        def add(messages: list[Message]) -> list[Message]:
-            return [*messages, *said][-KEPT_MESSAGES:]
-
-        messages = self.history.update(self.conversation, add, default=[])
-        return reply if preferences.tone == "brief" else f"{reply} That makes {len(messages)}."
+        self.history.extend(self.conversation, [Message("user", text), Message("assistant", reply)])
+        if preferences.tone == "brief":
+            return reply
+        return f"{reply} That makes {self.history.count(self.conversation)}."
 
     def show_history(self) -> str:
         """Show what was said in this conversation."""
-        messages = self.history.get(self.conversation, [])
+        messages = self.history.iterate(self.conversation)
         return "\n".join(f"{m.role}: {m.text}" for m in messages) or "Nothing was said yet."
+
+    def keep_document(self, text: str) -> str:
+        """Keep a document of any length: in chunks that Dify takes, the old one until the end."""
+        info = self.documents.put(self.user, text.encode(), content_type="text/plain")
+        return f"I keep your document of {info.size} bytes."
+
+    def show_document(self) -> str:
+        """Give the document back, whole."""
+        kept = self.documents.get(self.user)
+        return "I keep no document of yours." if kept is None else kept.decode()
 
     def save_token(self, token: str) -> str:
         """Keep the token, encrypted."""
@@ -130,7 +151,8 @@ class Visit:
         """Delete what is stored about the user and this conversation."""
         self.preferences.delete(self.user)
         self.tokens.delete(self.user)
-        self.history.delete(self.conversation)
+        self.history.clear(self.conversation)
+        self.documents.delete(self.user)
         return "I have forgotten you."
 
 
