@@ -32,6 +32,9 @@ _HIDDEN_BYTES = 20
 """Of a keyed hash: 160 bits, 32 characters. Who has no key cannot look for two that meet."""
 _HASHED_CHARS = 52
 """Of SHA-256 in base32, whole: who chooses keys may look for names that meet, in 2^128 tries."""
+_MARK = "="
+"""In front of every hash: no part of a ``PathKeys`` name holds it, so that names of both schemes
+can be told apart while a keyspace is on its way from one to the other."""
 _DERIVED_CHARS = 24
 """Left free behind a readable beginning, for what kvcodec derives from a name (``!s12``)."""
 
@@ -117,7 +120,7 @@ class HashedKeys(StoredNames[K]):
     def bind(self, name: str, key_type: Any) -> Self:
         """Return the scheme of keyspace ``name`` with keys of ``key_type``."""
         bound = super().bind(name, key_type)
-        needed = len(bound.prefix) + _HASHED_CHARS
+        needed = len(bound.prefix) + len(_MARK) + _HASHED_CHARS
         if needed > self.limit:
             raise ConfigError(f"limit={self.limit} is too small for this name: it needs {needed}")
         return bound
@@ -127,19 +130,17 @@ class HashedKeys(StoredNames[K]):
 
     def raw_key_of(self, name: str) -> str:
         """Return the raw key of a whole name."""
-        room = self.limit - len(self.prefix) - 1 - _HASHED_CHARS - _DERIVED_CHARS
+        room = self.limit - len(self.prefix) - len(_MARK) - _HASHED_CHARS - _DERIVED_CHARS
         # For people who look into the store, never parsed. Without "/", or a raw key could be
         # another one's path; without ".", which may not meet another one.
         start = re.sub(r"[^A-Za-z0-9_-]", "-", name[len(self.prefix) :][: max(room, 0)])
         hashed = _base32(hashlib.sha256(name.encode()).digest())
-        return f"{self.prefix}{start}~{hashed}" if start else self.prefix + hashed
+        return f"{self.prefix}{start}{_MARK}{hashed}"
 
     def is_raw_key(self, raw_key: str) -> bool:
         """Say whether text has the form of a raw key of this scheme."""
         rest = raw_key.removeprefix(self.prefix)
-        return (
-            rest != raw_key and re.fullmatch(r"([\w-]+~)?[a-z2-7]{52}", rest, re.ASCII) is not None
-        )
+        return rest != raw_key and re.fullmatch(r"[\w-]*=[a-z2-7]{52}", rest, re.ASCII) is not None
 
     def __repr__(self) -> str:
         return f"HashedKeys(limit={getattr(self, 'limit', 'refused')})"
@@ -186,12 +187,12 @@ class HiddenKeys(StoredNames[K]):
     def raw_key_of(self, name: str) -> str:
         """Return the raw key of a whole name."""
         hashed = self._deriver.derive(associated_data(name.encode()))
-        return self.prefix + _base32(hashed[:_HIDDEN_BYTES])
+        return self.prefix + _MARK + _base32(hashed[:_HIDDEN_BYTES])
 
     def is_raw_key(self, raw_key: str) -> bool:
         """Say whether text has the form of a raw key of this scheme."""
         rest = raw_key.removeprefix(self.prefix)
-        return rest != raw_key and re.fullmatch(r"[a-z2-7]{32}", rest) is not None
+        return rest != raw_key and re.fullmatch(r"=[a-z2-7]{32}", rest) is not None
 
     def __repr__(self) -> str:
         return f"HiddenKeys(naming={getattr(self, 'naming', 'refused')})"
