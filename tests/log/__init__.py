@@ -1,0 +1,1 @@
+"""Logs: against a list, stopped everywhere, with many writers, in every form."""

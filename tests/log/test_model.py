@@ -1,0 +1,184 @@
+"""A log does what a list does: Hypothesis against a plain Python list, faults included."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import suppress
+from itertools import count
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    rule,
+)
+
+from kvcodec import KeyRing, Keyspace, Log, MappingKV, MemoryKV, SQLiteKV
+from kvcodec.errors import BackendError
+from kvcodec.testing import (
+    ErrorAfter,
+    ErrorBefore,
+    FaultyKV,
+    ManualClock,
+    Stop,
+    Stopped,
+    Unknown,
+    like_dify,
+)
+
+PLAIN = Keyspace("h", str)
+RING = KeyRing.generate()
+FORMS = {
+    "plain": PLAIN,
+    "sealed": Keyspace("h", str, cipher=RING),
+    "packed": Keyspace("h", dict[str, str], encoding="msgpack"),
+    "squeezed": Keyspace("h", str, compress="zlib", checksum=True),
+}
+BACKENDS: dict[str, Callable[[Path], Any]] = {
+    "dict": lambda _: MappingKV({}),
+    "memory": lambda _: MemoryKV(),
+    "sqlite": lambda directory: SQLiteKV(directory / "log.db"),
+    "dify": lambda _: like_dify(),
+}
+TEXTS = st.one_of(st.text(max_size=8), st.text("ab", min_size=20, max_size=90))
+FAULTS = st.sampled_from(
+    [None, None, None, ErrorBefore(), ErrorAfter(), Unknown(applied=True), Unknown(applied=False)]
+    + [Stop("before"), Stop("after")]
+)
+
+
+class LogMachine(RuleBasedStateMachine):
+    """One log beside a list. After a fault the list is what the log says, if that can be."""
+
+    log: Log[Any]
+    kv: FaultyKV
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.model: list[Any] = []
+        self.numbers = count()
+        self.clock = ManualClock()
+        self.directory = TemporaryDirectory()
+
+    @initialize(
+        form=st.sampled_from(sorted(FORMS)),
+        backend=st.sampled_from(sorted(BACKENDS)),
+        segment_bytes=st.sampled_from([1, 40, 200, 32768]),
+        max_items=st.sampled_from([None, None, 1, 3, 10]),
+    )
+    def open(
+        self, form: str, backend: str, segment_bytes: int, max_items: int | None
+    ) -> None:
+        self.form, self.max_items = form, max_items
+        self.inner = BACKENDS[backend](Path(self.directory.name))
+        self.options = {"segment_bytes": segment_bytes, "max_items": max_items}
+        self.reopen([])
+
+    def reopen(self, script: list[Any]) -> None:
+        self.kv = FaultyKV(self.inner, script, clock=self.clock)
+        self.log = Log(FORMS[self.form], self.kv, clock=self.clock, **self.options)
+
+    def value(self, text: str) -> Any:
+        text = f"{next(self.numbers)} {text}"
+        return {"text": text} if self.form == "packed" else text
+
+    def kept(self, messages: list[Any]) -> list[Any]:
+        return messages[-self.max_items :] if self.max_items else messages
+
+    @rule(text=TEXTS)
+    def append(self, text: str) -> None:
+        message = self.value(text)
+        self.log.append("k", message)
+        self.model = self.kept([*self.model, message])
+
+    @rule(texts=st.lists(TEXTS, max_size=30))
+    def extend(self, texts: list[str]) -> None:
+        messages = [self.value(text) for text in texts]
+        self.log.extend("k", messages)
+        self.model = self.kept([*self.model, *messages])
+
+    @rule(keep=st.integers(0, 12))
+    def trim(self, keep: int) -> None:
+        self.log.trim("k", keep)
+        self.model = self.model[-keep:] if keep else []
+
+    @rule()
+    def clear(self) -> None:
+        self.log.clear("k")
+        self.model = []
+        self.clock.advance(1)
+
+    @rule(seconds=st.sampled_from([0.0005, 1, 86400]))
+    def wait(self, seconds: float) -> None:
+        self.clock.advance(seconds)
+
+    @rule(text=TEXTS, script=st.lists(FAULTS, max_size=12), named=st.booleans())
+    def append_under_faults(self, text: str, script: list[Any], named: bool) -> None:  # noqa: FBT001 - drawn
+        message = self.value(text)
+        self.reopen(script)
+        message_id = repr(message) if named else None
+        acknowledged = False
+        with suppress(BackendError, ConnectionResetError, Stopped):
+            self.log.append("k", message, id=message_id)
+            acknowledged = True
+        self.reopen([])
+        if named:  # repeated, whatever came of it
+            self.log.append("k", message, id=message_id)
+            acknowledged = True
+        there = list(self.log.iterate("k"))
+        longer = self.kept([*self.model, message])
+        assert there == longer or (not acknowledged and there == self.model)
+        self.model = there
+
+    @rule(
+        method=st.sampled_from(["trim", "clear", "extend"]),
+        script=st.lists(FAULTS, max_size=20),
+    )
+    def change_under_faults(self, method: str, script: list[Any]) -> None:
+        more = [self.value("x" * 30) for _ in range(5)]
+        arguments = {"trim": [2], "clear": [], "extend": [more]}[method]
+        self.reopen(script)
+        with suppress(BackendError, ConnectionResetError, Stopped):
+            getattr(self.log, method)("k", *arguments)
+        self.reopen([])
+        there = list(self.log.iterate("k"))
+        possible = {
+            "trim": [self.model, self.model[-2:]],
+            "clear": [self.model, []],
+            "extend": [self.kept([*self.model, *more[:n]]) for n in range(6)],
+        }[method]
+        assert there in possible
+        self.model = there
+
+    @rule(start=st.integers(0, 40), taken=st.integers(0, 40), reverse=st.booleans())
+    def iterate(self, start: int, taken: int, reverse: bool) -> None:  # noqa: FBT001 - drawn
+        messages = self.model[::-1] if reverse else self.model
+        reading = self.log.iterate("k", start, reverse=reverse)
+        found = [message for message, _ in zip(reading, range(taken), strict=False)]
+        assert found == messages[start:][:taken]
+
+    @rule(n=st.integers(0, 40))
+    def tail(self, n: int) -> None:
+        assert self.log.tail("k", n) == (self.model[-n:] if n else [])
+
+    @invariant()
+    def is_as_long(self) -> None:
+        if hasattr(self, "log"):
+            assert self.log.count("k") == len(self.model)
+
+    def teardown(self) -> None:
+        if hasattr(self, "log"):
+            self.reopen([])
+            assert list(self.log.iterate("k")) == self.model
+            if isinstance(self.inner, SQLiteKV):
+                self.inner.close()
+        self.directory.cleanup()
+
+
+TestLog = LogMachine.TestCase
+TestLog.settings = settings(max_examples=60, stateful_step_count=25, deadline=None)
