@@ -39,18 +39,31 @@ if TYPE_CHECKING:
     )
     from kvcodec.testing.laws import Golden, KeyspaceLaws, check_keyspace
     from kvcodec.testing.lock import LockBroken, SchemaLock
-    from kvcodec.testing.machines import StoreMachine, ValueMachine, store_machine, value_machine
+    from kvcodec.testing.machines import (
+        CacheMachine,
+        FilesMachine,
+        LogMachine,
+        StoreMachine,
+        ValueMachine,
+        cache_machine,
+        files_machine,
+        log_machine,
+        store_machine,
+        value_machine,
+    )
     from kvcodec.testing.strategies import keys, register, values
 
 __all__ = [
     "AsyncFaultyKV",
     "AsyncKVConformance",
+    "CacheMachine",
     "CrashReport",
     "Cut",
     "ErrorAfter",
     "ErrorBefore",
     "Fault",
     "FaultyKV",
+    "FilesMachine",
     "Golden",
     "KVConformance",
     "KeyspaceLaws",
@@ -58,6 +71,7 @@ __all__ = [
     "LikeDify",
     "LikeEventual",
     "LockBroken",
+    "LogMachine",
     "ManualClock",
     "Operation",
     "OverQuota",
@@ -71,13 +85,16 @@ __all__ = [
     "Unknown",
     "ValueMachine",
     "acrash_everywhere",
+    "cache_machine",
     "check_keyspace",
     "crash_everywhere",
     "faults",
+    "files_machine",
     "keys",
     "like_cache",
     "like_dify",
     "like_eventual",
+    "log_machine",
     "register",
     "store_machine",
     "value_machine",
@@ -89,7 +106,18 @@ _MODULES = {
     "crash": ("CrashReport", "acrash_everywhere", "crash_everywhere"),
     "laws": ("Golden", "KeyspaceLaws", "check_keyspace"),
     "lock": ("LockBroken", "SchemaLock"),
-    "machines": ("StoreMachine", "ValueMachine", "store_machine", "value_machine"),
+    "machines": (
+        "CacheMachine",
+        "FilesMachine",
+        "LogMachine",
+        "StoreMachine",
+        "ValueMachine",
+        "cache_machine",
+        "files_machine",
+        "log_machine",
+        "store_machine",
+        "value_machine",
+    ),
     "strategies": ("keys", "register", "values"),
 }
 """Where the names are; those of no other module are in ``faulty``."""

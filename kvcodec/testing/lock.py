@@ -5,38 +5,54 @@ One line in a test::
     def test_schema_lock():
         SchemaLock("kvcodec.lock.json").check(PREFERENCES, TOKENS, HISTORY)
 
-The file is committed with the code. It holds, for each keyspace, its form, sample raw keys, and
-golden encodings of each version, made from generated values. Stored data outlives code: what the
-file holds is what is in somebody's database.
+The file is committed with the code. It holds, for each keyspace, its declaration as text, its
+form, sample raw keys, and golden encodings of each version, made from generated values. Stored
+data outlives code: what the file holds is what is in somebody's database.
 """
 
 from __future__ import annotations
 
 import base64
+import difflib
 import json
 import os
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple, TypeAlias
 
+import msgspec
 from hypothesis import HealthCheck, Phase, Verbosity, given, settings
 from hypothesis.strategies import SearchStrategy
 
+from kvcodec import secret
 from kvcodec.envelope import Header
 from kvcodec.errors import KVCodecError
-from kvcodec.keyspace import Keyspace
-from kvcodec.pipeline import Payload
+from kvcodec.keyspace import Keyspace, Previous
+from kvcodec.pipeline import Payload, Pipeline
+from kvcodec.plain import is_dict, is_list
+from kvcodec.secret_pipeline import SealedPayload, SecretPipeline
 from kvcodec.testing.strategies import keys, values
 
 __all__ = ["LockBroken", "SchemaLock"]
 
-SAMPLES = 25
-"""Golden values of a version, and raw keys of a keyspace: a few hundred lines of JSON at most."""
+DRAWN = 400
+"""Values that golden ones are chosen from: each member of an Enum of 40 is among them."""
+
+GOLDEN = 60
+"""Golden values of one version: a few hundred lines of JSON at most."""
+
+NAMES = 25
+"""Sample raw keys of a keyspace."""
 
 UPDATE_VARIABLE = "KVCODEC_LOCK_UPDATE"
 """Set by ``pytest --kvcodec-lock-update``: compatible changes are recorded."""
 
+_FORMAT = 1
 _WAY_OUT = "record it with: pytest --kvcodec-lock-update"
+_OTHER_WAY_OUT = "raise version= with an upgrade, or name the old declaration in previous="
+
+Entry: TypeAlias = dict[str, Any]
 
 
 class LockBroken(AssertionError):
@@ -46,10 +62,8 @@ class LockBroken(AssertionError):
 class SchemaLock:
     """The lock file at ``path``, beside the code that declares the keyspaces.
 
-    Raises LockBroken, with the way out, for a keyspace or version that is not recorded yet, a
-    form that is not read any more, a golden value that today's code cannot read, or would store
-    differently under the same version. A new field with a default is compatible: what was stored
-    reads back, and nothing of it is lost.
+    Give all keyspaces of a file to one ``check``: one that is recorded and not given is a promise
+    that nobody keeps any more.
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
@@ -58,89 +72,147 @@ class SchemaLock:
     def check(self, *keyspaces: Keyspace[Any, Any], update: bool | None = None) -> None:
         """Hold every keyspace against the file.
 
+        Raises LockBroken, with what changed and the way out, for a keyspace, form or version that
+        is not recorded yet; a form or name that is not read any more; a golden value that today's
+        code cannot read, or would store differently under the same version; a recorded keyspace
+        that is not given. A new field with a default is compatible: what was stored reads back,
+        and nothing of it is lost.
+
         With ``update`` (by default where pytest was told ``--kvcodec-lock-update``) what is
-        compatible is recorded; what is not still raises: raise ``version=`` and give an upgrade,
-        or name the old declaration in ``previous=``.
+        compatible is recorded, beside what is recorded already. What is not compatible raises
+        all the same.
         """
         wanted = bool(os.environ.get(UPDATE_VARIABLE)) if update is None else update
         recorded = self._read()
-        problems = [
-            problem
-            for keyspace in keyspaces
-            for problem in _problems(keyspace, recorded.get(keyspace.name), update=wanted)
-        ]
+        problems = list(_problems_of_all(keyspaces, recorded, update=wanted))
         if problems:
             raise LockBroken("\n".join([f"{self._path}:", *problems]))
         if wanted:
             for keyspace in keyspaces:
                 recorded[keyspace.name] = _recorded(keyspace, recorded.get(keyspace.name))
-            self._path.write_text(json.dumps(recorded, indent=1, sort_keys=True) + "\n")
+            whole = {"format": _FORMAT, "keyspaces": recorded}
+            text = json.dumps(whole, indent=1, sort_keys=True, ensure_ascii=False)
+            self._path.write_text(text + "\n", encoding="utf-8")
 
-    def _read(self) -> dict[str, Any]:
+    def _read(self) -> dict[str, Entry]:
         if not self._path.exists():
             return {}
-        found: dict[str, Any] = json.loads(self._path.read_text())
-        return found
+        try:
+            found = json.loads(self._path.read_text(encoding="utf-8"))
+            entries: dict[str, Entry] = found["keyspaces"]
+            is_ours = found["format"] == _FORMAT
+        except (ValueError, LookupError, TypeError) as error:
+            raise LockBroken(f"{self._path}: not a lock file ({error}): restore it") from error
+        if not is_ours:
+            raise LockBroken(f"{self._path}: made by another kvcodec, in format {found['format']}")
+        return entries
 
 
 # ------------------------------------------------------------------------------------ record
 
 
-def _recorded(keyspace: Keyspace[Any, Any], before: dict[str, Any] | None) -> dict[str, Any]:
-    entry = before or {"forms": [], "names": []}
+def _recorded(keyspace: Keyspace[Any, Any], before: Entry | None) -> Entry:
+    entry: Entry = before or {"forms": [], "names": {}}
     form = _form(keyspace)
     held = next((one for one in entry["forms"] if one["form"] == form), None)
     if held is None:
         held = {"form": form, "versions": {}}
         entry["forms"].append(held)
-    golden = [base64.b64encode(data).decode() for data in _golden(keyspace)]
-    held["versions"][str(keyspace.version)] = golden
-    if not entry["names"]:
-        entry["names"] = _names(keyspace)
+    shape = _shape(keyspace)
+    version = held["versions"].setdefault(str(keyspace.version), {"shape": [], "golden": []})
+    if version["shape"] != shape:
+        # Beside those of before: a value without the new field is still in somebody's database.
+        golden = [*version["golden"], *map(_as_text, _golden(keyspace))]
+        version.update(shape=shape, golden=list(dict.fromkeys(golden)))
+    if not any(_has_name(keyspace, *name) for name in entry["names"].items()):
+        entry["names"] |= _names(keyspace)
     return entry
 
 
 def _form(keyspace: Keyspace[Any, Any]) -> dict[str, Any]:
     """What decides the form of the stored bytes, beside the type."""
-    form = keyspace._pipeline.form
+    pipeline = keyspace._pipeline
+    form = pipeline.form
     return {
-        "codec": keyspace._pipeline.codec.name,
+        "codec": pipeline.codec.name,
         "cipher": 0 if form.cipher is None else form.cipher.cipher_id,
+        "bare": form.bare,
         "compression": 0 if form.compression is None else form.compression.compression_id,
         "dated": form.dated,
         "expires": form.ttl is not None,
         "checksum": form.checksum,
+        "secrets": pipeline.codec.secrets is not None,
+        "named": form.naming is not None,
     }
 
 
+_SAME_MARK = b"kvo1." + 32 * b"0" + b"."
+"""Stands for the mark that secrets have in an encoding: another one in each process, as long."""
+
+
 def _golden(keyspace: Keyspace[Any, Any]) -> list[bytes]:
-    codec = keyspace._pipeline.codec
-    encoding = codec.name if codec.name in ("json", "msgpack") else "json"
-    found: set[bytes] = set()
-    for value in _samples(values(keyspace.value_type, encoding=encoding)):
+    pipeline = keyspace._pipeline
+    encoding = pipeline.codec.name if pipeline.codec.name in ("json", "msgpack") else "json"
+    found: dict[bytes, Any] = {}
+    for value in _samples(values(keyspace.value_type, encoding=encoding), DRAWN):
         try:
-            found.add(keyspace._pipeline.encode(value))
+            data = pipeline.encode(value)
         except KVCodecError:
             continue  # too large, for one: never stored, so nothing that was promised
-    return sorted(found)
+        found[data.replace(secret._MARK.encode(), _SAME_MARK)] = pipeline.codec.to_plain(data)
+    return _covering(found)
 
 
-def _names(keyspace: Keyspace[Any, Any]) -> list[str]:
-    return sorted({keyspace.raw_key(key) for key in _samples(keys(keyspace))})
+def _covering(found: dict[bytes, Any]) -> list[bytes]:
+    """A few of many values, in which everything is that is in several of the many."""
+    features = {data: frozenset(_features(plain, ())) for data, plain in found.items()}
+    often = Counter(feature for held in features.values() for feature in held)
+    wanted = {feature for feature, times in often.items() if times > 2 or len(found) < GOLDEN}
+    chosen: list[bytes] = []
+    for data, held in features.items():
+        if len(chosen) < GOLDEN and not wanted.isdisjoint(held):
+            chosen.append(data)
+            wanted -= held
+    return chosen
 
 
-def _samples(strategy: SearchStrategy[Any]) -> list[Any]:
+def _features(plain: Any, path: tuple[Any, ...]) -> Iterator[Any]:
+    """What is special about plain data: kinds, sizes, and values, of which some come up again."""
+    yield path, type(plain).__name__
+    if is_dict(plain) or is_list(plain):
+        yield path, "items", min(len(plain), 3)
+        for at, value in _entries(plain):
+            yield from _features(value, (*path, at if is_dict(plain) else "[]"))
+    elif isinstance(plain, str | bytes):
+        yield path, "length", min(len(plain), 8)
+        yield path, "value", plain[:40]
+    elif isinstance(plain, int | float):
+        yield path, "value", repr(plain)
+        yield path, "size", plain < 0, len(repr(plain)) // 3
+
+
+def _names(keyspace: Keyspace[Any, Any]) -> dict[str, Any]:
+    if hasattr(keyspace._naming, "naming"):
+        return {}  # HiddenKeys: another ring, other names
+    return {keyspace.raw_key(key): _key_parts(key) for key in _samples(keys(keyspace), NAMES)}
+
+
+def _key_parts(key: Any) -> Any:
+    return msgspec.to_builtins(key._asdict() if hasattr(key, "_asdict") else key)
+
+
+def _samples(strategy: SearchStrategy[Any], count: int) -> list[Any]:
     found: list[Any] = []
 
     # Derandomised: the same type gives the same samples, on every machine.
     @settings(
-        max_examples=SAMPLES,
+        max_examples=count,
         derandomize=True,
         database=None,
         deadline=None,
         phases=[Phase.generate],
         verbosity=Verbosity.quiet,
-        suppress_health_check=list(HealthCheck),
+        suppress_health_check=list[HealthCheck](HealthCheck),
     )
     @given(strategy)
     def collect(value: Any) -> None:
@@ -150,47 +222,132 @@ def _samples(strategy: SearchStrategy[Any]) -> list[Any]:
     return found
 
 
+def _as_text(data: bytes) -> str:
+    """Readable where it is text, so that a diff of the file is."""
+    try:
+        text = data.decode()
+    except UnicodeDecodeError:
+        text = _BASE64
+    return _BASE64 + base64.b64encode(data).decode() if text.startswith(_BASE64) else text
+
+
+_BASE64 = "base64:"
+
+
+def _as_bytes(text: str) -> bytes:
+    data = (
+        base64.b64decode(text.removeprefix(_BASE64)) if text.startswith(_BASE64) else text.encode()
+    )
+    return data.replace(_SAME_MARK, secret._MARK.encode())
+
+
 # ------------------------------------------------------------------------------------- check
 
 
-def _problems(
-    keyspace: Keyspace[Any, Any], entry: dict[str, Any] | None, *, update: bool
+def _problems_of_all(
+    keyspaces: Iterable[Keyspace[Any, Any]], recorded: dict[str, Entry], *, update: bool
 ) -> Iterator[str]:
-    name = f"keyspace {keyspace.name!r}"
-    if entry is None:
-        if not update:
-            yield f"{name} is not in the lock file: {_WAY_OUT}"
-        return
-    for old in entry["forms"]:
-        yield from (f"{name}: {problem}" for problem in _form_problems(keyspace, old))
-    for raw_key in entry["names"]:
-        if not any(_has_name(one, raw_key) for one in _all_forms(keyspace)):
+    given_ones = {keyspace.name: keyspace for keyspace in keyspaces}
+    heirs = {
+        reader.keyspace.name: keyspace
+        for keyspace in given_ones.values()
+        for reader in _readers(keyspace)
+    }
+    for name, keyspace in given_ones.items():
+        if name not in recorded and not update:
+            yield f"keyspace {name!r} is not in the lock file: {_WAY_OUT}"
+        elif name in recorded and not update and not _is_recorded(keyspace, recorded[name]):
             yield (
-                f"{name}: the stored name {raw_key!r} is no key any more: name the old "
-                "declaration in previous="
+                f"keyspace {name!r}: version {keyspace.version} in this form is not recorded: "
+                f"{_WAY_OUT}"
             )
-            break
-    if not update and not _is_recorded(keyspace, entry):
-        yield f"{name}: version {keyspace.version} in this form is not recorded: {_WAY_OUT}"
+    for name, entry in recorded.items():
+        if name in heirs:
+            keyspace = given_ones.get(name, heirs[name])
+            yield from (f"keyspace {name!r}: {text}" for text in _problems(keyspace, entry))
+        else:
+            yield (
+                f"keyspace {name!r} is recorded, and not checked any more: give it to check(), "
+                "name it in previous= of the one that has its values now, or remove it from the "
+                "file once its data is gone"
+            )
 
 
-def _is_recorded(keyspace: Keyspace[Any, Any], entry: dict[str, Any]) -> bool:
+def _is_recorded(keyspace: Keyspace[Any, Any], entry: Entry) -> bool:
     form = _form(keyspace)
     return any(
         old["form"] == form and str(keyspace.version) in old["versions"] for old in entry["forms"]
     )
 
 
-def _form_problems(keyspace: Keyspace[Any, Any], old: dict[str, Any]) -> Iterator[str]:
-    reader = next((one for one in _all_forms(keyspace) if _form(one) == old["form"]), None)
-    if reader is None:
-        changed = _difference(old["form"], _form(keyspace))
-        yield f"its form changed ({changed}): name the old declaration in previous="
-        return
-    for version, golden in old["versions"].items():
-        problem = _first_problem(reader, int(version), golden)
-        if problem is not None:
-            yield f"version {version}: {problem}"
+def _problems(keyspace: Keyspace[Any, Any], entry: Entry) -> Iterator[str]:
+    for old in entry["forms"]:
+        for version, held in old["versions"].items():
+            problem = _first_problem(keyspace, old["form"], int(version), held["golden"])
+            if problem is not None:
+                yield f"version {version}: {problem}" + _changes(keyspace, held["shape"])
+    for raw_key, parts in entry["names"].items():
+        if not any(_has_name(one.keyspace, raw_key, parts) for one in _readers(keyspace)):
+            yield (
+                f"the stored name {raw_key!r} is no longer that of the key {parts!r}: name the old "
+                "declaration in previous="
+            )
+            break
+
+
+def _has_name(keyspace: Keyspace[Any, Any], raw_key: str, parts: Any) -> bool:
+    if keyspace._naming is not None:
+        return keyspace._naming.is_raw_key(raw_key)
+    try:
+        now = _key_parts(keyspace.key(raw_key))
+    except KVCodecError:
+        return False
+    if is_dict(now) and is_dict(parts):
+        return now == parts  # the same fields, in whatever order
+    return list(_leaves(now)) == list(_leaves(parts))
+
+
+def _leaves(parts: Any) -> Iterator[Any]:
+    for part in parts.values() if is_dict(parts) else parts if is_list(parts) else ():
+        yield from _leaves(part)
+    if not is_dict(parts) and not is_list(parts):
+        yield parts
+
+
+class _Reader(NamedTuple):
+    """A declaration, and the older ones on the way to it: each with whose ``previous`` it is."""
+
+    keyspace: Keyspace[Any, Any]
+    way: tuple[tuple[Keyspace[Any, Any], Previous], ...] = ()
+
+
+def _readers(
+    keyspace: Keyspace[Any, Any], way: tuple[tuple[Keyspace[Any, Any], Previous], ...] = ()
+) -> Iterator[_Reader]:
+    yield _Reader(keyspace, way)
+    for previous in keyspace.previous:
+        yield from _readers(previous.keyspace, (*way, (keyspace, previous)))
+
+
+def _first_problem(
+    keyspace: Keyspace[Any, Any], form: dict[str, Any], version: int, golden: Iterable[str]
+) -> str | None:
+    readers = [one for one in _readers(keyspace) if _reads(_form(one.keyspace), form)]
+    if not readers:
+        changed = _difference(form, _form(keyspace))
+        return f"its form changed ({changed}): name the old declaration in previous="
+    for text in golden:
+        problems = [_problem(reader, version, _as_bytes(text)) for reader in readers]
+        if None not in problems:
+            return problems[0]
+    return None
+
+
+def _reads(now: dict[str, Any], old: dict[str, Any]) -> bool:
+    """Whether a form reads what another one stored: also what was not compressed."""
+    return now == old or (
+        old["compression"] == 0 and now == {**old, "compression": now["compression"]}
+    )
 
 
 def _difference(old: dict[str, Any], new: dict[str, Any]) -> str:
@@ -199,53 +356,44 @@ def _difference(old: dict[str, Any], new: dict[str, Any]) -> str:
     )
 
 
-def _all_forms(keyspace: Keyspace[Any, Any]) -> Iterable[Keyspace[Any, Any]]:
-    yield keyspace
-    for previous in keyspace.previous:
-        yield from _all_forms(previous.keyspace)
-
-
-def _has_name(keyspace: Keyspace[Any, Any], raw_key: str) -> bool:
-    try:
-        return keyspace.raw_key(keyspace.key(raw_key)) == raw_key
-    except KVCodecError:
-        return False
-
-
-def _first_problem(keyspace: Keyspace[Any, Any], version: int, golden: Iterable[str]) -> str | None:
+def _problem(reader: _Reader, version: int, encoded: bytes) -> str | None:
+    keyspace = reader.keyspace
     if version > keyspace.version:
         return f"today's code writes version {keyspace.version}: versions only go up"
-    for text in golden:
-        problem = _problem(keyspace, version, base64.b64decode(text))
-        if problem is not None:
-            return problem
-    return None
-
-
-def _problem(keyspace: Keyspace[Any, Any], version: int, encoded: bytes) -> str | None:
-    pipeline = keyspace._pipeline
     try:
-        today = pipeline.upgraded(Payload(Header(version=version), encoded))
-        value = pipeline.decode(today)
-        if version != keyspace.version:
+        value = _value(keyspace._pipeline, version, encoded)
+        for outer, previous in reversed(reader.way):
+            value = outer._converted(previous, value)
+        if version != keyspace.version or reader.way:
             return None
-        again = pipeline.encode(value)
+        again = keyspace._pipeline.encode(value)
     except KVCodecError as error:
         return (
-            f"cannot be read any more ({error.args[0]}): raise version= with an upgrade, or give "
-            f"new fields a default\n    stored: {encoded!r}"
+            f"cannot be read any more ({error.args[0]}): {_OTHER_WAY_OUT}; a new field needs a "
+            f"default\n    stored: {_shown(encoded)}"
         )
-    lost = _lost(_plain(keyspace, encoded), _plain(keyspace, again), "$")
+    to_plain = keyspace._pipeline.codec.to_plain
+    lost = _lost(to_plain(encoded), to_plain(again), "$")
     if lost is None:
         return None
     return (
-        f"would be stored differently ({lost}): raise version= with an upgrade\n"
-        f"    stored: {encoded!r}\n    today:  {again!r}"
+        f"would be stored differently ({lost}): {_OTHER_WAY_OUT}\n"
+        f"    stored: {_shown(encoded)}\n    today:  {_shown(again)}"
     )
 
 
-def _plain(keyspace: Keyspace[Any, Any], encoded: bytes) -> Any:
-    return keyspace._pipeline.codec.to_plain(encoded)
+def _value(pipeline: Pipeline[Any], version: int, encoded: bytes) -> Any:
+    header = Header(version=version)
+    payload = Payload(header, encoded)
+    if isinstance(pipeline, SecretPipeline):
+        context = pipeline._secret_context("", header)
+        plain = pipeline.codec.to_plain(encoded)
+        payload = SealedPayload(header, pipeline._sealed(plain, context), "", context)
+    return pipeline.decode(pipeline.upgraded(payload))
+
+
+def _shown(encoded: bytes) -> str:
+    return _as_text(encoded.replace(secret._MARK.encode(), b""))
 
 
 def _lost(old: Any, new: Any, path: str) -> str | None:
@@ -257,16 +405,91 @@ def _lost(old: Any, new: Any, path: str) -> str | None:
         lost = _lost(value, found, f"{path}.{name}")
         if lost is not None:
             return lost
-    if type(old) is not type(new) or (isinstance(old, list) and len(old) != len(new)):
+    if type(old) is not type(new) or (is_list(old) and len(old) != len(new)):
         return f"{path} is another value"
+    if is_dict(old) or is_list(old) or old == new:
+        return None
     is_nan = old != old and new != new  # noqa: PLR0124 - as MessagePack can hold it
-    return None if isinstance(old, dict | list) or old == new or is_nan else f"{path} is another"
+    return None if is_nan else f"{path} is another value"
 
 
 _NOTHING = object()
 
 
 def _entries(plain: Any) -> Iterable[tuple[Any, Any]]:
-    if isinstance(plain, dict):
+    if is_dict(plain):
         return list(plain.items())
-    return list(enumerate(plain)) if isinstance(plain, list) else ()
+    return list(enumerate(plain)) if is_list(plain) else ()
+
+
+# -------------------------------------------------------------------------- declarations as text
+
+
+def _changes(keyspace: Keyspace[Any, Any], before: list[str]) -> str:
+    """What changed in the declaration, as a diff; nothing if that shows none."""
+    lines = [
+        line
+        for line in difflib.ndiff(before, _shape(keyspace))
+        if not line.startswith("?") and (line[0] in "+-" or line.endswith(":"))
+    ]
+    changed = any(line[0] in "+-" for line in lines)
+    return "\n" + "\n".join(f"    {line}" for line in lines) if changed else ""
+
+
+def _shape(keyspace: Keyspace[Any, Any]) -> list[str]:
+    """The type as text: a line for each field of each class in it."""
+    root = keyspace._pipeline.codec.shape
+    if root is None:
+        return [_other_shape(keyspace)]
+    named: dict[Any, list[str]] = {}
+    first = _text(root, named)
+    return [first, *(line for lines in named.values() for line in lines)]
+
+
+def _other_shape(keyspace: Keyspace[Any, Any]) -> str:
+    kind = keyspace.value_type
+    schema = getattr(kind, "model_json_schema", None)
+    if schema is not None:
+        return json.dumps(schema(), sort_keys=True)
+    return f"{getattr(kind, '__name__', str(kind))} as {keyspace._pipeline.codec.name}"
+
+
+def _text(node: Any, named: dict[Any, list[str]]) -> str:
+    kind = type(node).__name__
+    if hasattr(node, "fields"):
+        return _object_text(node, named)
+    if kind == "UnionType":
+        return " | ".join(sorted(_text(one, named) for one in node.types))
+    if kind == "DictType":
+        return f"dict[{_text(node.key_type, named)}, {_text(node.value_type, named)}]"
+    if kind == "EnumType":
+        return f"{node.cls.__name__}{sorted((one.value for one in node.cls), key=repr)}"
+    inner = [node.item_type] if hasattr(node, "item_type") else getattr(node, "item_types", ())
+    parts = [_text(one, named) for one in inner]
+    parts += [
+        f"{name}={value!r}"
+        for name in node.__struct_fields__
+        if not name.startswith("item_type") and (value := getattr(node, name)) is not None
+    ]
+    name = kind.removesuffix("Type").lower()
+    return f"{name}[{', '.join(parts)}]" if parts else name
+
+
+def _object_text(node: Any, named: dict[Any, list[str]]) -> str:
+    name = str(getattr(node.cls, "__name__", node.cls))
+    if node.cls not in named:
+        tag = getattr(node, "tag", None)
+        named[node.cls] = []  # before its fields: they may lead back here
+        head = f"{name}:" if tag is None else f"{name}, tag {tag!r}:"
+        fields = [f"  {one.encode_name}: {_field_text(one, named)}" for one in node.fields]
+        named[node.cls] = [head, *fields]
+    return name
+
+
+def _field_text(field: Any, named: dict[Any, list[str]]) -> str:
+    text = _text(field.type, named)
+    if field.required:
+        return text
+    if field.default_factory is not msgspec.NODEFAULT:
+        return f"{text} = {field.default_factory.__name__}()"
+    return text if field.default is msgspec.NODEFAULT else f"{text} = {field.default!r}"
