@@ -91,7 +91,7 @@ class SchemaLock:
             for keyspace in keyspaces:
                 recorded[keyspace.name] = _recorded(keyspace, recorded.get(keyspace.name))
             whole = {"format": _FORMAT, "keyspaces": recorded}
-            text = json.dumps(whole, indent=1, sort_keys=True, ensure_ascii=False)
+            text = json.dumps(whole, indent=1, sort_keys=True)
             self._path.write_text(text + "\n", encoding="utf-8")
 
     def _read(self) -> dict[str, Entry]:
@@ -201,6 +201,9 @@ def _key_parts(key: Any) -> Any:
     return msgspec.to_builtins(key._asdict() if hasattr(key, "_asdict") else key)
 
 
+_HEALTH_CHECKS: list[HealthCheck] = [HealthCheck[name] for name in HealthCheck.__members__]
+
+
 def _samples(strategy: SearchStrategy[Any], count: int) -> list[Any]:
     found: list[Any] = []
 
@@ -212,7 +215,7 @@ def _samples(strategy: SearchStrategy[Any], count: int) -> list[Any]:
         deadline=None,
         phases=[Phase.generate],
         verbosity=Verbosity.quiet,
-        suppress_health_check=list[HealthCheck](HealthCheck),
+        suppress_health_check=_HEALTH_CHECKS,
     )
     @given(strategy)
     def collect(value: Any) -> None:
@@ -462,6 +465,8 @@ def _text(node: Any, named: dict[Any, list[str]]) -> str:
         return " | ".join(sorted(_text(one, named) for one in node.types))
     if kind == "DictType":
         return f"dict[{_text(node.key_type, named)}, {_text(node.value_type, named)}]"
+    if kind == "LiteralType":
+        return " | ".join(map(repr, node.values))
     if kind == "EnumType":
         return f"{node.cls.__name__}{sorted((one.value for one in node.cls), key=repr)}"
     inner = [node.item_type] if hasattr(node, "item_type") else getattr(node, "item_types", ())
