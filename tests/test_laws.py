@@ -280,10 +280,15 @@ anything: st.SearchStrategy[Any] = st.recursive(
 )
 
 
+def kind_of(value: object) -> type[object]:
+    """The very type of a value."""
+    return type(value)
+
+
 def strictly_equal(one: Any, other: Any) -> bool:
     """Say whether two values are equal and of the same types throughout, NaN to itself."""
-    kind: type[Any] = type(one)
-    if kind is not type(other):
+    kind = kind_of(one)
+    if kind is not kind_of(other):
         return False
     if kind in (float, Decimal):
         return str(one) == str(other)
