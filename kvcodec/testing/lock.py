@@ -201,9 +201,6 @@ def _key_parts(key: Any) -> Any:
     return msgspec.to_builtins(key._asdict() if hasattr(key, "_asdict") else key)
 
 
-_HEALTH_CHECKS: list[HealthCheck] = [HealthCheck[name] for name in HealthCheck.__members__]
-
-
 def _samples(strategy: SearchStrategy[Any], count: int) -> list[Any]:
     found: list[Any] = []
 
@@ -215,7 +212,11 @@ def _samples(strategy: SearchStrategy[Any], count: int) -> list[Any]:
         deadline=None,
         phases=[Phase.generate],
         verbosity=Verbosity.quiet,
-        suppress_health_check=_HEALTH_CHECKS,
+        suppress_health_check=[
+            HealthCheck.too_slow,
+            HealthCheck.data_too_large,
+            HealthCheck.filter_too_much,
+        ],
     )
     @given(strategy)
     def collect(value: Any) -> None:
