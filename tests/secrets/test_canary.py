@@ -295,7 +295,9 @@ REFUSED: list[tuple[Any, Any, dict[str, Any]]] = [
 def test_refused_values(kind: Any, make: Callable[[], Any], options: dict[str, Any]) -> None:
     """What ``set`` refuses is in no error and no log, and nothing is stored."""
     kv: dict[str, bytes] = {}
-    store: Store[Any] = Store(Keyspace("canary", kind, cipher=RING, max_bytes=4000, **options), kv)
+    declare: Any = Keyspace
+    keyspace: Keyspace[Any] = declare("canary", kind, cipher=RING, max_bytes=4000, **options)
+    store = Store(keyspace, kv)
     writes: list[Callable[[Any], Any]] = [
         lambda value: store.set("a", value),
         lambda value: store.add("a", value),
