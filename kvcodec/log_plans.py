@@ -7,7 +7,7 @@ all, however long the log gets.
 
 What makes it safe to stop anywhere: the head's set is the one moment at which anything happens.
 Pieces and segments are written before the head that counts them, under numbers that no head
-counted before; what a head no longer counts is removed by the next append. A number is never used
+counted before; what a head no longer counts is removed by the next append that finds the head full. A number is never used
 twice, and what stands under it holds messages that were in a head before: whoever finds a piece
 that another writer left can take it as it is, if its messages are those of the head.
 
@@ -169,8 +169,8 @@ class LogLayout(Struct, frozen=True):
         if track.lane and not held.stored:
             yield from self._register(track)
         now_ms = max(self._now_ms(), _latest_ms(head))
-        head = yield from self._tidied(track, head)
         if self._is_full(head.newest, len(encoded[0])):
+            head = yield from self._tidied(track, head)
             head = yield from self._spilled(track, held, head)
         items = self._fitting(head.newest.size, encoded, now_ms)
         newest = replace(head.newest, items=[*head.newest.items, *items])
@@ -221,7 +221,8 @@ class LogLayout(Struct, frozen=True):
     ) -> Plan[Head]:
         """Make a segment of pieces and, unless it would be too long, of what is in the head."""
         whole = [*pieces, head.newest]
-        rows = whole if sum(row.size for row in whole) <= 2 * self.segment_bytes else pieces
+        fits = sum(row.size for row in whole) <= 2 * self.segment_bytes
+        rows = whole if fits or not pieces else pieces
         row = replace(rows[0], items=[item for each in rows for item in each.items])
         name = track.name(head.spelled("s", head.segments.next))
         row = yield from self._write(track, held, name, row)
@@ -578,13 +579,15 @@ class LogLayout(Struct, frozen=True):
 class _Cursor:
     """How far one track has been read: messages from ``low`` up to ``high``, from one end."""
 
-    __slots__ = ("head", "high", "low", "ready", "track", "where")
+    __slots__ = ("head", "high", "low", "ready", "rows_from", "track", "where")
 
     def __init__(self, track: Track, head: Head) -> None:
         self.track = track
         self.head = head
         self.low = head.first
         self.high = head.total
+        self.rows_from = 0
+        """The position of the oldest row that is still there."""
         self.where = -1
         """The position at which the next row probably is."""
         self.ready: deque[Item] = deque()
@@ -654,6 +657,8 @@ class Reading:
         if window is not None and not self._backward:
             self._skip += max(0, total - window)
             self._left = None
+        for cursor in cursors if self._skip == 0 else ():
+            cursor.where = cursor.head.stored - 1 if self._backward else 0
         if len(cursors) == 1 and self._layout.lifetime is None:
             cursors[0].skip(self._skip, backward=self._backward)
             self._left = None  # one track keeps its window itself
@@ -716,8 +721,8 @@ class Reading:
 
     def _located(self, cursor: _Cursor, at: int) -> Plan[tuple[Segment, int] | None]:
         """The row that holds the message with this index, and its position; None if not there."""
-        low, high = 0, cursor.head.stored
-        position = cursor.where if 0 <= cursor.where < high else (low + high) // 2
+        low, high = cursor.rows_from, cursor.head.stored
+        position = cursor.where if low <= cursor.where < high else (low + high) // 2
         while low < high:
             row = yield from self._layout.row(cursor.track, cursor.head, position)
             if row is None:
@@ -736,23 +741,26 @@ class Reading:
             return
         if head == cursor.head:
             yield from self._pass_over(cursor)
-        cursor.head, cursor.low, cursor.where = head, max(cursor.low, head.first), -1
+            return
+        cursor.head, cursor.low = head, max(cursor.low, head.first)
+        cursor.rows_from, cursor.where = 0, -1
 
     def _pass_over(self, cursor: _Cursor) -> Plan[None]:
         """Leave out what has gone by its own age; anything else that is missing is a fault."""
-        low = cursor.low
-        for position in range(cursor.head.stored + 1 if self._layout.lifetime is not None else 0):
+        last = cursor.head.stored if self._layout.lifetime is not None else -1
+        for position in range(cursor.rows_from, last + 1):
             row = yield from self._layout.row(cursor.track, cursor.head, position)
-            if row is not None:
-                low = row.start
+            if row is not None and row.start <= cursor.low:
                 break
-        if low <= cursor.low:
-            raise DecodeError(
-                "a part of the log is missing or is another log's: not removed by this log",
-                raw_key=cursor.track.head,
-                stage="store",
-            )
-        cursor.low = low
+            if row is not None:
+                cursor.low = row.start
+                return
+            cursor.rows_from = position + 1
+        raise DecodeError(
+            "a part of the log is missing, or is another one's: something else was at work",
+            raw_key=cursor.track.head,
+            stage="store",
+        )
 
 
 # ------------------------------------------------------------------------------- pure functions

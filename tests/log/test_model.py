@@ -71,9 +71,7 @@ class LogMachine(RuleBasedStateMachine):
         segment_bytes=st.sampled_from([1, 40, 200, 32768]),
         max_items=st.sampled_from([None, None, 1, 3, 10]),
     )
-    def open(
-        self, form: str, backend: str, segment_bytes: int, max_items: int | None
-    ) -> None:
+    def open(self, form: str, backend: str, segment_bytes: int, max_items: int | None) -> None:
         self.form, self.max_items = form, max_items
         self.inner = BACKENDS[backend](Path(self.directory.name))
         self.options = {"segment_bytes": segment_bytes, "max_items": max_items}

@@ -59,13 +59,19 @@ def test_compare_and_set_is_exact_in_every_interleaving(data: st.DataObject) -> 
     kv = MemoryKV()
     writers = data.draw(st.integers(2, 3))
     logs = [layout(kv) for _ in range(writers)]
-    waiting = [[f"{who}{number:02}{'x' * (number % 4 * 9)}" for number in range(12)] for who in range(writers)]
+    waiting = [
+        [f"{who}{number:02}{'x' * (number % 4 * 9)}" for number in range(12)]
+        for who in range(writers)
+    ]
     said: list[list[str]] = [[] for _ in range(writers)]
     steppers: dict[int, tuple[Stepper, str]] = {}
     for who in data.draw(st.lists(st.integers(0, writers - 1), max_size=400)):
         if who not in steppers and waiting[who]:
             text = waiting[who].pop(0)
-            steppers[who] = Stepper(kv, logs[who].append(track_of("notes/k"), [text.encode()], None)), text
+            steppers[who] = (
+                Stepper(kv, logs[who].append(track_of("notes/k"), [text.encode()], None)),
+                text,
+            )
         if who in steppers:
             stepper, text = steppers[who]
             stepper.step()
