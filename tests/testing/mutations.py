@@ -12,10 +12,11 @@ prints the table. A fault that nothing catches is a hole in what users get, not 
 from __future__ import annotations
 
 import functools
+import os
 import sys
 import time
 from collections.abc import Callable, Generator, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import datetime
 from fnmatch import fnmatch
 from pathlib import Path
@@ -28,11 +29,13 @@ from hypothesis import HealthCheck, Phase, Verbosity, settings
 from hypothesis.stateful import run_state_machine_as_test
 
 from kvcodec import (
+    Cache,
     DecodeError,
     EncodeError,
     KeyNameError,
     KeyRing,
     Keyspace,
+    Log,
     MappingKV,
     MemoryKV,
     NotEncrypted,
@@ -42,13 +45,25 @@ from kvcodec import (
     Unavailable,
     codecs,
     crypto,
+    files_plans,
     keys,
+    log_plans,
     pipeline,
     plans,
 )
 from kvcodec.backends import sqlite
+from kvcodec.log_plans import LogLayout
 from kvcodec.pipeline import Pipeline
-from kvcodec.testing import KeyspaceLaws, KVConformance, crash_everywhere, store_machine
+from kvcodec.testing import (
+    KeyspaceLaws,
+    KVConformance,
+    cache_machine,
+    crash_everywhere,
+    files_machine,
+    like_cache,
+    log_machine,
+    store_machine,
+)
 from kvcodec.testing.faulty import ManualClock
 
 Patch: TypeAlias = Callable[[pytest.MonkeyPatch], None]
@@ -74,6 +89,7 @@ RING = KeyRing.generate()
 # ------------------------------------------------------------------------------- what is checked
 
 
+@functools.cache  # the same object for the same subject: tried once without a fault
 def laws(*arguments: Any, **options: Any) -> Callable[[], Checks]:
     """The laws of a keyspace, declared after the fault is in place."""
 
@@ -87,13 +103,13 @@ def laws(*arguments: Any, **options: Any) -> Callable[[], Checks]:
     return checks
 
 
+@functools.cache  # the same object for the same subject: tried once without a fault
 def machine(make_kv: Callable[[], Any], *arguments: Any, **options: Any) -> Callable[[], Checks]:
     """The state machine of a store."""
 
     def checks() -> Checks:
         made = store_machine(make_kv, Keyspace("notes", *arguments, **options))
-        steps = settings(max_examples=EXAMPLES, stateful_step_count=20)
-        return {"store_machine": functools.partial(run_state_machine_as_test, made, settings=steps)}
+        return {"store_machine": functools.partial(_run_machine, made)}
 
     return checks
 
@@ -126,13 +142,65 @@ def conformance(make_kv: Callable[[Path, Callable[[], float]], Any]) -> Callable
     return checks
 
 
-def crashes(run: Callable[[Any], object], check: Callable[[Any], object]) -> Callable[[], Checks]:
+def crashes(
+    run: Callable[[Any], object], check: Callable[[Any], object], make_kv: Callable[[], Any]
+) -> Callable[[], Checks]:
     """An application, stopped everywhere."""
-    return lambda: {"crash_everywhere": lambda: _crash(run, check)}
+
+    def everywhere() -> None:
+        crash_everywhere(run, check, make_kv=make_kv)
+
+    return lambda: {"crash_everywhere": everywhere}
 
 
-def _crash(run: Callable[[Any], object], check: Callable[[Any], object]) -> None:
-    crash_everywhere(run, check)
+def _run_machine(made: Any) -> None:
+    run_state_machine_as_test(
+        made, settings=settings(max_examples=EXAMPLES, stateful_step_count=20)
+    )
+
+
+def log() -> Checks:
+    """The state machine of a log."""
+    made = log_machine(MemoryKV, Keyspace("notes", int))
+    return {"log_machine": functools.partial(_run_machine, made)}
+
+
+def files() -> Checks:
+    """The state machine of files."""
+    made = files_machine(MemoryKV, Keyspace("files", bytes))
+    return {"files_machine": functools.partial(_run_machine, made)}
+
+
+def cached() -> Checks:
+    """The state machine of a cache."""
+    made = cache_machine(MemoryKV, Keyspace("cache", int, ttl=60))
+    return {"cache_machine": functools.partial(_run_machine, made)}
+
+
+def _append(kv: Any) -> None:
+    chat = Log(Keyspace("notes", str), kv, segment_bytes=64)
+    for number in range(12):
+        chat.append("ada", f"message {number}", id=str(number))
+
+
+def _check_messages(kv: Any) -> None:
+    found = [*Log(Keyspace("notes", str), kv, segment_bytes=64).iterate("ada")]
+    if found != [f"message {number}" for number in range(len(found))]:
+        raise AssertionError(f"messages are missing: {found}")
+
+
+def _note_many(kv: Any) -> None:
+    store = Store(Keyspace("notes", int, indexed=True), kv)
+    for number in range(3):
+        store.set(str(number), number)
+
+
+def _check_listing(kv: Any) -> None:
+    store = Store(Keyspace("notes", int, indexed=True), kv)
+    listed = [*store.keys()]
+    there = [str(number) for number in range(3) if store.get(str(number)) is not None]
+    if not set(there) <= set(listed):
+        raise AssertionError(f"{there} are stored, {listed} are listed")
 
 
 # --------------------------------------------------------------------------------- the patches
@@ -206,6 +274,45 @@ def _claimed(self: Any, key: str, value: bytes, _ttl: Any) -> bool:
 def _good(self: Any, key: str, value: bytes, _token: Any, _ttl: Any) -> bool:
     self.set(key, value)
     return True
+
+
+def _forget_first(original: Any, self: Any, track: Any, held: Any, head: Any) -> Any:
+    forgetful = msgspec.structs.replace(head, newest=head.newest.since(head.newest.end))
+    yield from self._commit(track, forgetful, held)
+    return (yield from original(self, track, held, head))
+
+
+def _never_stored(_self: Any, _track: Any, _held: Any, _name: str, row: Any) -> Any:
+    yield from ()
+    return row
+
+
+def _new_digest(_message_id: str) -> bytes:
+    return os.urandom(12)
+
+
+def _note_later(monkeypatch: pytest.MonkeyPatch) -> None:
+    note = Store._note
+    monkeypatch.setattr(Store, "_note", lambda *_: None)
+
+    def set_first(original: Any, self: Any, key: Any, value: Any, *, ttl: Any = None) -> None:
+        original(self, key, value, ttl=ttl)
+        note(self, self.keyspace.raw_key(key))
+
+    around(Store, "set", set_first)(monkeypatch)
+
+
+def _astray(original: Any, self: Any, offset: int, whence: int) -> Any:
+    return original(self, offset + 1 if offset else offset, whence)
+
+
+def _ended_by_failure(original: Any, data: Any, size: int) -> Iterator[Any]:
+    with suppress(InterruptedError):
+        yield from original(data, size)
+
+
+def _nothing(_self: Any, _raw_key: str) -> None:
+    return None
 
 
 def safe_also(characters: str) -> Patch:
@@ -510,6 +617,26 @@ MUTATIONS: list[Mutation] = [
         attribute(sqlite, "_SET", sqlite._SET.replace("rev = excluded.rev, ", "")),
         conformance(_sqlite),
     ),
+    # ---------------------------------------------------------------------------- shapes
+    Mutation(
+        "Log: the head forgets before the piece is stored",
+        around(LogLayout, "_spilled", _forget_first),
+        crashes(_append, _check_messages, dict),
+    ),
+    Mutation("Log: pieces are never stored", attribute(LogLayout, "_write", _never_stored), log),
+    Mutation("Log: a message id is forgotten", attribute(log_plans, "_digest", _new_digest), log),
+    Mutation(
+        "the index is written after the value",
+        _note_later,
+        crashes(_note_many, _check_listing, like_cache),
+    ),
+    Mutation("Files: a seek goes astray", around(files_plans.Cursor, "seek", _astray), files),
+    Mutation(
+        "Files: a put that fails is stored",
+        around(files_plans, "pieces", _ended_by_failure),
+        files,
+    ),
+    Mutation("Cache: what is fresh is loaded again", attribute(Cache, "_look", _nothing), cached),
 ]
 
 
