@@ -701,8 +701,8 @@ class _StoreMapping(MutableMapping[Key, V]):
         return value
 
     def setdefault(self, key: Key, default: Any = None) -> Any:
-        value = self._store.get(key, NO_DEFAULT)
         try:
+            value = self._store.get(key, NO_DEFAULT)
             if value is NO_DEFAULT and self._store.add(key, default):
                 return default
             return self._store.require(key) if value is NO_DEFAULT else value

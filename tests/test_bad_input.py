@@ -337,6 +337,7 @@ ASK: dict[str, Callable[[Store[Any, str], str], object]] = {
     "update": lambda store, key: store.update(key, lambda value: value, default=Account(CANARY)),
     "get_many": lambda store, key: store.get_many([key]),
     "mapping": lambda store, key: store.mapping().get(key),
+    "setdefault": lambda store, key: store.mapping().setdefault(key, Account(CANARY)),
 }
 PUT: dict[str, Callable[[Store[Any, str], Any], object]] = {
     "set": lambda store, value: store.set("a", value),
