@@ -246,11 +246,15 @@ class AESGCMCipher(_PlaceCipher):
 
     def encrypt(self, plaintext: bytes, associated_data: bytes, /) -> bytes:
         """Return nonce, ciphertext and tag, which open under ``associated_data`` only."""
+        return self.encrypt_onto(b"", plaintext, associated_data)
+
+    def encrypt_onto(self, start: bytes, plaintext: bytes, associated_data: bytes, /) -> bytes:
+        """Return ``start`` and what ``encrypt`` returns, in one copy: large values feel each."""
         if self._pad_to is not None:
             plaintext = _padded(plaintext, self._pad_to)
         nonce = os.urandom(_NONCE)
         aead = AESGCM(self._keys[self.key_id].derive(associated_data))
-        return nonce + aead.encrypt(nonce, plaintext, associated_data)
+        return b"".join((start, nonce, aead.encrypt(nonce, plaintext, associated_data)))
 
     def decrypt(self, ciphertext: bytes, associated_data: bytes, key_id: bytes, /) -> bytes:
         """Return the plaintext.

@@ -107,6 +107,7 @@ class Pipeline(Generic[V]):
     __slots__ = (
         "_bare",
         "_constant",
+        "_encrypt_onto",
         "_place",
         "_plain",
         "_start",
@@ -121,6 +122,7 @@ class Pipeline(Generic[V]):
         self.codec = codec
         self.form = form
         self._plain, self._bare = form.is_plain, form.bare
+        self._encrypt_onto = getattr(form.cipher, "encrypt_onto", None)
         nested = form.max_depth if codec.nests else UNNESTED_BYTES
         # The largest encoding that needs no look at its depth before it is decoded.
         self.small = min(form.max_bytes, nested if codec.too_deep else form.max_bytes)
@@ -204,6 +206,9 @@ class Pipeline(Generic[V]):
     def _closed(self, raw_key: str, start: bytes, payload: bytes) -> bytes:
         """Encrypt and put the envelope around what is compressed already."""
         form, context = self.form, self._context(start, raw_key)
+        if self._encrypt_onto is not None:
+            onto: bytes = self._encrypt_onto(start, payload, context)
+            return onto
         if form.cipher is not None and self._bare:
             return form.cipher.encrypt(payload, context)
         if form.cipher is not None:
