@@ -196,6 +196,8 @@ class PrefixKV(_Prefixed):
 class AsyncPrefixKV(_Prefixed):
     r"""``PrefixKV`` over a KV whose methods return awaitables.
 
+    ``kv`` is any handle that an async store takes: a mapping is wrapped by itself.
+
     ``AsyncPrefixKV(kv, "tenants/acme/")`` gives a tenant its own part: whoever holds it can
     neither read nor list the rest. It has the capabilities that ``kv`` has, no more and no fewer,
     and ``limits`` less the prefix. Nesting works: a part of a part is a part.
