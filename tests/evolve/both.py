@@ -1,0 +1,131 @@
+"""Both stores behind one face, on every kind of backend, so that each claim is shown for all."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from kvcodec import AsyncStore, HandleKV, Keyspace, MappingKV, MemoryKV, SQLiteKV, Store
+from kvcodec.backends.dify import DifyKV
+from kvcodec.testing import ManualClock, like_dify
+
+NOW = 1_700_000_000.25
+
+
+class Awaited:
+    """An AsyncStore whose methods are awaited at once, on an async face of a sync KV."""
+
+    def __init__(self, keyspace: Keyspace[Any, Any], kv: Any, clock: Callable[[], float]) -> None:
+        self.store = AsyncStore(keyspace, _AsyncFace(kv), clock=clock)
+
+    def __getattr__(self, name: str) -> Any:
+        method = getattr(self.store, name)
+
+        def call(*args: Any, **named: Any) -> Any:
+            return asyncio.run(_collected(method(*args, **named)))
+
+        return call
+
+
+async def _collected(result: Any) -> Any:
+    if hasattr(result, "__aiter__"):
+        return [item async for item in result]
+    return await result
+
+
+class _AsyncFace:
+    """A sync KV, its methods awaitable. Has the capabilities that the KV has."""
+
+    def __init__(self, kv: Any) -> None:
+        self._kv = kv
+
+    def __getattr__(self, name: str) -> Any:
+        found = getattr(self._kv, name)
+        if not callable(found):
+            return found
+        return self._listing(found) if name == "scan_keys" else self._method(found)
+
+    @staticmethod
+    def _method(method: Callable[..., Any]) -> Callable[..., Any]:
+        async def call(*args: Any) -> Any:
+            return method(*args)
+
+        return call
+
+    @staticmethod
+    def _listing(method: Callable[..., Iterable[str]]) -> Callable[..., Any]:
+        async def scan(*args: Any) -> Any:
+            for name in method(*args):
+                yield name
+
+        return scan
+
+
+class Plainly:
+    """A Store whose listings are lists."""
+
+    def __init__(self, keyspace: Keyspace[Any, Any], kv: Any, clock: Callable[[], float]) -> None:
+        self.store = Store(keyspace, kv, clock=clock)
+
+    def __getattr__(self, name: str) -> Any:
+        method = getattr(self.store, name)
+        if name in ("keys", "items"):
+            return lambda: list(method())
+        return method
+
+
+class World:
+    """A KV, a clock, and one of the twins to open keyspaces with."""
+
+    def __init__(self, face: type[Any], kv: Any) -> None:
+        self.face = face
+        self.kv = kv
+        self.clock = ManualClock(NOW)
+
+    def open(self, keyspace: Keyspace[Any, Any]) -> Any:
+        """The keyspace opened on the KV."""
+        return self.face(keyspace, self.kv, self.clock)
+
+    @property
+    def can_list(self) -> bool:
+        """Whether the KV lists its keys."""
+        return hasattr(self.kv, "scan_keys")
+
+    def holds(self, raw_key: str) -> bytes | None:
+        """What the KV has under a name."""
+        found: bytes | None = self.kv.get(raw_key)
+        return found
+
+    def put(self, stored: Mapping[str, bytes]) -> None:
+        """Store bytes as an older program did."""
+        for raw_key, data in stored.items():
+            self.kv.set(raw_key, data)
+
+
+FACES: list[type[Any]] = [Plainly, Awaited]
+
+
+def backends(folder: Path) -> dict[str, Callable[[], Any]]:
+    """Backends by name: with compare-and-set, with listing only, with three methods, Dify's."""
+    files = iter(range(1_000_000))
+    return {
+        "memory": MemoryKV,
+        "sqlite": lambda: SQLiteKV(folder / f"{next(files)}.db"),
+        "dict": lambda: MappingKV({}),
+        "handle": lambda: HandleKV(MemoryKV()),
+        "dify": lambda: DifyKV(like_dify()),
+    }
+
+
+BACKENDS = ["memory", "sqlite", "dict", "dify"]
+
+every_world = pytest.mark.parametrize(
+    "world",
+    [(face, name) for face in FACES for name in BACKENDS],
+    indirect=True,
+    ids=lambda pair: f"{pair[0].__name__}-{pair[1]}",
+)
