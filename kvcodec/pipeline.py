@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from sys import getrecursionlimit
 from typing import TYPE_CHECKING, Any, Generic, NoReturn
 
 from msgspec import Struct
@@ -48,6 +49,11 @@ if TYPE_CHECKING:
 __all__ = ["Form", "Payload", "Pipeline", "as_bytes", "no_quick_way"]
 
 V = TypeVar("V")
+
+SAFE_RECURSION = 1000
+"""Python's own recursion limit, at which the encoder gives up long before a usual stack ends. Where
+it was raised, a value that is not of its type can nest until the process ends (msgspec#1033), and
+is looked at before it is encoded, as values of nesting types always are."""
 
 _NO_TTL = "a ttl needs a keyspace that declares ttl=: a lifetime is part of the format"
 
@@ -444,7 +450,8 @@ class Pipeline(Generic[V]):
             data = None
         if data is not None and len(data) <= self.small:
             return data
-        if codec.nests and nests_deeper(value, form.max_depth):
+        looks = codec.nests or getrecursionlimit() > SAFE_RECURSION
+        if looks and nests_deeper(value, form.max_depth):
             self._refuse_depth("encode")
         data = self._encoded(value)
         if codec.too_deep is not None and codec.too_deep(data, form.max_depth):
@@ -582,13 +589,16 @@ def _quick_way(codec: ValueCodec[V], form: Form) -> Callable[[V], bytes | None]:
         return encode
     if not form.validate and codec.risk == "null":
         return lambda value: None if b"null" in (data := encode(value)) else data
-    if codec.compares_types:
-        return lambda value: data if decode(data := encode(value)) == value else None
+    compares_types = codec.compares_types
 
     def encode_checked(value: V) -> bytes | None:
+        if getrecursionlimit() > SAFE_RECURSION:
+            return None
         data = encode(value)
         back = decode(data)
-        return data if back == value and type(back) is type(value) else None
+        if back == value and (compares_types or type(back) is type(value)):
+            return data
+        return None
 
     return encode_checked
 

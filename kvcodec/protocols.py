@@ -307,7 +307,7 @@ class Cipher(Protocol):
 
     @property
     def key_id(self) -> bytes:
-        """The 16-byte id of the key that ``encrypt`` uses."""
+        """The 16-byte id of the key that ``encrypt`` uses: the same for the cipher's life."""
         ...
 
     def encrypt(self, plaintext: bytes, associated_data: bytes, /) -> bytes:

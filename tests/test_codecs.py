@@ -309,6 +309,33 @@ def test_what_contains_itself_is_refused(encoding: str) -> None:
     assert kv == {"k/a": b"before"}
 
 
+CYCLE_UNDER_A_RAISED_LIMIT = """
+import sys
+from kvcodec import Keyspace, Store, TooDeep
+
+sys.setrecursionlimit(10**6)
+cycle = []
+cycle.append(cycle)
+for kind in (int, list[int]):
+    try:
+        Store(Keyspace("k", kind, encoding=sys.argv[1]), {}).set("a", cycle)
+    except TooDeep:
+        print("refused")
+"""
+
+
+@pytest.mark.parametrize("encoding", ["json", "msgpack"])
+def test_a_cycle_where_no_nesting_is_declared_spares_the_process(encoding: str) -> None:
+    """Regression: with a raised recursion limit the encoder of list[int] ended the process."""
+    done = subprocess.run(
+        [sys.executable, "-c", CYCLE_UNDER_A_RAISED_LIMIT, encoding],
+        capture_output=True,
+        check=False,
+        text=True,
+    )
+    assert (done.returncode, done.stdout.split()) == (0, ["refused", "refused"]), done.stderr
+
+
 def test_too_large_to_be_read_back_is_not_written() -> None:
     """max_bytes is asked by set as well, of the whole stored value."""
     kv: dict[str, bytes] = {}
