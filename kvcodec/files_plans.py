@@ -158,10 +158,11 @@ _MANIFEST_ROOM = 512
 _CIPHER_ROOM = 128
 """Bytes that a cipher adds before base64, which makes 4 of 3: Fernet 73, AEADs 40 at most."""
 
-_MANIFEST = msgspec.structs.replace(codec_for(Manifest, "msgpack"), name="file manifest 1")
-_TRACE = msgspec.structs.replace(codec_for(_Lots, "msgpack"), name="file trace 1")
-# Names of their own: a sealed manifest is bound to be one. MessagePack, since JSON would take
-# a third more for the content.
+_MANIFEST = msgspec.structs.replace(codec_for(Manifest, "msgpack"), name="raw")
+_TRACE = msgspec.structs.replace(codec_for(_Lots, "msgpack"), name="raw")
+# MessagePack, since JSON would take a third more for the content. Under the name of bytes, so
+# that maintenance (rewrap, verify) can treat whatever is stored as bytes; what a value is, its
+# raw key says, which it is bound to.
 
 _layouts: WeakKeyDictionary[Keyspace[bytes, Any], FileLayout] = WeakKeyDictionary()
 
@@ -447,9 +448,11 @@ def pieces(data: Any, size: int) -> Iterator[Any]:
 
 
 def at_hand(piece: Any) -> Any:
-    """What a file's ``read`` returned. A file that has nothing yet is not at its end."""
+    """What a file's ``read`` returned. Nothing yet is not its end, and "" is not that of bytes."""
     if piece is None:
         raise EncodeError("the file to store does not block: nothing to read yet", stage="encode")
+    if isinstance(piece, str):
+        raise EncodeError("the file to store is open as text, not as binary", stage="encode")
     return piece
 
 
@@ -512,9 +515,10 @@ class Upload:
             yield from self._write_chunk()
         manifest = self._manifest()
         data = self._at.seal(manifest)
-        if (yield from self._commit(data)):
+        replaced = yield from self._commit(data)
+        if replaced is not None:
             with suppress(Exception):  # the file is stored: the trace keeps what is left to do
-                yield from tidy(self._at, self._generation)
+                yield from tidy(self._at, replaced, self._generation)
         return manifest.info
 
     def abandon(self) -> Plan[None]:
@@ -523,7 +527,7 @@ class Upload:
         if self._generation not in _uploading or self._committing:
             return  # the manifest may be stored all the same: the trace keeps what is left to do
         yield from _remove_chunks(self._at, self._generation, self._count)
-        yield from tidy(self._at, self._generation)
+        yield from tidy(self._at, {}, self._generation)
 
     def close(self) -> None:
         """Say that this process writes no more of it."""
@@ -570,8 +574,8 @@ class Upload:
                 return
         raise _conflict()
 
-    def _commit(self, data: bytes) -> Plan[bool]:
-        """Write the manifest; say whether there is something to remove."""
+    def _commit(self, data: bytes) -> Plan[_Lots | None]:
+        """Write the manifest; return what it has replaced, or None if nothing is to be removed."""
         at = self._at
         for _ in range(ATTEMPTS):
             held, current = yield from _current(at)
@@ -584,12 +588,12 @@ class Upload:
                     continue
             self._committing = True
             if (yield from _swap(at.raw_key, data, held, at)):
-                return bool(lots)
+                return current if lots or traced else None
         raise _conflict()
 
 
-def delete(at: FilePlace) -> Plan[None]:
-    """Remove a file: first it cannot be seen, then it is not there."""
+def delete(at: FilePlace) -> Plan[int]:
+    """Remove a file: first it cannot be seen, then it is not there. Return how many chunks."""
     for _ in range(ATTEMPTS):
         held, current = yield from _current(at)
         traced, lots = yield from _trace(at)
@@ -598,22 +602,23 @@ def delete(at: FilePlace) -> Plan[None]:
             if not (yield from _write_trace(at, lots, traced)):
                 continue
         if held is None or (yield from _swap_out(at.raw_key, held, at)):
-            if lots:
-                yield from tidy(at)
-            return
+            return (yield from tidy(at, current)) if lots or traced else 0
     raise _conflict()
 
 
-def tidy(at: FilePlace, finished: str | None = None) -> Plan[int]:
+def tidy(at: FilePlace, replaced: _Lots, finished: str = "") -> Plan[int]:
     """Remove what the trace names and no reader needs; return how many chunks.
 
-    ``finished``: a generation that needs its trace no longer.
+    ``replaced``: what the caller has taken out of sight, whether or not another writer has
+    dropped it from the trace meanwhile, as it does with what is in use. ``finished``: a generation
+    that needs its trace no longer.
     """
     for _ in range(ATTEMPTS):
         held, lots = yield from _trace(at)
-        if held is None:
+        lots |= replaced  # its put may not have taken its own entry back yet
+        lots.pop(finished, None)
+        if held is None and not lots:
             return 0
-        lots.pop(finished or "", None)
         if (yield from _close_lots(at, lots, held)):
             continue
         _, current = yield from _current(at)
@@ -631,16 +636,18 @@ def sweep(at: FilePlace, names: Iterable[str], now: float) -> Plan[int]:
 
     ``names``: of chunks that a listing has found, for what no trace names.
     """
-    removed = yield from tidy(at)
+    removed = yield from tidy(at, {})
     data = yield from plans.get(at.raw_key)
+    _, gone = yield from _current(at)
     if data is not None and _is_expired(at, data, now):
-        yield from delete(at)
+        removed += yield from delete(at)
     # After the listing: a put that has written its manifest since is seen here.
     _, current = yield from _current(at)
     _, lots = yield from _trace(at)
+    known = {*gone, *current, *lots, *_uploading}
     for name in names:
         generation = name[len(at.chunk_prefix) :].partition(".")[0]
-        if generation not in current and generation not in lots and generation not in _uploading:
+        if name.startswith(at.chunk_prefix) and generation not in known:
             yield from plans.remove(name)
             removed += 1
     return removed

@@ -1,0 +1,1 @@
+"""``Cache``: loaded once, served until its time is over."""

@@ -1,0 +1,1 @@
+"""``Files``: stored in chunks, read as one."""
