@@ -26,6 +26,7 @@ from kvcodec import (
     DecodeError,
     FernetCipher,
     HashedKeys,
+    HiddenKeys,
     KeyRing,
     Keyspace,
     NotEncrypted,
@@ -504,3 +505,29 @@ def test_two_keys_that_share_a_half_are_refused_for_bare_tokens() -> None:
         FernetCipher(ring, bound=False)
     assert leaks(caught.value, vector["key_a"]) == []
     FernetCipher(ring)
+
+
+# ------------------------------------------------------------------------------- golden values
+
+DECLARED: dict[str, Callable[[KeyRing], dict[str, Any]]] = {
+    "fernet": lambda ring: {"cipher": ring},
+    "aes-gcm": lambda ring: {"cipher": AESGCMCipher(ring)},
+    "fernet, padded": lambda ring: {"cipher": FernetCipher(ring, pad_to=64)},
+    "aes-gcm, padded": lambda ring: {"cipher": AESGCMCipher(ring, pad_to=64)},
+    "hidden name": lambda ring: {"cipher": AESGCMCipher(ring), "keys": HiddenKeys(ring)},
+    "hashed name, no cipher": lambda _: {"keys": HashedKeys()},
+    "bare": lambda ring: {"cipher": FernetCipher(ring, bound=False)},
+}
+
+GOLDEN: dict[str, str] = json.loads((VECTORS.parent / "golden-v1-ciphers.json").read_text("utf-8"))
+"""What each declaration stored, made without kvcodec."""
+
+
+@pytest.mark.parametrize("case", GOLDEN)
+def test_what_was_stored_once_opens_for_ever(case: str) -> None:
+    """``ghp_example`` under the key ("ada", "github") of the keyspace "tokens"."""
+    assert DECLARED.keys() == GOLDEN.keys()
+    make: Any = Keyspace  # whose overloads no dict of options fits
+    keyspace = make("tokens", str, key=tuple[str, str], **DECLARED[case](KeyRing(ONE)))
+    raw_key = keyspace.raw_key(("ada", "github"))
+    assert keyspace.unpack(raw_key, bytes.fromhex(GOLDEN[case]), now=0.0) == "ghp_example"
