@@ -53,9 +53,9 @@ MAX_DEPTH = 64
 _MAX_TTL = timedelta.max.total_seconds()
 """About 2.7 million years: the milliseconds of the time of expiry fit into their 8 bytes."""
 
-_NAMES_KEPT = 8192
+_NAMES_KEPT = 16_384
 """Raw keys that a keyspace remembers: of the keys in use now, not of all that ever were. About
-1 MB where so many are in use."""
+2 MB where so many are in use."""
 
 
 class _Options(TypedDict, total=False):
@@ -791,7 +791,7 @@ def _check_covered(old: Keyspace[Any, Any], found: tuple[Previous, ...]) -> None
 
 
 def _cannot_be_told(now: Keyspace[Any, Any], old: Keyspace[Any, Any]) -> bool:
-    if not _named_alike(now, old):
+    if not _named_alike(now, old) or _alphabets(now) != _alphabets(old):
         return False
     mine, theirs = now._pipeline, old._pipeline
     if not mine.form.is_enveloped_always and mine.codec.first is None:
@@ -823,6 +823,12 @@ def _named_alike(now: Keyspace[Any, Any], old: Keyspace[Any, Any]) -> bool:
     return type(mine) is type(theirs) and all(
         getattr(mine, name, None) == getattr(theirs, name, None) for name in options
     )
+
+
+def _alphabets(keyspace: Keyspace[Any, Any]) -> list[Any]:
+    """What the parts of raw keys are made of: digits, or digits with the sign that sorts them."""
+    shape = getattr(keyspace._scheme, "_shape", None)
+    return [] if shape is None else [part.alphabet for part in shape.parts]
 
 
 def _named_differently(now: Keyspace[Any, Any], old: Keyspace[Any, Any]) -> bool:

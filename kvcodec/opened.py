@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from datetime import timedelta
+from sys import getrecursionlimit
 from typing import TYPE_CHECKING, Any, Generic, NoReturn, cast
 
 from typing_extensions import TypeVar
@@ -12,7 +13,7 @@ from typing_extensions import TypeVar
 from kvcodec import plans
 from kvcodec.errors import ConfigError, Expired, KeyNameError, MissingKey, Unsupported, settle
 from kvcodec.keyspace import Keyspace, Place, seconds
-from kvcodec.pipeline import as_bytes, no_quick_way
+from kvcodec.pipeline import SAFE_RECURSION, as_bytes, no_quick_way
 
 if TYPE_CHECKING:
     from kvcodec.index import Index
@@ -57,7 +58,9 @@ class Opened(Generic[V, K]):
         self._older = bool(keyspace._previous and keyspace._elsewhere)
         self._decode = pipeline.codec.decode
         self._direct = pipeline.direct if plain else -1
-        self._quick = pipeline.quick if plain else no_quick_way
+        # Asked here and not by every `set`: programs raise the limit when they start.
+        quick = plain and getrecursionlimit() <= SAFE_RECURSION
+        self._quick = pipeline.quick if quick else no_quick_way
         self._can: frozenset[str] | None = None
         self._indexes: dict[Keyspace[Any, Any], Index] = {}
 

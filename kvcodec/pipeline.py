@@ -444,14 +444,14 @@ class Pipeline(Generic[V]):
     def encode(self, value: V) -> bytes:
         """Encode, and make sure that what was encoded would be read back as it is."""
         codec, form = self.codec, self.form
+        deep_calls = getrecursionlimit() > SAFE_RECURSION
         try:
-            data = self.quick(value)
+            data = None if deep_calls else self.quick(value)
         except Exception:  # noqa: BLE001 - the long way below says what is wrong
             data = None
         if data is not None and len(data) <= self.small:
             return data
-        looks = codec.nests or getrecursionlimit() > SAFE_RECURSION
-        if looks and nests_deeper(value, form.max_depth):
+        if (codec.nests or deep_calls) and nests_deeper(value, form.max_depth):
             self._refuse_depth("encode")
         data = self._encoded(value)
         if codec.too_deep is not None and codec.too_deep(data, form.max_depth):
@@ -592,8 +592,6 @@ def _quick_way(codec: ValueCodec[V], form: Form) -> Callable[[V], bytes | None]:
     compares_types = codec.compares_types
 
     def encode_checked(value: V) -> bytes | None:
-        if getrecursionlimit() > SAFE_RECURSION:
-            return None
         data = encode(value)
         back = decode(data)
         if back == value and (compares_types or type(back) is type(value)):
