@@ -687,10 +687,10 @@ class Reading:
         """The next messages of all tracks in the order in which they were written."""
         waiting = yield from self._filled(cursors)
         if len(waiting) == 1:
-            items = list(waiting[0].ready)
+            alone = list(waiting[0].ready)
             waiting[0].ready.clear()
-            return items
-        items = []
+            return alone
+        items: list[Item] = []
         while waiting and all(cursor.ready for cursor in waiting):
             items.append(self._choose(waiting).ready.popleft())
         return items

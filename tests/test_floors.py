@@ -51,9 +51,11 @@ FLOORS = {
     "log_format": 1,
     "log_plans": 2,
     "log": 3,
+    "conversation": 3,
     "files_plans": 2,
     "files": 3,
     "cache": 3,
+    "integrations": 4,
     "testing": 4,
     "cli": 4,
     "": 5,  # kvcodec/__init__.py: re-exports, and nothing else
@@ -63,6 +65,7 @@ FLOORS = {
 SIDEWAYS: Mapping[tuple[str, str], str] = {
     ("cache", "store"): "what is cached is written as any value is",
     ("cache", "store_async"): "likewise",
+    ("conversation", "log"): "what chat programs do with a log",
     ("crypto", "envelope"): "a sealed value is tied to the header that the envelope writes",
     ("crypto", "keyring"): "a cipher's keys are those of a ring",
     ("subjects", "store"): "opens a store for a subject",

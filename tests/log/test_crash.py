@@ -65,7 +65,7 @@ def test_appends_survive_a_stop_anywhere(make_kv: MakeKV, keyspace: Keyspace[str
         if appender.acknowledged == len(TEXTS):
             assert names(kv) == expected
 
-    expected = names_after(lambda kv: appender.run(kv), make_kv)
+    expected = names_after(appender.run, make_kv)
     assert sum("!s" in name for name in expected) > 2
     assert any("!p" in name for name in expected)
     report = crash_everywhere(appender.run, check, make_kv=make)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 import math
+from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
@@ -45,7 +46,8 @@ TEXTS = [
 
 def filled(keyspace: Keyspace[Any], kv: Any, messages: list[Any], **options: Any) -> Log[Any]:
     """A log with short segments, into which the messages were appended one by one."""
-    log: Log[Any] = Log(keyspace, kv, **{"segment_bytes": 512, "clock": ManualClock(), **options})
+    given: dict[str, Any] = {"segment_bytes": 512, "clock": ManualClock(), **options}
+    log: Log[Any] = Log(keyspace, kv, **given)
     for message in messages:
         log.append("k", message)
     return log
@@ -101,13 +103,14 @@ def test_stored_bytes_are_few() -> None:
     assert log.count("k") == len(TEXTS) * 20
 
 
-# ------------------------------------------------------------------------------------------ windows
+# ----------------------------------------------------------------------------------------- windows
 
 
 def test_a_window_of_bytes() -> None:
     """``max_bytes`` is never exceeded, and not much less than that is kept."""
     kv = Bare()
     log = Log(NOTES, kv, max_bytes=4000)
+    kept: list[str] = []
     for text in TEXTS:
         log.append("k", text)
         kept = list(log.iterate("k"))
@@ -148,7 +151,7 @@ def test_counts_that_cannot_be() -> None:
         log.iterate("k", -1)
 
 
-# ---------------------------------------------------------------------------------------- lifetimes
+# --------------------------------------------------------------------------------------- lifetimes
 
 
 @pytest.mark.parametrize("backend", [Bare, MemoryKV])
@@ -192,7 +195,7 @@ def test_the_backends_own_ttl_is_used() -> None:
     assert list(log.iterate("k")) == ["new"]
 
 
-# ------------------------------------------------------------------------------------- what is stored
+# ---------------------------------------------------------------------------------- what is stored
 
 
 @pytest.mark.parametrize(
@@ -302,19 +305,20 @@ def test_messages_of_several_versions() -> None:
 
 def test_newer_messages_are_not_touched() -> None:
     """Code that does not know the version of what is stored neither reads nor appends."""
-    upgrades = {1: lambda plain: plain, 2: lambda plain: plain}
+    upgrades: dict[int, Callable[[Any], Any]] = {1: list, 2: list}
     second = Keyspace("notes", str, version=2, upgrades={1: upgrades[1]})
     third = Keyspace("notes", str, version=3, upgrades=upgrades)
     kv = Bare()
     filled(third, kv, ["new"])
     before = dict(kv.values)
-    for use in (lambda log: log.tail("k", 1), lambda log: log.append("k", "x")):
+    log = Log(second, kv)
+    for use in (lambda: log.tail("k", 1), lambda: log.append("k", "x")):
         with pytest.raises(NewerVersion):
-            use(Log(second, kv))
+            use()
     assert kv.values == before
 
 
-# --------------------------------------------------------------------------------------- what is refused
+# --------------------------------------------------------------------------------- what is refused
 
 
 def test_what_could_not_come_back_is_refused() -> None:
@@ -446,7 +450,7 @@ def test_iterating_is_lazy() -> None:
     assert list(reading) == TEXTS[51:]
 
 
-# ------------------------------------------------------------------------------------------- message ids
+# ------------------------------------------------------------------------------------- message ids
 
 
 @pytest.mark.parametrize("applied", [True, False])
@@ -481,7 +485,7 @@ def test_ids_are_known_for_a_while() -> None:
     assert log.count("k") == 34 + len(TEXTS)
 
 
-# ------------------------------------------------------------------------------------------------- twins
+# ------------------------------------------------------------------------------------------- twins
 
 
 def test_the_twins_store_the_same_bytes() -> None:

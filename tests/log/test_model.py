@@ -33,7 +33,7 @@ from kvcodec.testing import (
 
 PLAIN = Keyspace("h", str)
 RING = KeyRing.generate()
-FORMS = {
+FORMS: dict[str, Keyspace[Any]] = {
     "plain": PLAIN,
     "sealed": Keyspace("h", str, cipher=RING),
     "packed": Keyspace("h", dict[str, str], encoding="msgpack"),
@@ -47,8 +47,15 @@ BACKENDS: dict[str, Callable[[Path], Any]] = {
 }
 TEXTS = st.one_of(st.text(max_size=8), st.text("ab", min_size=20, max_size=90))
 FAULTS = st.sampled_from(
-    [None, None, None, ErrorBefore(), ErrorAfter(), Unknown(applied=True), Unknown(applied=False)]
-    + [Stop("before"), Stop("after")]
+    [
+        *[None] * 3,
+        ErrorBefore(),
+        ErrorAfter(),
+        Unknown(applied=True),
+        Unknown(applied=False),
+        Stop("before"),
+        Stop("after"),
+    ]
 )
 
 
@@ -74,7 +81,7 @@ class LogMachine(RuleBasedStateMachine):
     def open(self, form: str, backend: str, segment_bytes: int, max_items: int | None) -> None:
         self.form, self.max_items = form, max_items
         self.inner = BACKENDS[backend](Path(self.directory.name))
-        self.options = {"segment_bytes": segment_bytes, "max_items": max_items}
+        self.options: dict[str, Any] = {"segment_bytes": segment_bytes, "max_items": max_items}
         self.reopen([])
 
     def reopen(self, script: list[Any]) -> None:
@@ -139,10 +146,10 @@ class LogMachine(RuleBasedStateMachine):
     )
     def change_under_faults(self, method: str, script: list[Any]) -> None:
         more = [self.value("x" * 30) for _ in range(5)]
-        arguments = {"trim": [2], "clear": [], "extend": [more]}[method]
+        arguments: dict[str, list[Any]] = {"trim": [2], "clear": [], "extend": [more]}
         self.reopen(script)
         with suppress(BackendError, ConnectionResetError, Stopped):
-            getattr(self.log, method)("k", *arguments)
+            getattr(self.log, method)("k", *arguments[method])
         self.reopen([])
         there = list(self.log.iterate("k"))
         possible = {

@@ -117,8 +117,7 @@ def test_a_writer_far_behind_harms_no_new_log(turns: list[bool], before: int, cl
 
 
 def test_a_reader_between_two_operations_sees_a_log() -> None:
-    """Whatever moves under a reader, it sees each message once, in order, and only forgotten
-    ones not at all."""
+    """Whatever moves under a reader, it sees all that is kept, each once and in order."""
     for gap in range(1, 60):
         kv = MemoryKV()
         log = Log(NOTES, kv, segment_bytes=40, clock=ManualClock())
@@ -151,7 +150,7 @@ with SQLiteKV(path) as kv:
 
 
 def test_four_processes_on_sqlite(tmp_path: Path) -> None:
-    """4 × 1000 appends by processes at the same time: all there, once, each writer's in order."""
+    """4 times 1000 appends by processes: all there, once, and each writer's in order."""
     path = tmp_path / "log.db"
     SQLiteKV(path).close()
     writers = [
@@ -172,7 +171,7 @@ def assert_each_once(found: list[str]) -> None:
 
 
 def test_four_lanes_on_a_bare_kv() -> None:
-    """4 × 1000 appends by threads with lanes, on get, set and delete of a dict: none is lost."""
+    """4 times 1000 appends by threads with lanes, on get, set and delete: none is lost."""
     kv = Bare()
     gate = threading.Barrier(WRITERS)
 

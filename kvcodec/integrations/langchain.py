@@ -1,0 +1,186 @@
+"""LangChain's key-value store and chat history, on any KV: ``pip install langchain-core``.
+
+store = KeyspaceStore(Keyspace("embeddings", bytes), SQLiteKV("app.db"))
+history = ChatHistory(SQLiteKV("app.db"), "session-1")
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncIterator, Callable, Iterator, MutableMapping, Sequence
+from typing import Any, TypeVar
+
+import msgspec
+from langchain_core.chat_history import BaseChatMessageHistory
+from langchain_core.messages import BaseMessage, message_to_dict, messages_from_dict
+from langchain_core.stores import BaseStore
+
+from kvcodec.keyspace import Keyspace
+from kvcodec.log import AsyncLog, Log
+from kvcodec.protocols import KV, AsyncKV
+from kvcodec.store import Store
+from kvcodec.store_async import AsyncStore
+
+__all__ = ["CHATS", "ChatHistory", "KeyspaceStore", "MessageCodec"]
+
+V = TypeVar("V")
+
+
+class MessageCodec:
+    """LangChain's messages as the JSON that ``message_to_dict`` describes, of every kind.
+
+    A Codec for keyspaces of your own: ``Keyspace("chats", BaseMessage, encoding=MessageCodec(),
+    cipher=ring)``. ``set`` refuses messages with contents that JSON cannot hold.
+    """
+
+    name = "langchain"
+
+    def encode(self, message: BaseMessage, /) -> bytes:
+        """Return the JSON of a message."""
+        return msgspec.json.encode(message_to_dict(message))
+
+    def decode(self, data: bytes, /) -> BaseMessage:
+        """Return the message of its JSON."""
+        return messages_from_dict([msgspec.json.decode(data)])[0]
+
+
+CHATS: Keyspace[BaseMessage] = Keyspace("chats", BaseMessage, encoding=MessageCodec())
+"""The keyspace of a ``ChatHistory``, unless you give it one of yours."""
+
+
+class KeyspaceStore(BaseStore[str, V]):
+    """A keyspace as a LangChain ``BaseStore``; of ``bytes``, as a ``ByteStore``.
+
+    ``kv`` and ``clock`` as for ``Store``. With ``async_kv``, a handle of the same data, the
+    methods that begin with ``a`` await it; without, they run the others in a thread. Values are
+    typed, and checked as in a ``Store``; errors are kvcodec's.
+    """
+
+    def __init__(
+        self,
+        keyspace: Keyspace[V],
+        kv: KV | MutableMapping[str, bytes],
+        *,
+        async_kv: AsyncKV | None = None,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._store = Store(keyspace, kv, clock=clock)
+        self._async = None if async_kv is None else AsyncStore(keyspace, async_kv, clock=clock)
+
+    def mget(self, keys: Sequence[str]) -> list[V | None]:
+        """Return the values of ``keys``, None where there is none. Raises what ``get`` raises."""
+        found = self._store.get_many(keys)
+        return [found.get(key) for key in keys]
+
+    def mset(self, key_value_pairs: Sequence[tuple[str, V]]) -> None:
+        """Store every pair. Raises what ``set`` raises, before the first pair is written."""
+        self._store.set_many(key_value_pairs)
+
+    def mdelete(self, keys: Sequence[str]) -> None:
+        """Remove the values of ``keys``; absent ones are no error."""
+        self._store.delete_many(keys)
+
+    def yield_keys(self, *, prefix: str | None = None) -> Iterator[str]:
+        """Yield the keys that begin with ``prefix``.
+
+        Raises Unsupported where the backend cannot list and the keyspace has no index.
+        """
+        for key in self._store:
+            if key.startswith(prefix or ""):
+                yield key
+
+    async def amget(self, keys: Sequence[str]) -> list[V | None]:
+        """Return the values of ``keys``, None where there is none. Raises what ``get`` raises."""
+        if self._async is None:
+            return await super().amget(keys)
+        found = await self._async.get_many(keys)
+        return [found.get(key) for key in keys]
+
+    async def amset(self, key_value_pairs: Sequence[tuple[str, V]]) -> None:
+        """Store every pair. Raises what ``set`` raises, before the first pair is written."""
+        if self._async is None:
+            await super().amset(key_value_pairs)
+        else:
+            await self._async.set_many(key_value_pairs)
+
+    async def amdelete(self, keys: Sequence[str]) -> None:
+        """Remove the values of ``keys``; absent ones are no error."""
+        if self._async is None:
+            await super().amdelete(keys)
+        else:
+            await self._async.delete_many(keys)
+
+    async def ayield_keys(  # pyright: ignore[reportIncompatibleMethodOverride]  # yields, as theirs
+        self, *, prefix: str | None = None
+    ) -> AsyncIterator[str]:
+        """Yield the keys that begin with ``prefix``.
+
+        Raises Unsupported where the backend cannot list and the keyspace has no index.
+        """
+        inherited: Any = super().ayield_keys
+        keys: AsyncIterator[str] = inherited() if self._async is None else self._async.keys()
+        async for key in keys:
+            if key.startswith(prefix or ""):
+                yield key
+
+
+class ChatHistory(BaseChatMessageHistory):
+    """One session's messages as a LangChain ``BaseChatMessageHistory``, kept in a ``Log``.
+
+    Adding messages costs the same however long the history is. ``max_items``: only so many of
+    the newest are kept. ``keyspace``: of ``BaseMessage``, one of yours with encryption or a
+    lifetime. ``async_kv`` as for ``KeyspaceStore``; ``kv`` and ``clock`` as for ``Log``.
+    """
+
+    def __init__(
+        self,
+        kv: KV | MutableMapping[str, bytes],
+        session_id: str,
+        *,
+        keyspace: Keyspace[BaseMessage] = CHATS,
+        max_items: int | None = None,
+        async_kv: AsyncKV | None = None,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        super().__init__()
+        self.session_id = session_id
+        self.log = Log(keyspace, kv, max_items=max_items, clock=clock)
+        self._async: AsyncLog[BaseMessage] | None = None
+        if async_kv is not None:
+            self._async = AsyncLog(keyspace, async_kv, max_items=max_items, clock=clock)
+
+    @property
+    def messages(self) -> list[BaseMessage]:  # type: ignore[override]  # LangChain's own way
+        """All messages, oldest first. Raises what ``Log.iterate`` raises."""
+        return list(self.log.iterate(self.session_id))
+
+    def add_messages(self, messages: Sequence[BaseMessage]) -> None:
+        """Add messages at the end. Raises what ``Log.extend`` raises."""
+        self.log.extend(self.session_id, messages)
+
+    def clear(self) -> None:
+        """Forget all messages of the session. Raises what ``Log.clear`` raises."""
+        self.log.clear(self.session_id)
+
+    async def aget_messages(self) -> list[BaseMessage]:
+        """All messages, oldest first. Raises what ``Log.iterate`` raises."""
+        if self._async is None:
+            return await super().aget_messages()
+        return [message async for message in self._async.iterate(self.session_id)]
+
+    async def aadd_messages(self, messages: Sequence[BaseMessage]) -> None:
+        """Add messages at the end. Raises what ``Log.extend`` raises."""
+        if self._async is None:
+            await super().aadd_messages(messages)
+        else:
+            await self._async.extend(self.session_id, messages)
+
+    async def aclear(self) -> None:
+        """Forget all messages of the session. Raises what ``Log.clear`` raises."""
+        if self._async is None:
+            await super().aclear()
+        else:
+            await self._async.clear(self.session_id)
+
+    def __repr__(self) -> Any:
+        return f"<ChatHistory {self.session_id!r} in {self.log!r}>"

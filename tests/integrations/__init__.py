@@ -1,0 +1,1 @@
+"""kvcodec in other libraries, under their own tests."""
