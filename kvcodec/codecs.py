@@ -283,8 +283,7 @@ def _walk(
         traits.nests = True
         return
     if kind == "CustomType" and node.cls is Secret:
-        # What is in it is not looked at here (the node does not say): it is always read back.
-        traits.secrets, traits.nests, traits.risk = True, True, "any"
+        traits.secrets = True
         return
     if kind == "CustomType":
         raise ConfigError(
@@ -395,7 +394,7 @@ def _with_secrets(value_type: Any, encoding: str, traits: _Traits) -> ValueCodec
         decode,
         form.decode,
         form.Encoder().encode,
-        "any",
+        "any",  # msgspec.inspect does not say what is in a Secret: it is always read back
         nests=True,
         too_deep=_json_too_deep if encoding == "json" else _msgpack_too_deep,
         first=first_bytes(traits.root, encoding),

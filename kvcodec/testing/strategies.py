@@ -896,3 +896,11 @@ def _cannot(place: str, why: str, kind: Any) -> ConfigError:
         f"values() cannot draw {place}: {why}; say how with "
         f"kvcodec.testing.register({name}, strategy)"
     )
+
+
+def _secret(*inner: Strategy) -> Strategy:
+    """A Secret of what T draws; of text where no T is given."""
+    return (inner[0] if inner else st.text(_TEXT)).map(Secret)
+
+
+register(Secret, _secret)

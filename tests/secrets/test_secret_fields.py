@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import dataclasses
 import itertools
 import json
@@ -13,6 +14,7 @@ import attrs
 import msgspec
 import pydantic
 import pytest
+from cryptography.fernet import Fernet
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -36,7 +38,9 @@ from kvcodec import (
     TooDeep,
     UnknownKey,
 )
+from kvcodec.testing.strategies import values
 from tests.leaks import CANARY, leaks
+from tests.reference import join, key_id, place_key
 
 KEY, OTHER_KEY = KeyRing.generate_key(), KeyRing.generate_key()
 RING = KeyRing(KEY)
@@ -215,6 +219,30 @@ def test_a_whole_value_may_be_one_secret() -> None:
     store.set("a", Secret(Password("ada", Secret(CANARY))))
     assert re.fullmatch(rb'"kvs1\.[^"]+"', kv["k/a"])
     assert store["a"].reveal().password.reveal() == CANARY
+
+
+@pytest.mark.parametrize("encoding", ["json", "msgpack"])
+@pytest.mark.parametrize("kind", [Account, Model, Secret[int], dict[str, Secret[list[int]]]])
+@settings(max_examples=10)
+@given(data=st.data())
+def test_the_kit_draws_secrets(kind: Any, encoding: str, data: st.DataObject) -> None:
+    """``values(T)`` draws values with secrets, and they come back equal."""
+    value = data.draw(values(kind, encoding=encoding))
+    space = _space("k", kind, encoding=encoding)
+    assert space.unpack(*space.pack("a", value, now=0), now=0) == value
+
+
+def test_the_form_by_hand() -> None:
+    """docs/FORMAT.md followed without kvcodec opens a field, at any depth."""
+    space = _space("k", list[dict[str, Secret[str]]], ttl=60)
+    raw_key, data = space.pack("a", [{}, {"token": Secret(CANARY)}], now=1)
+    tied, encoded = data[3 : 3 + data[2]], data[3 + data[2] :]
+    prefix, ids, token = json.loads(encoded)[1]["token"].split(".")
+    assert prefix == "kvs1"
+    assert base64.urlsafe_b64decode(ids + "=") == b"\x01" + key_id(KEY)
+    path = b"\x92\x01\xa5token"
+    place = join(b"k", b"json", tied, raw_key.encode(), path)
+    assert json.loads(Fernet(place_key(KEY, place)).decrypt(token)) == CANARY
 
 
 # ------------------------------------------------------------------------------- declarations
@@ -648,21 +676,27 @@ def test_depth_is_bounded_inside_secrets_too() -> None:
         Keyspace("k", Account, cipher=RING).unpack("k/a", b"[" * 100, now=0)
 
 
-def test_deeper_than_the_interpreter() -> None:
-    """A max_depth= beyond Python's own recursion is an error of the tree, not a RecursionError."""
+class Holder(msgspec.Struct):
+    token: Secret[str]
+    more: Any
+
+
+@pytest.mark.parametrize("depth", [600, 2000])
+def test_deeper_than_the_interpreter(depth: int) -> None:
+    """A max_depth= beyond Python's own recursion is an error of the tree, not a RecursionError.
+
+    600 levels are too many for a walk in Python only, 2,000 for msgspec as well.
+    """
     deep: Any = "x"
-    for _ in range(2000):
+    for _ in range(depth):
         deep = [deep]
-
-    class Holder(msgspec.Struct):
-        token: Secret[str]
-        more: Any
-
     space = Keyspace("k", Holder, cipher=RING, max_depth=10_000)
     with pytest.raises(TooDeep):
         space.pack("a", Holder(Secret("x"), deep), now=0)
-    with pytest.raises(DecodeError):
-        space.unpack("k/a", b'{"token":"x","more":' + b"[" * 2000 + b"]" * 2000 + b"}", now=0)
+    raw_key, data = space.pack("a", Holder(Secret("x"), "x"), now=0)
+    nested = b'"more":' + b"[" * depth + b"]" * depth
+    with pytest.raises((TooDeep, DecodeError)):
+        space.unpack(raw_key, data.replace(b'"more":"x"', nested), now=0)
 
 
 def test_nan_inside_a_secret() -> None:
