@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from kvcodec import AsyncStore, HandleKV, Keyspace, MappingKV, MemoryKV, SQLiteKV, Store
+from kvcodec import AsyncStore, Keyspace, MappingKV, MemoryKV, SQLiteKV, Store
 from kvcodec.backends.dify import DifyKV
 from kvcodec.testing import ManualClock, like_dify
 
@@ -116,16 +116,21 @@ def backends(folder: Path) -> dict[str, Callable[[], Any]]:
         "memory": MemoryKV,
         "sqlite": lambda: SQLiteKV(folder / f"{next(files)}.db"),
         "dict": lambda: MappingKV({}),
-        "handle": lambda: HandleKV(MemoryKV()),
         "dify": lambda: DifyKV(like_dify()),
     }
 
 
 BACKENDS = ["memory", "sqlite", "dict", "dify"]
+LISTING = ["memory", "sqlite", "dict"]
 
-every_world = pytest.mark.parametrize(
-    "world",
-    [(face, name) for face in FACES for name in BACKENDS],
-    indirect=True,
-    ids=lambda pair: f"{pair[0].__name__}-{pair[1]}",
-)
+
+def _worlds(names: list[str]) -> pytest.MarkDecorator:
+    pairs = [(face, name) for face in FACES for name in names]
+    return pytest.mark.parametrize(
+        "world", pairs, indirect=True, ids=[f"{face.__name__}-{name}" for face, name in pairs]
+    )
+
+
+every_world = _worlds(BACKENDS)
+every_listing_world = _worlds(LISTING)
+"""Without Dify's, which cannot list."""

@@ -272,7 +272,7 @@ def test_secrets_beside_unknown_fields_stay(world: World) -> None:
     assert world.open(new).get("ada") == NewAccount("Ada L.", Secret("sk-1"), "pro")
 
 
-def test_upgrades_come_before(kv: MemoryKV | None = None) -> None:
+def test_upgrades_come_before() -> None:
     """Unknown fields of an older version are kept as its upgrade leaves them."""
     kv = MemoryKV()
     first = Keyspace("accounts", dict[str, Any])
@@ -303,7 +303,7 @@ def test_migrate_keeps_them_too(world: World) -> None:
 @pytest.mark.parametrize("name", ["accounts", "old"])
 @every_world
 def test_an_older_form_is_left_with_them(world: World, name: str) -> None:
-    """Fields unknown to this code survive the step from JSON to MessagePack, and to another name."""
+    """Unknown fields survive the step from JSON to MessagePack, and to another name."""
     world.open(Keyspace(name, dict[str, Any])).set("ada", {"name": "Ada", "other": [1]})
     old = Keyspace(name, Account)
     new = Keyspace("accounts", Account, encoding="msgpack", previous=[old], keep_unknown=True)
