@@ -69,7 +69,7 @@ from kvcodec.testing.faulty import ManualClock
 Patch: TypeAlias = Callable[[pytest.MonkeyPatch], None]
 Checks: TypeAlias = Mapping[str, Callable[[], None]]
 
-EXAMPLES = 30
+EXAMPLES = 20
 """Per law and machine: a tenth of a second each."""
 
 
@@ -428,6 +428,9 @@ SECONDS: Patch = attribute(
     lambda header, now: header.expires_ms is not None and now >= header.expires_ms,
 )
 
+MEMORY = conformance(_memory)
+SQLITE = conformance(_sqlite)
+
 MUTATIONS: list[Mutation] = [
     # ------------------------------------------------------------------------------ keys
     Mutation("a percent sign is left as it is", safe_also("%"), laws(int)),
@@ -571,27 +574,27 @@ MUTATIONS: list[Mutation] = [
     Mutation(
         "MemoryKV: a ttl is dropped",
         attribute(MemoryKV, "set_with_ttl", lambda self, key, value, _: self.set(key, value)),
-        conformance(_memory),
+        MEMORY,
     ),
     Mutation(
         "MemoryKV: a claim overwrites",
         attribute(MemoryKV, "set_if_absent", _claimed),
-        conformance(_memory),
+        MEMORY,
     ),
     Mutation(
         "MemoryKV: an old token is good",
         attribute(MemoryKV, "set_if_version", _good),
-        conformance(_memory),
+        MEMORY,
     ),
     Mutation(
         "MemoryKV: what is absent is empty",
         around(MemoryKV, "get_many", _no_missing),
-        conformance(_memory),
+        MEMORY,
     ),
     Mutation(
         "MemoryKV: a prefix is a pattern",
         attribute(MemoryKV, "scan_keys", _by_pattern),
-        conformance(_memory),
+        MEMORY,
     ),
     Mutation(
         "MappingKV: deleting nothing raises",
@@ -610,12 +613,12 @@ MUTATIONS: list[Mutation] = [
     Mutation(
         "SQLiteKV: a set keeps the old expiry",
         attribute(sqlite, "_SET", sqlite._SET.replace("exp = null, ", "")),
-        conformance(_sqlite),
+        SQLITE,
     ),
     Mutation(
         "SQLiteKV: a write keeps the old version",
         attribute(sqlite, "_SET", sqlite._SET.replace("rev = excluded.rev, ", "")),
-        conformance(_sqlite),
+        SQLITE,
     ),
     # ---------------------------------------------------------------------------- shapes
     Mutation(
