@@ -28,6 +28,7 @@ from kvcodec import (
     Ordered,
     PathKeys,
     PrefixKV,
+    Secret,
     SQLiteKV,
     Store,
     TemplateKeys,
@@ -323,6 +324,33 @@ async def async_handles() -> None:
     AsyncStore(PREFERENCES, dict[str, bytes]())
     async with AsyncSQLiteKV("app.db") as kv:
         AsyncStore(PREFERENCES, kv)
+
+
+class Account(msgspec.Struct):
+    name: str
+    token: Secret[str]
+    codes: list[Secret[int]]
+    optional: Secret[bytes] | None = None
+
+
+class AccountModel(pydantic.BaseModel):
+    token: Secret[str]
+
+
+def secrets(kv: KV, ring: KeyRing) -> None:
+    """What is in a Secret is inferred where it is made, stored and revealed."""
+    assert_type(Secret("x"), Secret[str])
+    assert_type(Secret[str]("x"), Secret[str])
+    assert_type(Secret("x").reveal(), str)
+    assert_type(Secret({"a": [1]}).reveal(), dict[str, list[int]])
+    wider: list[Secret[str | None]] = [Secret("x")]
+    assert_type(wider[0].reveal(), str | None)
+    account = Store(Keyspace("a", Account, cipher=ring), kv)["ada"]
+    assert_type(account.token.reveal(), str)
+    assert_type([code.reveal() for code in account.codes], list[int])
+    Account("ada", Secret("x"), [Secret(5)], Secret(b"x"))
+    assert_type(AccountModel(token=Secret("x")).token, Secret[str])
+    assert_type(Store(Keyspace("a", Secret[Account], cipher=ring), kv)["a"], Secret[Account])
 
 
 def values_are_never_any(kv: KV) -> None:

@@ -17,6 +17,7 @@ from kvcodec import (
     KeyRing,
     Keyspace,
     MemoryKV,
+    Secret,
     Store,
     TemplateKeys,
     Value,
@@ -97,6 +98,19 @@ def results() -> None:
     prefs = Store(PREFERENCES, KV)
     _ = prefs.get("ada").theme  # type: ignore[union-attr]
     _ = prefs.get("ada", 5).theme  # type: ignore[union-attr]
+
+
+class Account(msgspec.Struct):
+    token: Secret[str]
+
+
+def secrets() -> None:
+    """A Secret is not what is in it, and holds what it says."""
+    Secret[str](5)  # type: ignore[arg-type]
+    Account("x")  # type: ignore[arg-type]
+    Account(Secret(5))  # type: ignore[arg-type]
+    Account(Secret("x")).token.upper()  # type: ignore[attr-defined]
+    _ = "Bearer " + Account(Secret("x")).token  # type: ignore[operator]
 
 
 async def awaits() -> None:
