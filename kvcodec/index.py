@@ -136,15 +136,6 @@ class Index:
         if after != before:
             yield from self._write(shard, after, held, can)
 
-    def rewrap(self, shard: str, can: frozenset[str]) -> Plan[None]:
-        """Seal a shard under the primary key, if it is under another one."""
-        held = yield from find_name(shard, can)
-        if held is None:
-            return
-        ids = self._pipeline.key_ids(shard, bytes(held[0]))
-        if any(key_id != self._pipeline.primary for key_id in ids):
-            yield from self._write(shard, self._entries(shard, held), held, can)
-
     def _entries(self, shard: str, held: tuple[bytes, Any] | None) -> dict[str, int]:
         return {} if held is None else self._pipeline.open(shard, held[0], self._clock())
 

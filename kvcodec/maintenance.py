@@ -8,14 +8,28 @@ nothing but the envelope is looked at.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
-from typing import Any, Literal, TypeAlias
+from collections.abc import Callable, Iterator
+from typing import Any, Literal, NamedTuple, TypeAlias
 
 from msgspec import Struct, field
 
-from kvcodec.errors import DecodeError, Expired, KVCodecError, NewerVersion
+from kvcodec.errors import ConfigError, Conflict, Expired, KVCodecError, NewerVersion
 from kvcodec.keyspace import Place
-from kvcodec.plans import Clock, Held, Plan, drop_older, find, get, needs_lock, put, remove
+from kvcodec.log_format import is_log
+from kvcodec.pipeline import Pipeline, as_bytes
+from kvcodec.plans import (
+    ATTEMPTS,
+    Clock,
+    Held,
+    Plan,
+    drop_older,
+    find,
+    find_name,
+    get,
+    needs_lock,
+    put,
+    remove,
+)
 
 __all__ = ["Finding", "Report", "State"]
 
@@ -31,7 +45,7 @@ class Finding(Struct, frozen=True):
     raw_key: str
     state: State
     key_ids: tuple[str, ...] = ()
-    """Of the ring's keys under which it is sealed now."""
+    """Of the keys under which it is sealed now, as its header has them."""
     changed: bool = False
     conflict: bool = False
     """Another writer was faster: it is as that one left it."""
@@ -88,6 +102,20 @@ class Report(Struct):
 Step: TypeAlias = Callable[["Place[Any]", Clock, frozenset[str]], Plan[Finding]]
 
 
+def new_report(after: str, keys: object, limit: object) -> Report:
+    """The report of a walk that begins. Raises ConfigError for a limit that is no limit."""
+    whole = isinstance(limit, int) and not isinstance(limit, bool) and limit > 0
+    if limit is not None and not whole:
+        raise ConfigError("limit= is a number of names: an integer of at least 1")
+    return Report(from_start=after == "" and keys is None)
+
+
+def in_order(places: Iterator[Place[Any]], after: str) -> Iterator[Place[Any]]:
+    """Places of given keys in the order of their raw keys, from after ``after`` on."""
+    later = (place for place in places if place.raw_key > after)
+    return iter(sorted(later, key=lambda place: place.raw_key))
+
+
 def rewrap(place: Place[Any], clock: Clock, can: frozenset[str]) -> Plan[Finding]:
     """Seal one value under the primary key, if it is under another one."""
     held = yield from find(place, can)
@@ -96,19 +124,63 @@ def rewrap(place: Place[Any], clock: Clock, can: frozenset[str]) -> Plan[Finding
     older = _of_older_declaration(place, held, clock)
     if older is not None:
         return (yield from rewrap(older, clock, can))  # in its own form, under its own ring
-    pipeline = place.keyspace._pipeline
-    try:
-        ids = pipeline.key_ids(place.raw_key, held.data)
-        if all(key_id == pipeline.primary for key_id in ids):
-            return Finding(place.raw_key, "fine", ids)
-        data = pipeline.reseal(place.raw_key, held.data)
-        ids_now = pipeline.key_ids(place.raw_key, data)
-    except KVCodecError as error:
-        return _unreadable(place, error)
-    done = yield from _replace_exactly(place, data, held, clock, can)
-    return Finding(
-        place.raw_key, "older key", ids_now if done else ids, changed=done, conflict=not done
-    )
+    fresh = _resealed(place, held.data, clock)
+    if isinstance(fresh, Finding):
+        return fresh
+    done = yield from _replace_exactly(place, fresh.data, fresh.time_left, held, can)
+    ids = fresh.key_ids if done else fresh.key_ids_before
+    return Finding(place.raw_key, "older key", ids, changed=done, conflict=not done)
+
+
+class _Resealed(NamedTuple):
+    """A value under the primary key, and what is to be known of it."""
+
+    data: bytes
+    time_left: float | None
+    key_ids: tuple[str, ...]
+    key_ids_before: tuple[str, ...]
+
+
+def _resealed(place: Place[Any], data: bytes, clock: Clock) -> _Resealed | Finding:
+    """The value under the primary key; or what was found, where there is nothing to do."""
+    raw_key = place.raw_key
+    wrong: Finding | None = None
+    for pipeline in _pipelines(place):
+        ids: tuple[str, ...] = ()
+        try:
+            ids = pipeline.key_ids(raw_key, data)
+            if all(key_id == pipeline.primary for key_id in ids):
+                return Finding(raw_key, "fine", ids)
+            fresh = pipeline.reseal(raw_key, data)
+            left = pipeline.time_left(fresh, clock())
+            return _Resealed(fresh, left, pipeline.key_ids(raw_key, fresh), ids)
+        except KVCodecError as error:
+            wrong = wrong or _unreadable(place, error, ids)
+    assert wrong is not None  # noqa: S101 - there is one pipeline at least
+    return wrong
+
+
+def _pipelines(place: Place[Any]) -> Iterator[Pipeline[Any]]:
+    """In what forms the bytes under a name may be: the keyspace's, or that of a derived name."""
+    keyspace = place.keyspace
+    yield keyspace._pipeline
+    kind = place.raw_key.rpartition("!")[2][:1]
+    if kind == "i" and keyspace.indexed:
+        from kvcodec.index import Index  # by who has a KV that cannot list
+
+        yield Index(keyspace, float)._pipeline
+    if kind == "t" and keyspace._pipeline.codec.name == "raw":
+        from kvcodec.files_plans import layout_of  # by who keeps files
+
+        yield layout_of(keyspace).traces
+
+
+def lock_name(raw_key: str) -> str:
+    """The name whose lock covers a raw key: a log or a file holds that of its own for all."""
+    name, mark, derived = raw_key.partition("!")
+    if not mark or derived[:1] == "i":
+        return raw_key
+    return f"{name}!{derived.partition('.')[0]}" if derived[:1] == "w" else name
 
 
 def migrate(place: Place[Any], clock: Clock, can: frozenset[str]) -> Plan[Finding]:
@@ -122,8 +194,10 @@ def migrate(place: Place[Any], clock: Clock, can: frozenset[str]) -> Plan[Findin
     try:
         data = _in_todays_form(place, held, clock)
     except KVCodecError as error:
-        return _unreadable(place, error)  # readable, but not to be stored: too large, for one
-    done = yield from _replace_exactly(place, data, held, clock, can)
+        # Readable, but not to be stored: too large, for one.
+        return _unreadable(place, error, finding.key_ids)
+    left = place.keyspace._pipeline.time_left(data, clock())
+    done = yield from _replace_exactly(place, data, left, held, can)
     if done:
         yield from drop_older(place)
     return Finding(place.raw_key, finding.state, finding.key_ids, changed=done, conflict=not done)
@@ -148,17 +222,35 @@ def look(place: Place[Any], held: Held | None, clock: Clock) -> Finding:
         return Finding(place.raw_key, "expired")
     except NewerVersion:
         return Finding(place.raw_key, "newer")
-    except DecodeError as error:
-        return _unreadable(place, error)
+    except KVCodecError as error:
+        if _is_part_of_log(place, held.data):
+            return Finding(place.raw_key, "fine", _key_ids(place, held.data))
+        return _unreadable(place, error, _key_ids(place, held.data))
     pipeline = place.keyspace._pipeline
     if place.keyspace._older_form(place.raw_key, held.data, clock()) is not None:
         return Finding(place.raw_key, "older form")
     older = pipeline.header(held.data).version < pipeline.form.version
-    ids = pipeline.key_ids(place.raw_key, held.data)
+    ids = _key_ids(place, held.data)
     return Finding(place.raw_key, "older version" if older else "fine", ids)
 
 
-def quarantine(place: Place[Any]) -> Plan[str | None]:
+def _key_ids(place: Place[Any], data: bytes) -> tuple[str, ...]:
+    """Under which keys a value is, as far as it says so."""
+    try:
+        return place.keyspace._pipeline.key_ids(place.raw_key, data)
+    except KVCodecError:
+        return ()
+
+
+def _is_part_of_log(place: Place[Any], data: bytes) -> bool:
+    """Whether a value that is none of the keyspace's type is the head of a log."""
+    try:
+        return is_log(place.keyspace._pipeline.unwrap(place.raw_key, as_bytes(data), 0.0).encoded)
+    except KVCodecError:
+        return False
+
+
+def quarantine(place: Place[Any], can: frozenset[str]) -> Plan[str | None]:
     """Move the bytes of a key aside; return the name that they have now, or None if absent.
 
     What older declarations kept under other names goes too, the last one first: it would come to
@@ -166,20 +258,48 @@ def quarantine(place: Place[Any]) -> Plan[str | None]:
     """
     moved: str | None = None
     for raw_key in (*(name for _, name in reversed(place.older)), place.raw_key):
-        moved = (yield from _move_aside(raw_key)) or moved
+        moved = (yield from _move_aside(raw_key, can)) or moved
     return moved
 
 
-def _move_aside(raw_key: str) -> Plan[str | None]:
-    data = yield from get(raw_key)
-    if data is None:
-        return None
-    number = 1
-    while (yield from get(f"{raw_key}!q{number}")) not in (None, data):
-        number += 1  # what is there already is never written over
-    yield "set", f"{raw_key}!q{number}", bytes(data)
+def _move_aside(raw_key: str, can: frozenset[str]) -> Plan[str | None]:
+    moved: str | None = None
+    for _ in range(ATTEMPTS):
+        found = yield from find_name(raw_key, can)
+        if found is None:
+            return moved
+        moved = yield from _keep_aside(raw_key, as_bytes(found[0]), can)
+        if (yield from _remove_exactly(raw_key, found, can)):
+            return moved
+    raise Conflict("other writers changed the value at every attempt", stage="store")
+
+
+def _keep_aside(raw_key: str, data: bytes, can: frozenset[str]) -> Plan[str]:
+    """Store bytes under the first name that is free, or has them already."""
+    number = 0
+    while True:
+        number += 1
+        name = f"{raw_key}!q{number}"
+        there = yield from get(name)
+        if there is None and not needs_lock(can):
+            if (yield "set_if_absent", name, data, None):
+                return name
+            there = yield from get(name)
+        elif there is None:
+            yield "set", name, data
+            return name
+        if there == data:
+            return name  # left by who was stopped after it
+
+
+def _remove_exactly(raw_key: str, found: tuple[bytes, Any], can: frozenset[str]) -> Plan[bool]:
+    """Remove what was read and nothing else; say whether that was still there."""
+    if not needs_lock(can):
+        return bool((yield "delete_if_version", raw_key, found[1]))
+    if (yield from get(raw_key)) != found[0]:
+        return False
     yield from remove(raw_key)
-    return f"{raw_key}!q{number}"
+    return True
 
 
 def _of_older_declaration(place: Place[Any], held: Held, clock: Clock) -> Place[Any] | None:
@@ -203,22 +323,24 @@ def _in_todays_form(place: Place[Any], held: Held, clock: Clock) -> bytes:
 
 
 def _replace_exactly(
-    place: Place[Any], data: bytes, held: Held, clock: Clock, can: frozenset[str]
+    place: Place[Any], data: bytes, left: float | None, held: Held, can: frozenset[str]
 ) -> Plan[bool]:
-    """Write in place of what was read, and of nothing else; say whether that was still there."""
-    left = place.keyspace._pipeline.time_left(data, clock())
+    """Write in place of what was read, and of nothing else; say whether that was still there.
+
+    ``left``: how many seconds the value still lives; None for ever.
+    """
     if not needs_lock(can):
         if held.older is not None:
             return bool((yield "set_if_absent", place.raw_key, data, left))
         return bool((yield "set_if_version", place.raw_key, data, held.token, left))
-    # Without compare-and-set the window between this read and the write stays open: a few
-    # microseconds beside the store's own writers, which hold the lock of the process.
+    # Without compare-and-set the window between this read and the write stays open for who holds
+    # no lock of this process: `set`, and other processes. `update`, `add` and `pop` hold it.
     if (yield from get(held.raw_key)) != held.data:
         return False
     yield from put(place.raw_key, data, left, can)
     return True
 
 
-def _unreadable(place: Place[Any], error: KVCodecError) -> Finding:
+def _unreadable(place: Place[Any], error: KVCodecError, key_ids: tuple[str, ...]) -> Finding:
     kind = f"{error.stage}: {type(error).__name__}"
-    return Finding(place.raw_key, "unreadable", error=kind)
+    return Finding(place.raw_key, "unreadable", key_ids, error=kind)

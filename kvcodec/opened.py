@@ -86,16 +86,18 @@ class Opened(Generic[V, K]):
     def _needs_lock(self) -> bool:
         return plans.needs_lock(self._capabilities)
 
+    def _pairs(self, items: Mapping[K, V] | Iterable[tuple[K, V]]) -> list[tuple[K, V]]:
+        if isinstance(items, Mapping):
+            return list(cast("Mapping[K, V]", items).items())
+        return list(items)
+
     def _packed(
-        self, items: Mapping[K, V] | Iterable[tuple[K, V]], ttl: timedelta | float | None
+        self, items: Iterable[tuple[K, V]], ttl: timedelta | float | None
     ) -> list[tuple[Place[V], bytes]]:
         keyspace, now = self._keyspace, self._clock()
-        pairs: Iterable[tuple[K, V]] = (
-            cast("Mapping[K, V]", items).items() if isinstance(items, Mapping) else items
-        )
         return [
             (keyspace._place(key), keyspace.pack(key, value, now=now, ttl=ttl)[1])
-            for key, value in pairs
+            for key, value in items
         ]
 
     def _lifetime(self, ttl: timedelta | float | None) -> float | None:

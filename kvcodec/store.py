@@ -309,7 +309,7 @@ class Store(Opened[V, K]):
         """
         packed: Any = None
         try:
-            items = list(items.items() if isinstance(items, Mapping) else items)
+            items = self._pairs(items)
             packed = self._packed(items, ttl)
             if self._keyspace.keep_unknown:
                 self._set_each(items, ttl)
@@ -416,10 +416,6 @@ class Store(Opened[V, K]):
         and reported. ``report.may_drop(key_id)`` says whether a retired key is still needed.
         Raises Unsupported where the backend cannot list and no keys are given; what the KV raises.
         """
-        index = self._index_of(self._keyspace)
-        if index is not None:
-            for shard in index.shards:
-                self._exclusively(index.rewrap(shard, self._capabilities), shard)
         return self._walk(
             maintenance.rewrap, self._places(keys, after), after, keys, limit, on_progress
         )
@@ -491,7 +487,7 @@ class Store(Opened[V, K]):
         raises.
         """
         place = self._keyspace._place(key)
-        return self._exclusively(maintenance.quarantine(place), place.raw_key)
+        return self._exclusively(maintenance.quarantine(place, self._capabilities), place.raw_key)
 
     def _walk(
         self,
@@ -502,13 +498,14 @@ class Store(Opened[V, K]):
         limit: int | None,
         on_progress: Callable[[Finding], object] | None,
     ) -> Report:
-        report = Report(from_start=after == "" and keys is None)
+        report = maintenance.new_report(after, keys, limit)
         for place in places:
             if step is maintenance.migrate and self._keyspace.indexed:
                 self._note(place.raw_key)
             plan = step(place, self._clock, self._capabilities)
-            finding = self._exclusively(plan, place.raw_key)
+            finding = self._exclusively(plan, maintenance.lock_name(place.raw_key))
             report.add(finding)
+            report.cursor = place.raw_key
             if on_progress is not None:
                 on_progress(finding)
             if report.checked == limit:
@@ -521,28 +518,34 @@ class Store(Opened[V, K]):
         if keys is None:
             self._must_list()
             return self._names_everywhere(after)
-        return map(self._keyspace._place, keys)
+        return maintenance.in_order(map(self._keyspace._place, keys), after)
 
     def _own_places(self, keys: Iterable[K] | None, after: str) -> Iterator[Place[V]]:
         """Every key, under today's name or an older one."""
         if keys is not None:
-            return map(self._keyspace._place, keys)
+            return maintenance.in_order(map(self._keyspace._place, keys), after)
         self._must_list()
         return self._places_by_key(after)
 
     def _names_everywhere(self, after: str) -> Iterator[Place[Any]]:
-        """Every name of the keyspace and of older declarations, in one order."""
-        if not self._older:
+        """Every name of the keyspace and of older declarations, in one order, index included."""
+        if not self._older and self._index_of(self._keyspace) is None:
             yield from self._names_of(self._keyspace, after)
             return
         keyspaces = (*reversed(self._keyspace._elsewhere), self._keyspace)
         places = {
             place.raw_key: place
             for keyspace in keyspaces
-            for place in self._names_of(keyspace, after)
+            for place in (*self._names_of(keyspace, after), *self._shards_of(keyspace, after))
         }
         for raw_key in sorted(places):
             yield places[raw_key]
+
+    def _shards_of(self, keyspace: Keyspace[Any, Any], after: str) -> Iterator[Place[Any]]:
+        index = self._index_of(keyspace)
+        for shard in () if index is None else index.shards:
+            if shard > after and run(plans.get(shard), self._kv) is not None:
+                yield Place(keyspace, shard)
 
     def _places_by_key(self, after: str) -> Iterator[Place[V]]:
         """The place of every key, in the order of today's names."""

@@ -304,7 +304,7 @@ class AsyncStore(Opened[V, K]):
         """
         packed: Any = None
         try:
-            items = list(items.items() if isinstance(items, Mapping) else items)
+            items = self._pairs(items)
             packed = self._packed(items, ttl)
             if self._keyspace.keep_unknown:
                 await self._set_each(items, ttl)
@@ -425,10 +425,6 @@ class AsyncStore(Opened[V, K]):
         and reported. ``report.may_drop(key_id)`` says whether a retired key is still needed.
         Raises Unsupported where the backend cannot list and no keys are given; what the KV raises.
         """
-        index = self._index_of(self._keyspace)
-        if index is not None:
-            for shard in index.shards:
-                await self._exclusively(index.rewrap(shard, self._capabilities), shard)
         return await self._walk(
             maintenance.rewrap, self._places(keys, after), after, keys, limit, on_progress
         )
@@ -502,7 +498,9 @@ class AsyncStore(Opened[V, K]):
         raises.
         """
         place = self._keyspace._place(key)
-        return await self._exclusively(maintenance.quarantine(place), place.raw_key)
+        return await self._exclusively(
+            maintenance.quarantine(place, self._capabilities), place.raw_key
+        )
 
     async def _walk(
         self,
@@ -513,13 +511,14 @@ class AsyncStore(Opened[V, K]):
         limit: int | None,
         on_progress: Callable[[Finding], object] | None,
     ) -> Report:
-        report = Report(from_start=after == "" and keys is None)
+        report = maintenance.new_report(after, keys, limit)
         async for place in places:
             if step is maintenance.migrate and self._keyspace.indexed:
                 await self._note(place.raw_key)
             plan = step(place, self._clock, self._capabilities)
-            finding = await self._exclusively(plan, place.raw_key)
+            finding = await self._exclusively(plan, maintenance.lock_name(place.raw_key))
             report.add(finding)
+            report.cursor = place.raw_key
             if on_progress is not None:
                 on_progress(finding)
             if report.checked == limit:
@@ -532,29 +531,37 @@ class AsyncStore(Opened[V, K]):
         if keys is None:
             self._must_list()
             return self._names_everywhere(after)
-        return _aiter(map(self._keyspace._place, keys))
+        return _aiter(maintenance.in_order(map(self._keyspace._place, keys), after))
 
     def _own_places(self, keys: Iterable[K] | None, after: str) -> AsyncIterator[Place[V]]:
         """Every key, under today's name or an older one."""
         if keys is not None:
-            return _aiter(map(self._keyspace._place, keys))
+            return _aiter(maintenance.in_order(map(self._keyspace._place, keys), after))
         self._must_list()
         return self._places_by_key(after)
 
     async def _names_everywhere(self, after: str) -> AsyncIterator[Place[Any]]:
-        """Every name of the keyspace and of older declarations, in one order."""
-        if not self._older:
+        """Every name of the keyspace and of older declarations, in one order, index included."""
+        if not self._older and self._index_of(self._keyspace) is None:
             async for place in self._names_of(self._keyspace, after):
                 yield place
             return
-        keyspaces = (*reversed(self._keyspace._elsewhere), self._keyspace)
-        places = {
-            place.raw_key: place
-            for keyspace in keyspaces
-            async for place in self._names_of(keyspace, after)
-        }
+        places: dict[str, Place[Any]] = {}
+        for keyspace in (*reversed(self._keyspace._elsewhere), self._keyspace):
+            async for place in self._names_of(keyspace, after):
+                places[place.raw_key] = place
+            async for place in self._shards_of(keyspace, after):
+                places[place.raw_key] = place
         for raw_key in sorted(places):
             yield places[raw_key]
+
+    async def _shards_of(
+        self, keyspace: Keyspace[Any, Any], after: str
+    ) -> AsyncIterator[Place[Any]]:
+        index = self._index_of(keyspace)
+        for shard in () if index is None else index.shards:
+            if shard > after and await arun(plans.get(shard), self._kv) is not None:
+                yield Place(keyspace, shard)
 
     async def _places_by_key(self, after: str) -> AsyncIterator[Place[V]]:
         """The place of every key, in the order of today's names."""

@@ -286,7 +286,7 @@ def test_maintenance_works_through_the_index() -> None:
     now = Keyspace("secret", str, indexed=True, cipher=KeyRing(new, retired=[old]))
     Store(before, kv).set_many({f"u{number}": "s" for number in range(20)})
     report = Store(now, kv).rewrap()
-    assert (report.checked, report.changed) == (20, 20)
+    assert report.checked == report.changed == len(kv.data) > 20
     assert report.may_drop(KeyRing(old).primary)
     after = Store(Keyspace("secret", str, indexed=True, cipher=KeyRing(new)), kv)
     assert after.verify().states == {"fine": 20}
