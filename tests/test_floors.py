@@ -85,6 +85,7 @@ SIDEWAYS: Mapping[tuple[str, str], str] = {
     ("secret_pipeline", "pipeline"): "a pipeline with one more step",
     ("codecs", "secret"): "how a Secret stands in an encoding",
     ("codecs", "fields"): "where in a type the secrets are is compiled with its codec",
+    ("codecs", "secret_schema"): "the context that tells pydantic that a keyspace is calling",
     ("fields", "secret"): "what is sealed, and how it is marked",
     ("fields", "envelope"): "a sealed field is tied to its path as a value to its place",
     ("secret", "secret_schema"): "what pydantic calls, imported by who has it",
