@@ -128,7 +128,8 @@ class Keyspace(Generic[V, K]):
       NamedTuple or Struct of them; None for a keyspace of one value.
     - ``keys``: another key scheme than ``PathKeys``, for names already in use.
     - ``encoding``: ``"json"`` (default), ``"msgpack"``, or any Codec.
-    - ``cipher``: a KeyRing (Fernet) or a Cipher: values are sealed, plaintext is refused.
+    - ``cipher``: a KeyRing (Fernet) or a Cipher: values are sealed, plaintext is refused. Of a
+      type with ``Secret`` fields, which needs one, these are sealed and the rest stays readable.
     - ``ttl``: how long a value lives after ``set``: a timedelta, or seconds.
     - ``max_age``: how old a value may be when it is read, whatever its ttl was.
     - ``compress``: ``"zlib"``, or ``"zstd"`` where it is to be had; kept only when smaller.
