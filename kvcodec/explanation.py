@@ -113,7 +113,7 @@ def _take(
         _take(steps, previous.keyspace, raw_key, data, show=show)
         return
     header = pipeline.header(data)
-    if not pipeline.form.is_plain:
+    if not (pipeline.form.is_plain or pipeline.form.bare):
         steps.append(Step("envelope", len(data), _facts(header)))
     payload = pipeline.unwrap(raw_key, data, (header.written_ms or 0) / 1000)
     name = "decrypt" if pipeline.form.cipher is not None else "payload"
@@ -144,9 +144,12 @@ def _facts(header: Header) -> dict[str, str | int]:
     if header.compression:
         facts["compression"] = {1: "zlib", 2: "zstd"}.get(header.compression, header.compression)
     if header.cipher:
-        facts["cipher"] = {1: "fernet", 2: "aes-gcm"}.get(header.cipher, header.cipher)
+        facts["cipher"] = _CIPHERS.get(header.cipher, header.cipher)
         facts["key id"] = header.key_id.hex()
     return facts
+
+
+_CIPHERS = {1: "fernet", 2: "aes-gcm", 3: "fernet, padded", 4: "aes-gcm, padded"}
 
 
 def _form_facts(pipeline: Pipeline[Any], header: Header) -> dict[str, str | int]:

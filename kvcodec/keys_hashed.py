@@ -35,8 +35,9 @@ _HASHED_CHARS = 52
 _MARK = "="
 """In front of every hash: no part of a ``PathKeys`` name holds it, so that names of both schemes
 can be told apart while a keyspace is on its way from one to the other."""
-_DERIVED_CHARS = 24
-"""Left free behind a readable beginning, for what kvcodec derives from a name (``!s12``)."""
+_DERIVED_CHARS = 32
+"""Left free behind a readable beginning, for what kvcodec derives from a name: a chunk of a file
+takes ``!g``, 16 characters, a dot and its number."""
 
 
 class StoredNames(Generic[K]):

@@ -68,6 +68,12 @@ class _OpenedLog(Generic[V, K]):
         decode = self._layout.decode
         return [decode(item) for item in items]
 
+    def _raw_key(self, key: K) -> str:
+        raw_key = self._keyspace.raw_key(key)
+        if self._keyspace._naming is not None:
+            self._layout.names[raw_key] = self._keyspace._whole_name(key)
+        return raw_key
+
     def _reading(self, raw_key: str, start: int, *, backward: bool) -> Reading:
         skip = _not_negative(start, "start")
         return Reading(self._layout, raw_key, skip=skip, backward=backward)
@@ -167,7 +173,7 @@ class Log(_OpenedLog[V, K]):
         raw_key: Any = None
         encoded: Any = None
         try:
-            raw_key = self._keyspace.raw_key(key)
+            raw_key = self._raw_key(key)
             encoded = self._encoded([message])
             self._append(raw_key, encoded, id)
         except BaseException as error:
@@ -186,7 +192,7 @@ class Log(_OpenedLog[V, K]):
         raw_key: Any = None
         encoded: Any = None
         try:
-            raw_key = self._keyspace.raw_key(key)
+            raw_key = self._raw_key(key)
             encoded = self._encoded(messages)
             self._append(raw_key, encoded, None)
         except BaseException as error:
@@ -214,7 +220,7 @@ class Log(_OpenedLog[V, K]):
         """
         raw_key: Any = None
         try:
-            raw_key = self._keyspace.raw_key(key)
+            raw_key = self._raw_key(key)
             plan = self._layout.tail(raw_key, _not_negative(n, "n"))
             return self._decoded(run(plan, self._kv))
         except BaseException as error:
@@ -228,7 +234,7 @@ class Log(_OpenedLog[V, K]):
         when it is its turn. What is appended after the first step is not seen; what is forgotten
         meanwhile may be left out. Raises what ``tail`` raises.
         """
-        raw_key = self._keyspace.raw_key(key)
+        raw_key = self._raw_key(key)
         return self._iterate(raw_key, self._reading(raw_key, start, backward=reverse))
 
     def _iterate(self, raw_key: str, reading: Reading) -> Iterator[V]:
@@ -249,7 +255,7 @@ class Log(_OpenedLog[V, K]):
         """
         raw_key: Any = None
         try:
-            raw_key = self._keyspace.raw_key(key)
+            raw_key = self._raw_key(key)
             return run(self._layout.count(raw_key), self._kv)
         except BaseException as error:
             self._leave(error, raw_key)
@@ -263,7 +269,7 @@ class Log(_OpenedLog[V, K]):
         """
         raw_key: Any = None
         try:
-            raw_key = self._keyspace.raw_key(key)
+            raw_key = self._raw_key(key)
             shares = run(self._layout.shares(raw_key, _not_negative(keep, "keep")), self._kv)
             for track, share in shares:
                 self._exclusively(self._layout.trim(track, share), track)
@@ -279,7 +285,7 @@ class Log(_OpenedLog[V, K]):
         """
         raw_key: Any = None
         try:
-            raw_key = self._keyspace.raw_key(key)
+            raw_key = self._raw_key(key)
             for track in run(self._layout.tracks(raw_key), self._kv):
                 self._exclusively(self._layout.clear(track), track)
             run(self._layout.clear_lanes(raw_key), self._kv)
@@ -348,7 +354,7 @@ class AsyncLog(_OpenedLog[V, K]):
         raw_key: Any = None
         encoded: Any = None
         try:
-            raw_key = self._keyspace.raw_key(key)
+            raw_key = self._raw_key(key)
             encoded = self._encoded([message])
             await self._append(raw_key, encoded, id)
         except BaseException as error:
@@ -367,7 +373,7 @@ class AsyncLog(_OpenedLog[V, K]):
         raw_key: Any = None
         encoded: Any = None
         try:
-            raw_key = self._keyspace.raw_key(key)
+            raw_key = self._raw_key(key)
             encoded = self._encoded(messages)
             await self._append(raw_key, encoded, None)
         except BaseException as error:
@@ -395,7 +401,7 @@ class AsyncLog(_OpenedLog[V, K]):
         """
         raw_key: Any = None
         try:
-            raw_key = self._keyspace.raw_key(key)
+            raw_key = self._raw_key(key)
             plan = self._layout.tail(raw_key, _not_negative(n, "n"))
             return self._decoded(await arun(plan, self._kv))
         except BaseException as error:
@@ -409,7 +415,7 @@ class AsyncLog(_OpenedLog[V, K]):
         when it is its turn. What is appended after the first step is not seen; what is forgotten
         meanwhile may be left out. Raises what ``tail`` raises.
         """
-        raw_key = self._keyspace.raw_key(key)
+        raw_key = self._raw_key(key)
         return self._iterate(raw_key, self._reading(raw_key, start, backward=reverse))
 
     async def _iterate(self, raw_key: str, reading: Reading) -> AsyncIterator[V]:
@@ -431,7 +437,7 @@ class AsyncLog(_OpenedLog[V, K]):
         """
         raw_key: Any = None
         try:
-            raw_key = self._keyspace.raw_key(key)
+            raw_key = self._raw_key(key)
             return await arun(self._layout.count(raw_key), self._kv)
         except BaseException as error:
             self._leave(error, raw_key)
@@ -445,7 +451,7 @@ class AsyncLog(_OpenedLog[V, K]):
         """
         raw_key: Any = None
         try:
-            raw_key = self._keyspace.raw_key(key)
+            raw_key = self._raw_key(key)
             shares = await arun(self._layout.shares(raw_key, _not_negative(keep, "keep")), self._kv)
             for track, share in shares:
                 await self._exclusively(self._layout.trim(track, share), track)
@@ -461,7 +467,7 @@ class AsyncLog(_OpenedLog[V, K]):
         """
         raw_key: Any = None
         try:
-            raw_key = self._keyspace.raw_key(key)
+            raw_key = self._raw_key(key)
             for track in await arun(self._layout.tracks(raw_key), self._kv):
                 await self._exclusively(self._layout.clear(track), track)
             await arun(self._layout.clear_lanes(raw_key), self._kv)

@@ -7,9 +7,10 @@ all, however long the log gets.
 
 What makes it safe to stop anywhere: the head's set is the one moment at which anything happens.
 Pieces and segments are written before the head that counts them, under numbers that no head
-counted before; what a head no longer counts is removed by the next append that finds the head full. A number is never used
-twice, and what stands under it holds messages that were in a head before: whoever finds a piece
-that another writer left can take it as it is, if its messages are those of the head.
+counted before; what a head no longer counts is removed by the next append that finds the head
+full. A number is never used twice, and what stands under it holds messages that were in a head
+before: whoever finds a piece that another writer left can take it as it is, if its messages are
+those of the head.
 
 Everything is found by a message's index, never by its place in a row alone. So it does no harm
 when a piece and the segment made of it are both there, or when the row changes under a reader:
@@ -130,6 +131,8 @@ class LogLayout(Struct, frozen=True):
     """What the backend takes."""
     lanes: bool
     """Whether writers have lanes of their own."""
+    names: dict[str, str] = {}
+    """The whole names of the logs in use, where raw keys do not tell them: heads hold them."""
 
     # ------------------------------------------------------------------------------- writing
 
@@ -504,7 +507,8 @@ class LogLayout(Struct, frozen=True):
     # --------------------------------------------------------------------------------- bytes
 
     def _wrapped(self, name: str, payload: bytes) -> bytes:
-        data = self.keyspace._pipeline.wrap(name, payload, self.clock())
+        pipeline, whole = self.keyspace._pipeline, self.names.get(name, "")
+        data = pipeline.wrap(name, payload, self.clock(), name=whole)
         found, limit = len(data), self.value_bytes
         if limit is None or found <= limit:
             return data
