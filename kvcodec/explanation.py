@@ -72,9 +72,16 @@ def explain_older(
 
 def _stored(keyspace: Keyspace[Any, Any], data: bytes, *, show: bool) -> Step:
     # Of an envelope, and of what may be shown: the first bytes of a PIN are the PIN.
-    if data[:1] == b"\xc1" or (show and not _seals(keyspace)):
+    if data[:1] == b"\xc1" or (show and not _has_secrets(keyspace)):
         return Step("stored", len(data), {"first bytes": data[:4].hex(" ")})
     return Step("stored", len(data), {})
+
+
+def _has_secrets(keyspace: Keyspace[Any, Any]) -> bool:
+    """Whether a value, or a field of it, is sealed in the keyspace's own form or an older one."""
+    if _seals(keyspace) or keyspace._pipeline.codec.secrets is not None:
+        return True
+    return any(_has_secrets(previous.keyspace) for previous in keyspace.previous)
 
 
 def _seals(keyspace: Keyspace[Any, Any]) -> bool:
