@@ -15,6 +15,7 @@ import pytest
 from tests.benchmarks.registry import Row, Target, at_least, at_most, at_most_us, row
 from tests.benchmarks.report import Result
 from tests.benchmarks.rows import load
+from tests.benchmarks.rows.files import at_most_chunks
 from tests.benchmarks.timing import Effort, Race, Sample, each_one, each_two, run
 
 ROOT = Path(__file__).parent.parent
@@ -80,6 +81,7 @@ def test_the_table_of_speeds_is_covered() -> None:
         "SQLiteKV set, 1 KiB": at_most(1.15),
         "open a Store on a dict": at_most_us(3),
         "import kvcodec": at_most(2),
+        "Files, 1 GiB stream: peak memory, in chunks": at_most_chunks(3),
     }
     assert {name: target.text for name, target in wanted.items()} == {
         name: found.target.text for name in wanted if (found := ROWS[name]).target
