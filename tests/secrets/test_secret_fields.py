@@ -31,9 +31,11 @@ from kvcodec import (
     Keyspace,
     NewerVersion,
     NotEncrypted,
+    Previous,
     SchemaMismatch,
     Secret,
     Store,
+    Subjects,
     Tampered,
     TooDeep,
     UnknownKey,
@@ -593,6 +595,43 @@ def test_text_that_looks_sealed_survives_an_upgrade(texts: list[str]) -> None:
     raw_key, data = _packed(value)
     space = Keyspace("k", Texts, cipher=RING, version=2, upgrades={1: lambda plain: plain})
     assert space.unpack(raw_key, data, now=0) == value
+
+
+@pytest.mark.parametrize("old_cipher", [RING, None])
+def test_older_declarations(old_cipher: Any) -> None:
+    """Values that were sealed as a whole, or not at all, become values with sealed fields."""
+
+    class Old(msgspec.Struct):
+        user: str
+        token: str
+
+    old = _space("k", Old, cipher=old_cipher, ttl=60)
+    today = Keyspace(
+        "k",
+        Before,
+        cipher=RING,
+        previous=[Previous(old, convert=lambda was: Before(was.user, Secret(was.token)))],
+    )
+    raw_key, data = old.pack("a", Old("ada", CANARY), now=0)
+    kv = {raw_key: data}
+    store = Store(today, kv, clock=lambda: 0.0)
+    assert store["a"] == Before("ada", Secret(CANARY))
+    store.migrate()
+    assert CANARY.encode() not in kv[raw_key]
+    assert kv[raw_key].startswith(b'{"user":"ada","token":"kvs1.')
+    assert store["a"] == Before("ada", Secret(CANARY))
+
+
+def test_subjects_and_their_secrets() -> None:
+    """A subject's data key seals the fields of the subject's values; forgetting ends them."""
+    kv: dict[str, bytes] = {}
+    subjects = Subjects(Keyspace("keys", bytes, cipher=RING), kv)
+    subjects.add("ada")
+    store = subjects.store(Keyspace("k", Before, cipher=RING), "ada")
+    store.set("a", Before("ada", Secret(CANARY)))
+    assert store["a"].token.reveal() == CANARY
+    with pytest.raises(UnknownKey):
+        Store(Keyspace("k", Before, cipher=RING), kv).get("a")
 
 
 class Newer(msgspec.Struct):
