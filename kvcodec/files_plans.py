@@ -48,12 +48,13 @@ if TYPE_CHECKING:
 __all__ = ["Cursor", "FileInfo", "FileLayout", "FilePlace", "Source", "Upload"]
 
 CHUNK_BYTES = 256 * 1024
-"""Of a file's content, by default. Measured on SQLiteKV and a dict: from here on larger chunks
-gain less than a tenth, and every reader and writer holds two of them."""
+"""Of a file's content, by default. Measured on SQLiteKV with 32 MiB: 64 KiB write 134 and read
+444 MB/s, 256 KiB 195 and 608, larger ones no more; and every reader and writer holds a chunk."""
 
 INLINE_BYTES = 32 * 1024
-"""Up to so much content stands in the manifest itself: one set instead of five operations, one
-get instead of two. Above it, ``info`` and ``keys`` would read too much that nobody asked for."""
+"""Up to so much content stands in the manifest itself: one set and two gets instead of nine
+operations, one get instead of two. On SQLiteKV a put of 32 KiB takes 107 µs instead of 250, one of
+128 KiB gains nothing, and ``info`` and ``keys`` would read too much that nobody asked for."""
 
 _KEY_ROOM = 32
 """Bytes that the longest derived name is longer than its raw key: ``!g``, 16 hexadecimal digits,
