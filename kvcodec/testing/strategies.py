@@ -341,7 +341,7 @@ class _Builder:
     def constrained(self, kind: Any, marks: Sequence[Any], place: str) -> Strategy:
         """A type with marks of annotated-types or pydantic: bounds drawn within, all checked."""
         found = self.registered(kind, place)
-        strategy = found or self.bounded(kind, _bounds(marks), place)
+        strategy = self.bounded(kind, _bounds(marks), place) if found is None else found
         return strategy.filter(_valid_for_pydantic(kind, marks)) if marks else strategy
 
     def bounded(self, kind: Any, bounds: dict[str, Any], place: str) -> Strategy:
