@@ -15,12 +15,18 @@ import pydantic
 
 from kvcodec import (
     KV,
+    AsyncCache,
+    AsyncFiles,
     AsyncKV,
     AsyncMemoryKV,
     AsyncSQLiteKV,
     AsyncStore,
     AsyncValue,
+    Cache,
+    CacheStats,
     FernetCipher,
+    FileInfo,
+    Files,
     KeyRing,
     Keyspace,
     MappingKV,
@@ -351,6 +357,87 @@ def secrets(kv: KV, ring: KeyRing) -> None:
     Account("ada", Secret("x"), [Secret(5)], Secret(b"x"))
     assert_type(AccountModel(token=Secret("x")).token, Secret[str])
     assert_type(Store(Keyspace("a", Secret[Account], cipher=ring), kv)["a"], Secret[Account])
+
+
+def files(kv: KV) -> None:
+    """Keys have the declared type; what is read is bytes, and an opened file is a binary file."""
+    uploads = Files(Keyspace("uploads", bytes, key=tuple[str, int]), kv)
+    assert_type(uploads, Files[tuple[str, int]])
+    assert_type(uploads.put(("ada", 1), [b"x", bytearray(b"y")]), FileInfo)
+    assert_type(uploads.put(("ada", 1), open("file", "rb"), content_type="a/b"), FileInfo)  # noqa: PTH123, SIM115 - never run
+    assert_type(uploads.get(("ada", 1)), bytes | None)
+    assert_type(uploads.info(("ada", 1)), FileInfo | None)
+    assert_type(uploads.keys(), Iterator[tuple[str, int]])
+    with uploads.open(("ada", 1)) as file:
+        assert_type(file.read(), bytes)
+        assert_type(file.info.sha256, str)
+    assert_type(Files(Keyspace("logo", bytes, key=None), kv).get(None), bytes | None)
+
+
+async def async_files(kv: AsyncKV) -> None:
+    """The twin's, awaited."""
+    uploads = AsyncFiles(Keyspace("uploads", bytes), kv)
+    assert_type(await uploads.get("a"), bytes | None)
+    async with await uploads.open("a") as file:
+        assert_type(await file.read(), bytes)
+        assert_type([piece async for piece in file], list[bytes])
+    assert_type([key async for key in uploads.keys()], list[str])  # noqa: SIM118 - no dict
+
+
+CACHED = Keyspace("preferences", Preferences, ttl=60)
+
+
+def cached(kv: KV) -> None:
+    """What a loader returns is what is returned; functions and methods keep their parameters."""
+    cache = Cache(CACHED, kv)
+    assert_type(cache.get_or_load("ada", Preferences), Preferences)
+    assert_type(cache.get_or_load("ada", lambda: None), Preferences | None)
+    assert_type(cache.stats, CacheStats)
+
+    def key_of(user: str, *, strict: bool = False) -> str:
+        return f"{user}{strict}"
+
+    @cache.memoize(key=key_of)
+    def load(user: str, *, strict: bool = False) -> Preferences:
+        return Preferences("dark" if strict else "light")
+
+    @cache.memoize()
+    def find(user: str) -> Preferences | None:
+        return Preferences() if user else None
+
+    assert_type(load("ada", strict=True), Preferences)
+    assert_type(find("ada"), Preferences | None)
+
+    def place(_: Service, user: str) -> str:
+        return user
+
+    class Service:
+        @cache.memoize(key=place)
+        def load(self, user: str) -> Preferences:
+            return Preferences()
+
+    assert_type(Service().load("ada"), Preferences)
+
+
+async def cached_async(kv: AsyncKV) -> None:
+    """The twin's, awaited."""
+    cache = AsyncCache(CACHED, kv)
+
+    async def load() -> Preferences:
+        return Preferences()
+
+    async def find() -> Preferences | None:
+        return None
+
+    assert_type(await cache.get_or_load("ada", load), Preferences)
+    assert_type(await cache.get_or_load("ada", find), Preferences | None)
+
+    @cache.memoize()
+    async def by_user(user: str) -> Preferences:
+        return Preferences() if user else await load()
+
+    assert_type(await by_user("ada"), Preferences)
+    assert_type(await by_user(user="ada"), Preferences)
 
 
 def values_are_never_any(kv: KV) -> None:

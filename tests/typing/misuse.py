@@ -14,6 +14,8 @@ import msgspec
 from kvcodec import (
     AsyncMemoryKV,
     AsyncStore,
+    Cache,
+    Files,
     KeyRing,
     Keyspace,
     MemoryKV,
@@ -111,6 +113,34 @@ def secrets() -> None:
     Account(Secret(5))  # type: ignore[arg-type]
     Account(Secret("x")).token.upper()  # type: ignore[attr-defined]
     _ = "Bearer " + Account(Secret("x")).token  # type: ignore[operator]
+
+
+def files() -> None:
+    """Only bytes are files, and only what gives bytes is a source."""
+    Files(PREFERENCES, KV)  # type: ignore[arg-type]
+    uploads = Files(Keyspace("uploads", bytes), KV)
+    uploads.put("a", "text")  # type: ignore[arg-type]
+    uploads.put("a", ["text"])  # type: ignore[list-item]
+    uploads.put(5, b"")  # type: ignore[arg-type]
+
+
+def cached() -> None:
+    """Loaders return what is declared, and memoized functions take what they took before."""
+    cache = Cache(PREFERENCES, KV)
+    cache.get_or_load("ada", lambda: 5)  # type: ignore[arg-type, return-value]
+
+    @cache.memoize()
+    def load(user: str) -> Preferences:
+        return Preferences(user)
+
+    load(5)  # type: ignore[arg-type]
+    load("ada", "bob")  # type: ignore[call-arg]
+
+    @cache.memoize()  # type: ignore[arg-type]
+    def other(user: str) -> int:
+        return len(user)
+
+    _ = other
 
 
 async def awaits() -> None:
