@@ -180,7 +180,7 @@ class Deploy:
         return value
 
     def put_back(self, code: str, key: str) -> None:
-        """set through a read value."""
+        """Set through a read value."""
         value = self.stores[code].get(key)
         if value is not None:
             self.stores[code].set(key, self.changed(code, key, value))
