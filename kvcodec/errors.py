@@ -166,7 +166,10 @@ class Tampered(DecodeError):
 
 
 class UnknownKey(DecodeError):
-    """Sealed under a key that the ring does not hold; ``key_id`` names it."""
+    """Sealed under a key that the ring does not hold; ``key_id`` names it.
+
+    Empty where no id is known: of a subject (``Subjects``) that was forgotten, or never added.
+    """
 
     key_id: str
 

@@ -126,7 +126,8 @@ class Keyspace(Generic[V, K]):
       ``bytes`` and ``str``, which are stored as they are.
     - ``key``: the type of the keys: str (default), int, UUID, date, an Enum, or a tuple,
       NamedTuple or Struct of them; None for a keyspace of one value.
-    - ``keys``: another key scheme than ``PathKeys``, for names already in use.
+    - ``keys``: another key scheme than ``PathKeys``: ``TemplateKeys`` for names already in use,
+      ``HashedKeys`` for long ones, ``HiddenKeys`` for names that must not tell.
     - ``encoding``: ``"json"`` (default), ``"msgpack"``, or any Codec.
     - ``cipher``: a KeyRing (Fernet) or a Cipher: values are sealed, plaintext is refused. Of a
       type with ``Secret`` fields, which needs one, these are sealed and the rest stays readable.
