@@ -336,6 +336,24 @@ def test_a_secret_in_a_type_that_does_not_say_so_is_refused() -> None:
     assert kv == {}
 
 
+class Copying(pydantic.BaseModel):
+    token: Secret[str]
+
+    @pydantic.model_serializer(mode="wrap")
+    def dump(self, handler: pydantic.SerializerFunctionWrapHandler) -> dict[str, Any]:
+        plain: dict[str, Any] = handler(self)
+        return {**plain, "header": f"Bearer {plain['token']}"}
+
+
+def test_a_serializer_that_copies_a_secret_is_refused() -> None:
+    """What a class's own code makes of a secret cannot be sealed: it is not stored in clear."""
+    kv: dict[str, bytes] = {}
+    with pytest.raises(EncodeError, match="cannot be sealed") as caught:
+        Store(Keyspace("k", Copying, cipher=RING), kv).set("a", Copying(token=Secret(CANARY)))
+    assert kv == {}
+    assert leaks(caught.value) == []
+
+
 # ---------------------------------------------------------------------------- tied to the place
 
 
