@@ -14,7 +14,7 @@ from typing import Any, Literal, NamedTuple, TypeAlias
 from msgspec import Struct, field
 
 from kvcodec.errors import ConfigError, Conflict, Expired, KVCodecError, NewerVersion
-from kvcodec.keyspace import Place
+from kvcodec.keyspace import Keyspace, Place
 from kvcodec.log_format import is_log
 from kvcodec.pipeline import Pipeline, as_bytes
 from kvcodec.plans import (
@@ -74,14 +74,17 @@ class Report(Struct):
     """Whether the walk came to its end, and not to ``limit=``."""
     from_start: bool = True
     """Whether the walk began at the first name, and not at ``after=`` or with given keys."""
+    naming: str = ""
+    """The id of the key that hidden names are made with: in use as long as they are."""
 
     def may_drop(self, key_id: str) -> bool:
         """Say whether no value needs this key any more, as far as this walk can tell.
 
         True only after a whole walk, from the start to the end, that met no unreadable value and
-        no conflict: a walk over given keys knows of these keys only.
+        no conflict: a walk over given keys knows of these keys only. Never of the key that
+        ``HiddenKeys`` makes its names with.
         """
-        whole = self.complete and self.from_start
+        whole = self.complete and self.from_start and key_id != self.naming
         return whole and not (self.unreadable or self.conflicts or self.key_ids[key_id])
 
     def add(self, finding: Finding) -> None:
@@ -102,12 +105,13 @@ class Report(Struct):
 Step: TypeAlias = Callable[["Place[Any]", Clock, frozenset[str]], Plan[Finding]]
 
 
-def new_report(after: str, keys: object, limit: object) -> Report:
+def new_report(keyspace: Keyspace[Any, Any], after: str, keys: object, limit: object) -> Report:
     """The report of a walk that begins. Raises ConfigError for a limit that is no limit."""
     whole = isinstance(limit, int) and not isinstance(limit, bool) and limit > 0
     if limit is not None and not whole:
         raise ConfigError("limit= is a number of names: an integer of at least 1")
-    return Report(from_start=after == "" and keys is None)
+    naming = str(getattr(keyspace._naming, "naming", ""))
+    return Report(from_start=after == "" and keys is None, naming=naming)
 
 
 def in_order(places: Iterator[Place[Any]], after: str) -> Iterator[Place[Any]]:

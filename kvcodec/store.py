@@ -498,7 +498,7 @@ class Store(Opened[V, K]):
         limit: int | None,
         on_progress: Callable[[Finding], object] | None,
     ) -> Report:
-        report = maintenance.new_report(after, keys, limit)
+        report = maintenance.new_report(self._keyspace, after, keys, limit)
         for place in places:
             if step is maintenance.migrate and self._keyspace.indexed:
                 self._note(place.raw_key)

@@ -458,6 +458,17 @@ def test_names_that_do_not_tell_their_keys_are_walked(keys: Any) -> None:
     assert dict(Store(sealed(AFTER, keys=keys), kv).items()) == TEN
 
 
+def test_the_key_of_hidden_names_is_in_use_as_long_as_they_are() -> None:
+    """Values no longer need it, names do: without it nothing would be found any more."""
+    names = HiddenKeys(ROTATED, naming=BEFORE.primary)
+    kv = memory({})
+    Store(sealed(BEFORE, keys=HiddenKeys(BEFORE)), kv).set_many(TEN)
+    report = Store(sealed(ROTATED, keys=names), kv).rewrap()
+    assert report.key_ids == {ROTATED.primary: 10}
+    assert not report.may_drop(BEFORE.primary)
+    assert Store(sealed(ROTATED, keys=names), kv).get_many(TEN) == TEN
+
+
 def test_bare_tokens_are_rotated() -> None:
     """Tokens shared with other programs: under the new key, still tokens."""
     bare = [
