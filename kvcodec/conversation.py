@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import codecs
 from collections.abc import Callable, Iterable, Mapping
-from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeAlias, cast
+from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeAlias, TypeGuard, cast
 
 import msgspec
 from typing_extensions import TypeVar
@@ -78,9 +78,13 @@ _ANSWERS = {
 
 
 def _field(message: Any, name: str) -> Any:
-    if isinstance(message, Mapping):
-        return cast("Mapping[Any, Any]", message).get(name)
+    if _is_mapping(message):
+        return message.get(name)
     return getattr(message, name, None) if name else None
+
+
+def _is_mapping(message: object) -> TypeGuard[Mapping[Any, Any]]:
+    return isinstance(message, Mapping)
 
 
 def _parts(field: Any) -> list[Any]:

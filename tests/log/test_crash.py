@@ -15,7 +15,7 @@ from tests.log.stores import BARE, CLOCK, MakeKV, names, sqlite_maker
 NOTES = Keyspace("notes", str)
 SEALED = Keyspace("notes", str, cipher=KeyRing.generate())
 
-TEXTS = [f"{number:03} {'x' * (number % 7 * 6)}" for number in range(40)]
+TEXTS = [f"{number:03} {'x' * (number % 7 * 6)}" for number in range(24)]
 
 
 @pytest.fixture(params=[*BARE, "sqlite"])
@@ -33,7 +33,7 @@ class Appender:
         self.acknowledged = 0
 
     def log(self, kv: Any) -> Log[str]:
-        return Log(self.keyspace, kv, segment_bytes=128, clock=CLOCK, **self.options)
+        return Log(self.keyspace, kv, segment_bytes=80, clock=CLOCK, **self.options)
 
     def run(self, kv: Any) -> None:
         log = self.log(kv)
@@ -138,7 +138,7 @@ def test_the_other_methods_survive_a_stop_anywhere(make_kv: MakeKV, method: str)
 
 def log_of(kv: Any) -> Log[str]:
     """The log that the tests of all methods use."""
-    return Log(NOTES, kv, segment_bytes=128, clock=CLOCK)
+    return Log(NOTES, kv, segment_bytes=80, clock=CLOCK)
 
 
 def test_lanes_survive_a_stop_anywhere() -> None:

@@ -583,3 +583,24 @@ def test_a_log_in_a_store_of_values(tmp_path: Any) -> None:
         filled(NOTES, kv, TEXTS)
         assert list(Store(NOTES, kv).keys()) == ["k"]
         assert len(names(kv)) > 5
+
+
+def test_a_long_message_makes_no_long_segment() -> None:
+    """A message that is longer than a segment is stored with no others than its own size asks."""
+    kv = Bare()
+    long = "y" * 5000
+    log = filled(NOTES, kv, [*TEXTS[:17], long, *TEXTS[17:30], long, long, *TEXTS[30:]])
+    assert list(log.iterate("k")) == [*TEXTS[:17], long, *TEXTS[17:30], long, long, *TEXTS[30:]]
+    assert max(map(len, kv.values.values())) < 5000 + 512
+
+
+def test_a_log_that_is_begun_anew_has_new_names() -> None:
+    """No segment of a cleared log has the name of a later one: a late writer cannot hit it."""
+    kv, clock = Bare(), ManualClock()
+    log = filled(NOTES, kv, TEXTS, clock=clock)
+    first = {name for name in kv.values if "!" in name}
+    log.clear("k")
+    clock.advance(1)
+    filled(NOTES, kv, TEXTS, clock=clock)
+    assert len(first) > 5
+    assert not first & kv.values.keys()
