@@ -93,7 +93,6 @@ class Report(Struct):
         self.changed += finding.changed
         self.states[finding.state] += 1
         self.key_ids.update(finding.key_ids)
-        self.cursor = max(self.cursor, finding.raw_key)
         if finding.error is not None:
             self.unreadable[finding.raw_key] = finding.error
         if finding.state != "fine":

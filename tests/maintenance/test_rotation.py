@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import random
 import threading
 from collections.abc import Callable, Mapping
@@ -29,7 +30,7 @@ from kvcodec import (
     Unsupported,
 )
 from kvcodec.envelope import open_envelope
-from kvcodec.maintenance import Finding, Report
+from kvcodec.maintenance import Finding, Report, lock_name
 from kvcodec.testing.faulty import FaultyKV, Stop, Stopped
 from tests.maintenance.support import (
     AFTER,
@@ -190,26 +191,26 @@ def test_without_compare_and_set_a_value_written_meanwhile_is_left_and_reported(
 
 @pytest.mark.parametrize("backend", ["memory", "dict", "sqlite"])
 def test_updates_of_another_thread_are_not_lost(backend: str, tmp_path: Path) -> None:
-    """A thread counts to 1000 by ``update`` while the keys change to and fro: it gets to 1000."""
+    """A thread counts by ``update``, 1000 times or more, while the keys change to and fro."""
     kv: Any = SQLiteKV(tmp_path / "kv.db") if backend == "sqlite" else memory({})
     kv = plain_dict({}) if backend == "dict" else kv
     to = Keyspace("counts", int, cipher=AESGCMCipher(ROTATED))
     fro = Keyspace("counts", int, cipher=AESGCMCipher(KeyRing(OLD, retired=[NEW])))
+    rounds = itertools.count()
+    walked = threading.Event()
 
     def count() -> None:
-        for _ in range(1000):
+        while next(rounds) < 1000 or not walked.is_set():
             Store(to, kv).update("ada", lambda held: held + 1, default=0)
 
     writer = threading.Thread(target=count)
     writer.start()
-    walks = 0
-    while writer.is_alive():
+    for _ in range(50):
         Store(fro, kv).rewrap()
         Store(to, kv).rewrap()
-        walks += 1
+    walked.set()
     writer.join()
-    assert Store(to, kv).get("ada") == 1000
-    assert walks > 3
+    assert Store(to, kv).get("ada") == next(rounds) - 1  # the last round was begun and not done
     if backend == "sqlite":
         kv.close()
 
@@ -385,12 +386,14 @@ def test_other_keyspaces_are_left_alone() -> None:
     assert {name: kv.get(name) for name in others} == others
 
 
+@pytest.mark.parametrize("ttl", [None, 3600])
 @pytest.mark.parametrize("size", [10, 100_000])
-def test_files_are_rotated_whole(size: int) -> None:
+def test_files_are_rotated_whole(size: int, ttl: float | None) -> None:
     """Manifest, chunks and the trace of a put that was killed: all read under the new key alone."""
     kv = memory({})
     before, rotated, after = (
-        Keyspace("uploads", bytes, cipher=AESGCMCipher(ring)) for ring in (BEFORE, ROTATED, AFTER)
+        Keyspace("uploads", bytes, cipher=AESGCMCipher(ring), ttl=ttl)
+        for ring in (BEFORE, ROTATED, AFTER)
     )
     content = random.Random(8).randbytes(size)
     Files(before, kv, chunk_bytes=1000).put("ada", content)
@@ -495,6 +498,36 @@ def test_values_of_older_declarations_count(name: str) -> None:
     assert (
         Store(sealed(AFTER, previous=[Keyspace(name, str, cipher=AFTER)]), kv).get_many(TEN) == TEN
     )
+
+
+def test_given_keys_are_walked_in_parts_whatever_older_names_are_called() -> None:
+    """The cursor is today's name, though the value is under another one that sorts behind it."""
+    older = {ring: Keyspace("zold", str, cipher=ring) for ring in (BEFORE, ROTATED, AFTER)}
+    bare = Bare()
+    bare.values = filled(older[BEFORE], TEN)
+    store = Store(sealed(ROTATED, previous=[older[ROTATED]]), bare)
+    reports = [store.rewrap(TEN, limit=3)]
+    while not reports[-1].complete:
+        reports.append(store.rewrap(TEN, after=reports[-1].cursor, limit=3))
+        assert len(reports) < 10
+    assert sum(report.changed for report in reports) == 10
+    assert opened(older[AFTER], bare, TEN) == TEN
+
+
+@pytest.mark.parametrize(
+    ("raw_key", "lock"),
+    [
+        ("uploads/ada", "uploads/ada"),
+        ("uploads/ada!g0f.3", "uploads/ada"),
+        ("history/ada!s12", "history/ada"),
+        ("history/ada!wphone", "history/ada!wphone"),
+        ("history/ada!wphone.s3", "history/ada!wphone"),
+        ("tokens!i7", "tokens!i7"),
+    ],
+)
+def test_a_derived_name_is_changed_under_the_lock_of_its_owner(raw_key: str, lock: str) -> None:
+    """Without compare-and-set: the lock that logs, lanes, files and indexes hold themselves."""
+    assert lock_name(raw_key) == lock
 
 
 def test_a_keyspace_without_a_cipher_has_nothing_to_do() -> None:
