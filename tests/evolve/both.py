@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,8 @@ class Awaited:
     """An AsyncStore whose methods are awaited at once, on an async face of a sync KV."""
 
     def __init__(self, keyspace: Keyspace[Any, Any], kv: Any, clock: Callable[[], float]) -> None:
-        self.store = AsyncStore(keyspace, _AsyncFace(kv), clock=clock)
+        face: Any = _AsyncFace(kv)
+        self.store = AsyncStore(keyspace, face, clock=clock)
 
     def __getattr__(self, name: str) -> Any:
         method = getattr(self.store, name)
@@ -44,7 +45,7 @@ class _AsyncFace:
         self._kv = kv
 
     def __getattr__(self, name: str) -> Any:
-        found = getattr(self._kv, name)
+        found: Any = getattr(self._kv, name)
         if not callable(found):
             return found
         return self._listing(found) if name == "scan_keys" else self._method(found)
@@ -57,7 +58,7 @@ class _AsyncFace:
         return call
 
     @staticmethod
-    def _listing(method: Callable[..., Iterable[str]]) -> Callable[..., Any]:
+    def _listing(method: Callable[..., Any]) -> Callable[..., Any]:
         async def scan(*args: Any) -> Any:
             for name in method(*args):
                 yield name

@@ -1,5 +1,9 @@
 """Golden bytes of versions and compression: what was stored once is read by every later version."""
 
+# Stores stand behind one face here, so that what their callbacks take is Any.
+# pyright: reportUnknownLambdaType=false, reportUnknownArgumentType=false
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false
+
 from __future__ import annotations
 
 import json

@@ -1,5 +1,9 @@
 """Unreadable values and what is told about every value: verify, raw, quarantine, explain."""
 
+# Stores stand behind one face here, so that what their callbacks take is Any.
+# pyright: reportUnknownLambdaType=false, reportUnknownArgumentType=false
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false
+
 from __future__ import annotations
 
 from typing import Any

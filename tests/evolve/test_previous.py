@@ -1,5 +1,9 @@
 """previous=: what older declarations stored, read and moved on, only where it is declared."""
 
+# Stores stand behind one face here, so that what their callbacks take is Any.
+# pyright: reportUnknownLambdaType=false, reportUnknownArgumentType=false
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false
+
 from __future__ import annotations
 
 import base64
@@ -184,7 +188,11 @@ def test_pop_takes_it_once(world: World, path: str) -> None:
 @every_world
 def test_delete_removes_every_name(world: World, path: str) -> None:
     """Delete and delete_many leave nothing that could come back."""
-    for remove in (lambda store: store.delete("ada"), lambda store: store.delete_many(["ada"])):
+    removes: list[Callable[[Any], object]] = [
+        lambda store: store.delete("ada"),
+        lambda store: store.delete_many(["ada"]),
+    ]
+    for remove in removes:
         old, new, old_name, name = opened(world, path)
         new.set("ada", EVE)
         old.set("ada", ADA)
@@ -242,15 +250,21 @@ def test_a_walk_in_small_steps_is_the_whole_walk(world: World, path: str) -> Non
         old.set(f"k{at}", ADA)
         new.set(f"n{at}", ADA)
     for walk in (new.verify, new.migrate, new.verify):
-        seen: list[str] = []
-        report = walk(limit=1, on_progress=lambda finding: seen.append(finding.raw_key))
-        while not report.complete:
-            report = walk(
-                after=report.cursor,
-                limit=1,
-                on_progress=lambda finding: seen.append(finding.raw_key),
-            )
+        seen = in_steps_of_one(walk)
         assert len(seen) == len(set(seen)) == 8
+
+
+def in_steps_of_one(walk: Callable[..., Any]) -> list[str]:
+    """The names that a walk meets, a call each."""
+    seen: list[str] = []
+    report = walk(limit=1, on_progress=lambda finding: seen.append(finding.raw_key))
+    while not report.complete:
+        report = walk(
+            after=report.cursor,
+            limit=1,
+            on_progress=lambda finding: seen.append(finding.raw_key),
+        )
+    return seen
 
 
 @every_path
@@ -302,7 +316,8 @@ def test_several_older_names_are_read_in_order(world: World) -> None:
 def test_nothing_is_read_that_is_not_declared(world: World) -> None:
     """Without previous= the old bytes raise, or are under a name that nobody looks at."""
     world.put({"tokens/ada": JSON, "oauth/ada": JSON})
-    for form in ({"cipher": RING}, {"encoding": "msgpack"}, {"ttl": 60}):
+    forms: list[dict[str, Any]] = [{"cipher": RING}, {"encoding": "msgpack"}, {"ttl": 60}]
+    for form in forms:
         with pytest.raises(DecodeError):
             world.open(Keyspace("tokens", Token, **form)).get("ada")
     assert world.open(Keyspace("tokens", Token)).get("eve") is None
@@ -339,11 +354,12 @@ def test_older_forms_are_read_under_their_own_names_only(world: World) -> None:
 def test_the_sunset_closes_the_window(world: World) -> None:
     """From until= on, old values are refused: not missing, not read, not overwritten by update."""
     until = datetime.fromtimestamp(NOW + 10, UTC)
-    for old, form in (
-        (Keyspace("tokens", Token), {"cipher": RING}),
-        (Keyspace("oauth", Token), {}),
+    for old, ring in (
+        (Keyspace("tokens", Token), RING),
+        (Keyspace("oauth", Token), None),
     ):
-        today: Any = Keyspace("tokens", Token, previous=[Previous(old, until=until)], **form)
+        previous = Previous(old, until=until)
+        today = Keyspace("tokens", Token, previous=[previous], cipher=ring)
         world.clock.now = NOW
         world.open(old).set("ada", ADA)
         before = world.holds(old.raw_key("ada"))
@@ -432,7 +448,7 @@ def test_a_bare_token_of_another_program() -> None:
 
 
 def test_a_lifetime_of_before_goes_on() -> None:
-    """Migrate keeps the time of expiry; where there was none, a lifetime begins at the migration."""
+    """Migrate keeps the time of expiry; where there was none, a lifetime begins with it."""
     old, make = PATHS["ttl to sealed msgpack with ttl"]
     kv = MemoryKV()
     Store(old, kv, clock=lambda: NOW).set("ada", ADA)
@@ -483,7 +499,7 @@ def test_integers_that_sort_are_another_name() -> None:
     """From plain digits to Ordered: the same prefix, other names, and all is found."""
     old = Keyspace("turns", Token, key=int)
     ordered: Any = Annotated[int, Ordered()]
-    today = Keyspace("turns", Token, key=ordered, previous=[old])
+    today: Keyspace[Token, int] = Keyspace("turns", Token, key=ordered, previous=[old])
     kv = MemoryKV()
     Store(old, kv).set(7, ADA)
     store = Store(today, kv)
@@ -564,10 +580,11 @@ def test_text_and_bytes_of_today_take_everything() -> None:
 def test_what_today_reads_by_itself_may_be_named() -> None:
     """A form that only lacked compress=, or had a key that is retired now, reads as it is."""
     retired = KeyRing(KEY, retired=["AQIDBAUGBwgJCgsMDQ4PEBESExQVFhcYGRobHB0eHyA="])
-    for old, new in (
+    pairs: list[tuple[dict[str, Any], dict[str, Any]]] = [
         ({"ttl": 60}, {"ttl": 60, "compress": "zlib"}),
         ({"cipher": OTHER}, {"cipher": retired}),
-    ):
+    ]
+    for old, new in pairs:
         before: Any = Keyspace("tokens", Token, **old)
         today = declared(before, **new)
         raw_key, data = before.pack("ada", ADA, now=NOW)

@@ -6,6 +6,10 @@ carries the others through. A model of what every writer has last written says w
 was lost.
 """
 
+# Stores stand behind one face here, so that what their callbacks take is Any.
+# pyright: reportUnknownLambdaType=false, reportUnknownArgumentType=false
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false
+
 from __future__ import annotations
 
 import copy

@@ -1,5 +1,9 @@
 """keep_unknown: fields that this code does not know survive what it does."""
 
+# Stores stand behind one face here, so that what their callbacks take is Any.
+# pyright: reportUnknownLambdaType=false, reportUnknownArgumentType=false
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false
+
 from __future__ import annotations
 
 import copy

@@ -1,5 +1,9 @@
 """Versions: reads upgrade, sets write anew, what is newer than the code is never overwritten."""
 
+# Stores stand behind one face here, so that what their callbacks take is Any.
+# pyright: reportUnknownLambdaType=false, reportUnknownArgumentType=false
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false
+
 from __future__ import annotations
 
 from collections.abc import Callable
@@ -21,6 +25,7 @@ from kvcodec import (
     SchemaMismatch,
     Store,
 )
+from kvcodec.testing import ManualClock
 from tests.evolve.both import NOW, World, every_world
 from tests.leaks import CANARY, leaks
 
@@ -155,11 +160,12 @@ def test_an_upgrade_that_raises_tells_nothing_of_the_value(form: dict[str, Any])
     broken = Keyspace("people", Second, version=2, upgrades={1: explode}, **form)
     store = Store(broken, kv := MemoryKV(), clock=lambda: NOW)
     kv.set("people/ada", data)
-    for read in (
+    reads: list[Callable[[], object]] = [
         lambda: store.get("ada"),
         lambda: store.update("ada", lambda value: value),
         lambda: broken.unpack("people/ada", data, now=NOW),
-    ):
+    ]
+    for read in reads:
         with pytest.raises(DecodeError, match="upgrade from version 1 to 2") as caught:
             read()
         assert leaks(caught.value) == []
@@ -184,13 +190,14 @@ def test_newer_values_are_never_overwritten(
     world.open(people(3, **form)).set("ada", TODAY[3])
     before = world.holds("people/ada")
     old = world.open(people(2, keep_unknown=unknown, **form))
-    for write in (
+    writes: list[Callable[[], object]] = [
         lambda: old.update("ada", lambda value: value),
         lambda: old.update("ada", lambda value: value, default=TODAY[2]),
         lambda: old.pop("ada"),
         *([lambda: old.set("ada", TODAY[2])] if unknown else []),
         *([lambda: old.set_many({"ada": TODAY[2]})] if unknown else []),
-    ):
+    ]
+    for write in writes:
         with pytest.raises(NewerVersion):
             write()
     assert old.add("ada", TODAY[2]) is False
@@ -230,7 +237,7 @@ def test_migrate_keeps_the_times_to_the_millisecond(form: dict[str, Any]) -> Non
     for millisecond in range(0, 1000, 7):
         kv = MemoryKV()
         written = 1_700_000_000 + millisecond / 1000
-        Store(people(1, **form), kv, clock=lambda at=written: at).set("ada", TODAY[1])
+        Store(people(1, **form), kv, clock=ManualClock(written)).set("ada", TODAY[1])
         before = people(1, **form).explain("people/ada", kv.get("people/ada") or b"")
         Store(people(2, **form), kv, clock=lambda: NOW + 30).migrate()
         Store(people(3, **form), kv, clock=lambda: NOW + 40).migrate()
