@@ -301,11 +301,16 @@ def _walk(
 
 
 def _risk(node: Any, kind: str, encoding: str) -> Risk:
+    if any(getattr(node, bound, None) is not None for bound in _BOUNDS):
+        return "any"  # msgspec.Meta: no type checker sees it
     if kind == "FloatType":
         return "null" if encoding == "json" else "none"
     if kind == "DictType" and type(node.key_type).__name__ not in ("StrType", "LiteralType"):
         return "any"
     return "none" if kind in _TRUSTED else "any"
+
+
+_BOUNDS = ("gt", "ge", "lt", "le", "multiple_of", "pattern", "min_length", "max_length")
 
 
 def _worse(one: Risk, other: Risk) -> Risk:

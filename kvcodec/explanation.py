@@ -86,7 +86,7 @@ def _has_secrets(keyspace: Keyspace[Any, Any]) -> bool:
 
 def _seals(keyspace: Keyspace[Any, Any]) -> bool:
     """Whether values of the keyspace are sealed, in its own form or in an older one."""
-    if keyspace._pipeline.form.cipher is not None:
+    if keyspace._pipeline.primary:
         return True
     return any(_seals(previous.keyspace) for previous in keyspace.previous)
 

@@ -684,6 +684,7 @@ def _refilled_set(items: Any) -> Any:
 
 _UNSEEN: Final[tuple[tuple[type, Callable[[Any], Iterable[Any]]], ...]] = (
     (bool, lambda _: ()),
+    (int, lambda _: (2**64, -(2**63) - 1)),
     (float, lambda _: (math.nan, math.inf, -math.inf)),
     (str, lambda text: (f"{text}\ud800",)),
     (
@@ -692,11 +693,6 @@ _UNSEEN: Final[tuple[tuple[type, Callable[[Any], Iterable[Any]]], ...]] = (
     ),
 )
 """By type, what no type checker sees and an encoding may not hold."""
-
-_BEYOND: Final[tuple[tuple[type, Callable[[Any], Iterable[Any]]], ...]] = (
-    (int, lambda _: (2**64, -(2**63) - 1)),
-)
-"""Out of every bound; with ``validate=False`` the bounds of a type are its author's own affair."""
 
 _WRONG: Final[tuple[tuple[type, Callable[[Any], Iterable[Any]]], ...]] = (
     (bool, lambda _: (2, "yes")),
@@ -714,7 +710,7 @@ _WRONG: Final[tuple[tuple[type, Callable[[Any], Iterable[Any]]], ...]] = (
 
 def _spoiled(value: Any, *, wrong: bool) -> Iterator[Any]:
     """Values with one part spoiled. ``wrong``: also such as a type checker would refuse."""
-    table = (*_UNSEEN, *_BEYOND, *_WRONG) if wrong else _UNSEEN
+    table = (*_UNSEEN, *_WRONG) if wrong else _UNSEEN
     yield from _changed(value, lambda part: _replacements(part, table))
     yield object()
 
