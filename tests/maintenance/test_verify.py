@@ -159,13 +159,13 @@ def test_a_migration_in_parts_comes_to_its_end() -> None:
     """However many values cannot be migrated, ``limit`` and the cursor get past them."""
     bad = {f"old:user-{number}": b"not JSON" for number in range(10)}
     good = {f"old:zoe-{number}": b'{"text":"a"}' for number in range(3)}
-    kv = memory({**bad, **good, **filled(V2, {"ada": Name("a")}, now=NOW)})
+    kv = memory({**bad, **good, **filled(V2, {"ada": Name("a"), "user-99": Name("a")}, now=NOW)})
     store = Store(TODAY, kv, clock=_clock())
     reports = [store.migrate(limit=2)]
     while not reports[-1].complete:
         reports.append(store.migrate(after=reports[-1].cursor, limit=2))
         assert len(reports) < 10
-    assert sum(report.checked for report in reports) == 14
+    assert sum(report.checked for report in reports) == 15
     assert store.get_many(["ada", "zoe-0", "zoe-1", "zoe-2"]).keys() == {
         "ada",
         "zoe-0",
