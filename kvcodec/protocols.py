@@ -298,6 +298,10 @@ class Cipher(Protocol):
 
     Law: ``decrypt(encrypt(p, a), a, key_id) == p``; under any other associated data, key or
     ciphertext ``decrypt`` raises and gives nothing of the plaintext away.
+
+    kvcodec's own ciphers say more, and another one may: ``bare`` and ``recognises`` (no envelope),
+    ``key_id_of`` (of a bare token), ``hide_time``, ``encrypt_onto`` (saves a copy of large values),
+    ``under`` (the same cipher over a subject's ring). See kvcodec/crypto.py.
     """
 
     @property
