@@ -56,9 +56,9 @@ __all__ = ["SEGMENT_BYTES", "LogLayout", "Reading", "Track", "layout_of", "track
 SEGMENT_BYTES = 32 * 1024
 """Of the messages in a segment, by default: reading one costs little more than asking for it."""
 
-_PIECES = 32
-"""Pieces to a segment: with the head rewritten for every message, more of them would save next to
-nothing in bytes and cost a reader of the last twenty messages more gets."""
+_PIECES = 64
+"""Pieces to a segment, at most. Measured with the demo's messages: half as many make an append
+write a quarter more, and twice as many save 3 % and cost readers of the newest more gets."""
 
 _PIECE_MESSAGES = 4
 """Of a piece, at least: three appends of four are one get and one set, whatever a message has."""

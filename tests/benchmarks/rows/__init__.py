@@ -8,7 +8,7 @@ from tests.benchmarks.registry import ROWS, Row
 
 __all__ = ["MODULES", "load"]
 
-MODULES = ("plain", "peers", "fernet", "ciphers", "secrets", "sqlite", "files", "opening")
+MODULES = ("plain", "peers", "fernet", "ciphers", "secrets", "sqlite", "files", "log", "opening")
 """In the order of the table."""
 
 
