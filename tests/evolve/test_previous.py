@@ -499,7 +499,7 @@ def test_integers_that_sort_are_another_name() -> None:
     """From plain digits to Ordered: the same prefix, other names, and all is found."""
     old = Keyspace("turns", Token, key=int)
     ordered: Any = Annotated[int, Ordered()]
-    today: Keyspace[Token, int] = Keyspace("turns", Token, key=ordered, previous=[old])
+    today: Keyspace[Token, Any] = Keyspace("turns", Token, key=ordered, previous=[old])
     kv = MemoryKV()
     Store(old, kv).set(7, ADA)
     store = Store(today, kv)

@@ -156,8 +156,8 @@ def explode(plain: Any) -> Any:
 @pytest.mark.parametrize("form", FORMS.values(), ids=FORMS)
 def test_an_upgrade_that_raises_tells_nothing_of_the_value(form: dict[str, Any]) -> None:
     """The error is a DecodeError that names the versions, and holds no part of the value."""
-    _, data = Keyspace("people", First, **form).pack("ada", First(CANARY), now=NOW)
-    broken = Keyspace("people", Second, version=2, upgrades={1: explode}, **form)
+    _, data = people(1, **form).pack("ada", First(CANARY), now=NOW)
+    broken: Keyspace[Any] = Keyspace("people", Second, version=2, upgrades={1: explode}, **form)
     store = Store(broken, kv := MemoryKV(), clock=lambda: NOW)
     kv.set("people/ada", data)
     reads: list[Callable[[], object]] = [
