@@ -32,7 +32,9 @@ from kvcodec import (
     Tampered,
     TemplateKeys,
 )
-from tests.evolve.both import NOW, World, every_listing_world, every_world
+from kvcodec.backends.dify import DifyKV
+from kvcodec.testing import crash_everywhere, like_dify
+from tests.evolve.both import FACES, NOW, World, backends, every_listing_world, every_world
 
 KEY = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8="
 RING = KeyRing(KEY)
@@ -281,6 +283,66 @@ def test_raw_explain_and_quarantine_find_it(world: World, path: str) -> None:
     assert new.quarantine("ada") == f"{old_name}!q1"
     assert world.holds(f"{old_name}!q1") == before
     assert new.get("ada") is None
+
+
+@every_path
+@pytest.mark.parametrize("backend", ["memory", "dict", "sqlite", "dify"])
+@pytest.mark.parametrize("step", ["migrate", "update", "set", "pop", "delete"])
+def test_a_crash_after_every_operation(
+    path: str, backend: str, step: str, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """Stopped anywhere, the value is as it was or as it should be, and a rerun completes."""
+    old, make = PATHS[path]
+    today = make(old)
+    new_kv = backends(tmp_path_factory.mktemp("crash"))[backend]
+    after = {"update": EVE, "set": EVE, "pop": None, "delete": None}.get(step, ADA)
+
+    def filled() -> Any:
+        kv = new_kv()
+        Store(old, kv, clock=lambda: NOW).set("ada", ADA)
+        return kv
+
+    def run(kv: Any) -> None:
+        store = Store(today, kv, clock=lambda: NOW)
+        steps: dict[str, Callable[[], object]] = {
+            "migrate": lambda: store.migrate(["ada"]),
+            "update": lambda: store.update("ada", lambda _: EVE, default=EVE),
+            "set": lambda: store.set("ada", EVE),
+            "pop": lambda: store.pop("ada"),
+            "delete": lambda: store.delete("ada"),
+        }
+        steps[step]()
+
+    def check(kv: Any) -> None:
+        assert Store(today, kv, clock=lambda: NOW).get("ada") in (ADA, after)
+
+    def check_end(kv: Any) -> None:
+        check(kv)
+        run(kv)
+        assert Store(today, kv, clock=lambda: NOW).get("ada") == after
+        if old.raw_key("ada") != today.raw_key("ada"):
+            assert kv.get(old.raw_key("ada")) is None
+
+    assert crash_everywhere(run, check, make_kv=filled).stops > 0
+    crash_everywhere(run, check_end, make_kv=filled)
+
+
+@pytest.mark.parametrize("face", FACES)
+def test_indexed_keyspaces_move_where_nothing_lists(face: type[Any]) -> None:
+    """On Dify's storage the older index tells the keys, and the new one has them afterwards."""
+    world = World(face, DifyKV(like_dify()))
+    old = Keyspace("oauth", Token, indexed=True)
+    new = Keyspace("tokens", Token, indexed=True, cipher=RING, previous=[old])
+    for at in range(5):
+        world.open(old).set(f"k{at}", ADA)
+    world.open(new).set("n", EVE)
+    store = world.open(new)
+    names = ["k0", "k1", "k2", "k3", "k4", "n"]
+    assert sorted(store.keys()) == names
+    assert store.migrate().changed == 5
+    assert sorted(world.open(new).keys()) == names
+    assert world.open(old).keys() == []
+    assert world.open(new).verify().states == {"fine": 6}
 
 
 # -------------------------------------------------------------------------------- what counts
