@@ -419,6 +419,33 @@ def test_loads_of_different_keys_do_not_wait() -> None:
     assert cache.get_or_load("rome", outer).number == 11
 
 
+def test_a_loader_may_update_the_store() -> None:
+    """Under its own key, from any thread: loading and updating wait for different locks."""
+    kv: dict[str, bytes] = {}
+    store, cache = Store(FORECASTS, kv), Cache(FORECASTS, kv)
+
+    def load() -> Forecast:
+        with ThreadPoolExecutor(1) as pool:
+            return pool.submit(update).result(timeout=10)
+
+    def update() -> Forecast:
+        return store.update("rome", lambda _: Forecast("Rome", 5), default=Forecast("Rome"))
+
+    assert cache.get_or_load("rome", load).number == 5
+
+
+def test_no_news_is_left_beside_a_value() -> None:
+    """On a KV that forgets nothing by itself, a load removes what was remembered of none."""
+    kv: dict[str, bytes] = {}
+    clock = ManualClock()
+    cache = Cache(FORECASTS, kv, negative=5, clock=clock)
+    assert cache.get_or_load("rome", lambda: None) is None
+    assert sorted(kv) == ["forecasts/rome!n"]
+    clock.advance(6)
+    cache.get_or_load("rome", Loads())
+    assert sorted(kv) == ["forecasts/rome"]
+
+
 # -------------------------------------------------------------------------------------- memoize
 
 

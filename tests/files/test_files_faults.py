@@ -24,9 +24,19 @@ from kvcodec import (
     OutcomeUnknown,
     QuotaExceeded,
     Tampered,
+    Unavailable,
     files_plans,
 )
-from kvcodec.testing import FaultyKV, Stop, Stopped, Unknown, faults, like_dify
+from kvcodec.testing import (
+    ErrorBefore,
+    FaultyKV,
+    ManualClock,
+    Stop,
+    Stopped,
+    Unknown,
+    faults,
+    like_dify,
+)
 from tests.files.handles import (
     CHUNK,
     HANDLES,
@@ -421,3 +431,29 @@ def test_checksums_bind_chunks_to_their_place() -> None:
     opened.seek(CHUNK)
     with pytest.raises(Tampered, match="checksum"):
         opened.read(1)
+
+
+def test_a_failing_put_that_is_killed_while_it_removes_its_chunks() -> None:
+    """From the last one downwards: what is left is still found by counting upwards."""
+    for at in range(4):
+        kv: dict[str, bytes] = {}
+        script = [*[None] * 8, ErrorBefore(), *killed(at)]
+        with pytest.raises((Stopped, Unavailable)):
+            Files(PLAIN, FaultyKV(kv, script), chunk_bytes=CHUNK).put("a", LONG)
+        assert len(kv) > 1
+        Files(PLAIN, kv).sweep(["a"])
+        assert kv == {}
+
+
+def test_a_trace_outlives_the_file() -> None:
+    """Long after the chunks of a killed put have expired, the next put removes them."""
+    clock = ManualClock()
+    keyspace = Keyspace("files", bytes, ttl=60)
+    kv: dict[str, bytes] = {}
+    faulty = Files(keyspace, FaultyKV(kv, killed(7)), chunk_bytes=CHUNK, clock=clock)
+    with pytest.raises(Stopped):
+        faulty.put("a", LONG)
+    clock.advance(10_000)
+    files = Files(keyspace, kv, chunk_bytes=CHUNK, clock=clock)
+    files.put("a", SMALL)
+    assert names_on(kv) == ["files/a"]
