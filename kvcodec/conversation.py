@@ -17,7 +17,7 @@ import msgspec
 from typing_extensions import TypeVar
 
 from kvcodec.codecs import codec_for, reason
-from kvcodec.errors import ConfigError, DecodeError, KVCodecError
+from kvcodec.errors import ConfigError, DecodeError, KVCodecError, settle
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
@@ -164,13 +164,15 @@ def window(
     """
     taken = _Window(last, budget, cost)
     reading = log.iterate(key, reverse=True)
-    while not taken.is_full():
-        try:
-            message = next(reading)
-        except StopIteration:
-            break
-        if not taken.takes(message):
-            break
+    try:
+        while not taken.is_full() and taken.takes(next(reading)):
+            pass
+    except StopIteration:
+        pass  # all of it fits
+    except BaseException as error:
+        del taken
+        settle(error, log.keyspace.name, None)
+        raise
     return taken.whole(links)
 
 
@@ -193,13 +195,15 @@ async def awindow(
     """
     taken = _Window(last, budget, cost)
     reading = log.iterate(key, reverse=True)
-    while not taken.is_full():
-        try:
-            message = await anext(reading)
-        except StopAsyncIteration:
-            break
-        if not taken.takes(message):
-            break
+    try:
+        while not taken.is_full() and taken.takes(await anext(reading)):
+            pass
+    except StopAsyncIteration:
+        pass  # all of it fits
+    except BaseException as error:
+        del taken
+        settle(error, log.keyspace.name, None)
+        raise
     return taken.whole(links)
 
 
@@ -234,8 +238,14 @@ def import_lines(log: Log[V, K], key: K, lines: Iterable[bytes | str]) -> int:
     All lines are read before the first message is stored; empty ones are left out. Raises
     DecodeError, naming the line, if one is no message of the keyspace; what ``extend`` raises.
     """
-    messages = _messages(log.keyspace, lines)
-    log.extend(key, messages)
+    messages: list[V] = []
+    try:
+        messages = _messages(log.keyspace, lines)
+        log.extend(key, messages)
+    except BaseException as error:
+        del lines, messages
+        settle(error, log.keyspace.name, None)
+        raise
     return len(messages)
 
 
@@ -245,8 +255,14 @@ async def aimport_lines(log: AsyncLog[V, K], key: K, lines: Iterable[bytes | str
     All lines are read before the first message is stored; empty ones are left out. Raises
     DecodeError, naming the line, if one is no message of the keyspace; what ``extend`` raises.
     """
-    messages = _messages(log.keyspace, lines)
-    await log.extend(key, messages)
+    messages: list[V] = []
+    try:
+        messages = _messages(log.keyspace, lines)
+        await log.extend(key, messages)
+    except BaseException as error:
+        del lines, messages
+        settle(error, log.keyspace.name, None)
+        raise
     return len(messages)
 
 

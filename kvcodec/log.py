@@ -25,6 +25,7 @@ from kvcodec.plans import arun, run
 from kvcodec.protocols import KV, AsyncKV
 
 if TYPE_CHECKING:
+    from kvcodec.index import Index
     from kvcodec.log_format import Item
 
 __all__ = ["AsyncLog", "Log"]
@@ -39,7 +40,7 @@ _WRITER = re.compile(r"[A-Za-z0-9_-]{1,64}")
 class _OpenedLog(Generic[V, K]):
     """What both logs are: a keyspace, a KV, and how the log is kept there."""
 
-    __slots__ = ("_keyspace", "_kv", "_layout", "_needs_lock", "_writer")
+    __slots__ = ("_index", "_keyspace", "_kv", "_layout", "_needs_lock", "_writer")
 
     def __init__(
         self, keyspace: Keyspace[V, K], kv: Any, layout: LogLayout, writer: str | None
@@ -51,6 +52,11 @@ class _OpenedLog(Generic[V, K]):
         self._layout = layout
         self._writer = writer
         self._needs_lock = plans.needs_lock(layout.can)
+        self._index: Index | None = None
+        if keyspace.indexed and "scan_keys" not in layout.can:
+            from kvcodec.index import Index  # by who has a KV that cannot list
+
+            self._index = Index(keyspace, layout.clock)
 
     @property
     def keyspace(self) -> Keyspace[V, K]:
@@ -202,6 +208,10 @@ class Log(_OpenedLog[V, K]):
             raise
 
     def _append(self, raw_key: str, encoded: list[bytes], message_id: str | None) -> None:
+        index = self._index
+        if index is not None and not index.knows(raw_key):
+            shard = track_of(index.shard_of(raw_key))
+            self._exclusively(index.add(raw_key, self._layout.can), shard)
         lane = (self._writer or _lane_of_process()) if self._layout.lanes else ""
         track = track_of(raw_key, lane)
         self._exclusively(self._layout.append(track, encoded, message_id), track)
@@ -383,6 +393,10 @@ class AsyncLog(_OpenedLog[V, K]):
             raise
 
     async def _append(self, raw_key: str, encoded: list[bytes], message_id: str | None) -> None:
+        index = self._index
+        if index is not None and not index.knows(raw_key):
+            shard = track_of(index.shard_of(raw_key))
+            await self._exclusively(index.add(raw_key, self._layout.can), shard)
         lane = (self._writer or _lane_of_loop()) if self._layout.lanes else ""
         track = track_of(raw_key, lane)
         await self._exclusively(self._layout.append(track, encoded, message_id), track)

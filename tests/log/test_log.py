@@ -18,6 +18,8 @@ from kvcodec import (
     ConfigError,
     DecodeError,
     EncodeError,
+    HashedKeys,
+    HiddenKeys,
     KeyNameError,
     KeyRing,
     Keyspace,
@@ -27,6 +29,7 @@ from kvcodec import (
     MemoryKV,
     NewerVersion,
     NotEncrypted,
+    PathKeys,
     SQLiteKV,
     Store,
     Tampered,
@@ -604,3 +607,18 @@ def test_a_log_that_is_begun_anew_has_new_names() -> None:
     filled(NOTES, kv, TEXTS, clock=clock)
     assert len(first) > 5
     assert not first & kv.values.keys()
+
+
+@pytest.mark.parametrize("scheme", [PathKeys(), HashedKeys(), HiddenKeys(RING)])
+def test_logs_are_listed_where_the_backend_cannot(scheme: Any) -> None:
+    """An indexed keyspace knows its logs too, in every key scheme, each once."""
+    keyspace = Keyspace("notes", str, keys=scheme, cipher=RING, indexed=True)
+    kv = Bare()
+    log = Log(keyspace, kv, segment_bytes=64)
+    for key in ("ada", "b/c", "ada"):
+        for text in TEXTS[:20]:
+            log.append(key, text)
+    assert sorted(Store(keyspace, kv).keys()) == ["ada", "b/c"]
+    assert list(log.iterate("ada")) == TEXTS[:20] * 2
+    log.clear("ada")
+    assert list(Store(keyspace, kv).keys()) == ["b/c"]

@@ -328,6 +328,7 @@ def test_a_plan_is_driven_by_hand() -> None:
 
 def test_a_clear_takes_only_what_it_saw() -> None:
     """What is appended after a clear has happened stays, though the clear is still cleaning up."""
+    happened = False
     for steps in range(40):
         kv, clock = MemoryKV(), ManualClock()
         log = Log(NOTES, kv, segment_bytes=40, clock=clock)
