@@ -10,6 +10,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -27,6 +28,7 @@ from kvcodec import (
     Unavailable,
     files_plans,
 )
+from kvcodec.backends.adapt import as_kv
 from kvcodec.testing import (
     ErrorBefore,
     FaultyKV,
@@ -436,13 +438,23 @@ def test_checksums_bind_chunks_to_their_place() -> None:
 def test_a_failing_put_that_is_killed_while_it_removes_its_chunks() -> None:
     """From the last one downwards: what is left is still found by counting upwards."""
     for at in range(4):
-        kv: dict[str, bytes] = {}
+        host = like_dify()  # which cannot list
         script = [*[None] * 8, ErrorBefore(), *killed(at)]
         with pytest.raises((Stopped, Unavailable)):
-            Files(PLAIN, FaultyKV(kv, script), chunk_bytes=CHUNK).put("a", LONG)
-        assert len(kv) > 1
-        Files(PLAIN, kv).sweep(["a"])
-        assert kv == {}
+            Files(PLAIN, FaultyKV(as_kv(host), script), chunk_bytes=CHUNK).put("a", LONG)
+        assert len(stored(host)) > 1
+        Files(PLAIN, host).sweep(["a"])
+        assert stored(host) == {}
+
+
+def test_a_forged_generation_makes_no_name() -> None:
+    """A manifest that would lead to other names is not one."""
+    manifest = {"size": 5, "sha256": bytes(32), "written_at": 0.0, "chunk_bytes": 5}
+    for generation in ("../../etc", "A" * 16, "0" * 15, "/" * 16):
+        forged = msgspec.msgpack.encode(manifest | {"generation": generation})
+        files = Files(PLAIN, FaultyKV({"files/a": forged}))
+        with pytest.raises(DecodeError):
+            files.get("a")
 
 
 def test_a_trace_outlives_the_file() -> None:
