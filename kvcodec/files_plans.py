@@ -63,7 +63,7 @@ a dot and the number of a chunk, of which 13 digits are enough for any disk."""
 _READ_ATTEMPTS = 10
 """Of ``get`` on a file that is rewritten each time it is read."""
 
-_Generation: TypeAlias = Annotated[str, Meta(pattern="^[0-9a-f]{16}$")]
+_Generation: TypeAlias = Annotated[str, Meta(pattern=r"^[0-9a-f]{16}\Z")]
 """Checked when read: it becomes a part of names."""
 
 

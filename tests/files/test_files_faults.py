@@ -450,11 +450,12 @@ def test_a_failing_put_that_is_killed_while_it_removes_its_chunks() -> None:
 def test_a_forged_generation_makes_no_name() -> None:
     """A manifest that would lead to other names is not one."""
     manifest = {"size": 5, "sha256": bytes(32), "written_at": 0.0, "chunk_bytes": 5}
-    for generation in ("../../etc", "A" * 16, "0" * 15, "/" * 16):
+    for generation in ("../../etc", "A" * 16, "0" * 15, "/" * 16, "0" * 16 + "\n"):
         forged = msgspec.msgpack.encode(manifest | {"generation": generation})
-        files = Files(PLAIN, FaultyKV({"files/a": forged}))
+        kv = FaultyKV({"files/a": forged})
         with pytest.raises(DecodeError):
-            files.get("a")
+            Files(PLAIN, kv).get("a")
+        assert {key for each in kv.operations for key in each.keys} == {"files/a"}
 
 
 def test_a_trace_outlives_the_file() -> None:
