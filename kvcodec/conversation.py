@@ -219,6 +219,7 @@ def export_lines(log: Log[V, K], key: K) -> Iterator[bytes]:
     encode = _line_codec(log.keyspace).encode
     for message in log.iterate(key):
         yield encode(message) + b"\n"
+        del message  # should the next step fail, its traceback does not show it
 
 
 async def aexport_lines(log: AsyncLog[V, K], key: K) -> AsyncIterator[bytes]:
@@ -230,6 +231,7 @@ async def aexport_lines(log: AsyncLog[V, K], key: K) -> AsyncIterator[bytes]:
     encode = _line_codec(log.keyspace).encode
     async for message in log.iterate(key):
         yield encode(message) + b"\n"
+        del message  # should the next step fail, its traceback does not show it
 
 
 def import_lines(log: Log[V, K], key: K, lines: Iterable[bytes | str]) -> int:

@@ -250,6 +250,7 @@ class Log(_OpenedLog[V, K]):
     def _iterate(self, raw_key: str, reading: Reading) -> Iterator[V]:
         while messages := self._pulled(raw_key, reading):
             yield from messages
+            del messages  # should the next step fail, its traceback shows none of them
 
     def _pulled(self, raw_key: str, reading: Reading) -> list[V]:
         try:
@@ -436,6 +437,8 @@ class AsyncLog(_OpenedLog[V, K]):
         while messages := await self._pulled(raw_key, reading):
             for message in messages:
                 yield message
+                del message
+            del messages  # should the next step fail, its traceback shows none of them
 
     async def _pulled(self, raw_key: str, reading: Reading) -> list[V]:
         try:
