@@ -65,8 +65,9 @@ def explain_older(
 ) -> Explanation:
     """Take apart what an older declaration stored under a name of its own, as ``explain``."""
     old = previous.keyspace
-    steps = [_stored(old, data, show=show), _older(keyspace, previous, data)]
-    _take_steps(steps, old, raw_key, data, show=show)
+    shown = show and not _has_secrets(keyspace)
+    steps = [_stored(old, data, show=shown), _older(keyspace, previous, data)]
+    _take_steps(steps, old, raw_key, data, show=shown)
     return Explanation(keyspace.name, raw_key, tuple(steps))
 
 
@@ -86,7 +87,7 @@ def _has_secrets(keyspace: Keyspace[Any, Any]) -> bool:
 
 def _seals(keyspace: Keyspace[Any, Any]) -> bool:
     """Whether values of the keyspace are sealed, in its own form or in an older one."""
-    if keyspace._pipeline.primary:
+    if keyspace._pipeline.form.cipher is not None:
         return True
     return any(_seals(previous.keyspace) for previous in keyspace.previous)
 
@@ -117,7 +118,9 @@ def _take(
     previous = keyspace._older_form(raw_key, data, 0.0)
     if previous is not None:
         steps.append(_older(keyspace, previous, data))
-        _take(steps, previous.keyspace, raw_key, data, show=show)
+        # What is a Secret field today, and masked, may be plain text in the older type.
+        shown = show and keyspace._pipeline.codec.secrets is None
+        _take(steps, previous.keyspace, raw_key, data, show=shown)
         return
     header = pipeline.header(data)
     if not (pipeline.form.is_plain or pipeline.form.bare):

@@ -18,6 +18,7 @@ from kvcodec import (
     KeyRing,
     Keyspace,
     MemoryKV,
+    Previous,
     Secret,
     Store,
     TemplateKeys,
@@ -231,6 +232,24 @@ class Account(msgspec.Struct):
     token: Secret[str]
 
 
+class PlainAccount(msgspec.Struct):
+    name: str
+    token: str
+
+
+_once_plain = Keyspace(
+    "accounts",
+    Account,
+    cipher=RING,
+    previous=[
+        Previous(
+            Keyspace("accounts", PlainAccount, encoding="msgpack"),
+            convert=lambda old: Account(old.name, Secret(old.token)),
+        )
+    ],
+)
+
+
 def test_secrets_are_never_shown() -> None:
     """Sealed values, plaintext where a sealed one belongs, Secret fields, older sealed forms."""
     sealed = Keyspace("notes", Note, cipher=RING)
@@ -248,6 +267,9 @@ def test_secrets_are_never_shown() -> None:
         accounts.explain(account_key, account, show=True),
         Keyspace("notes", Note, cipher=RING, previous=[Keyspace("notes", Note)]).explain(
             raw_key, clear, show=True
+        ),
+        _once_plain.explain(
+            "accounts/a", msgspec.msgpack.encode(PlainAccount("Ada", "sesame")), show=True
         ),
     ):
         text = str(explanation)
