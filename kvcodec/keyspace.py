@@ -15,10 +15,11 @@ from typing import TYPE_CHECKING, Any, Generic, TypedDict, cast, overload
 from msgspec.structs import replace
 from typing_extensions import TypeForm, TypeVar, Unpack
 
-from kvcodec.codecs import ValueCodec, codec_for
+from kvcodec.codecs import ValueCodec, codec_for, same
 from kvcodec.errors import (
     ConfigError,
     DecodeError,
+    EncodeError,
     Expired,
     KeyNameError,
     KVCodecError,
@@ -458,9 +459,10 @@ class Keyspace(Generic[V, K]):
         return self._pipeline.seal(self._names[key], value, now, seconds(ttl), name=name)
 
     def _open(self, raw_key: str, data: bytes, now: float) -> V:
-        previous = self._older_form(raw_key, data, now)
-        if previous is not None:
-            return self._open_previous(previous, raw_key, data, now)
+        if self._previous:
+            previous = self._older_form(raw_key, data, now)
+            if previous is not None:
+                return self._open_previous(previous, raw_key, data, now)
         return self._pipeline.open(raw_key, data, now)
 
     def _older_form(self, raw_key: str, data: bytes, now: float) -> Previous | None:
@@ -509,7 +511,19 @@ class Keyspace(Generic[V, K]):
         """Today's value of an older declaration's. Raises DecodeError, SchemaMismatch."""
         value = old if previous.convert is None else _converted(previous.convert, old)
         # Through today's encoder and decoder, so that what is returned is of today's type.
-        return self._pipeline.decode(self._pipeline.encode_any(value))
+        today = self._pipeline.decode(self._encoded(value))
+        # NaN, for one, is null in JSON: of the same type, it has to be the same value.
+        alike = previous.convert is None and previous.keyspace.value_type == self.value_type
+        if alike and not same(today, value):
+            raise DecodeError(f"{_NOT_HELD}: it would be another value", stage="decode")
+        return today
+
+    def _encoded(self, value: Any) -> bytes:
+        try:
+            return self._pipeline.encode_any(value)
+        except EncodeError as error:
+            why = str(error.args[0])
+        raise DecodeError(f"{_NOT_HELD}: {why}", stage="decode")
 
     def _in_todays_form(
         self, place: Place[V], previous: Previous, raw_key: str, data: bytes, now: float
@@ -563,6 +577,8 @@ class Keyspace(Generic[V, K]):
             return True
         return any(previous.keyspace._may_be_expired(data, now) for previous in self._previous)
 
+
+_NOT_HELD = "today's form does not hold it"
 
 NO_PLAIN: Any = object()
 """Stands for "there is no plain data": None is plain data like any other."""

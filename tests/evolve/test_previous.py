@@ -487,6 +487,25 @@ def test_convert_makes_todays_value() -> None:
         assert "SECRET" not in str(caught.value)
 
 
+def test_what_today_cannot_hold_is_refused() -> None:
+    """NaN of MessagePack would be null in JSON: a DecodeError, never another value."""
+    numbers = dict[str, float | None]
+    old = Keyspace("numbers", numbers, encoding="msgpack")
+    store = Store(Keyspace("numbers", numbers, previous=[old]), kv := MemoryKV())
+    Store(old, kv).set("a", {"x": float("nan")})
+    before = kv.get("numbers/a")
+    Store(old, kv).set("b", {"x": 1.5, "y": None})
+    with pytest.raises(DecodeError, match="today's form does not hold it"):
+        store.get("a")
+    assert store.migrate().unreadable == {"numbers/a": "decode: DecodeError"}
+    assert kv.get("numbers/a") == before
+    assert store.get("b") == {"x": 1.5, "y": None}
+    wrong = Previous(Keyspace("tokens", Token), convert=lambda _: object())
+    today = Keyspace("tokens", Token, cipher=RING, previous=[wrong])
+    with pytest.raises(DecodeError, match="today's form does not hold it"):
+        today.unpack("tokens/ada", JSON, now=NOW)
+
+
 def test_a_bare_token_of_another_program() -> None:
     """What cryptography's Fernet wrote under the same key reads, and is bound by the next set."""
     token = Fernet(KEY).encrypt(JSON)
