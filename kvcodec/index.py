@@ -25,6 +25,7 @@ from msgspec.structs import replace
 
 from kvcodec.codecs import codec_for
 from kvcodec.errors import Conflict
+from kvcodec.keys import PathKeys
 from kvcodec.pipeline import Pipeline
 from kvcodec.plans import ATTEMPTS, Clock, Plan, find_name, get, needs_lock, put
 
@@ -38,6 +39,9 @@ __all__ = ["Index", "Shard"]
 SHARDS = 16
 """Values that hold the index: listing reads each, and writing a new key rewrites one. 16 keep a
 shard under 100 KB up to some 30,000 keys."""
+
+MAX_SHARD_BYTES = 4 * 1024 * 1024
+"""Of one shard, if the keyspace's values may not be larger: some 100,000 keys."""
 
 GRACE = 600.0
 """Seconds: more than twice the longest write that is known, Dify's time limit of 250 s."""
@@ -65,9 +69,11 @@ class Index:
     def __init__(self, keyspace: Keyspace[Any, Any], clock: Clock) -> None:
         self._clock = clock
         self._known: dict[str, float] = {}
-        # The keyspace's form without what would make an index end, age or change shape.
+        # The keyspace's form without what would make an index end, age, change shape or be full:
+        # max_bytes is about values.
         form = replace(
             keyspace._pipeline.form,
+            max_bytes=max(MAX_SHARD_BYTES, keyspace._pipeline.form.max_bytes),
             ttl=None,
             max_age=None,
             compression=None,
@@ -75,7 +81,8 @@ class Index:
             upgrades={},
         )
         self._pipeline: Pipeline[dict[str, int]] = Pipeline(codec_for(dict[str, int], "json"), form)
-        base = keyspace.prefix.rstrip("/")
+        # By the keyspace's own name: two templates may begin alike.
+        base = PathKeys().bind(keyspace.name, None).prefix
         self.shards = tuple(f"{base}!i{number}" for number in range(SHARDS))
 
     def knows(self, raw_key: str) -> bool:

@@ -261,11 +261,12 @@ def quarantine(place: Place[Any], can: frozenset[str]) -> Plan[str | None]:
     """
     moved: str | None = None
     for raw_key in (*(name for _, name in reversed(place.older)), place.raw_key):
-        moved = (yield from _move_aside(raw_key, can)) or moved
+        moved = (yield from move_aside(raw_key, can)) or moved
     return moved
 
 
-def _move_aside(raw_key: str, can: frozenset[str]) -> Plan[str | None]:
+def move_aside(raw_key: str, can: frozenset[str]) -> Plan[str | None]:
+    """Move the bytes of one name aside, as ``quarantine``."""
     moved: str | None = None
     for _ in range(ATTEMPTS):
         found = yield from find_name(raw_key, can)

@@ -16,7 +16,7 @@ from typing_extensions import TypeVar
 
 from kvcodec import maintenance, plans
 from kvcodec.backends.adapt import as_kv
-from kvcodec.errors import Expired, KVCodecError
+from kvcodec.errors import DecodeError, Expired, KVCodecError, NewerVersion, UnknownKey
 from kvcodec.explanation import Explanation
 from kvcodec.keyspace import Keyspace, Place, seconds
 from kvcodec.locks import lock_of
@@ -219,6 +219,7 @@ class Store(Opened[V, K]):
         reach that ``pop`` has. What has expired counts as nothing; what cannot be read counts as
         something. Raises what ``set`` raises.
         """
+        data: Any = None
         try:
             raw_key, data = self._keyspace.pack(key, value, now=self._clock(), ttl=ttl)
             if self._keyspace.indexed:
@@ -230,10 +231,11 @@ class Store(Opened[V, K]):
                 self._clock,
                 self._capabilities,
             )
-            del data
+            data = None
             return self._exclusively(plan, raw_key)
         except BaseException:
             del value
+            data = None
             raise
 
     def update(self, key: K, change: Callable[[V], V], *, default: V = NO_DEFAULT) -> V:
@@ -315,8 +317,8 @@ class Store(Opened[V, K]):
                 self._set_each(items, ttl)
                 return
             if self._keyspace.indexed:
-                for place, _ in packed:
-                    self._note(place.raw_key)
+                for raw_key in [place.raw_key for place, _ in packed]:
+                    self._note(raw_key)
             run(plans.put_many(packed, self._lifetime(ttl), self._capabilities), self._kv)
         except BaseException as error:
             del items
@@ -625,10 +627,27 @@ class Store(Opened[V, K]):
         """Enter keys into the index, where one is kept.
 
         For what was stored before it was declared, or what two processes lost by writing at the
-        same moment. Raises what the KV raises. Does nothing where the backend lists by itself.
+        same moment; and to build anew what cannot be read of the index: a damaged shard is moved
+        aside (``...!q1``), and holds from then on what is entered. Does nothing where the backend
+        lists by itself. Raises what the KV raises, and NewerVersion or UnknownKey for a shard
+        that other code or another ring reads.
         """
         for key in keys:
-            self._note(self._names[key])
+            raw_key = self._names[key]
+            try:
+                self._note(raw_key)
+            except (NewerVersion, UnknownKey):
+                raise
+            except DecodeError as error:
+                self._note_anew(raw_key, error)
+
+    def _note_anew(self, raw_key: str, error: DecodeError) -> None:
+        index = self._index_of(self._keyspace)
+        if index is None:
+            raise error
+        shard = index.shard_of(raw_key)
+        self._exclusively(maintenance.move_aside(shard, self._capabilities), shard)
+        self._note(raw_key)
 
     def clear(self) -> None:
         """Remove every value of the keyspace, one by one. Raises what ``keys`` raises."""
@@ -694,14 +713,36 @@ class _StoreMapping(MutableMapping[Key, V]):
 
     # Not as MutableMapping has them: it takes every KeyError for "missing", a client's fault too.
 
+    # Nor the rest of it: its frames are not ours, and would show values in tracebacks.
+
     def get(self, key: Key, default: Any = None) -> Any:
-        return self._store.get(key, default)
+        try:
+            return self._store.get(key, default)
+        except BaseException:
+            del default
+            raise
 
     def pop(self, key: Key, default: Any = NO_DEFAULT) -> Any:
-        value = self._store.pop(key, default)
+        try:
+            value = self._store.pop(key, default)
+        except BaseException:
+            del default
+            raise
         if value is NO_DEFAULT:
             self._store._must_be_there(self._store._names[key])
         return value
+
+    def popitem(self) -> tuple[Key, V]:
+        for key in self:
+            return key, self.pop(key)
+        raise MissingKey("nothing is stored here", keyspace=self._store.keyspace.name)
+
+    def update(self, other: Any = (), /, **more: Any) -> None:
+        try:
+            self._store.set_many([*_items(other), *_items(more)])
+        except BaseException:
+            del other, more
+            raise
 
     def setdefault(self, key: Key, default: Any = None) -> Any:
         try:
@@ -727,3 +768,8 @@ class _StoreMapping(MutableMapping[Key, V]):
 
     def __repr__(self) -> str:
         return f"<mapping of {self._store!r}>"
+
+
+def _items(given: Any) -> Iterable[tuple[Any, Any]]:
+    """The items of what a mapping's ``update`` takes: a mapping, or pairs."""
+    return ((key, given[key]) for key in given.keys()) if hasattr(given, "keys") else given

@@ -16,7 +16,7 @@ from typing_extensions import TypeVar
 
 from kvcodec import maintenance, plans
 from kvcodec.backends.adapt import as_async_kv
-from kvcodec.errors import Expired, KVCodecError
+from kvcodec.errors import DecodeError, Expired, KVCodecError, NewerVersion, UnknownKey
 from kvcodec.explanation import Explanation
 from kvcodec.keyspace import Keyspace, Place, seconds
 from kvcodec.locks import async_lock_of
@@ -214,6 +214,7 @@ class AsyncStore(Opened[V, K]):
         reach that ``pop`` has. What has expired counts as nothing; what cannot be read counts as
         something. Raises what ``set`` raises.
         """
+        data: Any = None
         try:
             raw_key, data = self._keyspace.pack(key, value, now=self._clock(), ttl=ttl)
             if self._keyspace.indexed:
@@ -225,10 +226,11 @@ class AsyncStore(Opened[V, K]):
                 self._clock,
                 self._capabilities,
             )
-            del data
+            data = None
             return await self._exclusively(plan, raw_key)
         except BaseException:
             del value
+            data = None
             raise
 
     async def update(self, key: K, change: Callable[[V], V], *, default: V = NO_DEFAULT) -> V:
@@ -310,8 +312,8 @@ class AsyncStore(Opened[V, K]):
                 await self._set_each(items, ttl)
                 return
             if self._keyspace.indexed:
-                for place, _ in packed:
-                    await self._note(place.raw_key)
+                for raw_key in [place.raw_key for place, _ in packed]:
+                    await self._note(raw_key)
             await arun(plans.put_many(packed, self._lifetime(ttl), self._capabilities), self._kv)
         except BaseException as error:
             del items
@@ -645,10 +647,27 @@ class AsyncStore(Opened[V, K]):
         """Enter keys into the index, where one is kept.
 
         For what was stored before it was declared, or what two processes lost by writing at the
-        same moment. Raises what the KV raises. Does nothing where the backend lists by itself.
+        same moment; and to build anew what cannot be read of the index: a damaged shard is moved
+        aside (``...!q1``), and holds from then on what is entered. Does nothing where the backend
+        lists by itself. Raises what the KV raises, and NewerVersion or UnknownKey for a shard
+        that other code or another ring reads.
         """
         for key in keys:
-            await self._note(self._names[key])
+            raw_key = self._names[key]
+            try:
+                await self._note(raw_key)
+            except (NewerVersion, UnknownKey):
+                raise
+            except DecodeError as error:
+                await self._note_anew(raw_key, error)
+
+    async def _note_anew(self, raw_key: str, error: DecodeError) -> None:
+        index = self._index_of(self._keyspace)
+        if index is None:
+            raise error
+        shard = index.shard_of(raw_key)
+        await self._exclusively(maintenance.move_aside(shard, self._capabilities), shard)
+        await self._note(raw_key)
 
     async def clear(self) -> None:
         """Remove every value of the keyspace, one by one. Raises what ``keys`` raises."""

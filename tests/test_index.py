@@ -13,12 +13,14 @@ from hypothesis import strategies as st
 
 from kvcodec import (
     AsyncStore,
+    DecodeError,
     KeyRing,
     Keyspace,
     MemoryKV,
     NotEncrypted,
     Store,
     TemplateKeys,
+    UnknownKey,
     Unsupported,
 )
 from kvcodec.index import GRACE, SHARDS
@@ -322,13 +324,49 @@ def test_without_an_index_listing_is_refused_with_the_way_out() -> None:
 
 
 def test_names_already_in_use_can_be_indexed() -> None:
-    """A template's shards begin as its names do."""
+    """Templates that begin alike have an index each, named after their keyspaces."""
     kv = Bare()
-    names = TemplateKeys("wecom_msg_{message_id}")
-    store = Store(Keyspace("messages", str, keys=names, indexed=True), kv)
-    store.set("m:1", "hello")
-    assert dict(store.items()) == {"m:1": "hello"}
-    assert all(name.startswith("wecom_msg_") for name in kv.data)
+    texts = Keyspace("a b", str, keys=TemplateKeys("chat:{id}"), indexed=True)
+    marks = Keyspace("marks", int, keys=TemplateKeys("chat:{id}:mark"), indexed=True, checksum=True)
+    Store(texts, kv).set("m:1", "hello")
+    Store(marks, kv).set("m:1", 1)
+    assert dict(Store(texts, kv).items()) == {"m:1": "hello"}
+    assert dict(Store(marks, kv).items()) == {"m:1": 1}
+    assert {name.partition("!")[0] for name in kv.data if "!" in name} == {"a%20b", "marks"}
+
+
+def test_a_small_limit_on_values_does_not_fill_the_index() -> None:
+    """max_bytes is about values: the index goes on where every shard is larger than one."""
+    store = Store(Keyspace("small", int, indexed=True, max_bytes=16), Bare())
+    store.set_many({f"k{number}": 1 for number in range(500)})
+    assert len(store) == 500
+
+
+@pytest.mark.parametrize("damage", [b"junk", b"", b"\xc1", b"[]"])
+def test_a_damaged_shard_is_named_and_built_anew(damage: bytes) -> None:
+    """What cannot be read of the index raises, and reindex moves it aside and starts again."""
+    kv = Bare()
+    store = Store(COUNTS, kv)
+    store.set("a", 1)
+    (shard,) = [name for name in kv.data if "!i" in name]
+    kv.data[shard] = damage
+    for ask in (lambda: Store(COUNTS, kv).set("a", 2), lambda: list(store), store.verify):
+        with pytest.raises(DecodeError) as caught:
+            ask()
+        assert caught.value.raw_key == shard
+    Store(COUNTS, kv).reindex(["a"])
+    assert list(store) == ["a"]
+    assert kv.data[f"{shard}!q1"] == damage
+
+
+def test_a_shard_under_an_unknown_key_is_not_taken_for_damage() -> None:
+    """Reindex without the right ring raises, and moves nothing."""
+    kv = Bare()
+    Store(Keyspace("s", str, indexed=True, cipher=KeyRing.generate()), kv).set("a", "x")
+    before = dict(kv.data)
+    with pytest.raises(UnknownKey):
+        Store(Keyspace("s", str, indexed=True, cipher=KeyRing.generate()), kv).reindex(["a"])
+    assert kv.data == before
 
 
 @settings(max_examples=25)
