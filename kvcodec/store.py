@@ -16,7 +16,7 @@ from typing_extensions import TypeVar
 
 from kvcodec import maintenance, plans
 from kvcodec.backends.adapt import as_kv
-from kvcodec.errors import DecodeError, Expired, KVCodecError, NewerVersion, UnknownKey
+from kvcodec.errors import DecodeError, Expired, KVCodecError, MissingKey, NewerVersion, UnknownKey
 from kvcodec.explanation import Explanation
 from kvcodec.keyspace import Keyspace, Place, seconds
 from kvcodec.locks import lock_of
@@ -711,9 +711,8 @@ class _StoreMapping(MutableMapping[Key, V]):
             self._store._must_be_there(self._store._names[key])
         self._store.delete(key)
 
-    # Not as MutableMapping has them: it takes every KeyError for "missing", a client's fault too.
-
-    # Nor the rest of it: its frames are not ours, and would show values in tracebacks.
+    # Not as MutableMapping has them: it takes every KeyError for "missing", a client's fault too,
+    # and its frames, which are not ours to clear, would show values in tracebacks.
 
     def get(self, key: Key, default: Any = None) -> Any:
         try:
@@ -740,8 +739,9 @@ class _StoreMapping(MutableMapping[Key, V]):
     def update(self, other: Any = (), /, **more: Any) -> None:
         try:
             self._store.set_many([*_items(other), *_items(more)])
-        except BaseException:
+        except BaseException as error:
             del other, more
+            self._store._leave(error)
             raise
 
     def setdefault(self, key: Key, default: Any = None) -> Any:
@@ -771,5 +771,8 @@ class _StoreMapping(MutableMapping[Key, V]):
 
 
 def _items(given: Any) -> Iterable[tuple[Any, Any]]:
-    """The items of what a mapping's ``update`` takes: a mapping, or pairs."""
-    return ((key, given[key]) for key in given.keys()) if hasattr(given, "keys") else given
+    """The items of what a mapping's ``update`` takes: anything with ``keys``, or pairs."""
+    if not hasattr(given, "keys"):
+        return cast("Iterable[tuple[Any, Any]]", given)
+    keys: Iterable[Any] = given.keys()
+    return [(key, given[key]) for key in keys]

@@ -15,14 +15,15 @@ if TYPE_CHECKING:
 CANARY = "sk-live-SECRET"
 """What must never leave: it stands for a password in every value of these tests."""
 
-_LIBRARY = str(Path(kvcodec.__file__).parent)
+_LIBRARY = (str(Path(kvcodec.__file__).parent), "<frozen _collections_abc>")
 
 
 def leaks(error: BaseException, secret: str = CANARY) -> list[str]:
     """Name every place of ``error``, its causes and contexts that holds ``secret``.
 
-    Of the tracebacks' locals only those in frames of kvcodec, as ``traceback.TracebackException``
-    with ``capture_locals=True`` shows them: the caller's own are the caller's.
+    Of the tracebacks' locals only those in frames of kvcodec and of the abstract base classes that
+    its mappings are made of, as ``traceback.TracebackException`` with ``capture_locals=True`` shows
+    them: the caller's own are the caller's.
     """
     chain = list(_chain(error, "error", set()))
     return [

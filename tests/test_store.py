@@ -335,6 +335,9 @@ def test_mapping(listing: Any) -> None:
 
     both(lambda each: each.__setitem__("a", 1))
     both(lambda each: each.update({"b": 2, "c": 3}))
+    both(lambda each: each.update([("b", 4)], c=5))
+    both(lambda each: each.update(b=2, c=3))
+    both(lambda each: each.update())
     both(lambda each: each["a"])
     both(lambda each: each["x"])
     both(lambda each: each.get("x"))
@@ -355,6 +358,8 @@ def test_mapping(listing: Any) -> None:
     assert len(view) == len(model) - 1
     view.clear()
     assert len(view) == 0
+    with pytest.raises(KeyError):
+        view.popitem()
 
 
 class Faulty(Bare):

@@ -338,6 +338,103 @@ def test_a_client_that_fails(make: Callable[[], Any]) -> None:
         assert leaks(caught.value) == []
 
 
+class Down(Broken):
+    """The same, and nothing can be read either."""
+
+    def get(self, key: str, /) -> bytes | None:
+        raise ConnectionError("no route to host")
+
+
+class AsyncBroken:
+    """The twin of ``Broken``."""
+
+    async def get(self, key: str, /) -> bytes | None:
+        return None
+
+    async def set(self, key: str, value: bytes, /) -> None:
+        raise ConnectionError("no route to host")
+
+    async def delete(self, key: str, /) -> None:
+        raise ConnectionError("no route to host")
+
+
+def same(value: Any) -> Any:
+    """A change that is none."""
+    return value
+
+
+INDEXED_WRITES: dict[str, Callable[[Any], Any]] = {
+    "set": lambda store: store.set("a", whole()),
+    "add": lambda store: store.add("a", whole()),
+    "set_many": lambda store: store.set_many({"a": whole(), "b": whole()}),
+    "update": lambda store: store.update("a", same, default=whole()),
+}
+
+
+@pytest.mark.parametrize("write", INDEXED_WRITES.values(), ids=INDEXED_WRITES)
+def test_an_index_that_cannot_be_written(write: Callable[[Any], Any]) -> None:
+    """The index is written before the value: what was encoded by then is in no frame."""
+    keyspace = space(whole, indexed=True)
+    with pytest.raises(ConnectionError) as caught:
+        write(Store(keyspace, Broken()))
+    assert leaks(caught.value) == []
+    with pytest.raises(ConnectionError) as awaited:
+        asyncio.run(write(AsyncStore(keyspace, AsyncBroken())))
+    assert leaks(awaited.value) == []
+
+
+class Mapped:
+    """What ``update`` takes like a dict, with one name that cannot be read."""
+
+    def keys(self) -> list[str]:
+        return ["a", "b"]
+
+    def __getitem__(self, key: str) -> str:
+        if key == "b":
+            raise ConnectionError("no route to host")
+        return CANARY
+
+
+MAPPING_USES: dict[str, Callable[[Any], Any]] = {
+    "get": lambda view: view.get("a", CANARY),
+    "pop": lambda view: view.pop("a", CANARY),
+    "setdefault": lambda view: view.setdefault("a", CANARY),
+    "[]=": lambda view: view.__setitem__("a", CANARY),
+    "update": lambda view: view.update({"a": CANARY}),
+    "update, pairs": lambda view: view.update([("a", CANARY)]),
+    "update, names": lambda view: view.update(a=CANARY),
+    "update, keys": lambda view: view.update(Mapped()),
+}
+
+
+@pytest.mark.parametrize("use", MAPPING_USES.values(), ids=MAPPING_USES)
+def test_a_mapping_that_fails(use: Callable[[Any], Any]) -> None:
+    """The defaults and values given to a mapping view are in no frame of an error."""
+    with pytest.raises(ConnectionError) as caught:
+        use(Store(Keyspace("canary", str), Down()).mapping())
+    assert leaks(caught.value) == []
+
+
+class Kept(MemoryKV):
+    """A KV that reads and lists, and whose client fails to remove."""
+
+    def delete(self, key: str, /) -> None:
+        raise ConnectionError("no route to host")
+
+    def delete_if_version(self, key: str, token: Any, /) -> bool:
+        raise ConnectionError("no route to host")
+
+
+def test_popitem_of_a_mapping() -> None:
+    """What was read of an item that cannot be removed is in no frame."""
+    view = Store(Keyspace("canary", str), Kept()).mapping()
+    view["a"] = CANARY
+    with pytest.raises(ConnectionError) as caught:
+        view.popitem()
+    assert leaks(caught.value) == []
+    assert view["a"] == CANARY
+
+
 class Holder:
     """Some object of the user's that holds a secret."""
 
