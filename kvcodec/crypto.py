@@ -65,6 +65,11 @@ class _PlaceCipher:
             stage="decrypt",
         )
 
+    @property
+    def key_ids(self) -> frozenset[str]:
+        """The ids of all keys of the ring, as hexadecimal."""
+        return frozenset(key_id.hex() for key_id in self._keys)
+
     def _content(self, plaintext: bytes) -> bytes | None:
         """What was padded; None if it was not padded as declared."""
         if self._pad_to is None:

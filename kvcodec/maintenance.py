@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from typing import Any, Literal, NamedTuple, TypeAlias
 
-from msgspec import Struct, field
+from msgspec import Struct, field, structs
 
 from kvcodec.errors import ConfigError, Conflict, Expired, KVCodecError, NewerVersion
 from kvcodec.keyspace import Keyspace, Place
@@ -69,23 +69,50 @@ class Report(Struct):
     conflicts: list[str] = field(default_factory=list[str])
     """Raw keys that another writer changed at the same time: walk them again."""
     cursor: str = ""
-    """The last raw key of the walk: ``after=`` of the call that goes on from here."""
+    """The last raw key of the walk."""
     complete: bool = False
     """Whether the walk came to its end, and not to ``limit=``."""
     from_start: bool = True
-    """Whether the walk began at the first name, and not at ``after=`` or with given keys."""
+    """Whether the walk began at the first name, and not at a cursor or with given keys."""
+    listed: bool = False
+    """Whether the backend itself listed the names, and parts of logs and files were walked too."""
+    keyspace: str = ""
+    """The name of the keyspace that was walked."""
+    ring: frozenset[str] | None = frozenset()
+    """The ids of all keys that its ciphers hold; None if one of them does not tell."""
     naming: str = ""
     """The id of the key that hidden names are made with: in use as long as they are."""
+
+    @property
+    def saw_everything(self) -> bool:
+        """Whether no name of the keyspace can have been left out.
+
+        True after a ``rewrap``, in one call or in several, from the start to the end of what the
+        backend lists. Never of a walk over given keys or through an index, since the parts that
+        logs and files keep beside their keys are found by listing only; nor of ``migrate`` and
+        ``verify``, which do not look at these parts.
+        """
+        return self.complete and self.from_start and self.listed
 
     def may_drop(self, key_id: str) -> bool:
         """Say whether no value needs this key any more, as far as this walk can tell.
 
-        True only after a whole walk, from the start to the end, that met no unreadable value and
-        no conflict: a walk over given keys knows of these keys only. Never of the key that
-        ``HiddenKeys`` makes its names with.
+        True only if the walk saw everything, and met no unreadable value and no conflict. Never
+        of the key that ``HiddenKeys`` makes its names with. Where the backend cannot list, it
+        stays False: a log or a file of the keyspace may have parts under the key. Read and write
+        logs and files anew there, look at ``key_ids``, ``unreadable`` and ``conflicts``, and drop
+        the key if you know that nothing else is stored.
+
+        Raises ConfigError for what is no id of the keyspace's rings, or if nothing is sealed.
         """
-        whole = self.complete and self.from_start and key_id != self.naming
-        return whole and not (self.unreadable or self.conflicts or self.key_ids[key_id])
+        if self.ring is not None and key_id not in self.ring and key_id not in self.key_ids:
+            del key_id  # perhaps the text of a key, in the place of its id
+            raise ConfigError(
+                "no key of the keyspace's ring has this id: KeyRing(key).primary is the id of a "
+                "key, and the ring of a rewrap holds the key to be dropped as a retired one"
+            )
+        safe = self.saw_everything and key_id != self.naming
+        return safe and not (self.unreadable or self.conflicts or self.key_ids[key_id])
 
     def add(self, finding: Finding) -> None:
         """Count one name."""
@@ -104,13 +131,82 @@ class Report(Struct):
 Step: TypeAlias = Callable[["Place[Any]", Clock, frozenset[str]], Plan[Finding]]
 
 
-def new_report(keyspace: Keyspace[Any, Any], after: str, keys: object, limit: object) -> Report:
-    """The report of a walk that begins. Raises ConfigError for a limit that is no limit."""
+def new_report(
+    keyspace: Keyspace[Any, Any], after: str | Report, keys: object, limit: object
+) -> Report:
+    """The report of a walk that begins, or goes on from an earlier report, which stays as it is.
+
+    Raises ConfigError for a limit that is no limit, and for a report of another keyspace.
+    """
     whole = isinstance(limit, int) and not isinstance(limit, bool) and limit > 0
     if limit is not None and not whole:
         raise ConfigError("limit= is a number of names: an integer of at least 1")
-    naming = str(getattr(keyspace._naming, "naming", ""))
-    return Report(from_start=after == "" and keys is None, naming=naming)
+    if isinstance(after, Report):
+        return _resumed(after, keyspace, keys)
+    return Report(
+        cursor=after,
+        from_start=after == "" and keys is None,
+        keyspace=keyspace.name,
+        ring=_ring(keyspace),
+        naming=_naming(keyspace),
+    )
+
+
+def _resumed(earlier: Report, keyspace: Keyspace[Any, Any], keys: object) -> Report:
+    if earlier.keyspace != keyspace.name:
+        raise ConfigError("after= is a report of another keyspace")
+    return structs.replace(
+        earlier,
+        states=Counter(earlier.states),
+        key_ids=Counter(earlier.key_ids),
+        unreadable=dict(earlier.unreadable),
+        names={state: list(names) for state, names in earlier.names.items()},
+        conflicts=list(earlier.conflicts),
+        complete=False,
+        from_start=earlier.from_start and keys is None,
+        listed=False,
+        ring=_ring(keyspace),
+        naming=_naming(keyspace),
+    )
+
+
+def rewrap_report(
+    keyspace: Keyspace[Any, Any],
+    after: str | Report,
+    keys: object,
+    limit: object,
+    can: frozenset[str],
+) -> Report:
+    """As ``new_report``, of a walk over every name. Raises ConfigError where nothing is sealed."""
+    if not _ciphers(keyspace):
+        raise ConfigError("nothing is sealed here: neither the keyspace nor an older one")
+    report = new_report(keyspace, after, keys, limit)
+    so_far = after.listed if isinstance(after, Report) else True
+    report.listed = so_far and keys is None and "scan_keys" in can
+    return report
+
+
+def _ciphers(keyspace: Keyspace[Any, Any]) -> list[Any]:
+    """The ciphers of a declaration and its older ones: of whole values, or of their fields."""
+    pipeline = keyspace._pipeline
+    own = getattr(pipeline, "_cipher", pipeline.form.cipher)
+    older = [cipher for each in keyspace._previous for cipher in _ciphers(each.keyspace)]
+    return older if own is None else [own, *older]
+
+
+def _ring(keyspace: Keyspace[Any, Any]) -> frozenset[str] | None:
+    """The ids of all keys that these ciphers hold. None if one does not tell: Cipher need not."""
+    naming, ids = _naming(keyspace), set[str]()
+    for cipher in _ciphers(keyspace):
+        held = getattr(cipher, "key_ids", None)
+        if not isinstance(held, frozenset):
+            return None
+        ids |= held
+    return frozenset(ids | {naming} if naming else ids)
+
+
+def _naming(keyspace: Keyspace[Any, Any]) -> str:
+    return str(getattr(keyspace._naming, "naming", ""))
 
 
 def in_order(places: Iterator[Place[Any]], after: str) -> Iterator[Place[Any]]:
@@ -152,11 +248,16 @@ def _resealed(place: Place[Any], data: bytes, clock: Clock) -> _Resealed | Findi
         ids: tuple[str, ...] = ()
         try:
             ids = pipeline.key_ids(raw_key, data)
+            if pipeline.header(data).version > pipeline.form.version:
+                return Finding(raw_key, "newer", ids)  # left to the code that wrote it
             if all(key_id == pipeline.primary for key_id in ids):
                 return Finding(raw_key, "fine", ids)
             fresh = pipeline.reseal(raw_key, data)
             left = pipeline.time_left(fresh, clock())
             return _Resealed(fresh, left, pipeline.key_ids(raw_key, fresh), ids)
+        except NewerVersion as error:
+            # Under which keys its Secret fields are cannot be told: an error keeps all in use.
+            wrong = structs.replace(_unreadable(place, error, ids), state="newer")
         except KVCodecError as error:
             wrong = wrong or _unreadable(place, error, ids)
     assert wrong is not None  # noqa: S101 - there is one pipeline at least

@@ -301,7 +301,8 @@ class Cipher(Protocol):
 
     kvcodec's own ciphers say more, and another one may: ``bare`` and ``recognises`` (no envelope),
     ``key_id_of`` (of a bare token), ``hide_time``, ``encrypt_onto`` (saves a copy of large values),
-    ``under`` (the same cipher over a subject's ring). See kvcodec/crypto.py.
+    ``under`` (the same cipher over a subject's ring), ``key_ids`` (of all keys that it holds). See
+    kvcodec/crypto.py.
     """
 
     @property

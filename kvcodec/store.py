@@ -402,7 +402,7 @@ class Store(Opened[V, K]):
         self,
         keys: Iterable[K] | None = None,
         *,
-        after: str = "",
+        after: str | Report = "",
         limit: int | None = None,
         on_progress: Callable[[Finding], object] | None = None,
     ) -> Report:
@@ -411,22 +411,25 @@ class Store(Opened[V, K]):
         Values that are under the primary key already are skipped by the key id in their header;
         no value is decoded, times of writing and expiry stay. Where the backend can list, every
         name of the keyspace is walked, with what logs and files derive from it; give ``keys``
-        where it cannot. ``limit`` names a call, and ``after=report.cursor`` for the next one: a
-        walk that was stopped anywhere can be begun again, and every value opens at every moment.
+        where it cannot: parts of logs and files are not met there, and ``may_drop`` stays False.
+        ``limit`` names a call, and ``after=report`` for the next one, whose report has it all
+        (``after=report.cursor`` begins a new report): a walk that was stopped anywhere can be
+        begun again, and every value opens at every moment. Values of newer code are left.
 
         Compare-and-set keeps a writer's newer value; without it, a value that changed is left
         and reported. ``report.may_drop(key_id)`` says whether a retired key is still needed.
-        Raises Unsupported where the backend cannot list and no keys are given; what the KV raises.
+        Raises ConfigError where nothing is sealed; Unsupported where the backend cannot list and
+        no keys are given; what the KV raises.
         """
-        return self._walk(
-            maintenance.rewrap, self._places(keys, after), after, keys, limit, on_progress
-        )
+        report = maintenance.rewrap_report(self._keyspace, after, keys, limit, self._capabilities)
+        places = self._places(keys, report.cursor)
+        return self._walk(maintenance.rewrap, places, report, limit, on_progress)
 
     def migrate(
         self,
         keys: Iterable[K] | None = None,
         *,
-        after: str = "",
+        after: str | Report = "",
         limit: int | None = None,
         dry_run: bool = False,
         on_progress: Callable[[Finding], object] | None = None,
@@ -437,23 +440,27 @@ class Store(Opened[V, K]):
         nothing is written. Promises and arguments as for ``rewrap``.
         """
         step = maintenance.verify if dry_run else maintenance.migrate
-        return self._walk(step, self._own_places(keys, after), after, keys, limit, on_progress)
+        report = maintenance.new_report(self._keyspace, after, keys, limit)
+        places = self._own_places(keys, report.cursor)
+        return self._walk(step, places, report, limit, on_progress)
 
     def verify(
         self,
         keys: Iterable[K] | None = None,
         *,
-        after: str = "",
+        after: str | Report = "",
         limit: int | None = None,
         on_progress: Callable[[Finding], object] | None = None,
     ) -> Report:
         """Look at every value and say what state it is in; change nothing.
 
+        It walks keys: the parts that logs and files keep beside them are not looked at.
         ``report.names`` has the raw keys that are not fine, by their state; ``on_progress`` gets
         a Finding for each. Arguments as for ``rewrap``.
         """
-        places = self._own_places(keys, after)
-        return self._walk(maintenance.verify, places, after, keys, limit, on_progress)
+        report = maintenance.new_report(self._keyspace, after, keys, limit)
+        places = self._own_places(keys, report.cursor)
+        return self._walk(maintenance.verify, places, report, limit, on_progress)
 
     def raw(self, key: K) -> bytes | None:
         """Return the stored bytes of ``key`` as they are, under today's name or an older one.
@@ -495,12 +502,11 @@ class Store(Opened[V, K]):
         self,
         step: maintenance.Step,
         places: Iterator[Place[V]],
-        after: str,
-        keys: Iterable[K] | None,
+        report: Report,
         limit: int | None,
         on_progress: Callable[[Finding], object] | None,
     ) -> Report:
-        report = maintenance.new_report(self._keyspace, after, keys, limit)
+        before = report.checked
         for place in places:
             if step is maintenance.migrate and self._keyspace.indexed:
                 self._note(place.raw_key)
@@ -510,7 +516,7 @@ class Store(Opened[V, K]):
             report.cursor = place.raw_key
             if on_progress is not None:
                 on_progress(finding)
-            if report.checked == limit:
+            if report.checked - before == limit:
                 return report
         report.complete = True
         return report

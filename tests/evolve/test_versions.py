@@ -202,7 +202,8 @@ def test_newer_values_are_never_overwritten(
             write()
     assert old.add("ada", TODAY[2]) is False
     assert old.migrate(["ada"]).names == {"newer": ["people/ada"]}
-    assert old.rewrap(["ada"]).changed == 0
+    if "cipher" in form:
+        assert old.rewrap(["ada"]).names == {"newer": ["people/ada"]}
     assert old.verify(["ada"]).states["newer"] == 1
     assert world.holds("people/ada") == before
 

@@ -427,12 +427,16 @@ def test_logs_are_rotated_whole() -> None:
 
 
 def test_the_index_is_rotated_with_its_keyspace() -> None:
-    """Where an index stands for listing: it is sealed anew too, and counted."""
+    """Where an index stands for listing: it is sealed anew too, and counted.
+
+    Whether the key may be dropped is not known: a log's or a file's parts are not in the index.
+    """
     bare = Bare()
     Store(sealed(BEFORE, indexed=True), bare).set_many(TEN)
     report = Store(sealed(ROTATED, indexed=True), bare).rewrap()
-    assert report.may_drop(BEFORE.primary)
-    assert report.key_ids[ROTATED.primary] == len(bare.values)
+    assert (report.complete, report.saw_everything) == (True, False)
+    assert not report.may_drop(BEFORE.primary)
+    assert report.key_ids == {ROTATED.primary: len(bare.values)}
     assert dict(Store(sealed(AFTER, indexed=True), bare).items()) == TEN
 
 
@@ -449,7 +453,8 @@ def test_an_index_that_another_writer_changes_is_a_conflict() -> None:
             seen.add(key)
 
     report = Store(sealed(ROTATED, indexed=True), Between(bare, happens)).rewrap()
-    assert not report.may_drop(BEFORE.primary)
+    assert [name.partition("!")[0] for name in report.conflicts] == ["tokens"] * len(seen)
+    assert report.key_ids[BEFORE.primary] == len(seen)
 
 
 @pytest.mark.parametrize("keys", [HashedKeys(), HiddenKeys(AFTER)], ids=["hashed", "hidden"])
@@ -530,11 +535,71 @@ def test_a_derived_name_is_changed_under_the_lock_of_its_owner(raw_key: str, loc
     assert lock_name(raw_key) == lock
 
 
-def test_a_keyspace_without_a_cipher_has_nothing_to_do() -> None:
-    """Plain values are fine as they are."""
-    kv = memory({"counts/ada": b"1"})
-    report = Store(Keyspace("counts", int), kv).rewrap()
-    assert (report.states, report.changed, report.key_ids) == ({"fine": 1}, 0, {})
+@pytest.mark.parametrize("kind", ["sync", "async"])
+def test_where_nothing_is_sealed_there_is_nothing_to_rotate(kind: str) -> None:
+    """A plain keyspace is refused at the call: damaged bytes were called fine, and a key free."""
+    twin = Twin(kind, Keyspace("counts", int), {"counts/ada": b"junk"})
+    for keys in (None, ["ada"]):
+        with pytest.raises(ConfigError, match="nothing is sealed"):
+            twin("rewrap", keys)
+    with pytest.raises(ConfigError):
+        twin("verify").may_drop(BEFORE.primary)
+
+
+def test_a_plain_keyspace_with_a_sealed_past_is_walked() -> None:
+    """What an older declaration seals is rotated under its own ring."""
+    past = {ring: Keyspace("sealed", int, cipher=ring) for ring in (BEFORE, ROTATED)}
+    kv = memory(filled(past[BEFORE], {"ada": 1}))
+    report = Store(Keyspace("counts", int, previous=[past[ROTATED]]), kv).rewrap()
+    assert (report.changed, report.may_drop(BEFORE.primary)) == (1, True)
+
+
+NEWER: dict[str, Any] = {"version": 2, "upgrades": {1: lambda value: value}}
+
+
+@pytest.mark.parametrize("ring", [BEFORE, ROTATED], ids=["retired key", "primary key"])
+@pytest.mark.parametrize("kind", ["sync", "async"])
+def test_values_of_newer_code_are_left_and_counted(kind: str, ring: KeyRing) -> None:
+    """By the version in the header: the bytes stay, and so does the need for their key."""
+    values = filled(sealed(ring, **NEWER), {"ada": "new"})
+    twin = Twin(kind, sealed(ROTATED), values)
+    report = twin("rewrap")
+    assert (report.names, report.changed) == ({"newer": ["tokens/ada"]}, 0)
+    assert report.key_ids == {ring.primary: 1}
+    assert report.may_drop(BEFORE.primary) is (ring is ROTATED)
+    assert twin.stored() == values
+
+
+def test_secrets_in_values_of_newer_code_keep_every_key_in_use() -> None:
+    """What code without versions cannot look into may be sealed under any key."""
+    newer: Any = partial(Keyspace, "accounts", Account, cipher=BEFORE)
+    values = filled(newer(**NEWER), {"ada": Account("ada", Secret("pw"))})
+    kv = memory(values)
+    report = Store(_accounts(ROTATED), kv).rewrap()
+    assert report.names == {"newer": ["accounts/ada"]}
+    assert not report.may_drop(BEFORE.primary)
+    assert {"accounts/ada": kv.get("accounts/ada")} == values
+
+
+@pytest.mark.parametrize("indexed", [True, False])
+@pytest.mark.parametrize("kind", [Files, Log])
+def test_where_nothing_lists_the_parts_of_logs_and_files_keep_their_key(
+    kind: Any, *, indexed: bool
+) -> None:
+    """Three methods, with an index or given keys: the parts are not met, and nothing is promised.
+
+    The report said that the key may be dropped, and whoever did lost the parts.
+    """
+    kv = Bare()
+    before: Any = Keyspace("parts", bytes, cipher=BEFORE, indexed=indexed)
+    rotated: Any = Keyspace("parts", bytes, cipher=ROTATED, indexed=indexed)
+    if kind is Files:
+        Files(before, kv, chunk_bytes=10_000).put("a", bytes(50_000))
+    else:
+        Log(before, kv, segment_bytes=1024).extend("a", [bytes(100)] * 50)
+    report = Store(rotated, kv).rewrap(None if indexed else ["a"])
+    assert (report.complete, report.unreadable, report.saw_everything) == (True, {}, False)
+    assert not report.may_drop(BEFORE.primary)
 
 
 # -------------------------------------------------------------------------------- what is said
@@ -571,20 +636,97 @@ def test_unreadable_values_are_named_and_left() -> None:
 @pytest.mark.parametrize("unreadable", [{}, {"a": "decrypt: Tampered"}])
 @pytest.mark.parametrize("conflicts", [[], ["a"]])
 @pytest.mark.parametrize("in_use", [0, 1])
+@pytest.mark.parametrize("listed", [True, False])
 def test_when_a_key_may_be_dropped(
     complete: bool,  # noqa: FBT001 - a row of the table
     from_start: bool,  # noqa: FBT001 - likewise
+    listed: bool,  # noqa: FBT001 - likewise
     unreadable: dict[str, str],
     conflicts: list[str],
     in_use: int,
 ) -> None:
     """Only after a whole walk that met nothing unreadable, no conflict and no value under it."""
     report = Report(
-        complete=complete, from_start=from_start, unreadable=unreadable, conflicts=conflicts
+        complete=complete,
+        from_start=from_start,
+        listed=listed,
+        unreadable=unreadable,
+        conflicts=conflicts,
+        ring=frozenset({"0a"}),
     )
     report.key_ids["0a"] = in_use
-    safe = complete and from_start and not unreadable and not conflicts and not in_use
-    assert report.may_drop("0a") is safe
+    whole = complete and from_start and listed
+    assert report.may_drop("0a") is (whole and not (unreadable or conflicts or in_use))
+
+
+@pytest.mark.parametrize("kind", ["sync", "async"])
+@pytest.mark.parametrize("wrong", ["nonsense", "", OLD, AFTER.primary.upper()])
+def test_only_ids_of_the_ring_are_answered_for(kind: str, wrong: str) -> None:
+    """A slip would be told that a key is free: refused, and never shown, it may be a key."""
+    report = Twin(kind, sealed(ROTATED), filled(sealed(BEFORE), TEN))("rewrap")
+    with pytest.raises(ConfigError, match="no key of the keyspace's ring") as caught:
+        report.may_drop(wrong)
+    frames = [frame.frame.f_locals for frame in caught.traceback[1:]]
+    assert all("key_id" not in names for names in frames)
+    assert report.may_drop(BEFORE.primary)
+
+
+def test_a_ring_without_the_retired_key_does_not_say_that_it_is_free() -> None:
+    """Dropped before it was asked about: unreadable values are counted, and no is the answer."""
+    report = Store(sealed(AFTER), memory(filled(sealed(BEFORE), TEN))).rewrap()
+    assert report.may_drop(BEFORE.primary) is False
+    with pytest.raises(ConfigError):
+        Store(sealed(AFTER), memory({})).rewrap().may_drop(BEFORE.primary)
+
+
+def test_a_cipher_that_does_not_tell_its_keys_is_asked_no_questions() -> None:
+    """Any id is answered for by what was met."""
+    keyspace = Keyspace("tokens", str, cipher=Counting(AESGCMCipher(ROTATED)))
+    report = Store(keyspace, memory(filled(sealed(BEFORE), TEN))).rewrap()
+    assert (report.changed, report.may_drop(BEFORE.primary)) == (10, True)
+
+
+@pytest.mark.parametrize("kind", ["sync", "async"])
+@pytest.mark.parametrize("limit", [1, 3, 10, 11])
+def test_a_walk_in_parts_that_is_whole_says_that_a_key_may_be_dropped(
+    kind: str, limit: int
+) -> None:
+    """``after=report``: the parts add up to the report of one walk, and none of them changes."""
+    twin = Twin(kind, sealed(ROTATED), filled(sealed(BEFORE), TEN))
+    parts = [twin("rewrap", limit=limit)]
+    while not parts[-1].complete:
+        assert not parts[-1].may_drop(BEFORE.primary)
+        parts.append(twin("rewrap", limit=limit, after=parts[-1]))
+    whole = Twin(kind, sealed(ROTATED), filled(sealed(BEFORE), TEN))("rewrap")
+    assert parts[-1] == whole
+    assert whole.may_drop(BEFORE.primary)
+    counts = [*range(limit, 10, limit), 10]
+    assert [part.checked for part in parts][: len(counts)] == counts
+    assert parts[0].states == {"older key": min(limit, 10)}
+
+
+@pytest.mark.parametrize("kind", ["sync", "async"])
+def test_a_fault_in_one_part_is_in_the_report_of_all(kind: str) -> None:
+    """What the first part could not read keeps the key in use, though the last one is clean."""
+    values = {**filled(sealed(BEFORE), TEN), "tokens/a": b"plaintext"}
+    twin = Twin(kind, sealed(ROTATED), values)
+    first = twin("rewrap", limit=1)
+    report = twin("rewrap", after=first)
+    assert (report.complete, [*report.unreadable]) == (True, ["tokens/a"])
+    assert not report.may_drop(BEFORE.primary)
+
+
+def test_a_walk_goes_on_from_its_own_kind_only() -> None:
+    """A part that met keys only, or given ones, or another keyspace, does not make a whole one."""
+    kv = memory(filled(sealed(BEFORE), TEN))
+    store = Store(sealed(ROTATED), kv)
+    for part in (store.verify(limit=3), store.migrate(limit=3), store.rewrap(TEN, limit=3)):
+        report = store.rewrap(after=part)
+        assert (report.checked, report.complete, report.saw_everything) == (10, True, False)
+    assert not store.verify(after=store.rewrap(limit=3)).saw_everything
+    assert not store.rewrap(TEN, after=store.rewrap(limit=3)).saw_everything
+    with pytest.raises(ConfigError, match="another keyspace"):
+        Store(_accounts(ROTATED), kv).rewrap(after=store.rewrap(limit=3))
 
 
 def test_only_a_whole_walk_says_that_a_key_may_be_dropped() -> None:

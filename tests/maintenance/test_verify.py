@@ -198,7 +198,7 @@ def test_without_listing_or_keys_there_is_nothing_to_walk() -> None:
     """Unsupported at once, for each of the three."""
     for method in ("rewrap", "migrate", "verify"):
         with pytest.raises(Unsupported):
-            getattr(Store(TODAY, Bare()), method)()
+            getattr(Store(sealed(AFTER), Bare()), method)()
 
 
 def test_keys_are_told_of_unreadable_values_too() -> None:
