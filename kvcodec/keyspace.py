@@ -247,25 +247,26 @@ class Keyspace(Generic[V, K]):
     ) -> Any:
         self = super().__new__(cls)
         self.name, self.value_type, self.key_type = name, value, key
-        self.indexed = indexed
         try:
+            self.indexed = _flag(indexed, "indexed")
             self._bind(_scheme(name, key, keys))
             form = Form(
                 keyspace=name,
                 max_bytes=_positive(max_bytes, "max_bytes"),
                 max_depth=_positive(max_depth, "max_depth"),
-                validate=validate,
+                validate=_flag(validate, "validate"),
                 version=_positive(version, "version"),
                 upgrades=checked_upgrades(version, upgrades),
                 ttl=seconds(ttl),
                 max_age=seconds(max_age),
                 compression=_compression(compress),
                 cipher=_cipher(cipher),
-                checksum=checksum,
-                keep_unknown=keep_unknown,
+                checksum=_flag(checksum, "checksum"),
+                keep_unknown=_flag(keep_unknown, "keep_unknown"),
                 naming=self._naming,
             )
             codec = codec_for(value, encoding)
+            compress_secrets = _flag(compress_secrets, "compress_secrets")
             _check_together(form, codec, compress_secrets=compress_secrets)
             self.ttl = form.ttl
             self._pipeline = _pipeline(codec, form)
@@ -322,7 +323,11 @@ class Keyspace(Generic[V, K]):
 
         Raises KeyNameError if the key has another type than declared, or an empty part.
         """
-        return self._names[key]
+        try:
+            return self._names[key]
+        except TypeError:
+            pass  # it cannot be hashed: the scheme says that it is no key
+        return self._join(key)
 
     def key(self, raw_key: str) -> K:
         """Return the key whose raw key this is.
@@ -402,7 +407,7 @@ class Keyspace(Generic[V, K]):
         return "" if self._naming is None else self._naming.name(key)
 
     def _place(self, key: K) -> Place[V]:
-        return Place(self, self._names[key], self._older_names(key), self._whole_name(key))
+        return Place(self, self.raw_key(key), self._older_names(key), self._whole_name(key))
 
     def _older_names(self, key: K) -> tuple[tuple[Previous, str], ...]:
         if not self._previous:
@@ -424,7 +429,7 @@ class Keyspace(Generic[V, K]):
         """
         raw_key: Any = None
         try:
-            raw_key = self._names[key]
+            raw_key = self.raw_key(key)
             return raw_key, self._seal(key, value, now, ttl)
         except BaseException as error:
             del value
@@ -676,6 +681,10 @@ class Place(Generic[V]):
         """Whether the lifetime of a value under today's name is over."""
         return self.keyspace._is_expired(self.raw_key, data, now)
 
+    def is_ahead(self, data: bytes, now: float) -> bool:
+        """Whether a value under today's name is refused for being from the future."""
+        return self.keyspace._pipeline.is_ahead(as_bytes(data), now)
+
 
 def _converted(convert: Callable[[Any], Any], old: Any) -> Any:
     try:
@@ -871,6 +880,12 @@ def _positive(number: Any, option: str) -> int:
     if isinstance(number, bool) or not isinstance(number, int) or number < 1:
         raise ConfigError(f"{option} must be an integer of at least 1")
     return number
+
+
+def _flag(given: Any, option: str) -> bool:
+    if not isinstance(given, bool):
+        raise ConfigError(f"{option}= is True or False")
+    return given
 
 
 def seconds(ttl: timedelta | float | None) -> float | None:

@@ -55,6 +55,10 @@ SAFE_RECURSION = 1000
 it was raised, a value that is not of its type can nest until the process ends (msgspec#1033), and
 is looked at before it is encoded, as values of nesting types always are."""
 
+_CLOCK_SKEW = 60.0
+"""Seconds that the clocks of a writer and a reader may differ by: Fernet's own allowance, in its
+reference implementation (https://github.com/fernet/spec)."""
+
 _NO_TTL = "a ttl needs a keyspace that declares ttl=: a lifetime is part of the format"
 
 
@@ -347,11 +351,25 @@ class Pipeline(Generic[V]):
             raise Expired("its lifetime is over", stage="envelope")
         if self._is_too_old(header, now):
             raise Expired(f"older than max_age={form.max_age:g} s", stage="envelope")
+        if self._is_ahead(header, now):
+            raise Expired("written in the future: its max_age= cannot be told", stage="envelope")
 
     def _is_too_old(self, header: Header, now: float) -> bool:
         if self.form.max_age is None or header.written_ms is None:
             return False
         return now - header.written_ms / 1000 > self.form.max_age
+
+    def _is_ahead(self, header: Header, now: float) -> bool:
+        if self.form.max_age is None or header.written_ms is None:
+            return False
+        return header.written_ms / 1000 - now > _CLOCK_SKEW
+
+    def is_ahead(self, data: bytes, now: float) -> bool:
+        """Say by the header alone whether a value is refused for being from the future."""
+        try:
+            return self._is_ahead(open_envelope(data)[0], now)
+        except MalformedEnvelope:
+            return False
 
     def may_be_expired(self, data: bytes, now: float) -> bool:
         """Say by the header alone, at little cost, whether a look at the whole may find so."""
@@ -359,7 +377,8 @@ class Pipeline(Generic[V]):
             return False
         try:
             header = open_envelope(data)[0]
-            return is_over(header, now) or self._is_too_old(header, now)
+            too_old = self._is_too_old(header, now)
+            return is_over(header, now) or too_old or self._is_ahead(header, now)
         except MalformedEnvelope:
             return False
 

@@ -378,6 +378,11 @@ class Foreign:
         {"ttl": "1h"},
         {"ttl": timedelta(0)},
         {"cipher": "key"},
+        *[
+            {flag: wrong}
+            for flag in ("checksum", "validate", "indexed", "keep_unknown", "compress_secrets")
+            for wrong in (1, 0, None, "no")
+        ],
     ],
 )
 def test_options_that_cannot_work_are_refused_when_declared(options: dict[str, Any]) -> None:

@@ -19,6 +19,7 @@ from kvcodec import (
     ConfigError,
     DecodeError,
     EncodeError,
+    Expired,
     KeyNameError,
     KeyRing,
     Keyspace,
@@ -450,6 +451,34 @@ def test_a_lifetime_that_is_none_is_refused(kv: Any, ttl: Any) -> None:
     with pytest.raises(ConfigError):
         store.set_many({"a": 1}, ttl=ttl)
     assert store.get("a") is None
+
+
+@pytest.mark.parametrize("options", [{}, {"cipher": KeyRing.generate()}, {"checksum": True}])
+def test_a_value_from_the_future_never_counts_as_fresh(
+    kv: Any, clock: Clock, options: dict[str, Any]
+) -> None:
+    """Under max_age= what says that it was written later than in a minute has expired.
+
+    It stays stored: the clock that is wrong may be the reader's.
+    """
+    keyspace = Keyspace("dated", int, max_age=10, **options)
+    store = Store(keyspace, kv, clock=clock)
+    far = keyspace.pack("a", 1, now=2.0**40)[1]
+    with pytest.raises(Expired, match="future"):
+        keyspace.unpack("dated/a", far, now=clock.now)
+    ahead = Store(keyspace, kv, clock=lambda: clock.now + 61)
+    ahead.set("a", 1)
+    assert (store.get("a"), store.exists("a"), store.get_many(["a"])) == (None, False, {})
+    assert list(store.verify(["a"]).names) == ["expired"]
+    clock.now += 1
+    assert store.get("a") == 1
+    assert keyspace.unpack("dated/a", far, now=2.0**40) == 1
+
+
+def test_without_max_age_a_time_in_the_future_is_none_of_the_readers_business(clock: Clock) -> None:
+    """The time of writing decides nothing there: that of expiry does."""
+    raw_key, data = BRIEF.pack("a", 1, now=2.0**40)
+    assert BRIEF.unpack(raw_key, data, now=clock.now) == 1
 
 
 def test_a_lifetime_needs_a_declaration_of_one(kv: Any) -> None:
