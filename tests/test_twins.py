@@ -45,6 +45,7 @@ MACHINERY = {
     *("__parameters__", "__orig_bases__", "__init__", "__repr__", "__abstractmethods__"),
     *("__protocol_attrs__", "__subclasshook__", "__non_callable_proto_members__", "_is_protocol"),
     *("_is_runtime_protocol", "__getattr__", "__firstlineno__", "__static_attributes__"),
+    "__slotnames__",  # where copyreg remembers a class that somebody copied
 }
 
 
