@@ -392,7 +392,7 @@ class PathKeys(_Scheme[K]):
 
 
 _FIELD = r"\{([A-Za-z_][A-Za-z0-9_]*)\}"
-_BAD_LITERAL = r"//|\\|[\x00-\x1f\x7f-\x9f]|[{}]|[\ud800-\udfff]|\.\."
+_BAD_LITERAL = r"//|!|\\|[\x00-\x1f\x7f-\x9f]|[{}]|[\ud800-\udfff]|\.\."
 _BAD_SEGMENT = r"(?:^|/)\.{0,2}(?:/|$)"
 
 
@@ -406,7 +406,7 @@ class TemplateKeys(_Scheme[K]):
     Raises ConfigError when declared if a raw key could be split in two ways (the character
     after a field must be one that the field's text cannot hold), if fields and key type do not
     agree, or if the literal text holds what hosts refuse (``//``, ``..``, ``\``, control
-    characters, a leading or trailing ``/``).
+    characters, a leading or trailing ``/``) or ``!``, which begins what kvcodec derives from names.
     """
 
     __slots__ = ("key_type", "template")
@@ -435,7 +435,7 @@ def _parse_template(template: str) -> tuple[list[str], list[str]]:
     whole = "x".join(literals)
     if any(re.search(_BAD_LITERAL, text) for text in literals) or re.search(_BAD_SEGMENT, whole):
         raise ConfigError(
-            f"template '{shorten(template, 80)}' holds a brace that is no field, a control "
+            f"template '{shorten(template, 80)}' holds a brace that is no field, '!', a control "
             "character or a path that hosts clean away ('//', '..', '.', leading or trailing '/')"
         )
     return literals, fields

@@ -90,7 +90,7 @@ class _OpenedLog(Generic[V, K]):
 
 def _not_negative(number: int, name: str) -> int:
     if number < 0:
-        raise ValueError(f"{name} is counted from 0")
+        raise ConfigError(f"{name} is counted from 0")
     return number
 
 

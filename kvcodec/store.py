@@ -106,6 +106,8 @@ class Store(Opened[V, K]):
                 return default  # a handle that raises for what is missing
             del default
             self._leave(error, raw_key)
+            if raw_key is None and isinstance(error, TypeError):
+                self._keyspace.raw_key(key)  # raises what says why it has none
             raise
 
     def set(self, key: K, value: V, *, ttl: timedelta | float | None = None) -> None:
@@ -153,6 +155,8 @@ class Store(Opened[V, K]):
             del value
             data = None
             self._leave(error, raw_key)
+            if raw_key is None and isinstance(error, TypeError):
+                self._keyspace.raw_key(key)  # raises what says why it has none
             raise
 
     def delete(self, key: K) -> None:
@@ -160,7 +164,7 @@ class Store(Opened[V, K]):
 
         Raises KeyNameError; a BackendError, or what the KV raises.
         """
-        raw_key = self._names[key]
+        raw_key = self._keyspace.raw_key(key)
         try:
             run(plans.delete(self._keyspace._place(key)), self._kv)
         except BaseException as error:
@@ -174,7 +178,7 @@ class Store(Opened[V, K]):
         """
         value = self.get(key, NO_DEFAULT)
         if value is NO_DEFAULT:
-            self._must_be_there(self._names[key])
+            self._must_be_there(self._keyspace.raw_key(key))
         return cast("V", value)
 
     def exists(self, key: K) -> bool:
@@ -183,7 +187,7 @@ class Store(Opened[V, K]):
         It is not read as declared: an unreadable one exists. Raises KeyNameError, or what the KV
         raises.
         """
-        raw_key = self._names[key]
+        raw_key = self._keyspace.raw_key(key)
         plan = plans.exists(self._keyspace._place(key), self._clock, self._capabilities)
         try:
             return run(plan, self._kv)
@@ -205,7 +209,7 @@ class Store(Opened[V, K]):
         read raises as in ``get``, and stays.
         """
         try:
-            raw_key = self._names[key]
+            raw_key = self._keyspace.raw_key(key)
             plan = plans.pop(self._keyspace._place(key), default, self._clock, self._capabilities)
             return self._exclusively(plan, raw_key)
         except BaseException:
@@ -248,7 +252,7 @@ class Store(Opened[V, K]):
         ``set`` raise, and what ``change`` raises, with what is stored untouched.
         """
         try:
-            raw_key = self._names[key]
+            raw_key = self._keyspace.raw_key(key)
             if self._keyspace.indexed:
                 self._note(raw_key)
             plan = plans.update(
@@ -283,7 +287,7 @@ class Store(Opened[V, K]):
 
         One call of the KV where it can read many. Raises what ``get`` raises.
         """
-        wanted = {self._names[key]: key for key in keys}
+        wanted = {self._keyspace.raw_key(key): key for key in keys}
         found = dict(self._read(wanted))
         if not self._older or len(found) == len(wanted):
             return found
@@ -639,7 +643,7 @@ class Store(Opened[V, K]):
         that other code or another ring reads.
         """
         for key in keys:
-            raw_key = self._names[key]
+            raw_key = self._keyspace.raw_key(key)
             try:
                 self._note(raw_key)
             except (NewerVersion, UnknownKey):
@@ -714,7 +718,7 @@ class _StoreMapping(MutableMapping[Key, V]):
 
     def __delitem__(self, key: Key) -> None:
         if not self._store.exists(key):
-            self._store._must_be_there(self._store._names[key])
+            self._store._must_be_there(self._store._keyspace.raw_key(key))
         self._store.delete(key)
 
     # Not as MutableMapping has them: it takes every KeyError for "missing", a client's fault too,
@@ -734,7 +738,7 @@ class _StoreMapping(MutableMapping[Key, V]):
             del default
             raise
         if value is NO_DEFAULT:
-            self._store._must_be_there(self._store._names[key])
+            self._store._must_be_there(self._store._keyspace.raw_key(key))
         return value
 
     def popitem(self) -> tuple[Key, V]:

@@ -104,6 +104,8 @@ class AsyncStore(Opened[V, K]):
                 return default  # a handle that raises for what is missing
             del default
             self._leave(error, raw_key)
+            if raw_key is None and isinstance(error, TypeError):
+                self._keyspace.raw_key(key)  # raises what says why it has none
             raise
 
     async def set(self, key: K, value: V, *, ttl: timedelta | float | None = None) -> None:
@@ -148,6 +150,8 @@ class AsyncStore(Opened[V, K]):
             del value
             data = None
             self._leave(error, raw_key)
+            if raw_key is None and isinstance(error, TypeError):
+                self._keyspace.raw_key(key)  # raises what says why it has none
             raise
 
     async def delete(self, key: K) -> None:
@@ -155,7 +159,7 @@ class AsyncStore(Opened[V, K]):
 
         Raises KeyNameError; a BackendError, or what the KV raises.
         """
-        raw_key = self._names[key]
+        raw_key = self._keyspace.raw_key(key)
         try:
             await arun(plans.delete(self._keyspace._place(key)), self._kv)
         except BaseException as error:
@@ -169,7 +173,7 @@ class AsyncStore(Opened[V, K]):
         """
         value = await self.get(key, NO_DEFAULT)
         if value is NO_DEFAULT:
-            self._must_be_there(self._names[key])
+            self._must_be_there(self._keyspace.raw_key(key))
         return cast("V", value)
 
     async def exists(self, key: K) -> bool:
@@ -178,7 +182,7 @@ class AsyncStore(Opened[V, K]):
         It is not read as declared: an unreadable one exists. Raises KeyNameError, or what the KV
         raises.
         """
-        raw_key = self._names[key]
+        raw_key = self._keyspace.raw_key(key)
         plan = plans.exists(self._keyspace._place(key), self._clock, self._capabilities)
         try:
             return await arun(plan, self._kv)
@@ -200,7 +204,7 @@ class AsyncStore(Opened[V, K]):
         read raises as in ``get``, and stays.
         """
         try:
-            raw_key = self._names[key]
+            raw_key = self._keyspace.raw_key(key)
             plan = plans.pop(self._keyspace._place(key), default, self._clock, self._capabilities)
             return await self._exclusively(plan, raw_key)
         except BaseException:
@@ -243,7 +247,7 @@ class AsyncStore(Opened[V, K]):
         ``set`` raise, and what ``change`` raises, with what is stored untouched.
         """
         try:
-            raw_key = self._names[key]
+            raw_key = self._keyspace.raw_key(key)
             if self._keyspace.indexed:
                 await self._note(raw_key)
             plan = plans.update(
@@ -278,7 +282,7 @@ class AsyncStore(Opened[V, K]):
 
         One call of the KV where it can read many. Raises what ``get`` raises.
         """
-        wanted = {self._names[key]: key for key in keys}
+        wanted = {self._keyspace.raw_key(key): key for key in keys}
         found = dict(await self._read(wanted))
         if not self._older or len(found) == len(wanted):
             return found
@@ -657,7 +661,7 @@ class AsyncStore(Opened[V, K]):
         that other code or another ring reads.
         """
         for key in keys:
-            raw_key = self._names[key]
+            raw_key = self._keyspace.raw_key(key)
             try:
                 await self._note(raw_key)
             except (NewerVersion, UnknownKey):

@@ -438,3 +438,27 @@ def test_what_is_no_kv_is_refused_when_opened(handle: Any) -> None:
 def test_repr() -> None:
     """A store prints what it is."""
     assert repr(AsyncStore(COUNTS, {})) == "<AsyncStore 'counts' on AsyncMappingKV>"
+
+
+@pytest.mark.parametrize("key", [["a"], {"a": 1}, ("a", ["b"])])
+def test_a_key_that_cannot_be_hashed(key: Any) -> None:
+    """It is no key of a keyspace of text: KeyNameError, from every method."""
+    store: AsyncStore[int, Any] = AsyncStore(Keyspace("k", int), AsyncMemoryKV())
+    acts: list[Callable[[], Any]] = [
+        lambda: store.get(key),
+        lambda: store.set(key, 1),
+        lambda: store.add(key, 1),
+        lambda: store.pop(key),
+        lambda: store.delete(key),
+        lambda: store.exists(key),
+        lambda: store.require(key),
+        lambda: store.set_many([(key, 1)]),
+        lambda: store.get_many([key]),
+        lambda: store.delete_many([key]),
+        lambda: store.update(key, lambda value: value, default=1),
+        lambda: store.reindex([key]),
+        lambda: store.raw(key),
+    ]
+    for act in acts:
+        with pytest.raises(KeyNameError):
+            asyncio.run(act())

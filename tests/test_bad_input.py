@@ -398,8 +398,12 @@ def test_what_cannot_be_read_back_is_not_written(
     assert (backend.peek("k/a"), backend.peek("k/b")) == (b"before", None)
 
 
-@pytest.mark.parametrize("key", ["", None, 5, b"a", "\ud800", ("a", "b")], ids=range(6))
-@pytest.mark.parametrize("put", ["set", "add", "update", "set_many", "pop", "get", "setitem"])
+BAD_KEYS: list[Any] = ["", None, 5, b"a", "\ud800", ("a", "b"), ["a"], {"a": 1}, ("a", ["b"])]
+BAD_KEY_ACTS = ["set", "add", "update", "set_many", "pop", "get", "setitem", "delete", "exists"]
+
+
+@pytest.mark.parametrize("key", BAD_KEYS, ids=range(9))
+@pytest.mark.parametrize("put", BAD_KEY_ACTS)
 def test_a_bad_key_shows_no_value(
     key: Any, put: str, backend: Backend, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -414,6 +418,8 @@ def test_a_bad_key_shows_no_value(
         "set_many": lambda: store.set_many([("a", GOOD), (key, GOOD)]),
         "pop": lambda: store.pop(key, GOOD),
         "get": lambda: store.get(key, GOOD),
+        "delete": lambda: store.delete(key),
+        "exists": lambda: store.exists(key),
     }
     with pytest.raises(KeyNameError) as caught:
         acts[put]()

@@ -384,6 +384,9 @@ def test_a_template_refuses_foreign_names(split: str) -> None:
         ("{a!r}", str),
         ("{a:>9}", str),
         ("{{a}}", str),
+        ("a!{b}", str),
+        ("{a}!s0", str),
+        ("a!b", None),
     ],
 )
 def test_a_template_that_cannot_work_is_refused_when_declared(template: str, key_type: Any) -> None:

@@ -146,11 +146,11 @@ def test_sizes_that_cannot_be(option: str, bad: Any) -> None:
 def test_counts_that_cannot_be() -> None:
     """What is counted from 0 is refused below it."""
     log = Log(NOTES, {})
-    with pytest.raises(ValueError, match="n is"):
+    with pytest.raises(ConfigError, match="n is"):
         log.tail("k", -1)
-    with pytest.raises(ValueError, match="keep is"):
+    with pytest.raises(ConfigError, match="keep is"):
         log.trim("k", -1)
-    with pytest.raises(ValueError, match="start is"):
+    with pytest.raises(ConfigError, match="start is"):
         log.iterate("k", -1)
 
 
