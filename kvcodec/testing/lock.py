@@ -23,6 +23,7 @@ from typing import Any, NamedTuple, TypeAlias
 
 import msgspec
 from hypothesis import HealthCheck, Phase, Verbosity, given, settings
+from hypothesis.errors import Unsatisfiable
 from hypothesis.strategies import SearchStrategy
 
 from kvcodec import secret
@@ -32,12 +33,16 @@ from kvcodec.keyspace import Keyspace, Previous
 from kvcodec.pipeline import Payload, Pipeline
 from kvcodec.plain import is_dict, is_list
 from kvcodec.secret_pipeline import SealedPayload, SecretPipeline
-from kvcodec.testing.strategies import keys, values
+from kvcodec.testing.strategies import keys, members, values
+from kvcodec.testing.views import unlike, view
 
 __all__ = ["LockBroken", "SchemaLock"]
 
 DRAWN = 200
 """Values that golden ones are chosen from: each member of an Enum of 20 is among them."""
+
+OF_MEMBER = 2
+"""Golden values of each member of each union: its smallest one is often among the others."""
 
 GOLDEN = 60
 """Golden values of one version: a few hundred lines of JSON at most."""
@@ -74,9 +79,10 @@ class SchemaLock:
 
         Raises LockBroken, with what changed and the way out, for a keyspace, form or version that
         is not recorded yet; a form or name that is not read any more; a golden value that today's
-        code cannot read, or would store differently under the same version; a recorded keyspace
-        that is not given. A new field with a default is compatible: what was stored reads back,
-        and nothing of it is lost.
+        code cannot read, reads as another value (fields, defaults or members of an Enum that have
+        changed places), or would store differently under the same version; a limit that is below
+        a golden value; a recorded keyspace that is not given. A new field with a default is
+        compatible: what was stored reads back, and nothing of it is lost.
 
         With ``update`` (by default where pytest was told ``--kvcodec-lock-update``) what is
         compatible is recorded, beside what is recorded already. What is not compatible raises
@@ -120,13 +126,40 @@ def _recorded(keyspace: Keyspace[Any, Any], before: Entry | None) -> Entry:
         entry["forms"].append(held)
     shape = _shape(keyspace)
     version = held["versions"].setdefault(str(keyspace.version), {"shape": [], "golden": []})
-    if version["shape"] != shape:
+    if version["shape"] != shape or "views" not in version:
         # Beside those of before: a value without the new field is still in somebody's database.
-        golden = [*version["golden"], *map(_as_text, _golden(keyspace))]
-        version.update(shape=shape, golden=list(dict.fromkeys(golden)))
+        golden = list(dict.fromkeys([*version["golden"], *map(_as_text, _golden(keyspace))]))
+        before_now = dict(zip(version["golden"], version.get("views", ()), strict=False))
+        views = [_view(keyspace, text, before_now.get(text)) for text in golden]
+        version.update(shape=shape, golden=golden, views=views)
+    version["limits"] = _higher(_limits(keyspace), version.get("limits", {}))
     if not any(_has_name(keyspace, *name) for name in entry["names"].items()):
         entry["names"] |= _names(keyspace)
     return entry
+
+
+def _view(keyspace: Keyspace[Any, Any], text: str, before: Any) -> Any:
+    """The view of a golden value, today's fields included; that of before if it is not readable.
+
+    Then it is read by one of ``previous=``.
+    """
+    encoded = _as_bytes(text)
+    try:
+        value = _value(keyspace._pipeline, keyspace.version, encoded)
+    except KVCodecError:
+        return before
+    if before is not None and unlike(before, value) is not None:
+        return before
+    return view(value, keyspace._pipeline.codec.to_plain(encoded))
+
+
+def _limits(keyspace: Keyspace[Any, Any]) -> dict[str, int]:
+    form = keyspace._pipeline.form
+    return {"max_bytes": form.max_bytes, "max_depth": form.max_depth}
+
+
+def _higher(one: dict[str, int], other: dict[str, int]) -> dict[str, int]:
+    return {name: max(limit, other.get(name, 0)) for name, limit in one.items()}
 
 
 def _form(keyspace: Keyspace[Any, Any]) -> dict[str, Any]:
@@ -153,14 +186,25 @@ _SAME_MARK = b"kvo1." + 32 * b"0" + b"."
 def _golden(keyspace: Keyspace[Any, Any]) -> list[bytes]:
     pipeline = keyspace._pipeline
     encoding = pipeline.codec.name if pipeline.codec.name in ("json", "msgpack") else "json"
+    drawn = _samples(values(keyspace.value_type, encoding=encoding), DRAWN)
+    chosen = _covering(_encoded(pipeline, drawn))
+    for strategy in members(keyspace.value_type, encoding=encoding):
+        # Whatever else is chosen: None, and each other member of a union, at each place.
+        chosen += _encoded(pipeline, _samples(strategy, OF_MEMBER))
+    return chosen
+
+
+def _encoded(pipeline: Pipeline[Any], drawn: Iterable[Any]) -> dict[bytes, Any]:
+    """Values by their encodings, as plain data."""
     found: dict[bytes, Any] = {}
-    for value in _samples(values(keyspace.value_type, encoding=encoding), DRAWN):
+    for value in drawn:
         try:
             data = pipeline.encode(value)
         except KVCodecError:
-            continue  # too large, for one: never stored, so nothing that was promised
-        found[data.replace(secret._MARK.encode(), _SAME_MARK)] = pipeline.codec.to_plain(data)
-    return _covering(found)
+            continue  # too deep, for one: never stored, so nothing that was promised
+        if len(data) <= pipeline.form.max_bytes:
+            found[data.replace(secret._MARK.encode(), _SAME_MARK)] = pipeline.codec.to_plain(data)
+    return found
 
 
 def _covering(found: dict[bytes, Any]) -> list[bytes]:
@@ -223,7 +267,10 @@ def _samples(strategy: SearchStrategy[Any], count: int) -> list[Any]:
     def collect(value: Any) -> None:
         found.append(value)
 
-    collect()
+    try:
+        collect()
+    except Unsatisfiable:
+        pass  # a member of a union that nothing leads to
     return found
 
 
@@ -288,7 +335,7 @@ def _is_recorded(keyspace: Keyspace[Any, Any], entry: Entry) -> bool:
 def _problems(keyspace: Keyspace[Any, Any], entry: Entry) -> Iterator[str]:
     for old in entry["forms"]:
         for version, held in old["versions"].items():
-            problem = _first_problem(keyspace, old["form"], int(version), held["golden"])
+            problem = _first_problem(keyspace, old["form"], int(version), held)
             if problem is not None:
                 yield f"version {version}: {problem}" + _changes(keyspace, held["shape"])
     for raw_key, parts in entry["names"].items():
@@ -335,14 +382,18 @@ def _readers(
 
 
 def _first_problem(
-    keyspace: Keyspace[Any, Any], form: dict[str, Any], version: int, golden: Iterable[str]
+    keyspace: Keyspace[Any, Any], form: dict[str, Any], version: int, held: Entry
 ) -> str | None:
     readers = [one for one in _readers(keyspace) if _reads(_form(one.keyspace), form)]
     if not readers:
         changed = _difference(form, _form(keyspace))
         return f"its form changed ({changed}): name the old declaration in previous="
-    for text in golden:
-        problems = [_problem(reader, version, _as_bytes(text)) for reader in readers]
+    views = held.get("views", [None] * len(held["golden"]))  # a file of before has none
+    if len(views) != len(held["golden"]):
+        return "its views and golden values are not of the same number: restore the file"
+    for text, seen in zip(held["golden"], views, strict=True):
+        golden = _Golden(version, _as_bytes(text), seen, held.get("limits", {}))
+        problems = [_problem(reader, golden) for reader in readers]
         if None not in problems:
             return problems[0]
     return None
@@ -361,8 +412,23 @@ def _difference(old: dict[str, Any], new: dict[str, Any]) -> str:
     )
 
 
-def _problem(reader: _Reader, version: int, encoded: bytes) -> str | None:
+class _Golden(NamedTuple):
+    """A golden value as it is recorded."""
+
+    version: int
+    encoded: bytes
+    seen: Any
+    """Its view; None if there is none."""
+    limits: dict[str, int]
+    """Those under which it may have been stored."""
+
+
+def _problem(reader: _Reader, golden: _Golden) -> str | None:
     keyspace = reader.keyspace
+    version, encoded = golden.version, golden.encoded
+    too_much = _over_limits(keyspace, golden)
+    if too_much is not None:
+        return f"cannot be read any more ({too_much}): raise it again"
     if version > keyspace.version:
         return f"today's code writes version {keyspace.version}: versions only go up"
     try:
@@ -380,11 +446,31 @@ def _problem(reader: _Reader, version: int, encoded: bytes) -> str | None:
     to_plain = keyspace._pipeline.codec.to_plain
     lost = _lost(to_plain(encoded), to_plain(again), "$")
     if lost is None:
-        return None
+        return _other_meaning(golden, value)
     return (
         f"would be stored differently ({lost}): {_OTHER_WAY_OUT}\n"
         f"    stored: {_shown(encoded)}\n    today:  {_shown(again)}"
     )
+
+
+def _other_meaning(golden: _Golden, value: Any) -> str | None:
+    """How a golden value that reads and writes back unchanged has become another one."""
+    other = None if golden.seen is None else unlike(golden.seen, value)
+    if other is None:
+        return None
+    return f"means something else ({other}): {_OTHER_WAY_OUT}\n    stored: {_shown(golden.encoded)}"
+
+
+def _over_limits(keyspace: Keyspace[Any, Any], golden: _Golden) -> str | None:
+    """Which limit was lowered so far that a golden value is over it."""
+    form, codec = keyspace._pipeline.form, keyspace._pipeline.codec
+    most_bytes, depth = (golden.limits.get(name, 0) for name in ("max_bytes", "max_depth"))
+    if form.max_bytes < len(golden.encoded) <= most_bytes:
+        return f"max_bytes={form.max_bytes} is less than its {len(golden.encoded)} bytes"
+    if form.max_depth < depth and codec.too_deep is not None:
+        is_over = codec.too_deep(golden.encoded, form.max_depth)
+        return f"it nests deeper than max_depth={form.max_depth}" if is_over else None
+    return None
 
 
 def _value(pipeline: Pipeline[Any], version: int, encoded: bytes) -> Any:

@@ -41,7 +41,7 @@ from kvcodec.keys import Ordered
 from kvcodec.keyspace import Keyspace
 from kvcodec.secret import Secret
 
-__all__ = ["keys", "register", "values"]
+__all__ = ["keys", "members", "register", "values"]
 
 T = TypeVar("T")
 V = TypeVar("V")
@@ -100,6 +100,22 @@ def values(kind: TypeForm[T], *, encoding: str = "json") -> SearchStrategy[T]:
     return strategy
 
 
+def members(kind: Any, *, encoding: str = "json") -> Iterator[SearchStrategy[Any]]:
+    """Yield, for each member of each union in ``kind``, a strategy for values in which it is.
+
+    One that cannot be reached (the end of a recursion) may find no value.
+    """
+    first = _Builder(encoding)
+    first.of_type(kind, _name(kind))
+    for place, count in first.unions.items():
+        for at in range(count):
+            builder = _Builder(encoding)
+            builder.forced = (place, at)
+            strategy = builder.of_type(kind, _name(kind))
+            if not strategy.is_empty:
+                yield strategy.filter(builder.was_hit)
+
+
 def _is_strategy(source: object) -> TypeIs[SearchStrategy[Any]]:
     return isinstance(source, SearchStrategy)
 
@@ -115,6 +131,9 @@ class _Builder:
         self.made: dict[tuple[int, int], Strategy] = {}
         self.kept: list[inspect.Type] = []  # so that the ids above stay theirs
         self.models: list[type] = []  # pydantic models that are being made, outermost first
+        self.unions: dict[str, int] = {}  # how many members, by place
+        self.forced: tuple[str, int] | None = None  # a place, and the member that it always has
+        self.hits: list[bool] = []  # one whenever that member was drawn
 
     # ------------------------------------------------------------------------- from a type
 
@@ -194,7 +213,22 @@ class _Builder:
         return st.builds(msgspec.msgpack.Ext, codes, st.binary())
 
     def of_union(self, node: Any, level: int, place: str) -> Strategy:
-        return st.one_of(*(self.of_node(part, level, place) for part in node.types))
+        return self.one_of([self.of_node(part, level, place) for part in node.types], place)
+
+    def one_of(self, members: list[Strategy], place: str) -> Strategy:
+        self.unions.setdefault(place, len(members))
+        if self.forced is None or self.forced[0] != place:
+            return st.one_of(*members)
+        return members[self.forced[1]].map(self.hit)
+
+    def hit(self, value: Any) -> Any:
+        self.hits.append(True)
+        return value
+
+    def was_hit(self, _: Any) -> bool:
+        found = bool(self.hits)
+        self.hits.clear()
+        return found
 
     # ----------------------------------------------------------------------- collections
 
@@ -308,7 +342,7 @@ class _Builder:
             marks = [mark for mark in marks if not isinstance(mark, Meta)]
             return self.constrained(inner, marks, place)
         if origin in (Union, UnionType):
-            return st.one_of(*(self.of_type(part, place) for part in get_args(kind)))
+            return self.one_of([self.of_type(part, place) for part in get_args(kind)], place)
         if origin in _CONTAINERS:
             parts = [part for part in get_args(kind) if part is not Ellipsis]
             inner = [self.of_type(part, f"{place}[]") for part in parts]

@@ -6,12 +6,15 @@
 
 from __future__ import annotations
 
+import dataclasses
 import enum
 import json
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Callable
+from datetime import date
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple
 
@@ -193,6 +196,192 @@ def test_breaking_changes_are_caught(
         assert "keyspace 'things': version 1" in text
         assert "\n    - " in text or "\n    + " in text
     assert path.read_text() == recorded
+
+
+# ------------------------------------------------------- changes that no error tells of
+
+
+class Exchanged(enum.Enum):
+    RED = "blue"
+    BLUE = "red"
+
+
+class Crimson(enum.Enum):
+    CRIMSON = "red"
+    BLUE = "blue"
+
+
+class Names(NamedTuple):
+    first: str
+    last: str
+
+
+class NamesExchanged(NamedTuple):
+    last: str
+    first: str
+
+
+class NamesRenamed(NamedTuple):
+    given: str
+    family: str
+
+
+def renamed(**names: str) -> type[Any]:
+    """A Struct with these fields, each stored under another name."""
+    return defined({name: (str, msgspec.field(name=stored)) for name, stored in names.items()})
+
+
+def pair_of(*names: str, **options: Any) -> type[Any]:
+    """A Struct that is stored as an array, with these fields of text."""
+    return defined(dict.fromkeys(names, str), array_like=True, **options)
+
+
+def omitting(default: Any) -> type[Any]:
+    """A Struct that does not store its defaults."""
+    return defined({"name": str, "mode": (str, default)}, omit_defaults=True)
+
+
+def wide(kind: Any) -> type[Any]:
+    """So many unions, one in another, that drawn values rarely have None in all of them."""
+    inner: Any = defined({"deep": list[kind]}, name="Inner")
+    return defined({**{f"f{at}": str | int | bool for at in range(20)}, "map": dict[str, inner]})
+
+
+@dataclasses.dataclass
+class Plain:
+    """Its factory makes another one each time."""
+
+    name: str
+    at: float = dataclasses.field(default_factory=time.perf_counter)
+
+
+SILENT: dict[str, tuple[Any, Any]] = {
+    "fields of an array exchanged": (pair_of("first", "last"), pair_of("last", "first")),
+    "a field of an array in front": (pair_of("a", "b"), pair_of("new", "a", "b")),
+    "tagged, exchanged": (pair_of("a", "b", tag="x"), pair_of("b", "a", tag="x")),
+    "parts of a NamedTuple exchanged": (list[Names], list[NamesExchanged]),
+    "another default that is not stored": (omitting("a"), omitting("b")),
+    "a default that is of another type": (
+        defined({"a": (list[int], msgspec.field(default_factory=list))}, omit_defaults=True),
+        defined({"a": (list[int] | None, None)}, omit_defaults=True),
+    ),
+    "values of an Enum exchanged": (defined({"c": Color}), defined({"c": Exchanged})),
+    "in a set": (set[Color], set[Exchanged]),
+    "as a key": (dict[Color, int], dict[Exchanged, int]),
+    "renamed fields exchanged": (renamed(first="a", last="b"), renamed(first="b", last="a")),
+    "a name given to another field": (renamed(name="name"), renamed(title="name", name="full")),
+    "None no longer": (wide(int | None), wide(int)),
+    "dates as text": (defined({"d": date}), defined({"d": str})),
+}
+
+SILENTLY_COMPATIBLE: dict[str, tuple[Any, Any]] = {
+    "fields of an array renamed": (pair_of("first", "last"), pair_of("given", "family")),
+    "parts of a NamedTuple renamed": (list[Names], list[NamesRenamed]),
+    "a member of an Enum renamed": (defined({"c": Color}), defined({"c": Crimson})),
+    "in a set": (set[Color], set[Crimson]),
+    "as a key": (dict[Color, int], dict[Crimson, int]),
+    "renamed in Python": (renamed(first="a", last="b"), renamed(given="a", last="b")),
+    "None as well": (wide(int), wide(int | None)),
+    "a default that is stored": (defined({"m": (str, "a")}), defined({"m": (str, "b")})),
+    "a factory of the user's": (defined({"name": str}), Plain),
+    "and then no change": (Plain, Plain),
+}
+
+
+@pytest.mark.parametrize(("before", "after"), SILENT.values(), ids=SILENT)
+def test_silent_changes_are_caught(tmp_path: Path, before: Any, after: Any, encoding: str) -> None:
+    """What reads, writes back the same bytes, and is another value: refused, and not recorded."""
+    lock = lock_of(tmp_path, Keyspace("things", before, encoding=encoding))
+    recorded = (tmp_path / "kvcodec.lock.json").read_text()
+    lock.check(Keyspace("things", before, encoding=encoding))
+    for update in (False, True):
+        with pytest.raises(LockBroken, match="raise version= with an upgrade"):
+            lock.check(Keyspace("things", after, encoding=encoding), update=update)
+    assert (tmp_path / "kvcodec.lock.json").read_text() == recorded
+
+
+@pytest.mark.parametrize(("before", "after"), SILENTLY_COMPATIBLE.values(), ids=SILENTLY_COMPATIBLE)
+def test_what_only_has_another_name_passes(
+    tmp_path: Path, before: Any, after: Any, encoding: str
+) -> None:
+    """Python's names may change, as long as none of them gets another's values."""
+    lock = lock_of(tmp_path, Keyspace("things", before, encoding=encoding))
+    today = Keyspace("things", after, encoding=encoding)
+    lock.check(today)
+    lock.check(today, update=True)
+    lock.check(today)
+
+
+@pytest.mark.parametrize("limits", [{"max_bytes": 20}, {"max_depth": 2}])
+def test_a_limit_below_what_is_stored_is_caught(tmp_path: Path, limits: dict[str, Any]) -> None:
+    """Lowered so far that recorded values are over it; a bit lower, or higher, it passes."""
+    kind = dict[str, list[list[int]]]
+    lock = lock_of(tmp_path, Keyspace("things", kind))
+    lock.check(Keyspace("things", kind, max_bytes=1000, max_depth=10), update=True)
+    for update in (False, True):
+        with pytest.raises(LockBroken, match=f"cannot be read any more .*{next(iter(limits))}"):
+            lock.check(Keyspace("things", kind, **limits), update=update)
+    lock_of(tmp_path, Keyspace("things", kind, max_bytes=10**8, max_depth=200))
+
+
+def test_what_is_too_large_from_the_start_was_never_stored(tmp_path: Path) -> None:
+    """Golden values are within the limits that they are recorded under."""
+    small = Keyspace("things", list[int], max_bytes=20)
+    lock_of(tmp_path, small).check(small)
+
+
+def test_a_file_without_views_is_accepted_and_gets_them(tmp_path: Path) -> None:
+    """Made by an earlier kvcodec: held to what it has, and to all from the next update on."""
+    path = tmp_path / "kvcodec.lock.json"
+    before, after = (Keyspace("things", defined({"c": kind})) for kind in (Color, Exchanged))
+    lock = lock_of(tmp_path, before)
+    whole = json.loads(path.read_text())
+    version = whole["keyspaces"]["things"]["forms"][0]["versions"]["1"]
+    golden = version["golden"]
+    del version["views"], version["limits"]
+    path.write_text(json.dumps(whole))
+    lock.check(before)
+    lock.check(after)
+    lock.check(before, update=True)
+    now = json.loads(path.read_text())["keyspaces"]["things"]["forms"][0]["versions"]["1"]
+    assert now["golden"][: len(golden)] == golden
+    assert len(now["views"]) == len(now["golden"])
+    with pytest.raises(LockBroken, match="read as another member of its Enum"):
+        lock.check(after)
+
+
+def test_views_that_were_lost_in_a_merge_are_missed(tmp_path: Path) -> None:
+    """Each golden value has its own."""
+    path = tmp_path / "kvcodec.lock.json"
+    lock = lock_of(tmp_path, Keyspace("things", Base))
+    whole = json.loads(path.read_text())
+    whole["keyspaces"]["things"]["forms"][0]["versions"]["1"]["views"].pop()
+    path.write_text(json.dumps(whole))
+    with pytest.raises(LockBroken, match="restore the file"):
+        lock.check(Keyspace("things", Base), update=True)
+
+
+def test_a_default_that_old_values_read_as_stays(tmp_path: Path) -> None:
+    """Of a field that was added later: values without it would read as another."""
+    lock = lock_of(tmp_path, Keyspace("things", defined({"a": int})))
+    lock.check(Keyspace("things", defined({"a": int, "b": (int, 0)})), update=True)
+    with pytest.raises(LockBroken, match=r"\$\.b is read as another value"):
+        lock.check(Keyspace("things", defined({"a": int, "b": (int, 1)})), update=True)
+
+
+def test_secrets_are_no_text_in_views_and_compared_all_the_same(tmp_path: Path) -> None:
+    """Their digests are there: an Enum whose values were exchanged is seen inside a Secret."""
+
+    def of(kind: Any) -> Keyspace[Any]:
+        return Keyspace("things", defined({"s": Secret[kind]}), cipher=RING)
+
+    lock = lock_of(tmp_path, of(Color))
+    whole = json.loads((tmp_path / "kvcodec.lock.json").read_text())
+    views = whole["keyspaces"]["things"]["forms"][0]["versions"]["1"]["views"]
+    assert "sha256:" in str(views)
+    assert "RED" not in str(views)
+    with pytest.raises(LockBroken, match="another member of its Enum"):
+        lock.check(of(Exchanged))
 
 
 # --------------------------------------------------------------------- pairs of types, generated
