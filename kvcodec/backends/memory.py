@@ -17,10 +17,12 @@ Two rules keep the tables one store:
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from threading import RLock
 
+from kvcodec.errors import ConfigError
 from kvcodec.protocols import Token
 
 __all__ = ["AsyncMemoryKV", "MemoryKV"]
@@ -149,6 +151,9 @@ class MemoryKV:
 
     def set_with_ttl(self, key: str, value: bytes, ttl: float, /) -> None:
         """Store ``value`` for ``ttl`` seconds."""
+        if not _lasts(ttl):
+            del value
+            raise ConfigError(_NO_LIFETIME)
         values = self._values
         with values.lock:
             values.pop(key, None)  # before the write: a sweep takes a hidden one for outdated
@@ -156,6 +161,9 @@ class MemoryKV:
 
     def set_if_absent(self, key: str, value: bytes, ttl: float | None, /) -> bool:
         """Store ``value``, for ``ttl`` seconds if given, unless ``key`` holds one; say whether."""
+        if not _lasts(ttl):
+            del value
+            raise ConfigError(_NO_LIFETIME)
         values = self._values
         with values.lock:
             if key in values or values.live(key) is not None:
@@ -175,6 +183,9 @@ class MemoryKV:
 
         The new value lives ``ttl`` seconds, or for good if that is None.
         """
+        if not _lasts(ttl):
+            del value
+            raise ConfigError(_NO_LIFETIME)
         values = self._values
         with values.lock:
             if not values.unchanged(key, token):
@@ -266,10 +277,16 @@ class AsyncMemoryKV:
 
     async def set_with_ttl(self, key: str, value: bytes, ttl: float, /) -> None:
         """Store ``value`` for ``ttl`` seconds."""
+        if not _lasts(ttl):
+            del value
+            raise ConfigError(_NO_LIFETIME)
         self._kv.set_with_ttl(key, value, ttl)
 
     async def set_if_absent(self, key: str, value: bytes, ttl: float | None, /) -> bool:
         """Store ``value``, for ``ttl`` seconds if given, unless ``key`` holds one; say whether."""
+        if not _lasts(ttl):
+            del value
+            raise ConfigError(_NO_LIFETIME)
         return self._kv.set_if_absent(key, value, ttl)
 
     async def get_versioned(self, key: str, /) -> tuple[bytes, Token] | None:
@@ -283,6 +300,9 @@ class AsyncMemoryKV:
 
         The new value lives ``ttl`` seconds, or for good if that is None.
         """
+        if not _lasts(ttl):
+            del value
+            raise ConfigError(_NO_LIFETIME)
         return self._kv.set_if_version(key, value, token, ttl)
 
     async def delete_if_version(self, key: str, token: Token, /) -> bool:
@@ -292,3 +312,10 @@ class AsyncMemoryKV:
     async def purge(self) -> int:
         """Give back the memory of expired values now; return how many there were."""
         return self._kv.purge()
+
+
+_NO_LIFETIME = "a ttl is a number of seconds above 0, and finite"
+
+
+def _lasts(ttl: float | None) -> bool:
+    return ttl is None or 0 < ttl < math.inf

@@ -35,6 +35,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import itertools
+import math
 import os
 import sqlite3
 import threading
@@ -428,7 +429,11 @@ class SQLiteKV:
         return data
 
     def _expiry(self, ttl: float | None) -> float | None:
-        return None if ttl is None else self._clock() + ttl
+        if ttl is None:
+            return None
+        if not 0 < ttl < math.inf:
+            raise ConfigError("a ttl is a number of seconds above 0, and finite")
+        return self._clock() + ttl
 
     def _purge_some(self) -> int:
         now = self._clock()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import sys
 import threading
 from collections.abc import Callable, Iterator
@@ -10,6 +11,7 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from kvcodec.backends.memory import AsyncMemoryKV, MemoryKV
+from kvcodec.errors import ConfigError
 from kvcodec.protocols import (
     KV,
     AsyncExists,
@@ -27,6 +29,7 @@ from kvcodec.protocols import (
     Token,
     Versioned,
 )
+from tests.leaks import CANARY, leaks
 
 
 @pytest.fixture
@@ -258,3 +261,27 @@ def test_a_key_that_is_there_is_never_missing() -> None:
     for reader in readers:
         reader.join()
     assert missed == []
+
+
+@pytest.mark.parametrize("ttl", [0, -1, -0.0, math.inf, -math.inf, math.nan])
+def test_a_ttl_that_is_none_is_refused(ttl: float) -> None:
+    """ConfigError without the value, in both twins, and what was stored stays."""
+    kv, twin = MemoryKV(), AsyncMemoryKV()
+    kv.set("key", b"before")
+    asyncio.run(twin.set("key", b"before"))
+    token = (kv.get_versioned("key") or ((), None))[1]
+    secret = CANARY.encode()
+    uses: list[Callable[[], object]] = [
+        lambda: kv.set_with_ttl("key", secret, ttl),
+        lambda: kv.set_if_absent("new", secret, ttl),
+        lambda: kv.set_if_version("key", secret, token, ttl),
+        lambda: asyncio.run(twin.set_with_ttl("key", secret, ttl)),
+        lambda: asyncio.run(twin.set_if_absent("new", secret, ttl)),
+        lambda: asyncio.run(twin.set_if_version("key", secret, token, ttl)),
+    ]
+    for use in uses:
+        with pytest.raises(ConfigError) as caught:
+            use()
+        assert leaks(caught.value) == []
+    assert (kv.get("key"), kv.get("new")) == (b"before", None)
+    assert asyncio.run(twin.get_many(["key", "new"])) == {"key": b"before"}

@@ -624,6 +624,23 @@ def test_an_error_holds_no_value(kv: SQLiteKV, path: Path) -> None:
     assert raw(path, "select count(*) from kv") == [(0,)]
 
 
+@pytest.mark.parametrize("ttl", [0, -1, float("inf"), float("nan")])
+def test_a_ttl_that_is_none_is_refused(kv: SQLiteKV, ttl: float) -> None:
+    """ConfigError without the value, and what was stored stays."""
+    kv.set("a", b"before")
+    token = (kv.get_versioned("a") or ((), None))[1]
+    uses: list[Callable[[], object]] = [
+        lambda: kv.set_with_ttl("a", canary(), ttl),
+        lambda: kv.set_if_absent("b", canary(), ttl),
+        lambda: kv.set_if_version("a", canary(), token, ttl),
+    ]
+    for use in uses:
+        with pytest.raises(ConfigError) as caught:
+            use()
+        assert not [text for text in library_locals(caught.value) if "CANARY" in text]
+    assert (kv.get("a"), kv.get("b")) == (b"before", None)
+
+
 def test_an_async_error_holds_no_value(path: Path) -> None:
     """The frames of the async twin hold no value either."""
 

@@ -356,6 +356,9 @@ def test_declarations_that_cannot_hold_files() -> None:
     for size in (0, -1, True, 1.5, 5 * 1024 * 1024):
         with pytest.raises(ConfigError, match="chunk_bytes"):
             Files(PLAIN, {}, chunk_bytes=size)  # type: ignore[arg-type]
+    for cipher, bytes_ in ((None, 512), (RING, 600)):
+        with pytest.raises(ConfigError, match=r"max_bytes.* too small for a chunk"):
+            Files(Keyspace("a", bytes, cipher=cipher, max_bytes=bytes_), {})
 
 
 @pytest.mark.parametrize("keyspace", KEYSPACES.values(), ids=KEYSPACES)
