@@ -477,6 +477,13 @@ def test_the_key_of_hidden_names_is_in_use_as_long_as_they_are() -> None:
     assert Store(sealed(ROTATED, keys=names), kv).get_many(TEN) == TEN
 
 
+def test_a_ring_that_only_names_are_made_with_is_in_use() -> None:
+    """Names under a ring of their own: its key is known, and never free."""
+    keyspace = sealed(AFTER, keys=HiddenKeys(BEFORE))
+    report = Store(keyspace, memory({})).rewrap()
+    assert report.may_drop(BEFORE.primary) is False
+
+
 def test_bare_tokens_are_rotated() -> None:
     """Tokens shared with other programs: under the new key, still tokens."""
     bare = [
