@@ -16,6 +16,7 @@ import base64
 import difflib
 import json
 import os
+import re
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -388,6 +389,10 @@ def _first_problem(
     if not readers:
         changed = _difference(form, _form(keyspace))
         return f"its form changed ({changed}): name the old declaration in previous="
+    todays = [one.keyspace for one in readers if one.keyspace.version == version]
+    tags = [_exchanged_tag(one, held["shape"]) for one in todays]
+    if len(tags) == len(readers) and None not in tags:
+        return f"means something else ({tags[0]}): {_OTHER_WAY_OUT}"
     views = held.get("views", [None] * len(held["golden"]))  # a file of before has none
     if len(views) != len(held["golden"]):
         return "its views and golden values are not of the same number: restore the file"
@@ -410,6 +415,32 @@ def _difference(old: dict[str, Any], new: dict[str, Any]) -> str:
     return ", ".join(
         f"{name}: {old[name]} -> {new[name]}" for name in old if old[name] != new[name]
     )
+
+
+def _exchanged_tag(keyspace: Keyspace[Any, Any], before: list[str]) -> str | None:
+    """A class that is still there and has another tag: its own is another class's, or nobody's."""
+    now = _tags(_shape(keyspace))
+    return next(
+        (
+            f"{name} has another tag"
+            for name, tags in _tags(before).items()
+            if name in now and not tags <= now[name]
+        ),
+        None,
+    )
+
+
+def _tags(shape: list[str]) -> dict[str, set[str]]:
+    found: dict[str, set[str]] = {}
+    for line in shape:
+        head = _TAGGED.fullmatch(line)
+        if head is not None:
+            found.setdefault(head[1], set()).add(head[2])
+    return found
+
+
+_TAGGED = re.compile(r"(\w+), tag (.+):")
+"""The first line of a tagged class in a declaration as text."""
 
 
 class _Golden(NamedTuple):

@@ -16,7 +16,7 @@ import time
 from collections.abc import Callable
 from datetime import date
 from pathlib import Path
-from typing import Annotated, Any, Literal, NamedTuple
+from typing import Annotated, Any, Literal, NamedTuple, Union
 
 import msgspec
 import pytest
@@ -241,10 +241,18 @@ def omitting(default: Any) -> type[Any]:
     return defined({"name": str, "mode": (str, default)}, omit_defaults=True)
 
 
-def wide(kind: Any) -> type[Any]:
-    """So many unions, one in another, that drawn values rarely have None in all of them."""
-    inner: Any = defined({"deep": list[kind]}, name="Inner")
-    return defined({**{f"f{at}": str | int | bool for at in range(20)}, "map": dict[str, inner]})
+def wide(kind: Any) -> Any:
+    """Unions in a union: few of the values that are drawn come to this type at all."""
+    for level in "xyz":
+        others = {f"{level}{at}": int for at in range(8)}
+        rows = {level: kind, **others}
+        kind = Union[tuple(defined({"value": rows[tag]}, tag, tag=tag) for tag in rows)]  # noqa: UP007 - of a list made at run time
+    return kind
+
+
+def tagged(one: str, other: str) -> Any:
+    """Two Structs alike, told apart by their tags."""
+    return defined({"at": int}, "Created", tag=one) | defined({"at": int}, "Deleted", tag=other)
 
 
 @dataclasses.dataclass
@@ -271,6 +279,7 @@ SILENT: dict[str, tuple[Any, Any]] = {
     "renamed fields exchanged": (renamed(first="a", last="b"), renamed(first="b", last="a")),
     "a name given to another field": (renamed(name="name"), renamed(title="name", name="full")),
     "None no longer": (wide(int | None), wide(int)),
+    "tags exchanged": (tagged("a", "b"), tagged("b", "a")),
     "dates as text": (defined({"d": date}), defined({"d": str})),
 }
 
