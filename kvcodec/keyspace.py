@@ -51,6 +51,11 @@ empty lists), so that this bounds one read to about 300 MiB."""
 MAX_DEPTH = 64
 """Of one value, by default: far above what people declare, far below what a stack holds."""
 
+_DEEPEST = 256
+"""That can be declared. Encoders and decoders recurse on the C stack: with 128 KiB of it (a thread
+under musl), where Python's recursion limit was raised, 300 levels were measured to be stored and
+read, and 400 to end the process."""
+
 _MAX_TTL = timedelta.max.total_seconds()
 """About 2.7 million years: the milliseconds of the time of expiry fit into their 8 bytes."""
 
@@ -148,7 +153,7 @@ class Keyspace(Generic[V, K]):
     - ``validate``: read back what ``set`` encoded before storing it; False for code that a
       type checker already guards (what no type checker can see is still refused).
     - ``max_bytes``: of one stored value, both ways.
-    - ``max_depth``: how deep a value may nest, both ways.
+    - ``max_depth``: how deep a value may nest, both ways; 256 at most.
 
     Raises ConfigError if an option cannot work, when it is declared and never later.
     """
@@ -253,7 +258,7 @@ class Keyspace(Generic[V, K]):
             form = Form(
                 keyspace=name,
                 max_bytes=_positive(max_bytes, "max_bytes"),
-                max_depth=_positive(max_depth, "max_depth"),
+                max_depth=_depth(max_depth),
                 validate=_flag(validate, "validate"),
                 version=_positive(version, "version"),
                 upgrades=checked_upgrades(version, upgrades),
@@ -880,6 +885,12 @@ def _positive(number: Any, option: str) -> int:
     if isinstance(number, bool) or not isinstance(number, int) or number < 1:
         raise ConfigError(f"{option} must be an integer of at least 1")
     return number
+
+
+def _depth(max_depth: Any) -> int:
+    if _positive(max_depth, "max_depth") > _DEEPEST:
+        raise ConfigError(f"max_depth must be at most {_DEEPEST}: deeper values can end a process")
+    return int(max_depth)
 
 
 def _flag(given: Any, option: str) -> bool:

@@ -223,6 +223,52 @@ print("alive", len(survived))
 """
 
 
+AS_DEEP_AS_CAN_BE = """
+import sys, threading
+from typing import Any
+from kvcodec import Store, TooDeep
+from tests.test_codecs import Node, Mood, declared
+
+def run() -> None:
+    tower, node = [], Node(Mood.CALM)
+    for _ in range(255):
+        tower = [tower]
+    for _ in range(127):
+        node = Node(Mood.BUSY, [node])
+    for encoding, opening in (("json", b"["), ("msgpack", b"\\x91")):
+        for kind, value in ((Any, tower), (Node, node)):
+            kv = {}
+            store = Store(declared(kind, encoding=encoding, max_depth=256), kv)
+            store.set("a", value)
+            read = store.get("a")
+            kv["k/a"] = opening * 100_000
+            try:
+                store.get("a")
+            except TooDeep:
+                survived.append(encoding)
+
+survived = []
+sys.setrecursionlimit(1_000_000)
+threading.stack_size(128 * 1024)
+thread = threading.Thread(target=run)
+thread.start()
+thread.join()
+print("alive", len(survived))
+"""
+
+
+def test_the_deepest_declaration_does_not_crash_on_a_small_stack() -> None:
+    """What may be declared at most is stored, read and refused with 128 KiB of stack."""
+    run = subprocess.run(
+        [sys.executable, "-c", AS_DEEP_AS_CAN_BE],
+        cwd=ROOT,
+        capture_output=True,
+        check=False,
+        encoding="utf-8",
+    )
+    assert (run.returncode, run.stdout) == (0, "alive 4\n"), run.stderr
+
+
 def deep_values() -> list[tuple[Any, Any]]:
     """Values of nesting types that would take the encoder down the whole stack."""
     tower: list[Any] = []
@@ -369,6 +415,8 @@ class Foreign:
         {"max_bytes": 1.5},
         {"max_depth": 0},
         {"max_depth": -1},
+        {"max_depth": 257},
+        {"max_depth": 10**6},
         {"ttl": 0},
         {"ttl": -1},
         {"ttl": float("nan")},

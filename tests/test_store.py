@@ -462,7 +462,7 @@ def test_a_value_from_the_future_never_counts_as_fresh(
 
     It stays stored: the clock that is wrong may be the reader's.
     """
-    keyspace = Keyspace("dated", int, max_age=10, **options)
+    keyspace = Keyspace("dated", int, key=str, max_age=10, **options)
     store = Store(keyspace, kv, clock=clock)
     far = keyspace.pack("a", 1, now=2.0**40)[1]
     with pytest.raises(Expired, match="future"):
