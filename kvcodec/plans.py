@@ -275,10 +275,9 @@ def drop_expired(place: Place[Any], clock: Clock, can: frozenset[str]) -> Plan[N
     if needs_lock(can):
         return  # get, then delete: a value set in between would be lost
     found = yield "get_versioned", place.raw_key
-    # One from the future is left: it may be this clock that is wrong.
     now = clock()
-    ended = found is not None and place.is_expired(found[0], now)
-    if ended and not place.is_ahead(found[0], now):
+    # One from the future is left: it may be this clock that is wrong.
+    if found is not None and place.is_expired(found[0], now) and not place.is_ahead(found[0], now):
         yield from drop_older(place)  # of before it: it would come to light again
         yield "delete_if_version", place.raw_key, found[1]
 
