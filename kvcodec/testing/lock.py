@@ -46,7 +46,7 @@ OF_MEMBER = 2
 """Golden values of each member of each union: its smallest one is often among the others."""
 
 GOLDEN = 60
-"""Golden values of one version: a few hundred lines of JSON at most."""
+"""Golden values of one version. With their views that is 10 to 100 kB of JSON for a keyspace."""
 
 NAMES = 25
 """Sample raw keys of a keyspace."""
