@@ -466,7 +466,8 @@ class Keyspace(Generic[V, K]):
 
     def _seal(self, key: K, value: V, now: float, ttl: timedelta | float | None = None) -> bytes:
         name = "" if self._naming is None else self._naming.name(key)
-        return self._pipeline.seal(self._names[key], value, now, seconds(ttl), name=name)
+        lifetime = None if ttl is None else seconds(ttl)
+        return self._pipeline.seal(self._names[key], value, now, lifetime, name=name)
 
     def _open(self, raw_key: str, data: bytes, now: float) -> V:
         if self._previous:

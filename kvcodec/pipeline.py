@@ -197,8 +197,10 @@ class Pipeline(Generic[V]):
         return data
 
     def _enveloped(self, raw_key: str, payload: bytes, now: float, ttl: float | None) -> bytes:
+        if self._start:  # the constant header says that nothing is compressed
+            return self._closed(raw_key, self._start, payload)
         payload, algorithm = self._compressed(payload)
-        start = self._start or envelope_start(self._header(now, ttl, algorithm).encode())
+        start = envelope_start(self._header(now, ttl, algorithm).encode())
         return self._closed(raw_key, start, payload)
 
     def _compressed(self, payload: bytes) -> tuple[bytes, int]:

@@ -126,25 +126,8 @@ class AsyncStore(Opened[V, K]):
                 except Exception:  # noqa: BLE001, S110 - the long way below says what is wrong
                     pass
             if data is None or len(data) > self._direct:
-                if self._keyspace.indexed:
-                    await self._note(raw_key)
-                if self._keyspace.keep_unknown:
-                    plan = plans.replace(
-                        self._keyspace._place(key),
-                        value,
-                        seconds(ttl),
-                        self._clock,
-                        self._capabilities,
-                    )
-                    await self._exclusively(plan, raw_key)
-                    return
-                data = self._keyspace._seal(key, value, self._clock(), ttl)
-                if self._takes_more_than_a_set:
-                    plan = plans.write(
-                        self._keyspace._place(key), data, self._lifetime(ttl), self._capabilities
-                    )
-                    await arun(plan, self._kv)
-                    return
+                await self._set_the_long_way(key, raw_key, value, ttl)
+                return
             await awaitable(self._kv_set(raw_key, data))
         except BaseException as error:
             del value
@@ -153,6 +136,26 @@ class AsyncStore(Opened[V, K]):
             if raw_key is None and isinstance(error, TypeError):
                 self._keyspace.raw_key(key)  # raises what says why it has none
             raise
+
+    async def _set_the_long_way(
+        self, key: K, raw_key: str, value: V, ttl: timedelta | float | None
+    ) -> None:
+        keyspace = self._keyspace
+        if keyspace.indexed:
+            await self._note(raw_key)
+        if keyspace.keep_unknown:
+            place = keyspace._place(key)
+            plan = plans.replace(place, value, seconds(ttl), self._clock, self._capabilities)
+            await self._exclusively(plan, raw_key)
+            return
+        data = keyspace._seal(key, value, self._clock(), ttl)
+        if self._takes_more_than_a_set:
+            lifetime = self._lifetime(ttl)
+            await arun(
+                plans.write(keyspace._place(key), data, lifetime, self._capabilities), self._kv
+            )
+            return
+        await awaitable(self._kv_set(raw_key, data))
 
     async def delete(self, key: K) -> None:
         """Remove the value of ``key``. No error if there is none.
