@@ -321,7 +321,9 @@ def test_logs_and_files_are_under_these_names_too(options: Any) -> None:
     files.put("ada", b"x" * 1000)
     assert files.get("ada") == b"x" * 1000
     assert list(files.keys()) == ["ada"]
-    assert "ada" not in repr(list(raw)) or "hashed" in repr(many["keys"]).lower()
+    # Behind the "!" stand random generations, which may spell anything.
+    names = [name.partition("!")[0] for name in raw]
+    assert "ada" not in repr(names) or "hashed" in repr(many["keys"]).lower()
 
 
 # ------------------------------------------------------------------------------------- hashed
