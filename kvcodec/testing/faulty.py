@@ -373,7 +373,27 @@ def _keys_of(method: str, arguments: Arguments) -> tuple[str, ...]:
 # -------------------------------------------------------------------------------------- the twins
 
 
-class FaultyKV:
+class _Befallen:
+    """What both twins are alike in: the world that their faults come from."""
+
+    _world: World
+
+    @property
+    def clock(self) -> ManualClock:
+        """The clock that slow operations and stale times go by."""
+        return self._world.clock
+
+    @property
+    def operations(self) -> Sequence[Operation]:
+        """The operations that were asked for, in order, faults included."""
+        return self._world.operations
+
+    def befall(self, *script: Fault | None) -> None:
+        """Let the next operations have these faults, in place of what was left of the script."""
+        self._world.befall(script)
+
+
+class FaultyKV(_Befallen):
     """A KV around another one, to which befall the faults of a ``script``, one per operation.
 
     Has exactly the capabilities of the KV inside. ``clock``: what slow operations and stale
@@ -390,20 +410,6 @@ class FaultyKV:
     ) -> None:
         self.kv: KV = as_kv(kv)
         self._world = World(script, clock, versioned=hasattr(self.kv, "get_versioned"))
-
-    @property
-    def clock(self) -> ManualClock:
-        """The clock that slow operations and stale times go by."""
-        return self._world.clock
-
-    @property
-    def operations(self) -> Sequence[Operation]:
-        """The operations that were asked for, in order, faults included."""
-        return self._world.operations
-
-    def befall(self, *script: Fault | None) -> None:
-        """Let the next operations have these faults, in place of what was left of the script."""
-        self._world.befall(script)
 
     def get(self, key: str, /) -> bytes | None:
         """Return the value stored under ``key``, or None, unless a fault befalls it."""
@@ -429,7 +435,7 @@ class FaultyKV:
         return f"FaultyKV({self.kv!r})"
 
 
-class AsyncFaultyKV:
+class AsyncFaultyKV(_Befallen):
     """A KV around another one, to which befall the faults of a ``script``, one per operation.
 
     Has exactly the capabilities of the KV inside. ``clock``: what slow operations and stale
@@ -446,20 +452,6 @@ class AsyncFaultyKV:
     ) -> None:
         self.kv: AsyncKV = as_async_kv(kv)
         self._world = World(script, clock, versioned=hasattr(self.kv, "get_versioned"))
-
-    @property
-    def clock(self) -> ManualClock:
-        """The clock that slow operations and stale times go by."""
-        return self._world.clock
-
-    @property
-    def operations(self) -> Sequence[Operation]:
-        """The operations that were asked for, in order, faults included."""
-        return self._world.operations
-
-    def befall(self, *script: Fault | None) -> None:
-        """Let the next operations have these faults, in place of what was left of the script."""
-        self._world.befall(script)
 
     async def get(self, key: str, /) -> bytes | None:
         """Return the value stored under ``key``, or None, unless a fault befalls it."""
