@@ -38,7 +38,7 @@ from kvcodec.errors import (
     LimitExceeded,
     Tampered,
 )
-from kvcodec.pipeline import Pipeline
+from kvcodec.pipeline import ANY_AGE, Pipeline
 from kvcodec.plans import ATTEMPTS, Plan, needs_lock
 
 if TYPE_CHECKING:
@@ -113,6 +113,9 @@ class Manifest(Struct, frozen=True, kw_only=True, omit_defaults=True):
             written_at=self.written_at,
         )
 
+
+_NO_TIME = 0.0
+"""Of writing a trace: its header says none, since it outlives what it is about."""
 
 _Lots: TypeAlias = dict[_Generation, int | None]
 """What a trace holds: how many chunks a generation has; None while a put still writes them."""
@@ -226,23 +229,19 @@ class FilePlace:
         """The raw keys of a generation's chunks, the last one first."""
         return [self.chunk_name(generation, number) for number in reversed(range(count))]
 
-    def manifest(self, data: bytes, now: float) -> Manifest:
+    def manifest(self, data: bytes, now: float | None) -> Manifest:
         """What is stored at the raw key. Raises a DecodeError, Expired among them."""
         manifest: Manifest = self.layout.manifests.open(self.raw_key, data, now)
         return manifest
 
     def whole_name(self, data: bytes) -> str:
         """The name that is stored with the manifest, where the raw key does not tell it."""
-        return self.layout.manifests.unwrap(self.raw_key, data, _EVER).name
+        return self.layout.manifests.unwrap(self.raw_key, data, ANY_AGE).name
 
     def seal(self, manifest: Manifest) -> bytes:
         """What to store at the raw key; the time is that of the manifest."""
         pipeline = self.layout.manifests
         return pipeline.seal(self.raw_key, manifest, manifest.written_at, name=self.name)
-
-
-_EVER = 0.0
-"""As a time of reading: nothing has expired by then."""
 
 
 def derived_from(name: str) -> str | None:
@@ -669,7 +668,7 @@ def _current(at: FilePlace) -> Plan[tuple[_Held, _Lots]]:
     held: _Held = yield from plans.find_name(at.raw_key, at.can)
     if held is not None:
         with suppress(DecodeError):
-            manifest = at.manifest(held[0], _EVER)
+            manifest = at.manifest(held[0], ANY_AGE)
             if manifest.generation is not None:
                 return held, {manifest.generation: manifest.count}
     return held, {}
@@ -679,13 +678,13 @@ def _trace(at: FilePlace) -> Plan[tuple[_Held, _Lots]]:
     held: _Held = yield from plans.find_name(at.trace_name, at.can)
     if held is not None:
         with suppress(DecodeError):  # as for a manifest
-            return held, at.layout.traces.open(at.trace_name, held[0], _EVER)
+            return held, at.layout.traces.open(at.trace_name, held[0], ANY_AGE)
     return held, {}
 
 
 def _write_trace(at: FilePlace, lots: _Lots, held: _Held) -> Plan[bool]:
     if lots:
-        data = at.layout.traces.seal(at.trace_name, lots, _EVER)
+        data = at.layout.traces.seal(at.trace_name, lots, _NO_TIME)
         return (yield from _swap(at.trace_name, data, held, at, lasting=True))
     return held is None or (yield from _swap_out(at.trace_name, held, at))
 

@@ -44,7 +44,7 @@ from kvcodec.errors import (
 )
 from kvcodec.keyspace import _converted, _positive
 from kvcodec.log_format import Head, Item, Lane, Mark, Segment, Series, is_log, parse, spell
-from kvcodec.pipeline import Payload, Pipeline, as_bytes
+from kvcodec.pipeline import ANY_AGE, Payload, Pipeline, as_bytes
 from kvcodec.plans import ATTEMPTS, BATCH, Plan, needs_lock
 
 if TYPE_CHECKING:
@@ -76,9 +76,6 @@ _ID_BYTES = 12
 
 _READ_TRIES = 16
 """Heads that a reader looks at for one segment: each is a newer one, and no writer is so fast."""
-
-_AGELESS = 0.0
-"""The moment at which parts are opened: none is over yet, since each message has its own age."""
 
 T = TypeVar("T")
 
@@ -530,7 +527,7 @@ class LogLayout(Struct, frozen=True):
             pipeline = keyspace._pipeline
             if len(data) > pipeline.form.max_bytes:
                 pipeline._refuse_size(data, "envelope")
-            part = parse(kind, pipeline.unwrap(name, data, _AGELESS).encoded)
+            part = parse(kind, pipeline.unwrap(name, data, ANY_AGE).encoded)
             return part if previous is None else self._modern(part, previous)
         except BaseException as error:
             data = None

@@ -16,7 +16,7 @@ from msgspec import Struct, field, structs
 from kvcodec.errors import ConfigError, Conflict, Expired, KVCodecError, NewerVersion
 from kvcodec.keyspace import Keyspace, Place
 from kvcodec.log_format import is_log
-from kvcodec.pipeline import Pipeline, as_bytes
+from kvcodec.pipeline import ANY_AGE, Pipeline, as_bytes
 from kvcodec.plans import (
     ATTEMPTS,
     Clock,
@@ -349,7 +349,9 @@ def _key_ids(place: Place[Any], data: bytes) -> tuple[str, ...]:
 def _is_part_of_log(place: Place[Any], data: bytes) -> bool:
     """Whether a value that is none of the keyspace's type is the head of a log."""
     try:
-        return is_log(place.keyspace._pipeline.unwrap(place.raw_key, as_bytes(data), 0.0).encoded)
+        return is_log(
+            place.keyspace._pipeline.unwrap(place.raw_key, as_bytes(data), ANY_AGE).encoded
+        )
     except KVCodecError:
         return False
 

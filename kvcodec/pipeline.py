@@ -46,7 +46,7 @@ if TYPE_CHECKING:
     from kvcodec.keys_hashed import StoredNames
     from kvcodec.protocols import Cipher
 
-__all__ = ["Form", "Payload", "Pipeline", "as_bytes", "no_quick_way"]
+__all__ = ["ANY_AGE", "Form", "Payload", "Pipeline", "as_bytes", "no_quick_way"]
 
 V = TypeVar("V")
 
@@ -58,6 +58,10 @@ is looked at before it is encoded, as values of nesting types always are."""
 _CLOCK_SKEW = 60.0
 """Seconds that the clocks of a writer and a reader may differ by: Fernet's own allowance, in its
 reference implementation (https://github.com/fernet/spec)."""
+
+ANY_AGE = None
+"""As the moment of reading: of parts whose age is not theirs to tell, since the messages of a log
+have each their own, and chunks go when their file does."""
 
 _NO_TTL = "a ttl needs a keyspace that declares ttl=: a lifetime is part of the format"
 
@@ -154,7 +158,7 @@ class Pipeline(Generic[V]):
         """Return the stored bytes of a value. Raises EncodeError and its kin, ConfigError."""
         return self.wrap(raw_key, self.encode(value), now, ttl, name=name)
 
-    def open(self, raw_key: str, data: bytes, now: float) -> V:
+    def open(self, raw_key: str, data: bytes, now: float | None) -> V:
         """Return the value of stored bytes. Raises DecodeError and its kin."""
         data = as_bytes(data)
         if len(data) > self.form.max_bytes:
@@ -295,10 +299,11 @@ class Pipeline(Generic[V]):
         """
         return _NO_HEADER if self._plain else self._take_apart(as_bytes(data))[0]
 
-    def unwrap(self, raw_key: str, data: bytes, now: float) -> Payload:
+    def unwrap(self, raw_key: str, data: bytes, now: float | None) -> Payload:
         """Open the envelope and everything in it but the encoding.
 
-        Raises NotEncrypted, UnknownKey, Tampered, NewerVersion, Expired, TooLarge, DecodeError.
+        ``now``: in seconds since the epoch, or ANY_AGE. Raises NotEncrypted, UnknownKey, Tampered,
+        NewerVersion, Expired, TooLarge, DecodeError.
         """
         if self.direct >= 0:
             return Payload(_NO_HEADER, data)
@@ -345,10 +350,12 @@ class Pipeline(Generic[V]):
         context = self._context(start, raw_key)
         return cipher.decrypt(payload, context, cipher.key_id if key_id is None else key_id)
 
-    def _check_age(self, header: Header, now: float) -> None:
+    def _check_age(self, header: Header, now: float | None) -> None:
         form = self.form
         if header.version > form.version:
             self._refuse_version(header)
+        if now is None:
+            return
         if is_over(header, now):
             raise Expired("its lifetime is over", stage="envelope")
         if self._is_too_old(header, now):

@@ -119,7 +119,7 @@ class SecretPipeline(Pipeline[V]):
 
     # --------------------------------------------------------------------------------- in
 
-    def unwrap(self, raw_key: str, data: bytes, now: float) -> SealedPayload:
+    def unwrap(self, raw_key: str, data: bytes, now: float | None) -> SealedPayload:
         """Open the envelope and everything in it but the encoding and its secrets.
 
         Raises Tampered, NewerVersion, Expired, TooLarge, DecodeError.

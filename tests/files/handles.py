@@ -36,6 +36,7 @@ KEYSPACES: dict[str, Keyspace[bytes]] = {
     "compressed": Keyspace("files", bytes, compress="zlib"),
     "checksum": Keyspace("files", bytes, checksum=True),
     "ttl": Keyspace("files", bytes, ttl=timedelta(days=1)),
+    "max_age": Keyspace("files", bytes, max_age=timedelta(days=1)),
 }
 
 Open = Callable[[], Any]

@@ -480,11 +480,18 @@ def test_rotation_reaches_files() -> None:
 # ------------------------------------------------------------------------------------ lifetimes
 
 
-def test_a_file_expires_as_one(open_kv: Open) -> None:
-    """Together with its chunks, from the moment the put began; ``sweep`` removes what is left."""
+@pytest.mark.parametrize(
+    "keyspace",
+    [Keyspace("files", bytes, ttl=60), Keyspace("files", bytes, max_age=60)],
+    ids=["ttl", "max_age"],
+)
+def test_a_file_expires_as_one(keyspace: Keyspace[bytes], open_kv: Open) -> None:
+    """Together with its chunks, from the moment the put began; ``sweep`` removes what is left.
+
+    With max_age the chunks of what a put or a delete had replaced were left behind.
+    """
     clock = ManualClock()
     kv = open_kv()
-    keyspace = Keyspace("files", bytes, ttl=60)
     files = Files(keyspace, kv, chunk_bytes=CHUNK, clock=clock)
 
     def slowly() -> Iterator[bytes]:

@@ -158,9 +158,20 @@ def test_counts_that_cannot_be() -> None:
 
 
 @pytest.mark.parametrize("backend", [Bare, MemoryKV])
-def test_messages_have_their_own_age(backend: Any) -> None:
-    """With a ttl each message is gone when its own time has passed, wherever it is stored."""
-    keyspace = Keyspace("notes", str, ttl=timedelta(hours=1))
+@pytest.mark.parametrize(
+    "keyspace",
+    [
+        Keyspace("notes", str, ttl=timedelta(hours=1)),
+        Keyspace("notes", str, max_age=timedelta(hours=1)),
+    ],
+    ids=["ttl", "max_age"],
+)
+def test_messages_have_their_own_age(keyspace: Keyspace[str], backend: Any) -> None:
+    """With a ttl each message is gone when its own time has passed, wherever it is stored.
+
+    With max_age no log could be read at all: its parts, whose age is nobody's, were taken to be
+    from the future.
+    """
     clock = ManualClock()
     kv = Bare() if backend is Bare else MemoryKV(clock=clock)
     log = Log(keyspace, kv, segment_bytes=512, clock=clock)
@@ -210,9 +221,10 @@ def test_the_backends_own_ttl_is_used() -> None:
         Keyspace("notes", Message, compress="zlib"),
         Keyspace("notes", Message, checksum=True),
         Keyspace("notes", Message, ttl=9),
+        Keyspace("notes", Message, max_age=9),
         Keyspace("notes", Message, version=2, upgrades={1: lambda plain: plain}),
     ],
-    ids=["json", "msgpack", "sealed", "squeezed", "checked", "dated", "versioned"],
+    ids=["json", "msgpack", "sealed", "squeezed", "checked", "dated", "aging", "versioned"],
 )
 @pytest.mark.parametrize("segment_bytes", [1, 512, 32768])
 def test_every_form(keyspace: Keyspace[Message], segment_bytes: int) -> None:
