@@ -37,8 +37,8 @@ from kvcodec.errors import (
 from kvcodec.explanation import Explanation
 from kvcodec.keys import Ordered, PathKeys, TemplateKeys
 from kvcodec.keyspace import Keyspace, Previous
-from kvcodec.maintenance import Finding, Report
 from kvcodec.protocols import KV, AsyncKV, Cipher, Codec, KeyScheme, Limits
+from kvcodec.report import Finding, Report
 from kvcodec.secret import Secret
 from kvcodec.store import Store
 from kvcodec.store_async import AsyncStore

@@ -19,6 +19,7 @@ from msgspec import Struct
 from typing_extensions import TypeVar
 
 from kvcodec import plans
+from kvcodec.derived import news_name
 from kvcodec.envelope import MalformedEnvelope, open_envelope
 from kvcodec.errors import ConfigError, Expired, settle
 from kvcodec.keyspace import Keyspace, seconds
@@ -162,10 +163,6 @@ class _Opened(Generic[V, K]):
         return found.fresh_until > (self._clock() if before is None else before.fresh_until)
 
 
-def _news_name(raw_key: str) -> str:
-    return f"{raw_key}!n"
-
-
 def _turn(raw_key: str) -> str:
     """The name of the lock: not that of ``Store.update``, which a loader may call."""
     return f"{raw_key}!load"
@@ -279,19 +276,19 @@ class Cache(_Opened[V, K]):
         else:
             self._store.set(key, value, ttl=self._lifetime)
             if self._negative is not None:
-                run(plans.remove(_news_name(raw_key)), self._store._kv)
+                run(plans.remove(news_name(raw_key)), self._store._kv)
         return value
 
     def _look(self, raw_key: str) -> _Found | None:
         found = self._judged(raw_key, run(plans.get(raw_key), self._store._kv))
         if found is None and self._negative is not None:
-            name = _news_name(raw_key)
+            name = news_name(raw_key)
             found = self._judged_news(name, run(plans.get(name), self._store._kv))
         return found
 
     def _forget(self, key: K, raw_key: str, before: _Found | None) -> None:
         if self._negative is not None:
-            name, can = _news_name(raw_key), self._store._capabilities
+            name, can = news_name(raw_key), self._store._capabilities
             plan = plans.put(name, self._news(name), self._negative, can)
             run(plan, self._store._kv)
         if before is not None and before.value is not None:
@@ -304,7 +301,7 @@ class Cache(_Opened[V, K]):
         """
         self._store.delete(key)
         if self._negative is not None:
-            run(plans.remove(_news_name(self._keyspace.raw_key(key))), self._store._kv)
+            run(plans.remove(news_name(self._keyspace.raw_key(key))), self._store._kv)
 
     def memoize(self, *, key: Callable[..., K] | None = None) -> Memoized[V]:
         """Decorate a function, or a method, so that it is called only for what is not cached.
@@ -414,19 +411,19 @@ class AsyncCache(_Opened[V, K]):
         else:
             await self._store.set(key, value, ttl=self._lifetime)
             if self._negative is not None:
-                await arun(plans.remove(_news_name(raw_key)), self._store._kv)
+                await arun(plans.remove(news_name(raw_key)), self._store._kv)
         return value
 
     async def _look(self, raw_key: str) -> _Found | None:
         found = self._judged(raw_key, await arun(plans.get(raw_key), self._store._kv))
         if found is None and self._negative is not None:
-            name = _news_name(raw_key)
+            name = news_name(raw_key)
             found = self._judged_news(name, await arun(plans.get(name), self._store._kv))
         return found
 
     async def _forget(self, key: K, raw_key: str, before: _Found | None) -> None:
         if self._negative is not None:
-            name, can = _news_name(raw_key), self._store._capabilities
+            name, can = news_name(raw_key), self._store._capabilities
             plan = plans.put(name, self._news(name), self._negative, can)
             await arun(plan, self._store._kv)
         if before is not None and before.value is not None:
@@ -439,7 +436,7 @@ class AsyncCache(_Opened[V, K]):
         """
         await self._store.delete(key)
         if self._negative is not None:
-            await arun(plans.remove(_news_name(self._keyspace.raw_key(key))), self._store._kv)
+            await arun(plans.remove(news_name(self._keyspace.raw_key(key))), self._store._kv)
 
     def memoize(self, *, key: Callable[..., K] | None = None) -> AsyncMemoized[V]:
         """Decorate a function, or a method, so that it is called only for what is not cached.

@@ -18,7 +18,7 @@ from collections.abc import (
     MutableMapping,
 )
 from contextlib import aclosing, suppress
-from typing import TYPE_CHECKING, Any, Generic, NoReturn, Self, TypeAlias, cast
+from typing import Any, Generic, NoReturn, Self, TypeAlias, cast
 
 from typing_extensions import Buffer, TypeVar
 
@@ -27,12 +27,9 @@ from kvcodec.backends.adapt import as_async_kv, as_kv
 from kvcodec.errors import MissingKey, Unsupported, settle
 from kvcodec.files_plans import Cursor, FileInfo, FilePlace, Source, Upload
 from kvcodec.keyspace import Keyspace
-from kvcodec.locks import async_lock_of, lock_of
-from kvcodec.plans import Plan, arun, awaitable, not_awaitable, run
+from kvcodec.listing import Listing, Scan
+from kvcodec.plans import Plan, arun, run
 from kvcodec.protocols import KV, AsyncKV
-
-if TYPE_CHECKING:
-    from kvcodec.index import Index
 
 AsyncSource: TypeAlias = Source | AsyncIterable[Buffer]
 """What ``AsyncFiles.put`` takes."""
@@ -50,11 +47,11 @@ class _Opened(Generic[K]):
         "_can",
         "_chunk_bytes",
         "_clock",
-        "_indexed",
         "_keyspace",
         "_kv",
         "_layout",
         "_limits",
+        "_listing",
     )
 
     def __init__(
@@ -75,7 +72,8 @@ class _Opened(Generic[K]):
         self._kv = kv
         self._clock = clock
         self._can = plans.capabilities(kv)
-        self._indexed: Index | None = None
+        ordered = bool(getattr(kv, "ordered", False))
+        self._listing = Listing(keyspace, self._can, clock, ordered=ordered)
 
     @property
     def keyspace(self) -> Keyspace[bytes, K]:
@@ -101,23 +99,30 @@ class _Opened(Generic[K]):
         files_plans.check_room(at.raw_key, self._limits)
         return Upload(at, self._chunk_bytes, content_type, self._clock())
 
-    @property
-    def _index(self) -> Index | None:
-        """The index, where the keyspace declares one and the backend cannot list."""
-        if self._keyspace.indexed and "scan_keys" not in self._can and self._indexed is None:
-            from kvcodec.index import Index  # by who has a KV that cannot list
+    def _adding(self, upload: Upload, piece: Any, at: FilePlace) -> Plan[None]:
+        yield from self._listing.note(at.raw_key)  # before there is anything
+        yield from plans.exclusively(upload.add(piece), at.raw_key, self._can)
 
-            self._indexed = Index(self._keyspace, self._clock)
-        return self._indexed
+    def _finishing(self, upload: Upload, at: FilePlace) -> Plan[FileInfo]:
+        yield from self._listing.note(at.raw_key)  # of a file without pieces, too
+        return (yield from plans.exclusively(upload.finish(), at.raw_key, self._can))
 
-    def _files(self, names: Iterable[str]) -> list[FilePlace]:
-        """Those names that are of files of this keyspace."""
-        return [self._place_of(name) for name in names if self._keyspace._is_name(name)]
+    def _abandoning(self, upload: Upload, at: FilePlace) -> Plan[None]:
+        return plans.exclusively(upload.abandon(), at.raw_key, self._can)
 
-    @property
-    def _names_tell(self) -> bool:
-        """Whether names say all that listing needs: that a file is there, and its key."""
-        return self._keyspace.ttl is None and self._keyspace._naming is None
+    def _deleting(self, at: FilePlace) -> Plan[int]:
+        return plans.exclusively(files_plans.delete(at), at.raw_key, self._can)
+
+    def _next_keys(self, scan: Scan) -> Plan[list[K] | None]:
+        """The keys of the next page of files; None at the end. A page may be empty."""
+        names, keyspace = (yield from scan.pull()), self._keyspace
+        if names is None:
+            return None
+        files = [name for name in names if keyspace._is_name(name)]
+        if keyspace.ttl is None and keyspace._naming is None:
+            return list(map(keyspace.key, files))  # names tell all
+        found = yield from plans.get_many(files, self._can)
+        return self._living(map(self._place_of, files), found)
 
     def _living(self, files: Iterable[FilePlace], found: Mapping[str, bytes]) -> list[K]:
         """The keys of those files that ``found`` has and that have not expired."""
@@ -127,6 +132,30 @@ class _Opened(Generic[K]):
             return [self._keyspace.key(at.raw_key) for at in alive]
         return [naming.key(at.whole_name(found[at.raw_key])) for at in alive]
 
+    def _sweeping(self, keys: Iterable[K] | None) -> Plan[int]:
+        swept = 0
+        if keys is not None:
+            for at in map(self._place, keys):
+                swept += yield from self._sweeping_one(at, (yield from self._chunks(at)))
+            return swept
+        self._must_list()
+        scan = self._listing.scan(self._keyspace, parts=True)
+        while (names := (yield from scan.pull())) is not None:
+            for raw_key, derived in self._derived(names).items():
+                swept += yield from self._sweeping_one(self._place_of(raw_key), derived)
+        return swept
+
+    def _sweeping_one(self, at: FilePlace, names: Iterable[str]) -> Plan[int]:
+        plan = files_plans.sweep(at, names, self._clock())
+        return plans.exclusively(plan, at.raw_key, self._can)
+
+    def _chunks(self, at: FilePlace) -> Plan[list[str]]:
+        """The names of a file's chunks, where the backend lists them."""
+        if not self._listing.lists:
+            return []
+        names: list[str] = yield "take", (yield "list", at.chunk_prefix, ""), None
+        return names
+
     def _derived(self, names: Iterable[str]) -> dict[str, list[str]]:
         """Files that may have something to sweep, with the names derived from theirs."""
         derived: dict[str, list[str]] = {}
@@ -134,7 +163,7 @@ class _Opened(Generic[K]):
             raw_key = files_plans.derived_from(name)
             if raw_key is not None and self._keyspace._is_name(raw_key):
                 derived.setdefault(raw_key, []).append(name)
-            elif self._keyspace._is_name(name) and (self._index or self._keyspace.ttl):
+            elif self._keyspace._is_name(name) and (not self._listing.lists or self._keyspace.ttl):
                 derived.setdefault(name, [])  # an index lists no chunks; a file may have expired
         return derived
 
@@ -219,12 +248,11 @@ class Files(_Opened[K]):
     def _put(self, upload: Upload, at: FilePlace, data: Source) -> FileInfo:
         try:
             for piece in files_plans.pieces(data, self._chunk_bytes):
-                self._exclusively(upload.add(piece), at.raw_key)
-            self._note(at.raw_key)
-            return self._exclusively(upload.finish(), at.raw_key)
+                run(self._adding(upload, piece, at), self._kv)
+            return run(self._finishing(upload, at), self._kv)
         except BaseException:
             with suppress(Exception):  # the first error is the one to tell
-                self._exclusively(upload.abandon(), at.raw_key)
+                run(self._abandoning(upload, at), self._kv)
             raise
         finally:
             upload.close()
@@ -271,11 +299,7 @@ class Files(_Opened[K]):
         Raises KeyNameError; Conflict; a BackendError, or what the KV raises.
         """
         at = self._place(key)
-        try:
-            self._exclusively(files_plans.delete(at), at.raw_key)
-        except BaseException as error:
-            self._leave(error, at.raw_key)
-            raise
+        self._run(self._deleting(at), at)
 
     def keys(self) -> Iterator[K]:
         """Iterate over the keys that have a file, as ``Store.keys``.
@@ -286,13 +310,9 @@ class Files(_Opened[K]):
         return self._keys()
 
     def _keys(self) -> Iterator[K]:
-        for names in plans.batches(self._names()):
-            files = self._files(names)
-            if self._names_tell:
-                yield from [self._keyspace.key(at.raw_key) for at in files]
-            else:
-                wanted = plans.get_many([at.raw_key for at in files], self._can)
-                yield from self._living(files, self._run(wanted))
+        scan = self._listing.scan(self._keyspace)
+        while (keys := self._run(self._next_keys(scan))) is not None:
+            yield from keys
 
     def sweep(self, keys: Iterable[K] | None = None) -> int:
         """Remove what killed puts left and no file refers to; return how many chunks it was.
@@ -302,48 +322,7 @@ class Files(_Opened[K]):
 
         Raises Unsupported without ``keys`` where the backend cannot list; what ``delete`` raises.
         """
-        try:
-            if keys is None:
-                return self._sweep_all()
-            return sum([self._sweep(self._place(key), self._of(key)) for key in keys])
-        except BaseException as error:
-            self._leave(error)
-            raise
-
-    def _sweep_all(self) -> int:
-        self._must_list()
-        swept = 0
-        for names in plans.batches(self._names()):
-            for raw_key, derived in self._derived(names).items():
-                swept += self._sweep(self._place_of(raw_key), derived)
-        return swept
-
-    def _sweep(self, at: FilePlace, names: Iterable[str]) -> int:
-        return self._exclusively(files_plans.sweep(at, names, self._clock()), at.raw_key)
-
-    def _of(self, key: K) -> list[str]:
-        prefix = self._place(key).chunk_prefix
-        return list(self._scan(prefix)) if "scan_keys" in self._can else []
-
-    def _names(self) -> Iterator[str]:
-        index = self._index
-        if index is None:
-            yield from self._scan(self._keyspace.prefix)
-            return
-        for shard in index.shards:
-            found = self._run(index.look(shard, self._can))
-            if found.needs_repair:
-                self._exclusively(index.repair(shard, found.absent, self._can), shard)
-            yield from found.present
-
-    def _note(self, raw_key: str) -> None:
-        """See to the file's entry in the index, before there is a manifest."""
-        index = self._index
-        if index is not None and not index.knows(raw_key):
-            self._exclusively(index.add(raw_key, self._can), index.shard_of(raw_key))
-
-    def _scan(self, prefix: str) -> Iterator[str]:
-        return cast("Iterator[str]", not_awaitable(self._kv.scan_keys(prefix)))
+        return self._run(self._sweeping(keys))
 
     def _run(self, plan: Plan[R], at: FilePlace | None = None) -> R:
         try:
@@ -351,12 +330,6 @@ class Files(_Opened[K]):
         except BaseException as error:
             self._leave(error, None if at is None else at.raw_key)
             raise
-
-    def _exclusively(self, plan: Plan[R], raw_key: str) -> R:
-        if not plans.needs_lock(self._can):
-            return run(plan, self._kv)
-        with lock_of(raw_key):
-            return run(plan, self._kv)
 
 
 class _RawReader(io.RawIOBase):
@@ -468,12 +441,11 @@ class AsyncFiles(_Opened[K]):
         try:
             async with aclosing(_pieces(data, self._chunk_bytes)) as pieces:
                 async for piece in pieces:
-                    await self._exclusively(upload.add(piece), at.raw_key)
-            await self._note(at.raw_key)
-            return await self._exclusively(upload.finish(), at.raw_key)
+                    await arun(self._adding(upload, piece, at), self._kv)
+            return await arun(self._finishing(upload, at), self._kv)
         except BaseException:
             with suppress(Exception):  # the first error is the one to tell
-                await self._exclusively(upload.abandon(), at.raw_key)
+                await arun(self._abandoning(upload, at), self._kv)
             raise
         finally:
             upload.close()
@@ -520,11 +492,7 @@ class AsyncFiles(_Opened[K]):
         Raises KeyNameError; Conflict; a BackendError, or what the KV raises.
         """
         at = self._place(key)
-        try:
-            await self._exclusively(files_plans.delete(at), at.raw_key)
-        except BaseException as error:
-            self._leave(error, at.raw_key)
-            raise
+        await self._run(self._deleting(at), at)
 
     def keys(self) -> AsyncIterator[K]:
         """Iterate over the keys that have a file, as ``AsyncStore.keys``.
@@ -535,13 +503,8 @@ class AsyncFiles(_Opened[K]):
         return self._keys()
 
     async def _keys(self) -> AsyncIterator[K]:
-        async for names in self._names():
-            files = self._files(names)
-            if self._names_tell:
-                keys = [self._keyspace.key(at.raw_key) for at in files]
-            else:
-                wanted = plans.get_many([at.raw_key for at in files], self._can)
-                keys = self._living(files, await self._run(wanted))
+        scan = self._listing.scan(self._keyspace)
+        while (keys := await self._run(self._next_keys(scan))) is not None:
             for key in keys:
                 yield key
 
@@ -553,57 +516,7 @@ class AsyncFiles(_Opened[K]):
 
         Raises Unsupported without ``keys`` where the backend cannot list; what ``delete`` raises.
         """
-        try:
-            if keys is None:
-                return await self._sweep_all()
-            return sum([await self._sweep(self._place(key), await self._of(key)) for key in keys])
-        except BaseException as error:
-            self._leave(error)
-            raise
-
-    async def _sweep_all(self) -> int:
-        self._must_list()
-        swept = 0
-        async for names in self._names():
-            for raw_key, derived in self._derived(names).items():
-                swept += await self._sweep(self._place_of(raw_key), derived)
-        return swept
-
-    async def _sweep(self, at: FilePlace, names: Iterable[str]) -> int:
-        return await self._exclusively(files_plans.sweep(at, names, self._clock()), at.raw_key)
-
-    async def _of(self, key: K) -> list[str]:
-        if "scan_keys" not in self._can:
-            return []
-        prefix = self._place(key).chunk_prefix
-        return [name async for names in self._scan(prefix) for name in names]
-
-    async def _names(self) -> AsyncIterator[list[str]]:
-        index = self._index
-        if index is None:
-            async for names in self._scan(self._keyspace.prefix):
-                yield names
-            return
-        for shard in index.shards:
-            found = await self._run(index.look(shard, self._can))
-            if found.needs_repair:
-                await self._exclusively(index.repair(shard, found.absent, self._can), shard)
-            yield found.present
-
-    async def _note(self, raw_key: str) -> None:
-        """See to the file's entry in the index, before there is a manifest."""
-        index = self._index
-        if index is not None and not index.knows(raw_key):
-            await self._exclusively(index.add(raw_key, self._can), index.shard_of(raw_key))
-
-    async def _scan(self, prefix: str) -> AsyncIterator[list[str]]:
-        page: list[str] = []
-        async for name in awaitable(self._kv.scan_keys(prefix)):
-            page.append(name)
-            if len(page) == plans.BATCH:
-                yield page
-                page = []
-        yield page
+        return await self._run(self._sweeping(keys))
 
     async def _run(self, plan: Plan[R], at: FilePlace | None = None) -> R:
         try:
@@ -611,12 +524,6 @@ class AsyncFiles(_Opened[K]):
         except BaseException as error:
             self._leave(error, None if at is None else at.raw_key)
             raise
-
-    async def _exclusively(self, plan: Plan[R], raw_key: str) -> R:
-        if not plans.needs_lock(self._can):
-            return await arun(plan, self._kv)
-        async with async_lock_of(raw_key):
-            return await arun(plan, self._kv)
 
 
 async def _pieces(data: Any, size: int) -> AsyncGenerator[Any]:

@@ -29,6 +29,7 @@ from typing_extensions import Buffer
 
 from kvcodec import plans
 from kvcodec.codecs import codec_for
+from kvcodec.derived import trace_name
 from kvcodec.errors import (
     ConfigError,
     Conflict,
@@ -209,7 +210,7 @@ class FilePlace:
     @property
     def trace_name(self) -> str:
         """The raw key of the trace."""
-        return f"{self.raw_key}!t"
+        return trace_name(self.raw_key)
 
     @property
     def chunk_prefix(self) -> str:
@@ -608,6 +609,23 @@ def delete(at: FilePlace) -> Plan[int]:
     raise _conflict()
 
 
+def beside_file(
+    keyspace: Keyspace[bytes, Any], raw_key: str, can: frozenset[str]
+) -> Plan[list[str]]:
+    """The raw keys of all parts of a file, if it may be one: some may be gone."""
+    try:
+        at = FilePlace(layout_of(keyspace), raw_key, can)
+    except ConfigError:
+        return []  # bytes, and no files
+    _, lots = yield from _trace(at)
+    _, current = yield from _current(at)
+    names = [at.trace_name]
+    for generation, count in (lots | current).items():
+        there = (yield from _count_chunks(at, generation)) if count is None else count
+        names += at.chunk_names(generation, there)
+    return names
+
+
 def tidy(at: FilePlace, replaced: _Lots, finished: str = "") -> Plan[int]:
     """Remove what the trace names and no reader needs; return how many chunks.
 
@@ -730,15 +748,9 @@ def _close_lots(at: FilePlace, lots: _Lots, held: _Held) -> Plan[bool]:
 def _count_chunks(at: FilePlace, generation: str) -> Plan[int]:
     """How many chunks are there: they are written upwards, and removed downwards."""
     count = 0
-    while (yield from _is_there(at.chunk_name(generation, count), at.can)):
+    while (yield from plans.is_there(at.chunk_name(generation, count), at.can)):
         count += 1
     return count
-
-
-def _is_there(raw_key: str, can: frozenset[str]) -> Plan[bool]:
-    if "exists" in can:
-        return bool((yield "exists", raw_key))
-    return (yield from plans.get(raw_key)) is not None
 
 
 def _remove_chunks(at: FilePlace, generation: str, count: int) -> Plan[None]:

@@ -24,10 +24,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from msgspec.structs import replace
 
 from kvcodec.codecs import codec_for
+from kvcodec.derived import grid_name, trace_name
 from kvcodec.errors import Conflict
 from kvcodec.keys import PathKeys
 from kvcodec.pipeline import Pipeline
-from kvcodec.plans import ATTEMPTS, Clock, Plan, find_name, get, needs_lock, put
+from kvcodec.plans import ATTEMPTS, Clock, Plan, find_name, is_there, needs_lock, put
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -53,10 +54,14 @@ _KNOWN = 10_000
 class Shard(NamedTuple):
     """What a look at one shard found."""
 
+    stored: bool
+    """Whether there is such a shard."""
     present: list[str]
     """Names that have a value."""
+    partial: list[str]
+    """Names that have none, but parts: logs in writers' lanes, files whose first put was killed."""
     absent: frozenset[str]
-    """Names that have none."""
+    """Names that have nothing."""
     needs_repair: bool
     """Whether a mark has to be set, cleared or obeyed."""
 
@@ -64,11 +69,12 @@ class Shard(NamedTuple):
 class Index:
     """The index of one keyspace on one KV, and what this store remembers of it."""
 
-    __slots__ = ("_clock", "_known", "_pipeline", "shards")
+    __slots__ = ("_clock", "_keeps_files", "_known", "_pipeline", "shards")
 
     def __init__(self, keyspace: Keyspace[Any, Any], clock: Clock) -> None:
         self._clock = clock
         self._known: dict[str, float] = {}
+        self._keeps_files = keyspace._pipeline.codec.name == "raw"
         # The keyspace's form without what would make an index end, age, change shape or be full:
         # max_bytes is about values.
         form = replace(
@@ -113,18 +119,24 @@ class Index:
 
     def look(self, shard: str, can: frozenset[str]) -> Plan[Shard]:
         """Read a shard, and see which of its names have a value."""
-        entries = self._entries(shard, (yield from find_name(shard, can)))
+        held = yield from find_name(shard, can)
+        entries = self._entries(shard, held)
         present: list[str] = []
+        partial: list[str] = []
         for raw_key in sorted(entries):
-            if "exists" in can:
-                there = yield "exists", raw_key
-            else:
-                there = (yield from get(raw_key)) is not None
-            if there:
+            if (yield from is_there(raw_key, can)):
                 present.append(raw_key)
-        absent = frozenset(entries) - frozenset(present)
-        marked = any(entries[raw_key] for raw_key in present)
-        return Shard(present, absent, bool(absent) or marked)
+            elif (yield from self._has_parts(raw_key, can)):
+                partial.append(raw_key)
+        absent = frozenset(entries) - frozenset(present) - frozenset(partial)
+        marked = any(entries[raw_key] for raw_key in (*present, *partial))
+        return Shard(held is not None, present, partial, absent, bool(absent) or marked)
+
+    def _has_parts(self, raw_key: str, can: frozenset[str]) -> Plan[bool]:
+        """Whether a name without a value is that of a log or a file all the same."""
+        if (yield from is_there(grid_name(raw_key, "y", 0, 0), can)):
+            return True
+        return self._keeps_files and (yield from is_there(trace_name(raw_key), can))
 
     def repair(self, shard: str, absent: Collection[str], can: frozenset[str]) -> Plan[None]:
         """Mark the entries of names that were found without a value; drop those marked long ago.

@@ -19,13 +19,12 @@ from kvcodec import plans
 from kvcodec.backends.adapt import as_async_kv, as_kv
 from kvcodec.errors import ConfigError, settle
 from kvcodec.keyspace import Keyspace
-from kvcodec.locks import async_lock_of, lock_of
+from kvcodec.listing import Listing
 from kvcodec.log_plans import SEGMENT_BYTES, LogLayout, Reading, Track, layout_of, track_of
-from kvcodec.plans import arun, run
+from kvcodec.plans import Plan, arun, run
 from kvcodec.protocols import KV, AsyncKV
 
 if TYPE_CHECKING:
-    from kvcodec.index import Index
     from kvcodec.log_format import Item
 
 __all__ = ["AsyncLog", "Log"]
@@ -40,7 +39,7 @@ _WRITER = re.compile(r"[A-Za-z0-9_-]{1,64}")
 class _OpenedLog(Generic[V, K]):
     """What both logs are: a keyspace, a KV, and how the log is kept there."""
 
-    __slots__ = ("_index", "_keyspace", "_kv", "_layout", "_needs_lock", "_writer")
+    __slots__ = ("_keyspace", "_kv", "_layout", "_listing", "_writer")
 
     def __init__(
         self, keyspace: Keyspace[V, K], kv: Any, layout: LogLayout, writer: str | None
@@ -51,12 +50,7 @@ class _OpenedLog(Generic[V, K]):
         self._kv = kv
         self._layout = layout
         self._writer = writer
-        self._needs_lock = plans.needs_lock(layout.can)
-        self._index: Index | None = None
-        if keyspace.indexed and "scan_keys" not in layout.can:
-            from kvcodec.index import Index  # by who has a KV that cannot list
-
-            self._index = Index(keyspace, layout.clock)
+        self._listing = Listing(keyspace, layout.can, layout.clock, ordered=False)
 
     @property
     def keyspace(self) -> Keyspace[V, K]:
@@ -79,6 +73,25 @@ class _OpenedLog(Generic[V, K]):
         if self._keyspace._naming is not None:
             self._layout.names[raw_key] = self._keyspace._whole_name(key)
         return raw_key
+
+    def _appending(
+        self, raw_key: str, lane: str, encoded: list[bytes], message_id: str | None
+    ) -> Plan[None]:
+        yield from self._listing.note(raw_key)
+        track = track_of(raw_key, lane)
+        yield from self._exclusively(self._layout.append(track, encoded, message_id), track)
+
+    def _trimming(self, raw_key: str, keep: int) -> Plan[None]:
+        for track, share in (yield from self._layout.shares(raw_key, keep)):
+            yield from self._exclusively(self._layout.trim(track, share), track)
+
+    def _clearing(self, raw_key: str) -> Plan[None]:
+        for track in (yield from self._layout.tracks(raw_key)):
+            yield from self._exclusively(self._layout.clear(track), track)
+        yield from self._layout.clear_lanes(raw_key)
+
+    def _exclusively(self, plan: Plan[T], track: Track) -> Plan[T]:
+        return plans.exclusively(plan, track.head, self._layout.can)
 
     def _reading(self, raw_key: str, start: int, *, backward: bool) -> Reading:
         skip = _not_negative(start, "start")
@@ -208,19 +221,8 @@ class Log(_OpenedLog[V, K]):
             raise
 
     def _append(self, raw_key: str, encoded: list[bytes], message_id: str | None) -> None:
-        index = self._index
-        if index is not None and not index.knows(raw_key):
-            shard = track_of(index.shard_of(raw_key))
-            self._exclusively(index.add(raw_key, self._layout.can), shard)
         lane = (self._writer or _lane_of_process()) if self._layout.lanes else ""
-        track = track_of(raw_key, lane)
-        self._exclusively(self._layout.append(track, encoded, message_id), track)
-
-    def _exclusively(self, plan: plans.Plan[T], track: Track) -> T:
-        if not self._needs_lock:
-            return run(plan, self._kv)
-        with lock_of(track.head):
-            return run(plan, self._kv)
+        run(self._appending(raw_key, lane, encoded, message_id), self._kv)
 
     def tail(self, key: K, n: int) -> list[V]:
         """Return the newest ``n`` messages, oldest first; all of them if there are fewer.
@@ -281,9 +283,7 @@ class Log(_OpenedLog[V, K]):
         raw_key: Any = None
         try:
             raw_key = self._raw_key(key)
-            shares = run(self._layout.shares(raw_key, _not_negative(keep, "keep")), self._kv)
-            for track, share in shares:
-                self._exclusively(self._layout.trim(track, share), track)
+            run(self._trimming(raw_key, _not_negative(keep, "keep")), self._kv)
         except BaseException as error:
             self._leave(error, raw_key)
             raise
@@ -297,9 +297,7 @@ class Log(_OpenedLog[V, K]):
         raw_key: Any = None
         try:
             raw_key = self._raw_key(key)
-            for track in run(self._layout.tracks(raw_key), self._kv):
-                self._exclusively(self._layout.clear(track), track)
-            run(self._layout.clear_lanes(raw_key), self._kv)
+            run(self._clearing(raw_key), self._kv)
         except BaseException as error:
             self._leave(error, raw_key)
             raise
@@ -394,19 +392,8 @@ class AsyncLog(_OpenedLog[V, K]):
             raise
 
     async def _append(self, raw_key: str, encoded: list[bytes], message_id: str | None) -> None:
-        index = self._index
-        if index is not None and not index.knows(raw_key):
-            shard = track_of(index.shard_of(raw_key))
-            await self._exclusively(index.add(raw_key, self._layout.can), shard)
         lane = (self._writer or _lane_of_loop()) if self._layout.lanes else ""
-        track = track_of(raw_key, lane)
-        await self._exclusively(self._layout.append(track, encoded, message_id), track)
-
-    async def _exclusively(self, plan: plans.Plan[T], track: Track) -> T:
-        if not self._needs_lock:
-            return await arun(plan, self._kv)
-        async with async_lock_of(track.head):
-            return await arun(plan, self._kv)
+        await arun(self._appending(raw_key, lane, encoded, message_id), self._kv)
 
     async def tail(self, key: K, n: int) -> list[V]:
         """Return the newest ``n`` messages, oldest first; all of them if there are fewer.
@@ -469,9 +456,7 @@ class AsyncLog(_OpenedLog[V, K]):
         raw_key: Any = None
         try:
             raw_key = self._raw_key(key)
-            shares = await arun(self._layout.shares(raw_key, _not_negative(keep, "keep")), self._kv)
-            for track, share in shares:
-                await self._exclusively(self._layout.trim(track, share), track)
+            await arun(self._trimming(raw_key, _not_negative(keep, "keep")), self._kv)
         except BaseException as error:
             self._leave(error, raw_key)
             raise
@@ -485,9 +470,7 @@ class AsyncLog(_OpenedLog[V, K]):
         raw_key: Any = None
         try:
             raw_key = self._raw_key(key)
-            for track in await arun(self._layout.tracks(raw_key), self._kv):
-                await self._exclusively(self._layout.clear(track), track)
-            await arun(self._layout.clear_lanes(raw_key), self._kv)
+            await arun(self._clearing(raw_key), self._kv)
         except BaseException as error:
             self._leave(error, raw_key)
             raise

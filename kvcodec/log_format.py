@@ -14,6 +14,7 @@ a segment may hold messages of several versions.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any, TypeVar
 
 import msgspec
@@ -22,7 +23,17 @@ from msgspec.structs import replace
 
 from kvcodec.errors import DecodeError
 
-__all__ = ["Head", "Item", "Lane", "Mark", "Segment", "Series", "is_log", "parse", "spell"]
+__all__ = [
+    "Head",
+    "Item",
+    "Lane",
+    "Mark",
+    "Segment",
+    "Series",
+    "is_log",
+    "parse",
+    "spell",
+]
 
 T = TypeVar("T")
 
@@ -129,6 +140,12 @@ class Head(Struct, frozen=True, array_like=True):
         if position < self._segments:
             return self.spelled("s", self.segments.first + position)
         return self.spelled("p", self.pieces.first + position - self._segments)
+
+    def suffixes(self) -> Iterator[str]:
+        """Of all that may be stored: what is needed, what no longer is, what was just begun."""
+        for letter, series in (("s", self.segments), ("p", self.pieces)):
+            for number in range(series.swept, series.next + 1):
+                yield self.spelled(letter, number)
 
     def spelled(self, letter: str, number: int) -> str:
         """The name of a segment (``s``) or a piece (``p``), behind the log's own."""

@@ -32,6 +32,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from kvcodec import plans
+from kvcodec.derived import grid_name
 from kvcodec.envelope import MAGIC, Header
 from kvcodec.errors import (
     ConfigError,
@@ -43,7 +44,17 @@ from kvcodec.errors import (
     settle,
 )
 from kvcodec.keyspace import _converted, _positive
-from kvcodec.log_format import Head, Item, Lane, Mark, Segment, Series, is_log, parse, spell
+from kvcodec.log_format import (
+    Head,
+    Item,
+    Lane,
+    Mark,
+    Segment,
+    Series,
+    is_log,
+    parse,
+    spell,
+)
 from kvcodec.pipeline import ANY_AGE, Payload, Pipeline, as_bytes
 from kvcodec.plans import ATTEMPTS, BATCH, Plan, needs_lock
 
@@ -51,7 +62,15 @@ if TYPE_CHECKING:
     from kvcodec.keyspace import Keyspace, Previous
     from kvcodec.protocols import Limits
 
-__all__ = ["SEGMENT_BYTES", "LogLayout", "Reading", "Track", "layout_of", "track_of"]
+__all__ = [
+    "SEGMENT_BYTES",
+    "LogLayout",
+    "Reading",
+    "Track",
+    "beside_log",
+    "layout_of",
+    "track_of",
+]
 
 SEGMENT_BYTES = 32 * 1024
 """Of the messages in a segment, by default: reading one costs little more than asking for it."""
@@ -441,8 +460,7 @@ class LogLayout(Struct, frozen=True):
         own = [track_of(log)]
         if not self.lanes:
             return own
-        found = {owner: None for _, owner in (yield from self._places(log)) if owner}
-        return own + [track_of(log, lane) for lane in found]
+        return own + [track_of(log, lane) for lane in (yield from self._owners(log))]
 
     def shares(self, log: str, keep: int) -> Plan[list[tuple[Track, int]]]:
         """Every track, with how many of the log's newest ``keep`` messages it has."""
@@ -452,23 +470,47 @@ class LogLayout(Struct, frozen=True):
 
     def clear_lanes(self, log: str) -> Plan[None]:
         """Remove the grid, from its far end, so that what is left of it is always whole."""
-        places = (yield from self._places(log)) if self.lanes else []
-        for (right, down), _ in reversed(places):
-            yield from self._delete([_place(log, kind, right, down) for kind in "oyx"])
+        marked = (yield from self._marked(log)) if self.lanes else []
+        for right, down in reversed(marked):
+            yield from self._delete([grid_name(log, kind, right, down) for kind in "oyx"])
 
-    def _places(self, log: str) -> Plan[list[tuple[tuple[int, int], str]]]:
-        """The marked places of the grid, each with its owner, or "" if it has none (yet)."""
-        found: list[tuple[tuple[int, int], str]] = []
+    def _marked(self, log: str) -> Plan[list[tuple[int, int]]]:
+        """The places of the grid that some writer came to: one diagonal after the other."""
+        found: list[tuple[int, int]] = []
         rows = [(0, 0)]
-        while rows:  # one diagonal after the other
+        while rows:
             marked: list[tuple[int, int]] = []
             for right, down in rows:
-                if (yield from plans.get(_place(log, "y", right, down))) is not None:
-                    owner = yield from self._signed(_place(log, "o", right, down))
-                    found.append(((right, down), owner))
+                if (yield from plans.get(grid_name(log, "y", right, down))) is not None:
                     marked.append((right, down))
+            found += marked
             rows = sorted({(r + 1, d) for r, d in marked} | {(r, d + 1) for r, d in marked})
         return found
+
+    def _owners(self, log: str) -> Plan[list[str]]:
+        """The lanes whose writers found a place in the grid."""
+        owners: dict[str, None] = {}
+        for right, down in (yield from self._marked(log)):
+            owner = yield from self._signed(grid_name(log, "o", right, down))
+            owners |= {owner: None} if owner else {}
+        return list(owners)
+
+    def beside(self, log: str) -> Plan[list[str]]:
+        """The raw keys of all parts: some may be gone. What cannot be read tells of no more."""
+        names: list[str] = []
+        tracks = [track_of(log)]
+        for right, down in (yield from self._marked(log)):
+            last, closed, owner = (grid_name(log, kind, right, down) for kind in "xyo")
+            names += [last, closed, owner]
+            with suppress(DecodeError):
+                lane = yield from self._signed(owner)
+                tracks += [track_of(log, lane)] if lane else []
+        for track in tracks:
+            names += [track.head] if track.lane else []
+            with suppress(DecodeError):
+                head = yield from self.head(track)
+                names += [] if head is None else map(track.name, head.suffixes())
+        return names
 
     def _register(self, track: Track) -> Plan[None]:
         """Put a lane where every reader finds it, with nothing but get and set.
@@ -479,11 +521,11 @@ class LogLayout(Struct, frozen=True):
         fast, long-lived renaming, 1995). So no writer ever sets what another one has set for
         good; a list of lanes in one value would lose one whenever two writers add theirs at once.
         """
-        if track.lane in [owner for _, owner in (yield from self._places(track.log))]:
+        if track.lane in (yield from self._owners(track.log)):
             return
         right = down = 0
         while True:
-            last, closed, owner = (_place(track.log, kind, right, down) for kind in "xyo")
+            last, closed, owner = (grid_name(track.log, kind, right, down) for kind in "xyo")
             yield from self._sign(last, track)
             if (yield from plans.get(closed)) is not None:
                 right += 1
@@ -804,6 +846,23 @@ def layout_of(
     )
 
 
+def beside_log(
+    keyspace: Keyspace[Any, Any], raw_key: str, clock: Callable[[], float], can: frozenset[str]
+) -> Plan[list[str]]:
+    """The raw keys of all parts of a log, whoever wrote it: some may be gone."""
+    layout = LogLayout(
+        keyspace=keyspace,
+        can=can,
+        clock=clock,
+        segment_bytes=SEGMENT_BYTES,
+        max_items=None,
+        max_bytes=None,
+        value_bytes=None,
+        lanes=True,
+    )
+    return (yield from layout.beside(raw_key))
+
+
 def _new_head(now_ms: int) -> Head:
     none = Series(0, 0, 0)
     return Head(now_ms, 0, none, none, 0, 0, Mark(0, 0, 0), [], Segment(0, 0, []))
@@ -858,8 +917,3 @@ def _check_version(item: Item, version: int) -> None:
 def _digest(message_id: str) -> bytes:
     data = message_id.encode("utf-8", "surrogatepass")
     return hashlib.blake2b(data, digest_size=_ID_BYTES).digest()
-
-
-def _place(log: str, kind: str, right: int, down: int) -> str:
-    """The raw key of a part of the grid: x the last that came, y closed, o the owner."""
-    return f"{log}!l{kind}{right}.{down}"

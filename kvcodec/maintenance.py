@@ -1,218 +1,205 @@
 """Walking a keyspace: new keys for old values, today's form for older ones, and what is unreadable.
 
-Floor 2: plans, as in plans.py, one for each name. What they find is gathered in a ``Report``.
-Names that kvcodec derives (a log's segments, a file's chunks) are walked with the rest where
-nothing but the envelope is looked at.
+Floor 2: plans, as in plans.py. A step is what is done with one name (``rewrap``, ``migrate``,
+``verify``); ``walk`` takes it through many, and gathers what it finds in a ``Report``.
 """
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Callable, Iterator
-from typing import Any, Literal, NamedTuple, TypeAlias
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
-from msgspec import Struct, field, structs
+from msgspec import structs
 
-from kvcodec.errors import ConfigError, Conflict, Expired, KVCodecError, NewerVersion
+from kvcodec.derived import is_derived, lock_name
+from kvcodec.errors import Expired, KVCodecError, NewerVersion
 from kvcodec.keyspace import Keyspace, Place
-from kvcodec.log_format import is_log
-from kvcodec.pipeline import ANY_AGE, Pipeline, as_bytes
+from kvcodec.listing import Listing, Pages, Scan
+from kvcodec.parts import beside, log_form, move_aside, pipelines
+from kvcodec.pipeline import as_bytes
 from kvcodec.plans import (
-    ATTEMPTS,
+    NO_DEFAULT,
     Clock,
     Held,
     Plan,
+    batches,
     drop_older,
+    exclusively,
     find,
-    find_name,
     get,
+    located,
     needs_lock,
     put,
-    remove,
 )
+from kvcodec.report import Finding, Report, State
 
-__all__ = ["Finding", "Report", "State"]
+if TYPE_CHECKING:
+    from kvcodec.index import Index
 
-State: TypeAlias = Literal[
-    "fine", "missing", "older key", "older version", "older form", "newer", "expired", "unreadable"
-]
-"""What is stored under a name, seen from today's declaration."""
-
-
-class Finding(Struct, frozen=True):
-    """One name: its state, and what was done or what is wrong."""
-
-    raw_key: str
-    state: State
-    key_ids: tuple[str, ...] = ()
-    """Of the keys under which it is sealed now, as its header has them."""
-    changed: bool = False
-    conflict: bool = False
-    """Another writer was faster: it is as that one left it."""
-    error: str | None = None
-    """Of an unreadable value: the stage and the kind of the error."""
-
-
-class Report(Struct):
-    """What a walk found and did. Numbers are of names: a key, or a part of its log or file."""
-
-    checked: int = 0
-    changed: int = 0
-    states: Counter[str] = field(default_factory=Counter[str])
-    """How many names were in each state when they were met."""
-    key_ids: Counter[str] = field(default_factory=Counter[str])
-    """How many values are sealed under each key of the ring, after the walk."""
-    unreadable: dict[str, str] = field(default_factory=dict[str, str])
-    """Raw key and error of what cannot be read. It was left as it is."""
-    names: dict[str, list[str]] = field(default_factory=dict[str, list[str]])
-    """Raw keys by state, of all that is not fine."""
-    conflicts: list[str] = field(default_factory=list[str])
-    """Raw keys that another writer changed at the same time: walk them again."""
-    cursor: str = ""
-    """The last raw key of the walk."""
-    complete: bool = False
-    """Whether the walk came to its end, and not to ``limit=``."""
-    from_start: bool = True
-    """Whether the walk began at the first name, and not at a cursor or with given keys."""
-    listed: bool = False
-    """Whether the backend itself listed the names, and parts of logs and files were walked too."""
-    keyspace: str = ""
-    """The name of the keyspace that was walked."""
-    ring: frozenset[str] | None = frozenset()
-    """The ids of all keys that its ciphers hold; None if one of them does not tell."""
-    naming: str = ""
-    """The id of the key that hidden names are made with: in use as long as they are."""
-
-    @property
-    def saw_everything(self) -> bool:
-        """Whether no name of the keyspace can have been left out.
-
-        True after a ``rewrap``, in one call or in several, from the start to the end of what the
-        backend lists. Never of a walk over given keys or through an index, since the parts that
-        logs and files keep beside their keys are found by listing only; nor of ``migrate`` and
-        ``verify``, which do not look at these parts.
-        """
-        return self.complete and self.from_start and self.listed
-
-    def may_drop(self, key_id: str) -> bool:
-        """Say whether no value needs this key any more, as far as this walk can tell.
-
-        True only if the walk saw everything, and met no unreadable value and no conflict. Never
-        of the key that ``HiddenKeys`` makes its names with. Where the backend cannot list, it
-        stays False: a log or a file of the keyspace may have parts under the key. Read and write
-        logs and files anew there, look at ``key_ids``, ``unreadable`` and ``conflicts``, and drop
-        the key if you know that nothing else is stored.
-
-        Raises ConfigError for what is no id of the keyspace's rings, or if nothing is sealed.
-        """
-        if self.ring is not None and key_id not in self.ring and key_id not in self.key_ids:
-            del key_id  # perhaps the text of a key, in the place of its id
-            raise ConfigError(
-                "no key of the keyspace's ring has this id: KeyRing(key).primary is the id of a "
-                "key, and the ring of a rewrap holds the key to be dropped as a retired one"
-            )
-        safe = self.saw_everything and key_id != self.naming
-        return safe and not (self.unreadable or self.conflicts or self.key_ids[key_id])
-
-    def add(self, finding: Finding) -> None:
-        """Count one name."""
-        self.checked += 1
-        self.changed += finding.changed
-        self.states[finding.state] += 1
-        self.key_ids.update(finding.key_ids)
-        if finding.error is not None:
-            self.unreadable[finding.raw_key] = finding.error
-        if finding.state != "fine":
-            self.names.setdefault(finding.state, []).append(finding.raw_key)
-        if finding.conflict:
-            self.conflicts.append(finding.raw_key)
-
+__all__ = ["Everywhere", "Given", "KeyPlaces", "migrate", "quarantine", "rewrap", "verify", "walk"]
 
 Step: TypeAlias = Callable[["Place[Any]", Clock, frozenset[str]], Plan[Finding]]
+"""What is done with one name."""
 
 
-def new_report(
-    keyspace: Keyspace[Any, Any], after: str | Report, keys: object, limit: object
-) -> Report:
-    """The report of a walk that begins, or goes on from an earlier report, which stays as it is.
+# ------------------------------------------------------------------------------------ the walk
 
-    Raises ConfigError for a limit that is no limit, and for a report of another keyspace.
+
+def walk(
+    listing: Listing[Any, Any],
+    step: Step,
+    pages: Pages[list[Place[Any]]],
+    report: Report,
+    limit: int | None,
+    on_progress: Callable[[Finding], object] | None,
+) -> Plan[Report]:
+    """Take a step with every name of these pages, until ``limit`` names are in the report.
+
+    Where they are keys, a key's parts are walked right after it and before the limit is looked
+    at: the cursor is always a name of the pages.
     """
-    whole = isinstance(limit, int) and not isinstance(limit, bool) and limit > 0
-    if limit is not None and not whole:
-        raise ConfigError("limit= is a number of names: an integer of at least 1")
-    if isinstance(after, Report):
-        return _resumed(after, keyspace, keys)
-    return Report(
-        cursor=after,
-        from_start=after == "" and keys is None,
-        keyspace=keyspace.name,
-        ring=_ring(keyspace),
-        naming=_naming(keyspace),
-    )
-
-
-def _resumed(earlier: Report, keyspace: Keyspace[Any, Any], keys: object) -> Report:
-    if earlier.keyspace != keyspace.name:
-        raise ConfigError("after= is a report of another keyspace")
-    return structs.replace(
-        earlier,
-        states=Counter(earlier.states),
-        key_ids=Counter(earlier.key_ids),
-        unreadable=dict(earlier.unreadable),
-        names={state: list(names) for state, names in earlier.names.items()},
-        conflicts=list(earlier.conflicts),
-        complete=False,
-        from_start=earlier.from_start and keys is None,
-        listed=False,
-        ring=_ring(keyspace),
-        naming=_naming(keyspace),
-    )
-
-
-def rewrap_report(
-    keyspace: Keyspace[Any, Any],
-    after: str | Report,
-    keys: object,
-    limit: object,
-    can: frozenset[str],
-) -> Report:
-    """As ``new_report``, of a walk over every name. Raises ConfigError where nothing is sealed."""
-    if not _ciphers(keyspace):
-        raise ConfigError("nothing is sealed here: neither the keyspace nor an older one")
-    report = new_report(keyspace, after, keys, limit)
-    so_far = after.listed if isinstance(after, Report) else True
-    report.listed = so_far and keys is None and "scan_keys" in can
+    before = report.checked
+    parts = report.scope in ("given", "indexed")
+    while (page := (yield from pages.pull())) is not None:
+        for place in page:
+            yield from _taken(listing, step, place, report, on_progress)
+            names = (yield from beside(place, listing.clock, listing.can)) if parts else []
+            for name in names:
+                part = Place(place.keyspace, name)
+                yield from _taken(listing, step, part, report, on_progress)
+            report.cursor = place.raw_key
+            if limit is not None and report.checked - before >= limit:
+                return report
+    report.complete = True
     return report
 
 
-def _ciphers(keyspace: Keyspace[Any, Any]) -> list[Any]:
-    """The ciphers of a declaration and its older ones: of whole values, or of their fields."""
-    pipeline = keyspace._pipeline
-    own = getattr(pipeline, "_cipher", pipeline.form.cipher)
-    older = [cipher for each in keyspace._previous for cipher in _ciphers(each.keyspace)]
-    return older if own is None else [own, *older]
+def _taken(
+    listing: Listing[Any, Any],
+    step: Step,
+    place: Place[Any],
+    report: Report,
+    on_progress: Callable[[Finding], object] | None,
+) -> Plan[None]:
+    """Take a step with one name, and say what it found."""
+    raw_key = place.raw_key
+    if step is migrate:
+        yield from listing.note(raw_key)
+    plan = located(step(place, listing.clock, listing.can), place.keyspace.name, raw_key)
+    finding = yield from exclusively(plan, lock_name(raw_key), listing.can)
+    if finding.state == "missing" and is_derived(raw_key):
+        return  # gone since its owner named it, or before: it is no name any more
+    report.add(finding)
+    if on_progress is not None:
+        on_progress(finding)
 
 
-def _ring(keyspace: Keyspace[Any, Any]) -> frozenset[str] | None:
-    """The ids of all keys that these ciphers hold. None if one does not tell: Cipher need not."""
-    naming, ids = _naming(keyspace), set[str]()
-    for cipher in _ciphers(keyspace):
-        held = getattr(cipher, "key_ids", None)
-        if not isinstance(held, frozenset):
-            return None
-        ids |= held
-    return frozenset(ids | {naming} if naming else ids)
+class Given:
+    """The places of given keys, in the order of their raw keys."""
+
+    __slots__ = ("_pages",)
+
+    def __init__(self, keyspace: Keyspace[Any, Any], keys: Iterable[Any], after: str) -> None:
+        later = (place for place in map(keyspace._place, keys) if place.raw_key > after)
+        self._pages = iter(batches(sorted(later, key=_raw_key)))
+
+    def pull(self) -> Plan[list[Place[Any]] | None]:
+        """The next places; None at the end."""
+        yield from ()
+        return next(self._pages, None)
 
 
-def _naming(keyspace: Keyspace[Any, Any]) -> str:
-    return str(getattr(keyspace._naming, "naming", ""))
+class Everywhere:
+    """Every name of a keyspace and of its older declarations, parts and index included."""
+
+    __slots__ = ("_after", "_alone", "_listing", "_places", "_scan")
+
+    def __init__(self, listing: Listing[Any, Any], after: str) -> None:
+        keyspace = listing.keyspace
+        self._listing = listing
+        self._after = after
+        self._scan: Scan = listing.scan(keyspace, after, sort=True)
+        self._alone = not keyspace._elsewhere and listing.index_of(keyspace) is None
+        self._places: Iterable[list[Place[Any]]] | None = None
+
+    def pull(self) -> Plan[list[Place[Any]] | None]:
+        """The next places; None at the end."""
+        if self._alone:
+            page = yield from self._scan.pull()
+            keyspace = self._listing.keyspace
+            return None if page is None else _places(keyspace, filter(keyspace._owns, page))
+        if self._places is None:
+            self._places = iter(batches((yield from self._merged())))
+        return next(iter(self._places), None)
+
+    def _merged(self) -> Plan[list[Place[Any]]]:
+        """All of them in one order. Of a name that two declarations have, today's."""
+        listing, places = self._listing, dict[str, Place[Any]]()
+        for keyspace in (*reversed(listing.keyspace._elsewhere), listing.keyspace):
+            index = listing.index_of(keyspace)
+            if index is None:
+                names = yield from listing.own_names(keyspace, self._after)
+            else:
+                names = yield from self._of_index(index)
+            places.update((place.raw_key, place) for place in _places(keyspace, names))
+        return sorted(places.values(), key=_raw_key)
+
+    def _of_index(self, index: Index) -> Plan[list[str]]:
+        """The shards of an index with the names in them, those without a value of their own too."""
+        names: list[str] = []
+        for shard in index.shards:
+            found = yield from self._listing.shard(index, shard)
+            names += [shard, *found.present, *found.partial] if found.stored else []
+        return [name for name in names if name > self._after]
 
 
-def in_order(places: Iterator[Place[Any]], after: str) -> Iterator[Place[Any]]:
-    """Places of given keys in the order of their raw keys, from after ``after`` on."""
-    later = (place for place in places if place.raw_key > after)
-    return iter(sorted(later, key=lambda place: place.raw_key))
+class KeyPlaces:
+    """The place of every key, under today's name or an older one, in the order of today's names."""
+
+    __slots__ = ("_after", "_elsewhere", "_listing", "_scan")
+
+    def __init__(self, listing: Listing[Any, Any], after: str) -> None:
+        self._listing = listing
+        self._after = after
+        self._scan = listing.scan(listing.keyspace, after, sort=True)
+        self._elsewhere: list[Place[Any]] | None = None
+
+    def pull(self) -> Plan[list[Place[Any]] | None]:
+        """The next places; None at the end. A page may be empty."""
+        keyspace = self._listing.keyspace
+        if self._elsewhere is None:
+            self._elsewhere = yield from self._places_elsewhere()
+        page = yield from self._scan.pull()
+        if page is None:
+            rest, self._elsewhere = self._elsewhere[::-1], []
+            return rest or None
+        places: list[Place[Any]] = []
+        for raw_key in page:
+            if is_derived(raw_key) or not keyspace._is_name(raw_key):
+                continue
+            while self._elsewhere and self._elsewhere[-1].raw_key < raw_key:
+                places.append(self._elsewhere.pop())
+            key = yield from self._listing.key_of(keyspace, raw_key)
+            places.append(Place(keyspace, raw_key) if key is NO_DEFAULT else keyspace._place(key))
+        return places
+
+    def _places_elsewhere(self) -> Plan[list[Place[Any]]]:
+        """Where older declarations alone keep a value, the last name first."""
+        keyspace = self._listing.keyspace
+        keys = (yield from self._listing.elsewhere()).values()
+        later = (place for place in map(keyspace._place, keys) if place.raw_key > self._after)
+        return sorted(later, key=_raw_key, reverse=True)
+
+
+def _places(keyspace: Keyspace[Any, Any], names: Iterable[str]) -> list[Place[Any]]:
+    return [Place(keyspace, raw_key) for raw_key in names]
+
+
+def _raw_key(place: Place[Any]) -> str:
+    return place.raw_key
+
+
+# ------------------------------------------------------------------------------------ the steps
 
 
 def rewrap(place: Place[Any], clock: Clock, can: frozenset[str]) -> Plan[Finding]:
@@ -244,7 +231,7 @@ def _resealed(place: Place[Any], data: bytes, clock: Clock) -> _Resealed | Findi
     """The value under the primary key; or what was found, where there is nothing to do."""
     raw_key = place.raw_key
     wrong: Finding | None = None
-    for pipeline in _pipelines(place):
+    for pipeline in pipelines(place):
         ids: tuple[str, ...] = ()
         try:
             ids = pipeline.key_ids(raw_key, data)
@@ -264,29 +251,6 @@ def _resealed(place: Place[Any], data: bytes, clock: Clock) -> _Resealed | Findi
     return wrong
 
 
-def _pipelines(place: Place[Any]) -> Iterator[Pipeline[Any]]:
-    """In what forms the bytes under a name may be: the keyspace's, or that of a derived name."""
-    keyspace = place.keyspace
-    yield keyspace._pipeline
-    kind = place.raw_key.rpartition("!")[2][:1]
-    if kind == "i" and keyspace.indexed:
-        from kvcodec.index import Index  # by who has a KV that cannot list
-
-        yield Index(keyspace, float)._pipeline
-    if kind == "t" and keyspace._pipeline.codec.name == "raw":
-        from kvcodec.files_plans import layout_of  # by who keeps files
-
-        yield layout_of(keyspace).traces
-
-
-def lock_name(raw_key: str) -> str:
-    """The name whose lock covers a raw key: a log or a file holds that of its own for all."""
-    name, mark, derived = raw_key.partition("!")
-    if not mark or derived[:1] == "i":
-        return raw_key
-    return f"{name}!{derived.partition('.')[0]}" if derived[:1] == "w" else name
-
-
 def migrate(place: Place[Any], clock: Clock, can: frozenset[str]) -> Plan[Finding]:
     """Write one value in today's form, if it is in an older one."""
     held = yield from find(place, can)
@@ -295,6 +259,8 @@ def migrate(place: Place[Any], clock: Clock, can: frozenset[str]) -> Plan[Findin
         yield from drop_older(place)  # left by who was stopped before this
     if held is None or finding.state not in ("older version", "older form"):
         return finding
+    if held.older is None and log_form(place, held.data, clock()) is not None:
+        return finding  # its appends write it anew
     try:
         data = _in_todays_form(place, held, clock)
     except KVCodecError as error:
@@ -327,9 +293,11 @@ def look(place: Place[Any], held: Held | None, clock: Clock) -> Finding:
     except NewerVersion:
         return Finding(place.raw_key, "newer")
     except KVCodecError as error:
-        if _is_part_of_log(place, held.data):
-            return Finding(place.raw_key, "fine", _key_ids(place, held.data))
-        return _unreadable(place, error, _key_ids(place, held.data))
+        declared = log_form(place, held.data, clock())
+        if declared is None:
+            return _unreadable(place, error, _key_ids(place, held.data))
+        state: State = "fine" if declared is place.keyspace else "older form"
+        return Finding(place.raw_key, state, _key_ids(place, held.data))
     pipeline = place.keyspace._pipeline
     if place.keyspace._older_form(place.raw_key, held.data, clock()) is not None:
         return Finding(place.raw_key, "older form")
@@ -346,16 +314,6 @@ def _key_ids(place: Place[Any], data: bytes) -> tuple[str, ...]:
         return ()
 
 
-def _is_part_of_log(place: Place[Any], data: bytes) -> bool:
-    """Whether a value that is none of the keyspace's type is the head of a log."""
-    try:
-        return is_log(
-            place.keyspace._pipeline.unwrap(place.raw_key, as_bytes(data), ANY_AGE).encoded
-        )
-    except KVCodecError:
-        return False
-
-
 def quarantine(place: Place[Any], can: frozenset[str]) -> Plan[str | None]:
     """Move the bytes of a key aside; return the name that they have now, or None if absent.
 
@@ -368,54 +326,17 @@ def quarantine(place: Place[Any], can: frozenset[str]) -> Plan[str | None]:
     return moved
 
 
-def move_aside(raw_key: str, can: frozenset[str]) -> Plan[str | None]:
-    """Move the bytes of one name aside, as ``quarantine``."""
-    moved: str | None = None
-    for _ in range(ATTEMPTS):
-        found = yield from find_name(raw_key, can)
-        if found is None:
-            return moved
-        moved = yield from _keep_aside(raw_key, as_bytes(found[0]), can)
-        if (yield from _remove_exactly(raw_key, found, can)):
-            return moved
-    raise Conflict("other writers changed the value at every attempt", stage="store")
-
-
-def _keep_aside(raw_key: str, data: bytes, can: frozenset[str]) -> Plan[str]:
-    """Store bytes under the first name that is free, or has them already."""
-    number = 0
-    while True:
-        number += 1
-        name = f"{raw_key}!q{number}"
-        there = yield from get(name)
-        if there is None and not needs_lock(can):
-            if (yield "set_if_absent", name, data, None):
-                return name
-            there = yield from get(name)
-        elif there is None:
-            yield "set", name, data
-            return name
-        if there == data:
-            return name  # left by who was stopped after it
-
-
-def _remove_exactly(raw_key: str, found: tuple[bytes, Any], can: frozenset[str]) -> Plan[bool]:
-    """Remove what was read and nothing else; say whether that was still there."""
-    if not needs_lock(can):
-        return bool((yield "delete_if_version", raw_key, found[1]))
-    if (yield from get(raw_key)) != found[0]:
-        return False
-    yield from remove(raw_key)
-    return True
-
-
 def _of_older_declaration(place: Place[Any], held: Held, clock: Clock) -> Place[Any] | None:
     """The place of a value as the older declaration has it that wrote the value, or None."""
     if held.older is not None:
         previous, raw_key = place.older[held.older]
         return Place(previous.keyspace, raw_key)
-    found = place.keyspace._older_form(place.raw_key, held.data, clock())
-    return None if found is None else Place(found.keyspace, place.raw_key)
+    keyspace, raw_key, now = place.keyspace, place.raw_key, clock()
+    if not keyspace.previous or keyspace._pipeline.recognises(as_bytes(held.data)):
+        return None
+    found = keyspace._older_form(raw_key, held.data, now)
+    declared = log_form(place, held.data, now) if found is None else found.keyspace
+    return None if declared is None else Place(declared, raw_key)
 
 
 def _in_todays_form(place: Place[Any], held: Held, clock: Clock) -> bytes:

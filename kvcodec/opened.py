@@ -1,22 +1,24 @@
-"""What a store and its async twin are alike in: a keyspace, a KV, a clock. Floor 3: no I/O."""
+"""What a store and its async twin are alike in. Floor 3: no I/O.
+
+A keyspace, a KV, a clock; and every method's plan (plans.py), which either of them drives.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from contextlib import suppress
 from datetime import timedelta
 from sys import getrecursionlimit
-from typing import TYPE_CHECKING, Any, Generic, NoReturn, cast
+from typing import Any, Generic, NoReturn, cast
 
 from typing_extensions import TypeVar
 
-from kvcodec import plans
-from kvcodec.errors import ConfigError, Expired, KeyNameError, MissingKey, Unsupported, settle
+from kvcodec import maintenance, plans
+from kvcodec.errors import ConfigError, MissingKey, Unsupported, settle
 from kvcodec.keyspace import Keyspace, Place, seconds
+from kvcodec.listing import Listing, Pages
 from kvcodec.pipeline import SAFE_RECURSION, as_bytes, no_quick_way
-
-if TYPE_CHECKING:
-    from kvcodec.index import Index
+from kvcodec.plans import Plan
+from kvcodec.report import Finding, Report, new_report, rewrap_report
 
 __all__ = ["Opened"]
 
@@ -32,13 +34,14 @@ class Opened(Generic[V, K]):
         "_clock",
         "_decode",
         "_direct",
-        "_indexes",
         "_keyspace",
         "_kv",
         "_kv_get",
         "_kv_set",
+        "_listing_here",
         "_names",
         "_older",
+        "_one_set",
         "_quick",
     )
 
@@ -53,16 +56,17 @@ class Opened(Generic[V, K]):
         self._kv_set = kv.set
         self._names = keyspace._names
         pipeline = keyspace._pipeline
-        more = keyspace._previous or keyspace.keep_unknown or keyspace.indexed
-        plain = pipeline.direct >= 0 and not more
         self._older = bool(keyspace._previous and keyspace._elsewhere)
+        more = keyspace.keep_unknown or keyspace.indexed
+        plain = pipeline.direct >= 0 and not (more or keyspace._previous)
+        self._one_set = not (more or self._older) and keyspace.ttl is None
         self._decode = pipeline.codec.decode
         self._direct = pipeline.direct if plain else -1
         # Asked here and not by every `set`: programs raise the limit when they start.
         quick = plain and getrecursionlimit() <= SAFE_RECURSION
         self._quick = pipeline.quick if quick else no_quick_way
         self._can: frozenset[str] | None = None
-        self._indexes: dict[Keyspace[Any, Any], Index] = {}
+        self._listing_here: Listing[V, K] | None = None
 
     @property
     def keyspace(self) -> Keyspace[V, K]:
@@ -79,79 +83,144 @@ class Opened(Generic[V, K]):
         return self._can
 
     @property
-    def _takes_more_than_a_set(self) -> bool:
-        return self._keyspace.ttl is not None or self._older
+    def _listing(self) -> Listing[V, K]:
+        if self._listing_here is None:
+            ordered = bool(getattr(self._kv, "ordered", False))
+            self._listing_here = Listing(
+                self._keyspace, self._capabilities, self._clock, ordered=ordered
+            )
+        return self._listing_here
 
-    @property
-    def _needs_lock(self) -> bool:
-        return plans.needs_lock(self._capabilities)
+    # ------------------------------------------------------------------------- single values
 
-    def _pairs(self, items: Mapping[K, V] | Iterable[tuple[K, V]]) -> list[tuple[K, V]]:
-        if isinstance(items, Mapping):
-            return list(cast("Mapping[K, V]", items).items())
-        return list(items)
+    def _setting(self, key: K, raw_key: str, value: V, ttl: timedelta | float | None) -> Plan[None]:
+        keyspace, can = self._keyspace, self._capabilities
+        yield from self._listing.note(raw_key)
+        place = keyspace._place(key)
+        if keyspace.keep_unknown:
+            plan = plans.replace(place, value, seconds(ttl), self._clock, can)
+            yield from plans.exclusively(plan, raw_key, can)
+            return
+        data = keyspace._seal(key, value, self._clock(), ttl)
+        yield from plans.write(place, data, self._lifetime(ttl), can)
 
-    def _packed(
-        self, items: Iterable[tuple[K, V]], ttl: timedelta | float | None
-    ) -> list[tuple[Place[V], bytes]]:
-        keyspace, now = self._keyspace, self._clock()
-        return [
-            (keyspace._place(key), keyspace.pack(key, value, now=now, ttl=ttl)[1])
-            for key, value in items
-        ]
+    def _popping(self, key: Any, default: Any) -> Plan[Any]:
+        place, can = self._keyspace._place(key), self._capabilities
+        plan = plans.pop(place, default, self._clock, can)
+        return (yield from plans.exclusively(plan, place.raw_key, can))
+
+    def _adding(self, key: K, value: V, ttl: timedelta | float | None) -> Plan[bool]:
+        raw_key, data = self._keyspace.pack(key, value, now=self._clock(), ttl=ttl)
+        yield from self._listing.note(raw_key)
+        place, can = self._keyspace._place(key), self._capabilities
+        plan = plans.add(place, data, self._lifetime(ttl), self._clock, can)
+        return (yield from plans.exclusively(plan, raw_key, can))
+
+    def _updating(self, key: K, change: Callable[[V], V], default: V) -> Plan[V]:
+        place, can = self._keyspace._place(key), self._capabilities
+        yield from self._listing.note(place.raw_key)
+        plan = plans.update(place, change, default, None, self._clock, can)
+        return (yield from plans.exclusively(plan, place.raw_key, can))
+
+    def _dropping_expired(self, key: K) -> Plan[None]:
+        place = self._keyspace._place(key)
+        yield from plans.drop_expired(place, self._clock, self._capabilities)
 
     def _lifetime(self, ttl: timedelta | float | None) -> float | None:
         return self._keyspace.ttl if ttl is None else seconds(ttl)
 
-    def _found(self, listed: Mapping[str, K], found: Mapping[str, bytes]) -> list[tuple[K, V]]:
-        """The values of those raw keys that were found and have not expired, with their keys."""
-        now = self._clock()
-        values: list[tuple[K, V]] = []
-        for raw_key, key in listed.items():
-            if raw_key in found:
-                with suppress(Expired):
-                    values.append((key, self._keyspace.unpack(raw_key, found[raw_key], now=now)))
-        return values
+    # --------------------------------------------------------------------------- many values
 
-    def _listed(self, raw_keys: Iterable[str]) -> dict[str, K]:
-        """Those raw keys that are of this keyspace, with their keys."""
-        listed: dict[str, K] = {}
-        for raw_key in raw_keys:
-            # Names of other keyspaces that begin alike, and names derived from keys.
-            with suppress(KeyNameError):
-                listed[raw_key] = self._keyspace.key(raw_key)
-        return listed
+    def _getting_many(self, keys: Iterable[K]) -> Plan[dict[K, V]]:
+        wanted = {self._keyspace.raw_key(key): key for key in keys}
+        return dict((yield from self._listing.values(wanted)))
 
-    def _own(self, raw_keys: Iterable[str]) -> list[str]:
-        """Those raw keys that have the form of this keyspace's."""
-        return [raw_key for raw_key in raw_keys if self._keyspace._is_name(raw_key)]
+    def _setting_many(
+        self, items: Mapping[K, V] | Iterable[tuple[K, V]], ttl: timedelta | float | None
+    ) -> Plan[None]:
+        pairs = _pairs(items)
+        packed = self._packed(pairs, ttl)
+        if self._keyspace.keep_unknown:
+            for (place, _), (key, value) in zip(packed, pairs, strict=True):
+                yield from self._setting(key, place.raw_key, value, ttl)
+            return
+        for place, _ in packed:
+            yield from self._listing.note(place.raw_key)
+        yield from plans.put_many(packed, self._lifetime(ttl), self._capabilities)
 
-    def _keys_in(self, found: Mapping[str, bytes]) -> dict[str, K]:
-        """The keys that are stored with values, where raw keys do not tell them."""
-        now = self._clock()
-        named: dict[str, K] = {}
-        for raw_key, data in found.items():
-            with suppress(Expired):
-                named[raw_key] = self._keyspace._key_in(raw_key, as_bytes(data), now)
-        return named
-
-    def _alive(self, listed: Mapping[str, K], found: Mapping[str, bytes]) -> list[K]:
-        now = self._clock()
+    def _packed(
+        self, pairs: Iterable[tuple[K, V]], ttl: timedelta | float | None
+    ) -> list[tuple[Place[V], bytes]]:
+        keyspace, now = self._keyspace, self._clock()
         return [
-            key
-            for raw_key, key in listed.items()
-            if raw_key in found and not self._keyspace._is_expired(raw_key, found[raw_key], now)
+            (keyspace._place(key), keyspace.pack(key, value, now=now, ttl=ttl)[1])
+            for key, value in pairs
         ]
 
-    def _index_of(self, keyspace: Keyspace[Any, Any]) -> Index | None:
-        """The index of a keyspace, where it declares one and the backend cannot list."""
-        if not keyspace.indexed or "scan_keys" in self._capabilities:
-            return None
-        if keyspace not in self._indexes:
-            from kvcodec.index import Index  # by who has a KV that cannot list
+    def _deleting_many(self, keys: Iterable[K]) -> Plan[None]:
+        places = [self._keyspace._place(key) for key in keys]
+        yield from plans.delete_many(places, self._capabilities)
 
-            self._indexes[keyspace] = Index(keyspace, self._clock)
-        return self._indexes[keyspace]
+    # --------------------------------------------------------------------------- maintenance
+
+    def _rewrapping(
+        self,
+        keys: Iterable[K] | None,
+        after: str | Report,
+        limit: int | None,
+        on_progress: Callable[[Finding], object] | None,
+    ) -> Plan[Report]:
+        listing = self._listing
+        report = rewrap_report(self._keyspace, after, keys, limit, lists=listing.lists)
+        pages: Pages[list[Place[Any]]]
+        if keys is None:
+            self._must_list()
+            pages = maintenance.Everywhere(listing, report.cursor)
+        else:
+            pages = maintenance.Given(self._keyspace, keys, report.cursor)
+        yield from maintenance.walk(listing, maintenance.rewrap, pages, report, limit, on_progress)
+        return report
+
+    def _walking(
+        self,
+        step: maintenance.Step,
+        keys: Iterable[K] | None,
+        after: str | Report,
+        limit: int | None,
+        on_progress: Callable[[Finding], object] | None,
+    ) -> Plan[Report]:
+        listing = self._listing
+        report = new_report(self._keyspace, after, limit)
+        pages: Pages[list[Place[Any]]]
+        if keys is None:
+            self._must_list()
+            pages = maintenance.KeyPlaces(listing, report.cursor)
+        else:
+            pages = maintenance.Given(self._keyspace, keys, report.cursor)
+        yield from maintenance.walk(listing, step, pages, report, limit, on_progress)
+        return report
+
+    def _reading_raw(self, key: K) -> Plan[bytes | None]:
+        held = yield from plans.find(self._keyspace._place(key), frozenset())
+        return None if held is None else as_bytes(held.data)
+
+    def _explaining(self, key: K, *, show: bool) -> Plan[Any]:
+        place = self._keyspace._place(key)
+        held = yield from plans.find(place, frozenset())
+        if held is None:
+            return None
+        return place.explain(as_bytes(held.data), held.older, show=show)
+
+    def _quarantining(self, key: K) -> Plan[str | None]:
+        place, can = self._keyspace._place(key), self._capabilities
+        return (
+            yield from plans.exclusively(maintenance.quarantine(place, can), place.raw_key, can)
+        )
+
+    def _reindexing(self, keys: Iterable[K]) -> Plan[None]:
+        yield from self._listing.reindex(map(self._keyspace.raw_key, keys))
+
+    # -------------------------------------------------------------------------------- errors
 
     def _must_list(self) -> None:
         for keyspace in (self._keyspace, *self._keyspace._elsewhere):
@@ -173,3 +242,9 @@ class Opened(Generic[V, K]):
 
     def _leave(self, error: BaseException, raw_key: str | None = None) -> None:
         settle(error, self._keyspace.name, raw_key)
+
+
+def _pairs(items: Any) -> list[tuple[Any, Any]]:
+    if isinstance(items, Mapping):
+        return list(cast("Mapping[Any, Any]", items).items())
+    return list(items)

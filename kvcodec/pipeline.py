@@ -16,6 +16,7 @@ from msgspec.structs import replace
 from typing_extensions import TypeVar
 
 from kvcodec.codecs import UNNESTED_BYTES, ValueCodec, nests_deeper, reason, same
+from kvcodec.derived import is_derived
 from kvcodec.envelope import (
     MAGIC,
     Header,
@@ -324,7 +325,7 @@ class Pipeline(Generic[V]):
     def _named(self, raw_key: str, name: str) -> bytes:
         """What stands in front of the encoding where raw keys do not tell their keys."""
         # What kvcodec derives from a name (a log's segments) is not listed and carries none.
-        if not name and "!" not in raw_key:
+        if not name and not is_derived(raw_key):
             raise KeyNameError("this value cannot be written by its raw key alone", stage="name")
         return associated_data(name.encode())
 
@@ -336,7 +337,7 @@ class Pipeline(Generic[V]):
         if len(payload) < end:
             raise DecodeError("the name in front of the value is cut short", stage="decode")
         name = payload[4:end].decode(errors="replace")
-        derived = "!" in raw_key and name == ""
+        derived = is_derived(raw_key) and name == ""
         if derived or naming.raw_key_of(name) == raw_key:
             return Payload(header, payload[end:], name)
         raise Tampered("the value of another key: copied here", stage="decode")

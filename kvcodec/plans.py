@@ -2,21 +2,35 @@
 
 A plan is a generator: it yields ``(method, *arguments)`` of a KV, is sent what the method
 returned, and returns its result. ``run`` drives it on a KV, ``arun`` on an async one; nothing
-else differs between a store and its async twin.
+else differs between a store and its async twin. Three operations are the drivers' own:
+
+    "lock", name, plan      what the plan returns, driven under the process's lock of that name
+    "list", prefix, after   the names that begin so, for "take"
+    "take", names, most     a list of the next ones; of all that are left, if ``most`` is None
 
 ``can`` names the methods that the backend has beyond get, set and delete. Without
-compare-and-set a plan is exact only among the callers that hold the same in-process lock: the
-stores take it (``needs_lock``).
+compare-and-set a plan is exact only among the callers that hold the same in-process lock:
+``exclusively`` takes it where it is needed.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
+from collections.abc import (
+    AsyncIterator,
+    Callable,
+    Generator,
+    Iterable,
+    Iterator,
+    Mapping,
+    Sequence,
+)
+from itertools import islice
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 from typing_extensions import TypeVar
 
-from kvcodec.errors import ConfigError, Conflict, Expired, MissingKey
+from kvcodec.errors import ConfigError, Conflict, Expired, MissingKey, settle
+from kvcodec.locks import async_lock_of, lock_of
 
 if TYPE_CHECKING:
     from kvcodec.keyspace import Place
@@ -71,7 +85,11 @@ def run(plan: Plan[T], kv: KV) -> T:
             return result
         answer = failed = None
         try:
-            answer = not_awaitable(getattr(kv, operation[0])(*operation[1:]))
+            own = _OWN.get(operation[0])
+            if own is None:
+                answer = not_awaitable(getattr(kv, operation[0])(*operation[1:]))
+            else:
+                answer = own(kv, *operation[1:])
         except BaseException as error:  # noqa: BLE001 - the plan decides, cancellation included
             failed = error  # and not here: what it raises then would have this one as context
 
@@ -88,9 +106,56 @@ async def arun(plan: Plan[T], kv: AsyncKV) -> T:
             return result
         answer = failed = None
         try:
-            answer = await awaitable(getattr(kv, operation[0])(*operation[1:]))
+            own = _OWN_ASYNC.get(operation[0])
+            if own is None:
+                answer = await awaitable(getattr(kv, operation[0])(*operation[1:]))
+            else:
+                answer = await own(kv, *operation[1:])
         except BaseException as error:  # noqa: BLE001 - the plan decides, cancellation included
             failed = error  # as in `run`
+
+
+def _locked(kv: Any, name: str, plan: Plan[Any]) -> Any:
+    with lock_of(name):
+        return run(plan, kv)
+
+
+async def _alocked(kv: Any, name: str, plan: Plan[Any]) -> Any:
+    async with async_lock_of(name):
+        return await arun(plan, kv)
+
+
+def _listed(kv: Any, prefix: str, after: str) -> Iterator[str]:
+    return iter(not_awaitable(kv.scan_keys(prefix, after)))
+
+
+async def _alisted(kv: Any, prefix: str, after: str) -> AsyncIterator[str]:
+    names: AsyncIterator[str] = aiter(awaitable(kv.scan_keys(prefix, after)))
+    return names
+
+
+def _taken(_: Any, names: Iterator[str], most: int | None) -> list[str]:
+    return list(islice(names, most))
+
+
+async def _ataken(kv: Any, names: Any, most: int | None) -> list[str]:
+    if hasattr(names, "__next__"):
+        return _taken(kv, names, most)
+    taken: list[str] = []
+    while most is None or len(taken) < most:
+        try:
+            taken.append(await anext(names))
+        except StopAsyncIteration:
+            break
+    return taken
+
+
+_OWN: Mapping[str, Callable[..., Any]] = {"lock": _locked, "list": _listed, "take": _taken}
+_OWN_ASYNC: Mapping[str, Callable[..., Any]] = {
+    "lock": _alocked,
+    "list": _alisted,
+    "take": _ataken,
+}
 
 
 def not_awaitable(result: Any) -> Any:
@@ -109,6 +174,23 @@ def awaitable(result: Any) -> Any:
     return result
 
 
+def exclusively(plan: Plan[T], name: str, can: frozenset[str]) -> Plan[T]:
+    """A plan under the process's lock of a name, where the backend has no compare-and-set."""
+    if needs_lock(can):
+        result: T = yield "lock", name, plan
+        return result
+    return (yield from plan)
+
+
+def located(plan: Plan[T], keyspace: str, raw_key: str) -> Plan[T]:
+    """A plan whose errors say that they are about this name, and not about the whole walk."""
+    try:
+        return (yield from plan)
+    except BaseException as error:
+        settle(error, keyspace, raw_key)
+        raise
+
+
 # ------------------------------------------------------------------------------- single keys
 
 
@@ -124,6 +206,13 @@ def get(raw_key: str) -> Plan[Any]:
         if error.args != (raw_key,):
             raise
     return None
+
+
+def is_there(raw_key: str, can: frozenset[str]) -> Plan[bool]:
+    """Say whether anything is stored under a name, readable or not."""
+    if "exists" in can:
+        return bool((yield "exists", raw_key))
+    return (yield from get(raw_key)) is not None
 
 
 def remove(raw_key: str) -> Plan[None]:

@@ -10,24 +10,19 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping
 from contextlib import suppress
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any, cast, overload
+from typing import Any, cast, overload
 
 from typing_extensions import TypeVar
 
 from kvcodec import maintenance, plans
 from kvcodec.backends.adapt import as_kv
-from kvcodec.errors import DecodeError, Expired, KVCodecError, MissingKey, NewerVersion, UnknownKey
+from kvcodec.errors import Expired, MissingKey
 from kvcodec.explanation import Explanation
-from kvcodec.keyspace import Keyspace, Place, seconds
-from kvcodec.locks import lock_of
-from kvcodec.maintenance import Finding, Report
+from kvcodec.keyspace import Keyspace
 from kvcodec.opened import Opened
-from kvcodec.pipeline import as_bytes
 from kvcodec.plans import NO_DEFAULT, not_awaitable, run
 from kvcodec.protocols import KV
-
-if TYPE_CHECKING:
-    from kvcodec.index import Index
+from kvcodec.report import Finding, Report
 
 __all__ = ["Store"]
 
@@ -95,10 +90,7 @@ class Store(Opened[V, K]):
             data = None
             self._leave(error)
             with suppress(Exception):  # the answer is known: cleaning up must not change it
-                plan = plans.drop_expired(
-                    self._keyspace._place(key), self._clock, self._capabilities
-                )
-                run(plan, self._kv)
+                run(self._dropping_expired(key), self._kv)
             return default
         except BaseException as error:
             data = None
@@ -128,8 +120,10 @@ class Store(Opened[V, K]):
                 except Exception:  # noqa: BLE001, S110 - the long way below says what is wrong
                     pass
             if data is None or len(data) > self._direct:
-                self._set_the_long_way(key, raw_key, value, ttl)
-                return
+                if not self._one_set:
+                    run(self._setting(key, raw_key, value, ttl), self._kv)
+                    return
+                data = self._keyspace._seal(key, value, self._clock(), ttl)
             kv_set = self._kv_set
             result = kv_set(raw_key, data)
             if result is not None:
@@ -142,35 +136,13 @@ class Store(Opened[V, K]):
                 self._keyspace.raw_key(key)  # raises what says why it has none
             raise
 
-    def _set_the_long_way(
-        self, key: K, raw_key: str, value: V, ttl: timedelta | float | None
-    ) -> None:
-        keyspace = self._keyspace
-        if keyspace.indexed:
-            self._note(raw_key)
-        if keyspace.keep_unknown:
-            place = keyspace._place(key)
-            plan = plans.replace(place, value, seconds(ttl), self._clock, self._capabilities)
-            self._exclusively(plan, raw_key)
-            return
-        data = keyspace._seal(key, value, self._clock(), ttl)
-        if self._takes_more_than_a_set:
-            lifetime = self._lifetime(ttl)
-            run(plans.write(keyspace._place(key), data, lifetime, self._capabilities), self._kv)
-            return
-        not_awaitable(self._kv_set(raw_key, data))
-
     def delete(self, key: K) -> None:
         """Remove the value of ``key``. No error if there is none.
 
         Raises KeyNameError; a BackendError, or what the KV raises.
         """
         raw_key = self._keyspace.raw_key(key)
-        try:
-            run(plans.delete(self._keyspace._place(key)), self._kv)
-        except BaseException as error:
-            self._leave(error, raw_key)
-            raise
+        self._done(plans.delete(self._keyspace._place(key)), raw_key)
 
     def require(self, key: K) -> V:
         """Return the value of ``key``.
@@ -190,11 +162,7 @@ class Store(Opened[V, K]):
         """
         raw_key = self._keyspace.raw_key(key)
         plan = plans.exists(self._keyspace._place(key), self._clock, self._capabilities)
-        try:
-            return run(plan, self._kv)
-        except BaseException as error:
-            self._leave(error, raw_key)
-            raise
+        return self._done(plan, raw_key)
 
     @overload
     def pop(self, key: K, default: None = None) -> V | None: ...
@@ -210,9 +178,7 @@ class Store(Opened[V, K]):
         read raises as in ``get``, and stays.
         """
         try:
-            raw_key = self._keyspace.raw_key(key)
-            plan = plans.pop(self._keyspace._place(key), default, self._clock, self._capabilities)
-            return self._exclusively(plan, raw_key)
+            return self._done(self._popping(key, default), self._keyspace.raw_key(key))
         except BaseException:
             del default
             raise
@@ -224,23 +190,10 @@ class Store(Opened[V, K]):
         reach that ``pop`` has. What has expired counts as nothing; what cannot be read counts as
         something. Raises what ``set`` raises.
         """
-        data: Any = None
         try:
-            raw_key, data = self._keyspace.pack(key, value, now=self._clock(), ttl=ttl)
-            if self._keyspace.indexed:
-                self._note(raw_key)
-            plan = plans.add(
-                self._keyspace._place(key),
-                data,
-                self._lifetime(ttl),
-                self._clock,
-                self._capabilities,
-            )
-            data = None
-            return self._exclusively(plan, raw_key)
+            return self._done(self._adding(key, value, ttl), self._keyspace.raw_key(key))
         except BaseException:
             del value
-            data = None
             raise
 
     def update(self, key: K, change: Callable[[V], V], *, default: V = NO_DEFAULT) -> V:
@@ -253,30 +206,16 @@ class Store(Opened[V, K]):
         ``set`` raise, and what ``change`` raises, with what is stored untouched.
         """
         try:
-            raw_key = self._keyspace.raw_key(key)
-            if self._keyspace.indexed:
-                self._note(raw_key)
-            plan = plans.update(
-                self._keyspace._place(key), change, default, None, self._clock, self._capabilities
-            )
-            return self._exclusively(plan, raw_key)
+            plan = self._updating(key, change, default)
+            return self._done(plan, self._keyspace.raw_key(key))
         except BaseException:
             del default
             raise
 
-    def _note(self, raw_key: str) -> None:
-        """See to a name's entry in the index, before its value is written."""
-        index = self._index_of(self._keyspace)
-        if index is not None and not index.knows(raw_key):
-            plan = index.add(raw_key, self._capabilities)
-            self._exclusively(plan, index.shard_of(raw_key))
-
-    def _exclusively(self, plan: plans.Plan[D], raw_key: str) -> D:
+    def _done(self, plan: plans.Plan[D], raw_key: str | None = None) -> D:
+        """Drive a plan; what it raises says where, and holds nothing."""
         try:
-            if not self._needs_lock:
-                return run(plan, self._kv)
-            with lock_of(raw_key):
-                return run(plan, self._kv)
+            return run(plan, self._kv)
         except BaseException as error:
             self._leave(error, raw_key)
             raise
@@ -288,20 +227,7 @@ class Store(Opened[V, K]):
 
         One call of the KV where it can read many. Raises what ``get`` raises.
         """
-        wanted = {self._keyspace.raw_key(key): key for key in keys}
-        found = dict(self._read(wanted))
-        if not self._older or len(found) == len(wanted):
-            return found
-        each = [(key, self.get(key, NO_DEFAULT)) for key in wanted.values()]
-        return {key: cast("V", value) for key, value in each if value is not NO_DEFAULT}
-
-    def _read(self, listed: Mapping[str, K]) -> list[tuple[K, V]]:
-        try:
-            plan = plans.get_many(list(listed), self._capabilities)
-            return self._found(listed, run(plan, self._kv))
-        except BaseException as error:
-            self._leave(error)
-            raise
+        return self._done(self._getting_many(keys))
 
     def set_many(
         self,
@@ -314,35 +240,15 @@ class Store(Opened[V, K]):
         Every value is checked before the first is written. Not atomic: a fault of the KV may
         leave a part of them written. Raises what ``set`` raises.
         """
-        packed: Any = None
         try:
-            items = self._pairs(items)
-            packed = self._packed(items, ttl)
-            if self._keyspace.keep_unknown:
-                self._set_each(items, ttl)
-                return
-            if self._keyspace.indexed:
-                for raw_key in [place.raw_key for place, _ in packed]:
-                    self._note(raw_key)
-            run(plans.put_many(packed, self._lifetime(ttl), self._capabilities), self._kv)
-        except BaseException as error:
+            self._done(self._setting_many(items, ttl))
+        except BaseException:
             del items
-            packed = None
-            self._leave(error)
             raise
-
-    def _set_each(self, items: Iterable[tuple[K, V]], ttl: timedelta | float | None) -> None:
-        for key, value in items:
-            self.set(key, value, ttl=ttl)
 
     def delete_many(self, keys: Iterable[K]) -> None:
         """Remove the values of ``keys``. No error for those that have none."""
-        places = [self._keyspace._place(key) for key in keys]
-        try:
-            run(plans.delete_many(places, self._capabilities), self._kv)
-        except BaseException as error:
-            self._leave(error)
-            raise
+        self._done(self._deleting_many(keys))
 
     # --------------------------------------------------------------------------- listing
 
@@ -357,18 +263,9 @@ class Store(Opened[V, K]):
         return self._keys()
 
     def _keys(self) -> Iterator[K]:
-        for listed in self._pages():
-            yield from self._living(listed) if self._keyspace._may_expire else listed.values()
-        if self._older:
-            yield from filter(self.exists, self._keys_elsewhere())
-
-    def _living(self, listed: Mapping[str, K]) -> list[K]:
-        try:
-            plan = plans.get_many(list(listed), self._capabilities)
-            return self._alive(listed, run(plan, self._kv))
-        except BaseException as error:
-            self._leave(error)
-            raise
+        pages = self._listing.keys()
+        while (listed := self._done(pages.pull())) is not None:
+            yield from self._done(self._listing.living(listed))
 
     def items(self) -> Iterator[tuple[K, V]]:
         """Iterate over keys and values, as ``keys`` does. Raises what ``get`` raises."""
@@ -376,26 +273,9 @@ class Store(Opened[V, K]):
         return self._items()
 
     def _items(self) -> Iterator[tuple[K, V]]:
-        for listed in self._pages():
-            yield from self._read(listed)
-        if self._older:
-            for key in self._keys_elsewhere():
-                value = self.get(key, NO_DEFAULT)
-                if value is not NO_DEFAULT:
-                    yield key, cast("V", value)
-
-    def _pages(self) -> Iterator[dict[str, K]]:
-        for page in plans.batches(self._scan(self._keyspace, "")):
-            yield self._listed(page) if self._keyspace._naming is None else self._named(page)
-
-    def _named(self, page: list[str]) -> dict[str, K]:
-        """Those names of a page that are the keyspace's, with the keys that are in the values."""
-        try:
-            plan = plans.get_many(self._own(page), self._capabilities)
-            return self._keys_in(run(plan, self._kv))
-        except BaseException as error:
-            self._leave(error)
-            raise
+        pages = self._listing.keys()
+        while (listed := self._done(pages.pull())) is not None:
+            yield from self._done(self._listing.values(listed))
 
     def count(self) -> int:
         """Count the keys that have a value, by listing them. Raises what ``keys`` raises."""
@@ -426,9 +306,7 @@ class Store(Opened[V, K]):
         Raises ConfigError where nothing is sealed; Unsupported where the backend cannot list and
         no keys are given; what the KV raises.
         """
-        report = maintenance.rewrap_report(self._keyspace, after, keys, limit, self._capabilities)
-        places = self._places(keys, report.cursor)
-        return self._walk(maintenance.rewrap, places, report, limit, on_progress)
+        return self._done(self._rewrapping(keys, after, limit, on_progress))
 
     def migrate(
         self,
@@ -445,9 +323,7 @@ class Store(Opened[V, K]):
         nothing is written. Promises and arguments as for ``rewrap``.
         """
         step = maintenance.verify if dry_run else maintenance.migrate
-        report = maintenance.new_report(self._keyspace, after, keys, limit)
-        places = self._own_places(keys, report.cursor)
-        return self._walk(step, places, report, limit, on_progress)
+        return self._done(self._walking(step, keys, after, limit, on_progress))
 
     def verify(
         self,
@@ -463,35 +339,24 @@ class Store(Opened[V, K]):
         ``report.names`` has the raw keys that are not fine, by their state; ``on_progress`` gets
         a Finding for each. Arguments as for ``rewrap``.
         """
-        report = maintenance.new_report(self._keyspace, after, keys, limit)
-        places = self._own_places(keys, report.cursor)
-        return self._walk(maintenance.verify, places, report, limit, on_progress)
+        plan = self._walking(maintenance.verify, keys, after, limit, on_progress)
+        return self._done(plan)
 
     def raw(self, key: K) -> bytes | None:
         """Return the stored bytes of ``key`` as they are, under today's name or an older one.
 
         None if there are none. Raises what the KV raises.
         """
-        held = self._held(self._keyspace._place(key))
-        return None if held is None else as_bytes(held.data)
-
-    def _held(self, place: Place[V]) -> plans.Held | None:
-        try:
-            return run(plans.find(place, frozenset()), self._kv)
-        except BaseException as error:
-            self._leave(error, place.raw_key)
-            raise
+        return self._done(self._reading_raw(key), self._keyspace.raw_key(key))
 
     def explain(self, key: K, *, show: bool = False) -> Explanation | None:
         """Return the steps of what is stored under ``key``, or None if nothing is.
 
         As ``Keyspace.explain``. Raises what the KV raises.
         """
-        place = self._keyspace._place(key)
-        held = self._held(place)
-        if held is None:
-            return None
-        return place.explain(as_bytes(held.data), held.older, show=show)
+        plan = self._explaining(key, show=show)
+        explained: Explanation | None = self._done(plan, self._keyspace.raw_key(key))
+        return explained
 
     def quarantine(self, key: K) -> str | None:
         """Move the stored bytes of ``key`` aside, so that ``get`` finds nothing; never delete them.
@@ -500,139 +365,7 @@ class Store(Opened[V, K]):
         key under which they are now (``...!q1``), or None if there are none. Raises what the KV
         raises.
         """
-        place = self._keyspace._place(key)
-        return self._exclusively(maintenance.quarantine(place, self._capabilities), place.raw_key)
-
-    def _walk(
-        self,
-        step: maintenance.Step,
-        places: Iterator[Place[V]],
-        report: Report,
-        limit: int | None,
-        on_progress: Callable[[Finding], object] | None,
-    ) -> Report:
-        before = report.checked
-        for place in places:
-            if step is maintenance.migrate and self._keyspace.indexed:
-                self._note(place.raw_key)
-            plan = step(place, self._clock, self._capabilities)
-            finding = self._exclusively(plan, maintenance.lock_name(place.raw_key))
-            report.add(finding)
-            report.cursor = place.raw_key
-            if on_progress is not None:
-                on_progress(finding)
-            if report.checked - before == limit:
-                return report
-        report.complete = True
-        return report
-
-    def _places(self, keys: Iterable[K] | None, after: str) -> Iterator[Place[V]]:
-        """Every name of the keyspace, with those derived from its keys."""
-        if keys is None:
-            self._must_list()
-            return self._names_everywhere(after)
-        return maintenance.in_order(map(self._keyspace._place, keys), after)
-
-    def _own_places(self, keys: Iterable[K] | None, after: str) -> Iterator[Place[V]]:
-        """Every key, under today's name or an older one."""
-        if keys is not None:
-            return maintenance.in_order(map(self._keyspace._place, keys), after)
-        self._must_list()
-        return self._places_by_key(after)
-
-    def _names_everywhere(self, after: str) -> Iterator[Place[Any]]:
-        """Every name of the keyspace and of older declarations, in one order, index included."""
-        if not self._older and self._index_of(self._keyspace) is None:
-            yield from self._names_of(self._keyspace, after)
-            return
-        keyspaces = (*reversed(self._keyspace._elsewhere), self._keyspace)
-        places = {
-            place.raw_key: place
-            for keyspace in keyspaces
-            for place in (*self._names_of(keyspace, after), *self._shards_of(keyspace, after))
-        }
-        for raw_key in sorted(places):
-            yield places[raw_key]
-
-    def _shards_of(self, keyspace: Keyspace[Any, Any], after: str) -> Iterator[Place[Any]]:
-        index = self._index_of(keyspace)
-        for shard in () if index is None else index.shards:
-            if shard > after and run(plans.get(shard), self._kv) is not None:
-                yield Place(keyspace, shard)
-
-    def _places_by_key(self, after: str) -> Iterator[Place[V]]:
-        """The place of every key, in the order of today's names."""
-        elsewhere = self._places_elsewhere(after)
-        for place in self._names_of(self._keyspace, after):
-            if "!" not in place.raw_key:
-                while elsewhere and elsewhere[-1].raw_key < place.raw_key:
-                    yield elsewhere.pop()
-                key = self._key_of(self._keyspace, place.raw_key)
-                yield place if key is NO_DEFAULT else self._keyspace._place(key)
-        while elsewhere:
-            yield elsewhere.pop()
-
-    def _places_elsewhere(self, after: str) -> list[Place[V]]:
-        """Where older declarations alone keep a value, the last name first."""
-        if not self._older:
-            return []
-        places = [self._keyspace._place(key) for key in self._keys_elsewhere()]
-        later = (place for place in places if place.raw_key > after)
-        return sorted(later, key=lambda place: place.raw_key, reverse=True)
-
-    def _keys_elsewhere(self) -> Iterator[K]:
-        """The keys whose values have only been stored by older declarations, elsewhere."""
-        seen: set[str] = set()
-        for older in self._keyspace._elsewhere:
-            # Listed before anything is yielded: a migration removes these names meanwhile.
-            names = [place.raw_key for place in self._names_of(older, "")]
-            for raw_key in names:
-                key = NO_DEFAULT if "!" in raw_key else self._key_of(older, raw_key)
-                name = "" if key is NO_DEFAULT else self._names[key]
-                if name and name not in seen and run(plans.get(name), self._kv) is None:
-                    seen.add(name)
-                    # By today's scheme, so that it is of today's type: a NamedTuple for a tuple.
-                    yield key if self._keyspace._naming else self._keyspace.key(name)
-
-    def _key_of(self, keyspace: Keyspace[Any, Any], raw_key: str) -> Any:
-        """The key of a name, or NO_DEFAULT where it is in a value that cannot be read."""
-        if keyspace._naming is None:
-            return keyspace.key(raw_key)
-        data = run(plans.get(raw_key), self._kv)
-        if data is not None:
-            with suppress(KVCodecError):
-                return keyspace._key_in(raw_key, as_bytes(data), self._clock())
-        return NO_DEFAULT
-
-    def _names_of(self, keyspace: Keyspace[Any, Any], after: str) -> Iterator[Place[Any]]:
-        raw_keys: Iterable[str] = self._scan(keyspace, after)
-        if not getattr(self._kv, "ordered", False):
-            raw_keys = sorted(raw_keys)  # what `after` names was the last one: all before are done
-        for raw_key in raw_keys:
-            if keyspace._owns(raw_key):
-                yield Place(keyspace, raw_key)
-
-    def _scan(self, keyspace: Keyspace[Any, Any], after: str) -> Iterator[str]:
-        """The names that begin as the keyspace's do, and come after ``after``."""
-        index = self._index_of(keyspace)
-        if index is None:
-            yield from not_awaitable(self._kv.scan_keys(keyspace.prefix, after))
-            return
-        names = [name for shard in index.shards for name in self._look(index, shard)]
-        for name in sorted(names):
-            if name > after:
-                yield name
-
-    def _look(self, index: Index, shard: str) -> list[str]:
-        try:
-            found = run(index.look(shard, self._capabilities), self._kv)
-        except BaseException as error:
-            self._leave(error, shard)
-            raise
-        if found.needs_repair:
-            plan = index.repair(shard, found.absent, self._capabilities)
-            self._exclusively(plan, shard)
-        return found.present
+        return self._done(self._quarantining(key), self._keyspace.raw_key(key))
 
     def reindex(self, keys: Iterable[K]) -> None:
         """Enter keys into the index, where one is kept.
@@ -643,22 +376,7 @@ class Store(Opened[V, K]):
         lists by itself. Raises what the KV raises, and NewerVersion or UnknownKey for a shard
         that other code or another ring reads.
         """
-        for key in keys:
-            raw_key = self._keyspace.raw_key(key)
-            try:
-                self._note(raw_key)
-            except (NewerVersion, UnknownKey):
-                raise
-            except DecodeError as error:
-                self._note_anew(raw_key, error)
-
-    def _note_anew(self, raw_key: str, error: DecodeError) -> None:
-        index = self._index_of(self._keyspace)
-        if index is None:
-            raise error
-        shard = index.shard_of(raw_key)
-        self._exclusively(maintenance.move_aside(shard, self._capabilities), shard)
-        self._note(raw_key)
+        self._done(self._reindexing(keys))
 
     def clear(self) -> None:
         """Remove every value of the keyspace, one by one. Raises what ``keys`` raises."""

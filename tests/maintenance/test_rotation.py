@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import random
 import threading
+from collections import Counter
 from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
@@ -29,8 +30,9 @@ from kvcodec import (
     UnknownKey,
     Unsupported,
 )
+from kvcodec.derived import lock_name
 from kvcodec.envelope import open_envelope
-from kvcodec.maintenance import Finding, Report, lock_name
+from kvcodec.report import Finding, Report, Scope
 from kvcodec.testing.faulty import FaultyKV, Stop, Stopped
 from tests.maintenance.support import (
     AFTER,
@@ -345,6 +347,7 @@ def test_without_listing_the_keys_are_given(kind: str) -> None:
     report = twin("rewrap", [*TEN, "nobody"])
     assert (report.changed, report.states["missing"], report.complete) == (10, 1, True)
     assert not report.may_drop(BEFORE.primary)  # of keys that were not given it knows nothing
+    assert report.is_free_of(BEFORE.primary)
     bare = Bare()
     bare.values = filled(sealed(BEFORE), TEN)
     with pytest.raises(Unsupported):
@@ -444,17 +447,18 @@ def test_an_index_that_another_writer_changes_is_a_conflict() -> None:
     """A shard that could not be sealed anew keeps its key in use."""
     bare = Bare()
     Store(sealed(BEFORE, indexed=True), bare).set_many(TEN)
-    seen: set[str] = set()
+    shards = sorted(name for name in bare.values if "!i" in name)
+    looks = Counter[str]()
 
     def happens(method: str, key: str) -> None:
-        if method == "get" and "!i" in key:
-            if key in seen:  # the second look, before the write
-                bare.values[key] = sealed(BEFORE)._pipeline.wrap(key, b"{}", 1e9)
-            seen.add(key)
+        looks[key] += method == "get"
+        if key in shards and looks[key] == 3:  # to list, to seal anew, and before the write
+            bare.values[key] = sealed(BEFORE)._pipeline.wrap(key, b"{}", 1e9)
 
     report = Store(sealed(ROTATED, indexed=True), Between(bare, happens)).rewrap()
-    assert [name.partition("!")[0] for name in report.conflicts] == ["tokens"] * len(seen)
-    assert report.key_ids[BEFORE.primary] == len(seen)
+    assert report.conflicts == shards
+    assert report.key_ids[BEFORE.primary] == len(shards)
+    assert not report.is_free_of(BEFORE.primary)
 
 
 @pytest.mark.parametrize("keys", [HashedKeys(), HiddenKeys(AFTER)], ids=["hashed", "hidden"])
@@ -593,27 +597,6 @@ def test_secrets_in_values_of_newer_code_keep_every_key_in_use() -> None:
     assert {"accounts/ada": kv.get("accounts/ada")} == values
 
 
-@pytest.mark.parametrize("indexed", [True, False])
-@pytest.mark.parametrize("kind", [Files, Log])
-def test_where_nothing_lists_the_parts_of_logs_and_files_keep_their_key(
-    kind: Any, *, indexed: bool
-) -> None:
-    """Three methods, with an index or given keys: the parts are not met, and nothing is promised.
-
-    The report said that the key may be dropped, and whoever did lost the parts.
-    """
-    kv = Bare()
-    before: Any = Keyspace("parts", bytes, cipher=BEFORE, indexed=indexed)
-    rotated: Any = Keyspace("parts", bytes, cipher=ROTATED, indexed=indexed)
-    if kind is Files:
-        Files(before, kv, chunk_bytes=10_000).put("a", bytes(50_000))
-    else:
-        Log(before, kv, segment_bytes=1024).extend("a", [bytes(100)] * 50)
-    report = Store(rotated, kv).rewrap(None if indexed else ["a"])
-    assert (report.complete, report.unreadable, report.saw_everything) == (True, {}, False)
-    assert not report.may_drop(BEFORE.primary)
-
-
 # -------------------------------------------------------------------------------- what is said
 
 
@@ -648,27 +631,32 @@ def test_unreadable_values_are_named_and_left() -> None:
 @pytest.mark.parametrize("unreadable", [{}, {"a": "decrypt: Tampered"}])
 @pytest.mark.parametrize("conflicts", [[], ["a"]])
 @pytest.mark.parametrize("in_use", [0, 1])
-@pytest.mark.parametrize("listed", [True, False])
+@pytest.mark.parametrize("scope", ["listed", "indexed", "given", "keys"])
 def test_when_a_key_may_be_dropped(
     complete: bool,  # noqa: FBT001 - a row of the table
     from_start: bool,  # noqa: FBT001 - likewise
-    listed: bool,  # noqa: FBT001 - likewise
+    scope: Scope,
     unreadable: dict[str, str],
     conflicts: list[str],
     in_use: int,
 ) -> None:
-    """Only after a whole walk that met nothing unreadable, no conflict and no value under it."""
+    """Only after a whole walk that met nothing unreadable, no conflict and no value under it.
+
+    Of given keys, or an index, it can be said that they are free of the key, and no more.
+    """
     report = Report(
         complete=complete,
         from_start=from_start,
-        listed=listed,
+        scope=scope,
         unreadable=unreadable,
         conflicts=conflicts,
         ring=frozenset({"0a"}),
     )
     report.key_ids["0a"] = in_use
-    whole = complete and from_start and listed
-    assert report.may_drop("0a") is (whole and not (unreadable or conflicts or in_use))
+    whole = complete and from_start and scope != "keys"
+    free = whole and not (unreadable or conflicts or in_use)
+    assert report.is_free_of("0a") is free
+    assert report.may_drop("0a") is (free and scope == "listed")
 
 
 @pytest.mark.parametrize("kind", ["sync", "async"])
@@ -676,10 +664,11 @@ def test_when_a_key_may_be_dropped(
 def test_only_ids_of_the_ring_are_answered_for(kind: str, wrong: str) -> None:
     """A slip would be told that a key is free: refused, and never shown, it may be a key."""
     report = Twin(kind, sealed(ROTATED), filled(sealed(BEFORE), TEN))("rewrap")
-    with pytest.raises(ConfigError, match="no key of the keyspace's ring") as caught:
-        report.may_drop(wrong)
-    frames = [frame.frame.f_locals for frame in caught.traceback[1:]]
-    assert all("key_id" not in names for names in frames)
+    for ask in (report.may_drop, report.is_free_of):
+        with pytest.raises(ConfigError, match="no key of the keyspace's ring") as caught:
+            ask(wrong)
+        frames = [frame.frame.f_locals for frame in caught.traceback[1:]]
+        assert all("key_id" not in names for names in frames)
     assert report.may_drop(BEFORE.primary)
 
 
@@ -689,6 +678,15 @@ def test_a_ring_without_the_retired_key_does_not_say_that_it_is_free() -> None:
     assert report.may_drop(BEFORE.primary) is False
     with pytest.raises(ConfigError):
         Store(sealed(AFTER), memory({})).rewrap().may_drop(BEFORE.primary)
+
+
+@pytest.mark.parametrize("scope", [None, []], ids=["listed", "given"])
+def test_the_primary_key_is_in_use_whatever_is_stored(scope: Any) -> None:
+    """Of an empty keyspace it was said that its own primary key may be dropped."""
+    report = Store(sealed(ROTATED), memory({})).rewrap(scope)
+    assert not report.is_free_of(ROTATED.primary)
+    assert not report.may_drop(ROTATED.primary)
+    assert report.is_free_of(BEFORE.primary)
 
 
 def test_a_cipher_that_does_not_tell_its_keys_is_asked_no_questions() -> None:

@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from kvcodec import AESGCMCipher, Files, KeyRing, Keyspace, Log, Store, TemplateKeys, Unsupported
-from kvcodec.maintenance import Finding
+from kvcodec.report import Finding
 from kvcodec.testing.faulty import FaultyKV, Stop, Stopped
 from tests.maintenance.support import (
     AFTER,

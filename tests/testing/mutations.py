@@ -47,12 +47,15 @@ from kvcodec import (
     crypto,
     files_plans,
     keys,
+    listing,
     log_plans,
     pipeline,
     plans,
 )
 from kvcodec.backends import sqlite
+from kvcodec.listing import Listing
 from kvcodec.log_plans import LogLayout
+from kvcodec.opened import Opened
 from kvcodec.pipeline import Pipeline
 from kvcodec.testing import (
     KeyspaceLaws,
@@ -292,14 +295,17 @@ def _new_digest(_message_id: str) -> bytes:
 
 
 def _note_later(monkeypatch: pytest.MonkeyPatch) -> None:
-    note = Store._note
-    monkeypatch.setattr(Store, "_note", lambda *_: None)
+    note = Listing.note
 
-    def set_first(original: Any, self: Any, key: Any, value: Any, *, ttl: Any = None) -> None:
-        original(self, key, value, ttl=ttl)
-        note(self, self.keyspace.raw_key(key))
+    def no_note(_self: Any, _raw_key: str) -> Any:
+        yield from ()
 
-    around(Store, "set", set_first)(monkeypatch)
+    def set_first(original: Any, self: Any, key: Any, raw_key: str, value: Any, ttl: Any) -> Any:
+        yield from original(self, key, raw_key, value, ttl)
+        yield from note(self._listing, raw_key)
+
+    monkeypatch.setattr(Listing, "note", no_note)
+    around(Opened, "_setting", set_first)(monkeypatch)
 
 
 def _astray(original: Any, self: Any, offset: int, whence: int) -> Any:
@@ -567,7 +573,7 @@ MUTATIONS: list[Mutation] = [
     ),
     Mutation(
         "get_many finds nothing without many",
-        around(plans, "get_many", lambda original, names, can: original(names[:1], can)),
+        around(listing, "get_many", lambda original, names, can: original(names[:1], can)),
         machine(dict, int),
     ),
     # -------------------------------------------------------------------------- backends

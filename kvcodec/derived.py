@@ -1,0 +1,48 @@
+"""Names that kvcodec derives from a key's own. Floor 1: pure functions.
+
+A derived name is a raw key, ``!``, a letter, and what its owner tells it apart by. No encoded part
+of a key contains ``!``, so that a derived name is never a key's, and lives "under" nothing:
+
+    !s !p !w !l   of a log: segments, pieces, lanes and the grid of lanes (log_format.py)
+    !g !t         of a file: chunks and the trace (files_plans.py)
+    !n            of a cache: the news that there is nothing to load (cache.py)
+    !i            of a keyspace: the index (index.py)
+    !q            of nobody: bytes in quarantine (parts.py)
+"""
+
+from __future__ import annotations
+
+__all__ = ["aside_name", "grid_name", "is_derived", "lock_name", "news_name", "trace_name"]
+
+
+def is_derived(raw_key: str) -> bool:
+    """Say whether a name is derived from a key, and not the key's own."""
+    return "!" in raw_key
+
+
+def lock_name(raw_key: str) -> str:
+    """The name whose lock covers a raw key: a log or a file holds that of its own for all."""
+    name, mark, derived = raw_key.partition("!")
+    if not mark or derived[:1] == "i":
+        return raw_key
+    return f"{name}!{derived.partition('.')[0]}" if derived[:1] == "w" else name
+
+
+def grid_name(log: str, kind: str, right: int, down: int) -> str:
+    """A part of a log's grid of lanes: x the last that came, y closed, o the owner."""
+    return f"{log}!l{kind}{right}.{down}"
+
+
+def trace_name(raw_key: str) -> str:
+    """Where a file keeps which of its chunks may be there."""
+    return f"{raw_key}!t"
+
+
+def news_name(raw_key: str) -> str:
+    """Where a cache remembers that there is nothing to load for a key."""
+    return f"{raw_key}!n"
+
+
+def aside_name(raw_key: str, number: int) -> str:
+    """Where bytes in quarantine are."""
+    return f"{raw_key}!q{number}"
