@@ -136,7 +136,7 @@ class _Opened(Generic[V, K]):
 
     def _news(self, name: str) -> bytes:
         """What to store for "there is none": an empty value that only its envelope tells of."""
-        return self._keyspace._pipeline.wrap(name, b"", self._clock(), self._negative)
+        return self._keyspace._pipeline.empty(name, self._clock(), self._negative)
 
     def _is_due(self, found: _Found) -> bool:
         """Whether a value is to be loaded again: it is stale, or chosen for an early refresh.

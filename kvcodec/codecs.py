@@ -267,12 +267,33 @@ _SETS = ("SetType", "FrozenSetType")
 
 def _traits(value_type: Any, encoding: str) -> _Traits:
     try:
-        root = msgspec.inspect.type_info(value_type)
+        root = _unwrapped(msgspec.inspect.type_info(value_type), set())
     except (TypeError, NameError, RecursionError) as error:
         raise ConfigError(f"the type cannot be stored: {error}") from error
     traits = _Traits(root=root)
     _walk(root, (), traits, encoding)
     return traits
+
+
+def _unwrapped(node: Any, seen: set[int]) -> Any:
+    """A type's tree without what ``Annotated[..., Meta(description=...)]`` puts around its types.
+
+    Changed in place, and node by node, since types may contain themselves.
+    """
+    while isinstance(node, msgspec.inspect.Metadata):
+        node = node.type
+    if id(node) in seen:
+        return node
+    seen.add(id(node))
+    for name in ("item_type", "key_type", "value_type"):
+        if hasattr(node, name):
+            setattr(node, name, _unwrapped(getattr(node, name), seen))
+    for name in ("types", "item_types"):
+        if hasattr(node, name):
+            setattr(node, name, tuple(_unwrapped(part, seen) for part in getattr(node, name)))
+    for field in getattr(node, "fields", ()):
+        field.type = _unwrapped(field.type, seen)
+    return node
 
 
 def _walk(

@@ -34,7 +34,6 @@ __all__ = [
     "FieldSealer",
     "Route",
     "as_sealed",
-    "key_ids",
     "left_over",
     "route_of",
     "route_of_pydantic",
@@ -388,6 +387,45 @@ class FieldSealer:
 
         return _replaced(plain, (), find_leaf), found
 
+    def key_ids(self, plain: Any, context: bytes, *, todays: bool) -> set[bytes]:
+        """The ids of the keys that the secrets of a value are sealed under.
+
+        ``todays``: whether the data is of today's type. Where a secret of that belongs, the id
+        says it all, as for what is under the primary key anywhere; anything else counts if it
+        opens: it may be somebody's text. Of another type's data nothing is known, and what is
+        sealed under a key that is not in the ring counts too.
+        """
+        secrets: set[Path] = set()
+        found: set[bytes] = set()
+
+        def note(leaf: Any, path: Path, _: str) -> Any:
+            secrets.add(path)
+            return leaf
+
+        def look(leaf: Any, path: Path) -> Any:
+            sealed = _parsed(leaf) if isinstance(leaf, str) and leaf.startswith(PREFIX) else None
+            if sealed is None:
+                return leaf
+            known = path in secrets or sealed[1] == self.cipher.key_id
+            if known or self._opens(leaf, path, context, unknown=not todays):
+                found.add(sealed[1])
+            return leaf
+
+        if todays:
+            _along(self.route, plain, ROOT, note)
+        _replaced(plain, (), look)
+        return found
+
+    def _opens(self, leaf: str, path: Path, context: bytes, *, unknown: bool) -> bool:
+        """Whether text is a secret that was sealed at this place; ``unknown``: or may be one."""
+        try:
+            self._encoded(leaf, path, "", context)
+        except UnknownKey:
+            return unknown
+        except DecodeError:
+            return False
+        return True
+
     def mark(self, plain: Any, encode: Callable[[Any], bytes]) -> Any:
         """Return upgraded data with the secrets of today's type marked.
 
@@ -432,20 +470,6 @@ def left_over(plain: Any, found: FoundSecrets) -> Any:
 def as_sealed(plain: Any) -> Any:
     """Return plain data in which what was found is again as it was sealed."""
     return _replaced(plain, (), lambda leaf, _: leaf.sealed if isinstance(leaf, Found) else leaf)
-
-
-def key_ids(plain: Any) -> set[bytes]:
-    """The key ids of whatever has the form of a sealed field, wherever it stands."""
-    found: set[bytes] = set()
-
-    def look(leaf: Any, _: Path) -> Any:
-        sealed = _parsed(leaf) if isinstance(leaf, str) and leaf.startswith(PREFIX) else None
-        if sealed is not None:
-            found.add(sealed[1])
-        return leaf
-
-    _replaced(plain, (), look)
-    return found
 
 
 # ---------------------------------------------------------------------------------- plain data

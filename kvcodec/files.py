@@ -24,7 +24,7 @@ from typing_extensions import Buffer, TypeVar
 
 from kvcodec import files_plans, plans
 from kvcodec.backends.adapt import as_async_kv, as_kv
-from kvcodec.errors import MissingKey, Unsupported, settle
+from kvcodec.errors import MissingKey, settle
 from kvcodec.files_plans import Cursor, FileInfo, FilePlace, Source, Upload
 from kvcodec.keyspace import Keyspace
 from kvcodec.listing import Listing, Scan
@@ -135,10 +135,10 @@ class _Opened(Generic[K]):
     def _sweeping(self, keys: Iterable[K] | None) -> Plan[int]:
         swept = 0
         if keys is not None:
-            for at in map(self._place, keys):
+            for at in map(self._place, plans.several(keys)):
                 swept += yield from self._sweeping_one(at, (yield from self._chunks(at)))
             return swept
-        self._must_list()
+        self._listing.must_list()
         scan = self._listing.scan(self._keyspace, parts=True)
         while (names := (yield from scan.pull())) is not None:
             for raw_key, derived in self._derived(names).items():
@@ -166,15 +166,6 @@ class _Opened(Generic[K]):
             elif self._keyspace._is_name(name) and (not self._listing.lists or self._keyspace.ttl):
                 derived.setdefault(name, [])  # an index lists no chunks; a file may have expired
         return derived
-
-    def _must_list(self) -> None:
-        if "scan_keys" not in self._can and not self._keyspace.indexed:
-            raise Unsupported(
-                f"{type(self._kv).__name__} cannot list its keys: declare the keyspace with "
-                "indexed=True before it is filled, or give the keys",
-                keyspace=self._keyspace.name,
-                stage="store",
-            )
 
     def _missing(self, raw_key: str) -> NoReturn:
         raise MissingKey(
@@ -306,7 +297,7 @@ class Files(_Opened[K]):
 
         Raises Unsupported at once where the backend cannot list.
         """
-        self._must_list()
+        self._listing.must_list()
         return self._keys()
 
     def _keys(self) -> Iterator[K]:
@@ -499,7 +490,7 @@ class AsyncFiles(_Opened[K]):
 
         Raises Unsupported at once where the backend cannot list.
         """
-        self._must_list()
+        self._listing.must_list()
         return self._keys()
 
     async def _keys(self) -> AsyncIterator[K]:

@@ -27,11 +27,11 @@ from kvcodec.codecs import codec_for
 from kvcodec.derived import grid_name, trace_name
 from kvcodec.errors import Conflict
 from kvcodec.keys import PathKeys
-from kvcodec.pipeline import Pipeline
+from kvcodec.pipeline import Pipeline, as_bytes
 from kvcodec.plans import ATTEMPTS, Clock, Plan, find_name, is_there, needs_lock, put
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Iterator
 
     from kvcodec.keyspace import Keyspace
 
@@ -69,24 +69,14 @@ class Shard(NamedTuple):
 class Index:
     """The index of one keyspace on one KV, and what this store remembers of it."""
 
-    __slots__ = ("_clock", "_keeps_files", "_known", "_pipeline", "shards")
+    __slots__ = ("_clock", "_keeps_files", "_known", "_pipeline", "_previous", "shards")
 
     def __init__(self, keyspace: Keyspace[Any, Any], clock: Clock) -> None:
         self._clock = clock
         self._known: dict[str, float] = {}
         self._keeps_files = keyspace._pipeline.codec.name == "raw"
-        # The keyspace's form without what would make an index end, age, change shape or be full:
-        # max_bytes is about values.
-        form = replace(
-            keyspace._pipeline.form,
-            max_bytes=max(MAX_SHARD_BYTES, keyspace._pipeline.form.max_bytes),
-            ttl=None,
-            max_age=None,
-            compression=None,
-            version=1,
-            upgrades={},
-        )
-        self._pipeline: Pipeline[dict[str, int]] = Pipeline(codec_for(dict[str, int], "json"), form)
+        self._pipeline = _pipeline(keyspace)
+        self._previous = [each for each in keyspace.previous if each.keyspace.name == keyspace.name]
         # By the keyspace's own name: two templates may begin alike.
         base = PathKeys().bind(keyspace.name, None).prefix
         self.shards = tuple(f"{base}!i{number}" for number in range(SHARDS))
@@ -106,7 +96,8 @@ class Index:
         for _ in range(ATTEMPTS):
             held = yield from find_name(shard, can)
             entries = self._entries(shard, held)
-            if entries.get(raw_key) == 0:
+            todays = held is None or self._pipeline.recognises(as_bytes(held[0]))
+            if todays and entries.get(raw_key) == 0:
                 break
             entries[raw_key] = 0
             if (yield from self._write(shard, entries, held, can)):
@@ -156,7 +147,17 @@ class Index:
             yield from self._write(shard, after, held, can)
 
     def _entries(self, shard: str, held: tuple[bytes, Any] | None) -> dict[str, int]:
-        return {} if held is None else self._pipeline.open(shard, held[0], self._clock())
+        if held is None:
+            return {}
+        forms = (form for form in self.pipelines() if form.recognises(as_bytes(held[0])))
+        return next(forms, self._pipeline).open(shard, held[0], self._clock())
+
+    def pipelines(self) -> Iterator[Pipeline[dict[str, int]]]:
+        """In what forms shards may be: today's, which is written, then older declarations'."""
+        yield self._pipeline
+        for previous in self._previous:
+            if previous.is_open(self._clock()):
+                yield _pipeline(previous.keyspace)
 
     def _write(
         self,
@@ -172,3 +173,21 @@ class Index:
         if held is None:
             return bool((yield "set_if_absent", shard, data, None))
         return bool((yield "set_if_version", shard, data, held[1], None))
+
+
+def _pipeline(keyspace: Keyspace[Any, Any]) -> Pipeline[dict[str, int]]:
+    """The form of a keyspace's index.
+
+    The keyspace's own, without what would make an index end, age, change shape or be full:
+    max_bytes is about values.
+    """
+    form = replace(
+        keyspace._pipeline.form,
+        max_bytes=max(MAX_SHARD_BYTES, keyspace._pipeline.form.max_bytes),
+        ttl=None,
+        max_age=None,
+        compression=None,
+        version=1,
+        upgrades={},
+    )
+    return Pipeline(codec_for(dict[str, int], "json"), form)

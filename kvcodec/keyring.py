@@ -74,7 +74,12 @@ class KeyRing:
         self._set_up(keys)
 
     def _set_up(self, keys: list[RingKey | str]) -> None:
-        problems = [key for key in keys if isinstance(key, str)]
+        many = len(keys) > 1
+        problems = [
+            f"key {at} of {len(keys)}: {key}" if many else key
+            for at, key in enumerate(keys, 1)
+            if isinstance(key, str)
+        ]
         good = [key for key in keys if isinstance(key, RingKey)]
         del keys
         if problems:
@@ -110,16 +115,21 @@ class KeyRing:
         retired. Raises ConfigError if the variable is missing or blank: a key is never made up,
         since what it had sealed would be lost at the next start.
         """
-        keys = _split(os.environ.get(name, ""))
-        if not keys:
+        if _is_key(name):
+            del name
             raise ConfigError(
-                f"environment variable {name} holds no key: set it to what "
-                "KeyRing.generate_key() gives, once, and keep it"
+                "from_env() takes a variable's name, and was given a key: KeyRing(key)"
             )
+        keys = _split(os.environ.get(name, ""))
+        problem = _NO_KEY if not keys else None
         try:
-            return cls(keys[0], retired=keys[1:])
+            if keys:
+                return cls(keys[0], retired=keys[1:])
+        except ConfigError as error:
+            problem = str(error)
         finally:
             del keys  # a traceback would show them
+        raise ConfigError(f"environment variable {name}: {problem}")
 
     @classmethod
     def from_file(cls, path: str | os.PathLike[str]) -> KeyRing:
@@ -131,6 +141,9 @@ class KeyRing:
         it belongs to another user than this process's or root (not asked on Windows, which has
         no such bits).
         """
+        if _is_key(path):
+            del path
+            raise ConfigError("from_file() takes a path, and was given a key: KeyRing(key)")
         shown = _shown_path(path)
         found = _read_private(path)
         keys = _split(found.decode(errors="replace")) if isinstance(found, bytes) else []
@@ -154,6 +167,9 @@ class KeyRing:
         disk when this returns. Raises ConfigError if there is something under this name, or if
         it cannot be written.
         """
+        if _is_key(path):
+            del path
+            raise ConfigError("create_file() takes a path, and was given a key")
         shown = _shown_path(path)
         key = cls.generate_key()
         try:
@@ -304,6 +320,15 @@ def _key(text: object) -> RingKey | str:
     return RingKey(material)
 
 
+def _is_key(text: object) -> bool:
+    """Whether what should name a key's place is the key itself, or several."""
+    parts = _split(text) if isinstance(text, str) else [text]
+    return any(isinstance(_key(part), RingKey) for part in parts)
+
+
+_NO_KEY = "it holds no key: set it to what KeyRing.generate_key() gives, once, and keep it"
+
+
 def _split(text: str) -> list[str]:
     return [key for key in re.split(r"[\s,]+", text.strip()) if key]
 
@@ -434,15 +459,24 @@ def _argon2id(phrase: bytes, salt: bytes) -> bytes | _Problem:
             "argon2id is not to be had here: it needs cryptography 44 or newer with OpenSSL 3.2 "
             'or newer; or declare kdf="scrypt" everywhere, which gives another key'
         )
-    material: bytes = stretch.derive(phrase)
-    return material
+    return _derived(stretch, phrase)
 
 
-def _scrypt(phrase: bytes, salt: bytes) -> bytes:
+def _scrypt(phrase: bytes, salt: bytes) -> bytes | _Problem:
     """Scrypt (RFC 7914) with N=2^17, r=8, p=1: 128 MiB, the first choice of OWASP's cheat sheet.
 
     https://cheatsheetseries.owasp.org/cheatsheets/Password_Storage_Cheat_Sheet.html#scrypt
     """
     from cryptography.hazmat.primitives.kdf.scrypt import Scrypt
 
-    return Scrypt(salt=salt, length=_KEY_BYTES, n=2**17, r=8, p=1).derive(phrase)
+    return _derived(Scrypt(salt=salt, length=_KEY_BYTES, n=2**17, r=8, p=1), phrase)
+
+
+def _derived(stretch: Any, phrase: bytes) -> bytes | _Problem:
+    try:
+        material: bytes = stretch.derive(phrase)
+    except MemoryError:
+        return _Problem("not enough memory: argon2id takes 64 MiB, scrypt 128 MiB")
+    finally:
+        del phrase
+    return material

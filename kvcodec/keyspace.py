@@ -10,7 +10,7 @@ import math
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any, Generic, TypedDict, cast, overload
+from typing import TYPE_CHECKING, Any, Generic, TypeAlias, TypedDict, cast, overload
 
 from msgspec.structs import replace
 from typing_extensions import TypeForm, TypeVar, Unpack
@@ -43,6 +43,9 @@ __all__ = ["Keyspace", "Place", "Previous"]
 
 V = TypeVar("V")
 K = TypeVar("K", default=str)
+
+AnyScheme: TypeAlias = "PathKeys[Any] | StoredNames[Any]"
+"""The schemes that take the type of their keys from ``key=``, whatever type a checker gave them."""
 
 MAX_BYTES = 4 * 1024 * 1024
 """Of one stored value, by default. Decoding can take 70 times the bytes in memory (a list of
@@ -160,6 +163,7 @@ class Keyspace(Generic[V, K]):
 
     __slots__ = (
         "__weakref__",
+        "_is_shared",
         "_names",
         "_naming",
         "_pipeline",
@@ -173,6 +177,8 @@ class Keyspace(Generic[V, K]):
         "value_type",
     )
 
+    _is_shared: bool
+    """Whether its names are those of other subjects too."""
     _pipeline: Pipeline[V]
     _previous: tuple[Previous, ...]
     name: str
@@ -193,7 +199,7 @@ class Keyspace(Generic[V, K]):
         value: type[V],
         *,
         key: None,
-        keys: KeyScheme[None] | None = None,
+        keys: KeyScheme[None] | AnyScheme | None = None,
         **options: Unpack[_Options],
     ) -> Keyspace[V, None]: ...
     @overload
@@ -203,7 +209,7 @@ class Keyspace(Generic[V, K]):
         value: TypeForm[V],
         *,
         key: None,
-        keys: KeyScheme[None] | None = None,
+        keys: KeyScheme[None] | AnyScheme | None = None,
         **options: Unpack[_Options],
     ) -> Keyspace[V, None]: ...
     # Any other: type[V] first, since mypy up to 1.18 infers None from TypeForm alone.
@@ -214,7 +220,7 @@ class Keyspace(Generic[V, K]):
         value: type[V],
         *,
         key: type[K] = ...,
-        keys: KeyScheme[K] | None = None,
+        keys: KeyScheme[K] | AnyScheme | None = None,
         **options: Unpack[_Options],
     ) -> Keyspace[V, K]: ...
     @overload
@@ -224,7 +230,7 @@ class Keyspace(Generic[V, K]):
         value: TypeForm[V],
         *,
         key: type[K] = ...,
-        keys: KeyScheme[K] | None = None,
+        keys: KeyScheme[K] | AnyScheme | None = None,
         **options: Unpack[_Options],
     ) -> Keyspace[V, K]: ...
     def __new__(  # noqa: D102 - documented on its class, as an __init__ is (D107)
@@ -253,6 +259,7 @@ class Keyspace(Generic[V, K]):
         self = super().__new__(cls)
         self.name, self.value_type, self.key_type = name, value, key
         try:
+            self._is_shared = False
             self.indexed = _flag(indexed, "indexed")
             self._bind(_scheme(name, key, keys))
             form = Form(
@@ -272,7 +279,7 @@ class Keyspace(Generic[V, K]):
             )
             codec = codec_for(value, encoding)
             compress_secrets = _flag(compress_secrets, "compress_secrets")
-            _check_together(form, codec, compress_secrets=compress_secrets)
+            _check_together(form, codec, encoding, compress_secrets=compress_secrets)
             self.ttl = form.ttl
             self._pipeline = _pipeline(codec, form)
             self.keep_unknown = _keeps_unknown(self._pipeline, keep_unknown=keep_unknown)
@@ -286,11 +293,11 @@ class Keyspace(Generic[V, K]):
     def _sealed_under(self, ring: KeyRing) -> Keyspace[V, K]:
         """The same declaration with another ring. Raises ConfigError where that cannot work."""
         old = self._pipeline
-        cipher = getattr(old, "_cipher", old.form.cipher)  # of its fields, or of the whole value
-        under = getattr(cipher, "under", None)
+        under = getattr(old.cipher, "under", None)
         if under is None or old.form.bare or self.indexed:
             raise ConfigError(
-                "another ring needs cipher=, bound to its place and without indexed=",
+                "a data key per person needs cipher=, bound to its place, and no indexed=: names "
+                "are everybody's, so give the keys where a method wants to list",
                 keyspace=self.name,
             )
         copy = cast("Keyspace[V, K]", object.__new__(Keyspace))
@@ -298,6 +305,7 @@ class Keyspace(Generic[V, K]):
             if name != "__weakref__":
                 setattr(copy, name, getattr(self, name))
         copy._pipeline = _pipeline(old.codec, replace(old.form, cipher=under(ring)))
+        copy._is_shared = True
         return copy
 
     def _bind(self, scheme: KeyScheme[K]) -> None:
@@ -349,7 +357,8 @@ class Keyspace(Generic[V, K]):
         try:
             return self._scheme.join(key)
         except KVCodecError as error:
-            settle(error, self.name, shown_key(key))
+            hidden = hasattr(self._naming, "naming")  # whose keys no name may tell
+            settle(error, self.name, None if hidden else shown_key(key))
             raise
 
     @property
@@ -767,13 +776,16 @@ def _pipeline(codec: ValueCodec[Any], form: Form) -> Pipeline[Any]:
     return SecretPipeline(codec, form, codec.secrets)
 
 
-def _check_together(form: Form, codec: ValueCodec[Any], *, compress_secrets: bool) -> None:
+def _check_together(
+    form: Form, codec: ValueCodec[Any], encoding: object, *, compress_secrets: bool
+) -> None:
     _check_cipher(form)
     if form.cipher is not None and form.checksum and codec.secrets is None:
         raise ConfigError("checksum= adds nothing to a sealed value: it is authenticated already")
-    if form.cipher is not None and form.compression is not None and not compress_secrets:
+    compressed = form.compression is not None or getattr(encoding, "compresses", False)
+    if form.cipher is not None and compressed and not compress_secrets:
         raise ConfigError(
-            "compress= with a cipher shows secrets by their length: if nobody else can choose a "
+            "compression with a cipher shows secrets by their length: if nobody else can choose a "
             "part of the value, say so with compress_secrets=True"
         )
 
@@ -844,10 +856,11 @@ def _first_bytes_meet(mine: Pipeline[Any], theirs: Pipeline[Any]) -> bool:
 
 
 def _has_key(now: Keyspace[Any, Any], old: Keyspace[Any, Any]) -> bool:
-    mine, theirs = now._pipeline.form.cipher, old._pipeline.form.cipher
+    mine, theirs = now._pipeline.cipher, old._pipeline.cipher
     if mine is None or theirs is None:
         return True
-    return theirs.key_id in getattr(mine, "_keys", (mine.key_id,))
+    held = theirs.key_id in getattr(mine, "_keys", (mine.key_id,))
+    return held and mine.cipher_id == theirs.cipher_id
 
 
 def _named_alike(now: Keyspace[Any, Any], old: Keyspace[Any, Any]) -> bool:

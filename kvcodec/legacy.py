@@ -75,6 +75,8 @@ class GzipJSON(Generic[V]):
 
     first = frozenset({0x1F})
     """What the first byte can be: RFC 1952, section 2.3.1."""
+    compresses = True
+    """Lengths tell about the content: with a cipher it has to be asked for."""
 
     def __init__(
         self, value: TypeForm[V], *, max_bytes: int = 4 * 1024 * 1024, max_depth: int = 64

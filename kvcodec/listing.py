@@ -21,6 +21,7 @@ from kvcodec.errors import (
     KVCodecError,
     NewerVersion,
     UnknownKey,
+    Unsupported,
 )
 from kvcodec.keyspace import Keyspace
 from kvcodec.parts import move_aside
@@ -76,6 +77,20 @@ class Listing(Generic[V, K]):
     def lists(self) -> bool:
         """Whether the backend itself can list."""
         return "scan_keys" in self.can
+
+    def must_list(self) -> None:
+        """Raise Unsupported where names cannot be listed, or are not the keyspace's alone."""
+        for keyspace in (self.keyspace, *self.keyspace._elsewhere):
+            if not self.lists and not keyspace.indexed:
+                why = (
+                    "this KV cannot list its keys: declare the keyspace with indexed=True before "
+                    "it is filled, or give the keys"
+                )
+            elif keyspace._is_shared:
+                why = "names are those of every subject: give the keys, which begin with this one"
+            else:
+                continue
+            raise Unsupported(why, keyspace=keyspace.name, stage="store")
 
     # ------------------------------------------------------------------------------ the index
 
@@ -149,7 +164,9 @@ class Listing(Generic[V, K]):
                 with suppress(KeyNameError):
                     named[raw_key] = keyspace.key(raw_key)
             return named
-        own = [raw_key for raw_key in raw_keys if keyspace._is_name(raw_key)]
+        own: list[str] = []
+        for raw_key in raw_keys:
+            own += [raw_key] if (yield from self.is_todays(raw_key)) else []
         found, now = (yield from get_many(own, self.can)), self.clock()
         for raw_key, data in found.items():
             with suppress(Expired):
@@ -165,6 +182,27 @@ class Listing(Generic[V, K]):
             with suppress(KVCodecError):
                 return keyspace._key_in(raw_key, as_bytes(data), self.clock())
         return NO_DEFAULT
+
+    def is_todays(self, raw_key: str) -> Plan[bool]:
+        """Whether a name is of today's key scheme, and not of an older one whose names look alike.
+
+        Hashed and hidden names of two keys of a ring do: what is stored with the value tells. A
+        value that no declaration reads is today's, which says what is wrong with it.
+        """
+        keyspace = self.keyspace
+        if keyspace._naming is None or not keyspace._is_name(raw_key):
+            return keyspace._is_name(raw_key)
+        rivals = [
+            older
+            for older in keyspace._elsewhere
+            if older._naming is not None and older._is_name(raw_key)
+        ]
+        if not rivals or (yield from self.key_of(keyspace, raw_key)) is not NO_DEFAULT:
+            return True
+        for older in rivals:
+            if (yield from self.key_of(older, raw_key)) is not NO_DEFAULT:
+                return False
+        return True
 
     def elsewhere(self) -> Plan[dict[str, K]]:
         """The keys whose values only older declarations have stored, with today's names.

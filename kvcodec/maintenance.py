@@ -23,6 +23,7 @@ from kvcodec.plans import (
     Held,
     Plan,
     batches,
+    called,
     drop_older,
     exclusively,
     find,
@@ -30,6 +31,7 @@ from kvcodec.plans import (
     located,
     needs_lock,
     put,
+    several,
 )
 from kvcodec.report import Finding, Report, State
 
@@ -91,7 +93,7 @@ def _taken(
         return  # gone since its owner named it, or before: it is no name any more
     report.add(finding)
     if on_progress is not None:
-        on_progress(finding)
+        called(on_progress(finding), "on_progress=")
 
 
 class Given:
@@ -100,7 +102,8 @@ class Given:
     __slots__ = ("_pages",)
 
     def __init__(self, keyspace: Keyspace[Any, Any], keys: Iterable[Any], after: str) -> None:
-        later = (place for place in map(keyspace._place, keys) if place.raw_key > after)
+        places = map(keyspace._place, several(keys))
+        later = (place for place in places if place.raw_key > after)
         self._pages = iter(batches(sorted(later, key=_raw_key)))
 
     def pull(self) -> Plan[list[Place[Any]] | None]:
@@ -141,7 +144,9 @@ class Everywhere:
                 names = yield from listing.own_names(keyspace, self._after)
             else:
                 names = yield from self._of_index(index)
-            places.update((place.raw_key, place) for place in _places(keyspace, names))
+            for place in _places(keyspace, names):
+                if place.raw_key not in places or (yield from listing.is_todays(place.raw_key)):
+                    places[place.raw_key] = place
         return sorted(places.values(), key=_raw_key)
 
     def _of_index(self, index: Index) -> Plan[list[str]]:
@@ -175,7 +180,7 @@ class KeyPlaces:
             return rest or None
         places: list[Place[Any]] = []
         for raw_key in page:
-            if is_derived(raw_key) or not keyspace._is_name(raw_key):
+            if is_derived(raw_key) or not (yield from self._listing.is_todays(raw_key)):
                 continue
             while self._elsewhere and self._elsewhere[-1].raw_key < raw_key:
                 places.append(self._elsewhere.pop())

@@ -8,15 +8,16 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from datetime import timedelta
 from sys import getrecursionlimit
-from typing import Any, Generic, NoReturn, cast
+from typing import Any, Generic, NoReturn
 
 from typing_extensions import TypeVar
 
 from kvcodec import maintenance, plans
-from kvcodec.errors import ConfigError, MissingKey, Unsupported, settle
+from kvcodec.errors import ConfigError, MissingKey, settle
 from kvcodec.keyspace import Keyspace, Place, seconds
 from kvcodec.listing import Listing, Pages
 from kvcodec.pipeline import SAFE_RECURSION, as_bytes, no_quick_way
+from kvcodec.plain import is_mapping
 from kvcodec.plans import Plan
 from kvcodec.report import Finding, Report, new_report, rewrap_report
 
@@ -132,7 +133,7 @@ class Opened(Generic[V, K]):
     # --------------------------------------------------------------------------- many values
 
     def _getting_many(self, keys: Iterable[K]) -> Plan[dict[K, V]]:
-        wanted = {self._keyspace.raw_key(key): key for key in keys}
+        wanted = {self._keyspace.raw_key(key): key for key in plans.several(keys)}
         return dict((yield from self._listing.values(wanted)))
 
     def _setting_many(
@@ -158,7 +159,7 @@ class Opened(Generic[V, K]):
         ]
 
     def _deleting_many(self, keys: Iterable[K]) -> Plan[None]:
-        places = [self._keyspace._place(key) for key in keys]
+        places = [self._keyspace._place(key) for key in plans.several(keys)]
         yield from plans.delete_many(places, self._capabilities)
 
     # --------------------------------------------------------------------------- maintenance
@@ -174,7 +175,7 @@ class Opened(Generic[V, K]):
         report = rewrap_report(self._keyspace, after, keys, limit, lists=listing.lists)
         pages: Pages[list[Place[Any]]]
         if keys is None:
-            self._must_list()
+            listing.must_list()
             pages = maintenance.Everywhere(listing, report.cursor)
         else:
             pages = maintenance.Given(self._keyspace, keys, report.cursor)
@@ -193,7 +194,7 @@ class Opened(Generic[V, K]):
         report = new_report(self._keyspace, after, limit)
         pages: Pages[list[Place[Any]]]
         if keys is None:
-            self._must_list()
+            listing.must_list()
             pages = maintenance.KeyPlaces(listing, report.cursor)
         else:
             pages = maintenance.Given(self._keyspace, keys, report.cursor)
@@ -218,19 +219,9 @@ class Opened(Generic[V, K]):
         )
 
     def _reindexing(self, keys: Iterable[K]) -> Plan[None]:
-        yield from self._listing.reindex(map(self._keyspace.raw_key, keys))
+        yield from self._listing.reindex(map(self._keyspace.raw_key, plans.several(keys)))
 
     # -------------------------------------------------------------------------------- errors
-
-    def _must_list(self) -> None:
-        for keyspace in (self._keyspace, *self._keyspace._elsewhere):
-            if "scan_keys" not in self._capabilities and not keyspace.indexed:
-                raise Unsupported(
-                    f"{type(self._kv).__name__} cannot list its keys: declare the keyspace with "
-                    "indexed=True before it is filled, or give the keys",
-                    keyspace=keyspace.name,
-                    stage="store",
-                )
 
     def _must_be_there(self, raw_key: str) -> NoReturn:
         raise MissingKey(
@@ -245,6 +236,4 @@ class Opened(Generic[V, K]):
 
 
 def _pairs(items: Any) -> list[tuple[Any, Any]]:
-    if isinstance(items, Mapping):
-        return list(cast("Mapping[Any, Any]", items).items())
-    return list(items)
+    return list(items.items() if is_mapping(items) else items)

@@ -30,7 +30,7 @@ def pipelines(place: Place[Any]) -> Iterator[Pipeline[Any]]:
     if kind == "i" and keyspace.indexed:
         from kvcodec.index import Index  # by who has a KV that cannot list
 
-        yield Index(keyspace, float)._pipeline
+        yield from Index(keyspace, float).pipelines()
     if kind == "t" and keyspace._pipeline.codec.name == "raw":
         from kvcodec.files_plans import layout_of  # by who keeps files
 

@@ -151,6 +151,11 @@ class Pipeline(Generic[V]):
         self._start = b"" if varies else envelope_start(self._header(0, None, 0).encode())
         self._constant = self._place + associated_data(self._start[3:])
 
+    @property
+    def cipher(self) -> Cipher | None:
+        """What seals: whole values or, of a type with Secret fields, these."""
+        return self.form.cipher
+
     # ------------------------------------------------------------------------------ whole way
 
     def seal(
@@ -200,6 +205,11 @@ class Pipeline(Generic[V]):
         if len(data) > form.max_bytes:
             self._refuse_size(data, "encode")
         return data
+
+    def empty(self, raw_key: str, now: float, ttl: float | None) -> bytes:
+        """Return stored bytes without a value, of which only the envelope tells."""
+        # Not as a pipeline of Secret fields wraps: there are no fields to seal.
+        return Pipeline[V].wrap(self, raw_key, b"", now, ttl)
 
     def _enveloped(self, raw_key: str, payload: bytes, now: float, ttl: float | None) -> bytes:
         if self._start:  # the constant header says that nothing is compressed
@@ -286,7 +296,7 @@ class Pipeline(Generic[V]):
     @property
     def primary(self) -> str:
         """The id of the key that ``seal`` uses, or ""."""
-        return "" if self.form.cipher is None else self.form.cipher.key_id.hex()
+        return "" if self.cipher is None else self.cipher.key_id.hex()
 
     def time_left(self, data: bytes, now: float) -> float | None:
         """How many seconds stored bytes still live; None for ever."""
@@ -443,6 +453,7 @@ class Pipeline(Generic[V]):
             problem = self._unlike(opened[0], opened[2])
             if problem is None:
                 return opened
+            problem += "; an older form? see previous="
         except MalformedEnvelope as error:
             problem = str(error)
         if self.form.cipher is None:

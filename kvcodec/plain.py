@@ -6,16 +6,22 @@ it: anything.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from typing_extensions import TypeIs
 
-__all__ = ["is_dict", "is_list", "is_sequence", "is_set", "is_tuple"]
+__all__ = ["is_dict", "is_list", "is_mapping", "is_sequence", "is_set", "is_tuple"]
 
 
 def is_dict(value: object) -> TypeIs[dict[Any, Any]]:
     """Say whether a value is a dict."""
     return isinstance(value, dict)
+
+
+def is_mapping(value: object) -> TypeIs[Mapping[Any, Any]]:
+    """Say whether a value is a mapping of any kind."""
+    return isinstance(value, Mapping)
 
 
 def is_list(value: object) -> TypeIs[list[Any]]:

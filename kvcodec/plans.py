@@ -167,6 +167,15 @@ def not_awaitable(result: Any) -> Any:
     return result
 
 
+def called(result: Any, what: str) -> Any:
+    """What a function of the user's returned, which plans call and never await."""
+    if hasattr(result, "__await__"):
+        if hasattr(result, "close"):
+            result.close()  # as above
+        raise ConfigError(f"{what} is called and not awaited: give a plain function")
+    return result
+
+
 def awaitable(result: Any) -> Any:
     """What a KV returned, if it can be awaited, or iterated over in ``async for``."""
     if not hasattr(result, "__await__") and not hasattr(result, "__aiter__"):
@@ -301,10 +310,10 @@ def update(
     for _ in range(ATTEMPTS):
         held = yield from find(place, can)
         if held is not None and _is_expired(place, held, clock):
-            value = change(_or_missing(default))
+            value: V = called(change(_or_missing(default)), "what update() gets")
             data = place.seal(value, clock(), ttl)
         else:
-            value = change(_current(place, held, default, clock))
+            value = called(change(_current(place, held, default, clock)), "what update() gets")
             data = _sealed_over(place, value, held, clock, ttl)
         if (yield from _replace(place, data, held, lifetime, can)):
             return value
@@ -479,6 +488,13 @@ def delete_many(places: Sequence[Place[Any]], can: frozenset[str]) -> Plan[None]
         return
     for name in names:
         yield from remove(name)
+
+
+def several(keys: Iterable[T]) -> Iterable[T]:
+    """Keys that a caller gave. Raises ConfigError for one text, whose letters it would be."""
+    if isinstance(keys, str | bytes):
+        raise ConfigError("several keys are wanted here, not the letters of one: [key]")
+    return keys
 
 
 def batches(items: Iterable[T]) -> Iterable[list[T]]:

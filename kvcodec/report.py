@@ -66,8 +66,8 @@ class Report(Struct):
     ring: frozenset[str] | None = frozenset()
     """The ids of all keys that its ciphers hold; None if one of them does not tell."""
     in_use: frozenset[str] = frozenset()
-    """The ids of keys that are needed whatever is stored: the primary one, and the one that hidden
-    names are made with."""
+    """The ids of keys that are needed whatever is stored: the primary one, and those that hidden
+    names are made with, by this declaration or one in its ``previous=``."""
 
     @property
     def saw_everything(self) -> bool:
@@ -115,6 +115,14 @@ class Report(Struct):
 
     def _knows(self, key_id: str) -> bool:
         return self.ring is None or key_id in self.ring or key_id in self.key_ids
+
+    def __str__(self) -> str:
+        counts = [f"{self.checked} names", f"{self.changed} changed"]
+        counts += [f"{state} {count}" for state, count in sorted(self.states.items())]
+        keys = [f"key {key_id} {count}" for key_id, count in sorted(self.key_ids.items())]
+        wrong = [f"{len(self.conflicts)} conflicts"] if self.conflicts else []
+        end = "complete" if self.complete else f"up to {self.cursor!r}"
+        return f"{self.keyspace} ({self.scope}): {', '.join((*counts, *keys, *wrong, end))}"
 
     def add(self, finding: Finding) -> None:
         """Count one name."""
@@ -188,27 +196,31 @@ def rewrap_report(
 
 def _ciphers(keyspace: Keyspace[Any, Any]) -> list[Any]:
     """The ciphers of a declaration and its older ones: of whole values, or of their fields."""
-    pipeline = keyspace._pipeline
-    own = getattr(pipeline, "_cipher", pipeline.form.cipher)
+    own = keyspace._pipeline.cipher
     older = [cipher for each in keyspace._previous for cipher in _ciphers(each.keyspace)]
     return older if own is None else [own, *older]
 
 
 def _ring(keyspace: Keyspace[Any, Any]) -> frozenset[str] | None:
     """The ids of all keys that these ciphers hold. None if one does not tell: Cipher need not."""
-    naming, ids = _naming(keyspace), set[str]()
+    ids = set(_naming(keyspace))
     for cipher in _ciphers(keyspace):
         held = getattr(cipher, "key_ids", None)
         if not isinstance(held, frozenset):
             return None
         ids |= held
-    return frozenset(ids | {naming} if naming else ids)
+    return frozenset(ids)
 
 
 def _in_use(keyspace: Keyspace[Any, Any]) -> frozenset[str]:
-    ids = (keyspace._pipeline.primary, _naming(keyspace))
-    return frozenset(key_id for key_id in ids if key_id)
+    return frozenset(filter(None, (keyspace._pipeline.primary, *_naming(keyspace))))
 
 
-def _naming(keyspace: Keyspace[Any, Any]) -> str:
-    return str(getattr(keyspace._naming, "naming", ""))
+def _naming(keyspace: Keyspace[Any, Any]) -> list[str]:
+    """The ids of the keys that names are made with, those of older declarations among them.
+
+    As long as such a declaration is named in ``previous=``, it cannot be made without its key.
+    """
+    own = str(getattr(keyspace._naming, "naming", ""))
+    older = [key_id for each in keyspace.previous for key_id in _naming(each.keyspace)]
+    return [own, *older] if own else older

@@ -17,7 +17,7 @@ from kvcodec.codecs import Secrets, ValueCodec, reason
 from kvcodec.envelope import Header, associated_data, checksum_field, envelope_start
 from kvcodec.errors import ConfigError, DecodeError, EncodeError, KVCodecError, Tampered
 from kvcodec.evolve import carry_unknown
-from kvcodec.fields import FieldSealer, as_sealed, key_ids, left_over
+from kvcodec.fields import FieldSealer, as_sealed, left_over
 from kvcodec.pipeline import Form, Payload, Pipeline, as_bytes
 from kvcodec.protocols import Cipher
 
@@ -53,9 +53,9 @@ class SecretPipeline(Pipeline[V]):
         self._start = b""  # nor is there a header that all values share
 
     @property
-    def primary(self) -> str:
-        """The id of the key that ``seal`` uses."""
-        return self._cipher.key_id.hex()
+    def cipher(self) -> Cipher:
+        """What seals the secrets."""
+        return self._cipher
 
     # -------------------------------------------------------------------------------- out
 
@@ -200,10 +200,12 @@ class SecretPipeline(Pipeline[V]):
     def key_ids(self, raw_key: str, data: bytes) -> tuple[str, ...]:
         """The ids of the keys that the secrets of stored bytes are sealed under.
 
-        Nothing is decrypted. Whatever has the form of a sealed field counts.
+        By what sealed fields say: nothing is decrypted but what looks like one elsewhere.
         """
-        plain = self._parsed(self._apart(raw_key, as_bytes(data)).encoded)
-        return tuple(sorted(key_id.hex() for key_id in key_ids(plain)))
+        held = self._apart(raw_key, as_bytes(data))
+        plain, todays = self._parsed(held.encoded), held.header.version == self.form.version
+        found = self._sealer.key_ids(plain, held.context, todays=todays)
+        return tuple(sorted(key_id.hex() for key_id in found))
 
     def reseal(self, raw_key: str, data: bytes) -> bytes:
         """Return the same value, its secrets under the primary key: version and times stay.

@@ -259,7 +259,7 @@ class Store(Opened[V, K]):
         or deleted meanwhile may or may not be seen. Raises Unsupported at once where the
         backend cannot list.
         """
-        self._must_list()
+        self._listing.must_list()
         return self._keys()
 
     def _keys(self) -> Iterator[K]:
@@ -269,7 +269,7 @@ class Store(Opened[V, K]):
 
     def items(self) -> Iterator[tuple[K, V]]:
         """Iterate over keys and values, as ``keys`` does. Raises what ``get`` raises."""
-        self._must_list()
+        self._listing.must_list()
         return self._items()
 
     def _items(self) -> Iterator[tuple[K, V]]:

@@ -254,7 +254,7 @@ class AsyncStore(Opened[V, K]):
         or deleted meanwhile may or may not be seen. Raises Unsupported at once where the
         backend cannot list.
         """
-        self._must_list()
+        self._listing.must_list()
         return self._keys()
 
     async def _keys(self) -> AsyncIterator[K]:
@@ -265,7 +265,7 @@ class AsyncStore(Opened[V, K]):
 
     def items(self) -> AsyncIterator[tuple[K, V]]:
         """Iterate over keys and values, as ``keys`` does. Raises what ``get`` raises."""
-        self._must_list()
+        self._listing.must_list()
         return self._items()
 
     async def _items(self) -> AsyncIterator[tuple[K, V]]:

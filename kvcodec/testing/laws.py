@@ -640,7 +640,7 @@ def _flipped(data: bytes, bit: int) -> bytes:
 def _siblings(pipeline: Pipeline[Any]) -> Iterator[Pipeline[Any]]:
     """Declarations that differ in the keyspace's name alone, or in where it ends."""
     name, codec = pipeline.form.keyspace, pipeline.codec
-    cipher = getattr(pipeline, "_cipher", pipeline.form.cipher)  # of its fields, or of the whole
+    cipher = pipeline.cipher
     form = structs.replace(pipeline.form, cipher=cipher)
     yield pipeline_of(codec, structs.replace(form, keyspace=f"{name}-2"))
     if len(name) > 1:

@@ -27,6 +27,8 @@ from kvcodec import (
     FernetCipher,
     FileInfo,
     Files,
+    HashedKeys,
+    HiddenKeys,
     KeyRing,
     Keyspace,
     MappingKV,
@@ -130,9 +132,17 @@ assert_type(Keyspace("a", int, keys=TemplateKeys("a:{id}")), Keyspace[int, str])
 assert_type(Keyspace("a", int, keys=TemplateKeys("{user}:{number}", Chat)), Keyspace[int, Chat])
 assert_type(Keyspace("a", int, keys=PathKeys()), Keyspace[int, str])
 assert_type(Keyspace("a", int, key=None, keys=TemplateKeys("a", None)), Keyspace[int, None])
+# Keyspaces of any types, for what is done with all of them.
+ALL: list[Keyspace[Any, Any]] = [Keyspace("a", int), Keyspace("b", str, key=Chat)]
 
 RING = KeyRing.generate()
 assert_type(RING, KeyRing)
+# Schemes that take the type of their keys from key=, made in place or before.
+HASHED = HashedKeys(limit=100)
+assert_type(Keyspace("a", int, keys=HashedKeys()), Keyspace[int, str])
+assert_type(Keyspace("a", int, key=Chat, keys=HASHED), Keyspace[int, Chat])
+assert_type(Keyspace("a", int, key=Chat, keys=PathKeys()), Keyspace[int, Chat])
+assert_type(Keyspace("a", int, key=Chat, keys=HiddenKeys(RING), cipher=RING), Keyspace[int, Chat])
 assert_type(KeyRing.from_env("KEYS"), KeyRing)
 assert_type(KeyRing.generate_key(), str)
 assert_type(RING.primary, str)
