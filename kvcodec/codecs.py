@@ -23,7 +23,7 @@ from typing_extensions import TypeVar
 from kvcodec.errors import ConfigError
 from kvcodec.plain import is_dict, is_list, is_sequence, is_set
 from kvcodec.protocols import Codec
-from kvcodec.secret import BINARY, TEXT, Clear, Secret
+from kvcodec.secret import BINARY, BINARY_WITHIN, TEXT, TEXT_WITHIN, Clear, Secret
 
 if TYPE_CHECKING:
     from kvcodec.fields import Route
@@ -179,7 +179,7 @@ def _msgspec(value_type: Any, encoding: str) -> ValueCodec[Any]:
         compares_types=isinstance(value_type, msgspec.StructMeta),
         nests=traits.nests,
         quick=quick,
-        too_deep=_json_too_deep if encoding == "json" else _msgpack_too_deep,
+        too_deep=json_too_deep if encoding == "json" else _msgpack_too_deep,
         first=first_bytes(traits.root, encoding),
         shape=traits.root,
     )
@@ -408,12 +408,14 @@ def _with_secrets(value_type: Any, encoding: str, traits: _Traits) -> ValueCodec
         decode = form.Decoder(value_type, dec_hook=hooks.revealed).decode
     except TypeError as error:
         raise ConfigError(f"the type cannot be stored: {error}") from error
-    if subsets:
-        encode = _by_encoding(form.Encoder(enc_hook=hooks.marked).encode)
-    else:
-        ordered = form.Encoder(order="deterministic", enc_hook=hooks.marked).encode
-        encode = _deterministic(ordered, encoding, hooks.marked)
-    hooks.encode = encode
+
+    def encoder(hook: Callable[[Any], Any]) -> Callable[[Any], bytes]:
+        if subsets:
+            return _by_encoding(form.Encoder(enc_hook=hook).encode)
+        ordered = form.Encoder(order="deterministic", enc_hook=hook).encode
+        return _deterministic(ordered, encoding, hook)
+
+    encode, hooks.encode = encoder(hooks.marked), encoder(hooks.marked_within)
     return ValueCodec(
         encoding,
         encode,
@@ -422,29 +424,45 @@ def _with_secrets(value_type: Any, encoding: str, traits: _Traits) -> ValueCodec
         form.Encoder().encode,
         "any",  # msgspec.inspect does not say what is in a Secret: it is always read back
         nests=True,
-        too_deep=_json_too_deep if encoding == "json" else _msgpack_too_deep,
+        too_deep=json_too_deep if encoding == "json" else _msgpack_too_deep,
         first=first_bytes(traits.root, encoding),
         shape=traits.root,
-        secrets=Secrets(route_of(traits.root), hooks.clear, encode, form.decode),
+        secrets=Secrets(route_of(traits.root), hooks.clear, hooks.encode, form.decode),
     )
 
 
 class _SecretHooks:
-    """What msgspec calls for a Secret in a value, in both directions."""
+    """What msgspec calls for a Secret in a value, in both directions.
+
+    For one that is sealed by itself, and for one inside another, which is sealed with that.
+    """
 
     def __init__(self, encoding: str) -> None:
-        self.clear = TEXT if encoding == "json" else BINARY
+        is_text = encoding == "json"
+        self.clear, self._within = (TEXT, TEXT_WITHIN) if is_text else (BINARY, BINARY_WITHIN)
         self.encode: Callable[[Any], bytes] = _ENCODINGS[encoding].encode
         self._encoding = encoding
         self._decoders: dict[Any, Callable[[bytes], Any]] = {}
 
     def marked(self, value: Any) -> Any:
+        return self._marked(self.clear, value)
+
+    def marked_within(self, value: Any) -> Any:
+        return self._marked(self._within, value)
+
+    def _marked(self, clear: Clear, value: Any) -> Any:
         if type(value) is Secret:
-            return self.clear.leaf(self.encode(value.reveal()))
+            return clear.leaf(self.encode(value.reveal()))
         raise TypeError(f"Encoding objects of type {type(value).__name__} is unsupported")
 
     def revealed(self, kind: Any, leaf: Any) -> Any:
-        encoded = self.clear.encoded(leaf)
+        return self._revealed(self.clear, kind, leaf)
+
+    def _revealed_within(self, kind: Any, leaf: Any) -> Any:
+        return self._revealed(self._within, kind, leaf)
+
+    def _revealed(self, clear: Clear, kind: Any, leaf: Any) -> Any:
+        encoded = clear.encoded(leaf)
         if encoded is None:
             raise TypeError("not sealed")
         return Secret(self.decoder((get_args(kind) or (Any,))[0])(encoded))
@@ -454,7 +472,9 @@ class _SecretHooks:
         found = self._decoders.get(inner)
         if found is None:
             _traits(inner, self._encoding)
-            decode = _ENCODINGS[self._encoding].Decoder(inner, dec_hook=self.revealed).decode
+            decode = (
+                _ENCODINGS[self._encoding].Decoder(inner, dec_hook=self._revealed_within).decode
+            )
             found = self._decoders[inner] = decode
         return found
 
@@ -518,7 +538,7 @@ def _pydantic(value_type: Any, encoding: str) -> ValueCodec[Any]:
         text = data if encoding == "json" else msgspec.json.encode(form.decode(data))
         return adapter.validate_json(text, context=context)
 
-    too_deep = _json_too_deep if encoding == "json" else _msgpack_too_deep
+    too_deep = json_too_deep if encoding == "json" else _msgpack_too_deep
     return ValueCodec(
         encoding,
         encode,
@@ -649,7 +669,7 @@ _JSON_TOKEN = rb'(?s)"[^"\\]*+(?:\\.[^"\\]*+)*+(?:"|\\?\Z)|[\[\]{}]'
 """A string (to its end, or to the end of the data: never tried twice) or a bracket."""
 
 
-def _json_too_deep(data: bytes, limit: int) -> bool:
+def json_too_deep(data: bytes, limit: int) -> bool:
     if data.count(b"[") + data.count(b"{") <= limit:
         return False
     depth = 0

@@ -11,13 +11,14 @@ from __future__ import annotations
 
 import codecs
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeAlias, TypeGuard, cast
 
 import msgspec
 from typing_extensions import TypeVar
 
-from kvcodec.codecs import codec_for, reason
-from kvcodec.errors import ConfigError, DecodeError, KVCodecError, settle
+from kvcodec.codecs import codec_for, json_too_deep, reason
+from kvcodec.errors import ConfigError, DecodeError, EncodeError, KVCodecError, settle
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
@@ -58,13 +59,14 @@ def tool_links(message: Any) -> ToolLinks:
     responses), ``tool_use`` and ``tool_result`` blocks in ``content`` (Anthropic's), ``tool-call``
     and ``tool-return`` in ``parts`` (pydantic-ai's).
     """
-    calls = {_field(call, "id") for call in _parts(_field(message, "tool_calls"))}
-    answers = {_field(message, "tool_call_id")}
+    calls = {_id(call, "id") for call in _parts(_field(message, "tool_calls"))}
+    answers = {_id(message, "tool_call_id")}
     for part in (message, *_parts(_field(message, "content")), *_parts(_field(message, "parts"))):
         kind = _kind(part)
-        calls.add(_field(part, _CALLS.get(kind, "")))
-        answers.add(_field(part, _ANSWERS.get(kind, "")))
-    return ToolLinks(_ids(calls), _ids(answers - calls))
+        calls.add(_id(part, _CALLS.get(kind, "")))
+        answers.add(_id(part, _ANSWERS.get(kind, "")))
+    calls.discard("")
+    return ToolLinks(frozenset(calls), frozenset(answers - calls - {""}))
 
 
 _CALLS = {"tool_use": "id", "function_call": "call_id", "tool-call": "tool_call_id"}
@@ -75,6 +77,12 @@ _ANSWERS = {
     "retry-prompt": "tool_call_id",
 }
 """The field with the call's id, by the kind of what has it."""
+
+
+def _id(message: Any, name: str) -> str:
+    """The id in a field; "" for none, and for what is no text: messages may hold anything."""
+    found = _field(message, name)
+    return found if isinstance(found, str) else ""
 
 
 def _field(message: Any, name: str) -> Any:
@@ -98,10 +106,6 @@ def _kind(part: Any) -> str:
         if isinstance(kind, str):
             return kind
     return ""
-
-
-def _ids(found: Iterable[Any]) -> frozenset[str]:
-    return frozenset(each for each in found if isinstance(each, str))
 
 
 Links: TypeAlias = Callable[[Any], ToolLinks]
@@ -165,15 +169,14 @@ def window(
     taken = _Window(last, budget, cost)
     reading = log.iterate(key, reverse=True)
     try:
-        while not taken.is_full() and taken.takes(next(reading)):
-            pass
-    except StopIteration:
-        pass  # all of it fits
+        with suppress(StopIteration):  # all of it fits
+            while not taken.is_full() and taken.takes(next(reading)):
+                pass
+        return taken.whole(links)
     except BaseException as error:
         del taken
         settle(error, log.keyspace.name, None)
         raise
-    return taken.whole(links)
 
 
 async def awindow(
@@ -196,15 +199,14 @@ async def awindow(
     taken = _Window(last, budget, cost)
     reading = log.iterate(key, reverse=True)
     try:
-        while not taken.is_full() and taken.takes(await anext(reading)):
-            pass
-    except StopAsyncIteration:
-        pass  # all of it fits
+        with suppress(StopAsyncIteration):  # all of it fits
+            while not taken.is_full() and taken.takes(await anext(reading)):
+                pass
+        return taken.whole(links)
     except BaseException as error:
         del taken
         settle(error, log.keyspace.name, None)
         raise
-    return taken.whole(links)
 
 
 # ------------------------------------------------------------------------------------ JSON lines
@@ -218,7 +220,7 @@ def export_lines(log: Log[V, K], key: K) -> Iterator[bytes]:
     """
     encode = _line_codec(log.keyspace).encode
     for message in log.iterate(key):
-        yield encode(message) + b"\n"
+        yield _line(encode, message, log.keyspace.name)
         del message  # should the next step fail, its traceback does not show it
 
 
@@ -230,8 +232,17 @@ async def aexport_lines(log: AsyncLog[V, K], key: K) -> AsyncIterator[bytes]:
     """
     encode = _line_codec(log.keyspace).encode
     async for message in log.iterate(key):
-        yield encode(message) + b"\n"
+        yield _line(encode, message, log.keyspace.name)
         del message  # should the next step fail, its traceback does not show it
+
+
+def _line(encode: Callable[[Any], bytes], message: Any, keyspace: str) -> bytes:
+    try:
+        return encode(message) + b"\n"
+    except Exception as error:  # noqa: BLE001 - what MessagePack holds, JSON need not
+        why = reason(error)
+    del message
+    raise EncodeError(f"no JSON: {why}", keyspace=keyspace, stage="encode")
 
 
 def import_lines(log: Log[V, K], key: K, lines: Iterable[bytes | str]) -> int:
@@ -291,6 +302,9 @@ def _messages(keyspace: Keyspace[V, Any], lines: Iterable[bytes | str]) -> list[
     for number, line in enumerate(lines, start=1):
         data = line.encode() if isinstance(line, str) else line
         data = data.removeprefix(codecs.BOM_UTF8).strip()
+        if data and json_too_deep(data, keyspace._pipeline.form.max_depth):
+            del data, line, lines
+            raise DecodeError(f"line {number}: nested too deep", stage="decode")
         if data:
             messages.append(_message(decode, data, number, keyspace.name))
     return messages

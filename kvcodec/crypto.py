@@ -96,8 +96,8 @@ class FernetCipher(_PlaceCipher):
       any key of the ring open. **Not tied to anything**: a token copied to another key or
       keyspace opens there. Nothing that needs a header goes with it (ttl, max_age, version,
       compress), nor ``pad_to``.
-    - ``hide_time=True``: the time that every token begins with, in clear, is 1970. Programs that ask for
-      a bare token's age refuse it then.
+    - ``hide_time=True``: the time that every token begins with, in clear, is 1970. Programs that
+      ask for a bare token's age refuse it then.
     - ``pad_to=``: the plaintext is padded to a multiple of so many bytes before it is encrypted
       (ISO/IEC 7816-4), so that its length shows the bucket only. Another bucket later still reads
       what is there; with and without are two forms.

@@ -101,9 +101,17 @@ def open_envelope(data: bytes) -> tuple[Header, bytes, bytes, bytes]:
     checksum = fields.pop(_CHECKSUM, b"")
     header = _header(fields)
     encoded = data[3 : end - (5 if checksum else 0)]
-    if header.encode() != encoded:
+    if header.encode() != encoded or header.version < 1 or _is_absurd(header):
         raise MalformedEnvelope("the header is not in its one form")
     return header, encoded, checksum, data[end:]
+
+
+_LATEST_MS = 2**57
+"""No time in a header reaches it: 4.5 million years, more than now and the longest ttl."""
+
+
+def _is_absurd(header: Header) -> bool:
+    return max(header.written_ms or 0, header.expires_ms or 0) >= _LATEST_MS
 
 
 def _fields(encoded: bytes) -> dict[int, bytes]:

@@ -284,7 +284,19 @@ def settle(error: BaseException, keyspace: str, raw_key: str | None) -> None:
         error.keyspace = error.keyspace or keyspace
         if error.raw_key is None and raw_key is not None:
             error.raw_key = shorten(raw_key, _RAW_KEY_CHARS)
-    _forget_locals(error.__traceback__)
+    forget(error)
+
+
+def forget(error: BaseException) -> None:
+    """Clear the locals of the library's frames behind an error, its causes and its contexts."""
+    left: list[BaseException | None] = [error]
+    seen: set[int] = set()
+    while left:
+        each = left.pop()
+        if each is not None and id(each) not in seen:
+            seen.add(id(each))
+            _forget_locals(each.__traceback__)
+            left += (each.__cause__, each.__context__)
 
 
 def _forget_locals(traceback: TracebackType | None) -> None:

@@ -122,6 +122,8 @@ def _take(
         shown = show and keyspace._pipeline.codec.secrets is None
         _take(steps, previous.keyspace, raw_key, data, show=shown)
         return
+    if len(data) > pipeline.form.max_bytes:
+        pipeline._refuse_size(data, "envelope")
     header = pipeline.header(data)
     if not (pipeline.form.is_plain or pipeline.form.bare):
         steps.append(Step("envelope", len(data), _facts(header)))

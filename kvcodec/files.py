@@ -135,7 +135,7 @@ class _Opened(Generic[K]):
     def _sweeping(self, keys: Iterable[K] | None) -> Plan[int]:
         swept = 0
         if keys is not None:
-            for at in map(self._place, plans.several(keys)):
+            for at in map(self._place, keys):
                 swept += yield from self._sweeping_one(at, (yield from self._chunks(at)))
             return swept
         self._listing.must_list()

@@ -84,7 +84,7 @@ class FileInfo(Struct, frozen=True, kw_only=True):
 class Manifest(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What stands at the raw key: the file in one value, or where its chunks are."""
 
-    size: Annotated[int, Meta(ge=0)]
+    size: Annotated[int, Meta(ge=0, le=2**53)]
     sha256: Annotated[bytes, Meta(min_length=32, max_length=32)]
     written_at: float
     content_type: str | None = None
@@ -105,6 +105,11 @@ class Manifest(Struct, frozen=True, kw_only=True, omit_defaults=True):
         return -(-self.size // self.step)
 
     @property
+    def is_empty(self) -> bool:
+        """Whether it is of a file without content, exactly."""
+        return not self.content and self.sha256 == hashlib.sha256().digest()
+
+    @property
     def info(self) -> FileInfo:
         """The same for users."""
         return FileInfo(
@@ -118,7 +123,11 @@ class Manifest(Struct, frozen=True, kw_only=True, omit_defaults=True):
 _NO_TIME = 0.0
 """Of writing a trace: its header says none, since it outlives what it is about."""
 
-_Lots: TypeAlias = dict[_Generation, int | None]
+_MOST_CHUNKS = 2**24
+"""Of a file: 4 TiB of the usual size. What says that it has more was written by no ``put``, and
+would have its reader ask for them one by one."""
+
+_Lots: TypeAlias = dict[_Generation, Annotated[int, Meta(ge=0, le=_MOST_CHUNKS)] | None]
 """What a trace holds: how many chunks a generation has; None while a put still writes them."""
 
 
@@ -226,13 +235,15 @@ class FilePlace:
         """The raw key of a chunk."""
         return f"{self.raw_key}!g{generation}.{number}"
 
-    def chunk_names(self, generation: str, count: int) -> list[str]:
+    def chunk_names(self, generation: str, count: int) -> Iterator[str]:
         """The raw keys of a generation's chunks, the last one first."""
-        return [self.chunk_name(generation, number) for number in reversed(range(count))]
+        return (self.chunk_name(generation, number) for number in reversed(range(count)))
 
     def manifest(self, data: bytes, now: float | None) -> Manifest:
         """What is stored at the raw key. Raises a DecodeError, Expired among them."""
         manifest: Manifest = self.layout.manifests.open(self.raw_key, data, now)
+        if manifest.count > _MOST_CHUNKS or (manifest.size == 0 and not manifest.is_empty):
+            raise Tampered("a manifest that no put has written", stage="decode")
         return manifest
 
     def whole_name(self, data: bytes) -> str:
@@ -553,6 +564,12 @@ class Upload:
     def _write_chunk(self) -> Plan[None]:
         if self._count == 0:
             yield from self._begin()
+        if self._count == _MOST_CHUNKS:
+            raise LimitExceeded(
+                f"a file has at most {_MOST_CHUNKS} chunks: take a larger chunk_bytes=",
+                limit=_MOST_CHUNKS,
+                stage="store",
+            )
         at = self._at
         name = at.chunk_name(self._generation, self._count)
         data = self._sealed_chunk(name)

@@ -69,17 +69,24 @@ class Shard(NamedTuple):
 class Index:
     """The index of one keyspace on one KV, and what this store remembers of it."""
 
-    __slots__ = ("_clock", "_keeps_files", "_known", "_pipeline", "_previous", "shards")
+    __slots__ = (
+        "_clock",
+        "_is_name",
+        "_keeps_files",
+        "_known",
+        "_pipeline",
+        "_previous",
+        "shards",
+    )
 
     def __init__(self, keyspace: Keyspace[Any, Any], clock: Clock) -> None:
         self._clock = clock
         self._known: dict[str, float] = {}
+        self._is_name = keyspace._is_name
         self._keeps_files = keyspace._pipeline.codec.name == "raw"
         self._pipeline = _pipeline(keyspace)
         self._previous = [each for each in keyspace.previous if each.keyspace.name == keyspace.name]
-        # By the keyspace's own name: two templates may begin alike.
-        base = PathKeys().bind(keyspace.name, None).prefix
-        self.shards = tuple(f"{base}!i{number}" for number in range(SHARDS))
+        self.shards = shards_of(keyspace)
 
     def knows(self, raw_key: str) -> bool:
         """Say whether the entry of a name was seen a short while ago."""
@@ -150,7 +157,9 @@ class Index:
         if held is None:
             return {}
         forms = (form for form in self.pipelines() if form.recognises(as_bytes(held[0])))
-        return next(forms, self._pipeline).open(shard, held[0], self._clock())
+        entries = next(forms, self._pipeline).open(shard, held[0], self._clock())
+        # What somebody else wrote there must not be asked for: it may be any name of the KV.
+        return {name: marked for name, marked in entries.items() if self._is_name(name)}
 
     def pipelines(self) -> Iterator[Pipeline[dict[str, int]]]:
         """In what forms shards may be: today's, which is written, then older declarations'."""
@@ -173,6 +182,13 @@ class Index:
         if held is None:
             return bool((yield "set_if_absent", shard, data, None))
         return bool((yield "set_if_version", shard, data, held[1], None))
+
+
+def shards_of(keyspace: Keyspace[Any, Any]) -> tuple[str, ...]:
+    """The raw keys of the shards of a keyspace's index."""
+    # By the keyspace's own name: two templates may begin alike.
+    base = PathKeys().bind(keyspace.name, None).prefix
+    return tuple(f"{base}!i{number}" for number in range(SHARDS))
 
 
 def _pipeline(keyspace: Keyspace[Any, Any]) -> Pipeline[dict[str, int]]:

@@ -33,7 +33,7 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.hmac import HMAC
 
 from kvcodec.envelope import KEY_ID_BYTES, associated_data
-from kvcodec.errors import ConfigError, shorten
+from kvcodec.errors import ConfigError, forget, shorten
 
 __all__ = ["Deriver", "KeyRing", "RingKey"]
 
@@ -222,6 +222,9 @@ class KeyRing:
         """
         try:
             material = _stretched(_utf8(phrase), _utf8(salt), kdf)
+        except BaseException as error:  # Ctrl-C in a tenth of a second of stretching
+            forget(error)
+            raise
         finally:
             del phrase, salt
         if isinstance(material, bytes):

@@ -15,7 +15,7 @@ a segment may hold messages of several versions.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar
 
 import msgspec
 from msgspec import Struct
@@ -37,24 +37,31 @@ __all__ = [
 
 T = TypeVar("T")
 
+_Count = Annotated[int, msgspec.Meta(ge=0, le=2**53)]
+"""What no log reaches: arithmetic on bytes that anybody may have written stays small by it."""
+
+_MOST_PARTS = 2**24
+"""Segments, or pieces, that a head may count: 512 GiB of segments of the usual length. A head that
+says more was written by no log, and would have its reader ask for them one by one."""
+
 MAGIC = 0xFA
 """Never in UTF-8. To MessagePack it is a whole number with bytes left over, hence no value."""
 
 
-class Item(Struct, frozen=True, array_like=True, gc=False):
+class Item(Struct, frozen=True, array_like=True, forbid_unknown_fields=True, gc=False):
     """One message: the version of its shape, when it was written (ms), and its encoding."""
 
     version: int
-    written_ms: int
+    written_ms: _Count
     encoded: bytes
 
 
-class Segment(Struct, frozen=True, array_like=True):
+class Segment(Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
     """A row of messages, whose place in the log is said by what comes before it."""
 
-    start: int
+    start: _Count
     """The index of the first message, counted since the log was begun."""
-    bytes_before: int
+    bytes_before: _Count
     """Of all encoded messages before the first one."""
     items: list[Item]
 
@@ -83,37 +90,42 @@ class Segment(Struct, frozen=True, array_like=True):
         return Mark(self.end, self.bytes_before + self.size, self.items[-1].written_ms)
 
 
-class Mark(Struct, frozen=True, array_like=True):
+class Mark(Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
     """A place between two messages: index, bytes before it, and when the one before was written."""
 
-    index: int
-    size: int
-    written_ms: int
+    index: _Count
+    size: _Count
+    written_ms: _Count
 
 
-class Series(Struct, frozen=True, array_like=True):
+class Series(Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
     """The numbers of values that are stored: from ``first`` up to, not including, ``next``.
 
     Those from ``swept`` up to ``first`` are no longer needed, and may still be stored.
     """
 
-    swept: int
-    first: int
-    next: int
+    swept: _Count
+    first: _Count
+    next: _Count
+
+    def __post_init__(self) -> None:
+        """Refuse numbers that no writer left, when stored bytes are decoded."""
+        if not self.swept <= self.first <= self.next <= self.swept + _MOST_PARTS:
+            raise ValueError("no series of parts")
 
 
-class Head(Struct, frozen=True, array_like=True):
+class Head(Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
     """Where everything is, and the newest messages."""
 
-    born_ms: int
+    born_ms: _Count
     """When the log was begun: no name of an earlier log under this key is ever used again."""
-    first: int
+    first: _Count
     """The index of the oldest message that is kept."""
     segments: Series
     pieces: Series
-    merged: int
+    merged: _Count
     """Bytes before the messages that the next segment is to hold."""
-    oldest: int
+    oldest: _Count
     """Bytes before the oldest value that is stored."""
     edge: Mark
     """Where the oldest stored segment or piece ends."""
@@ -192,10 +204,11 @@ def _dropped(series: Series) -> Series:
     return replace(series, first=series.first + 1)
 
 
-class Lane(Struct, frozen=True, array_like=True):
+class Lane(Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
     """The id of a writer's lane."""
 
-    lane: str
+    lane: Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9_-]{1,64}\Z")]
+    """Checked when it is read: it becomes a part of names."""
 
 
 _KINDS: dict[type, int] = {Head: 1, Segment: 2, Lane: 3}
@@ -213,7 +226,7 @@ def parse(kind: type[T], data: bytes) -> T:
     if data[:2] == bytes((MAGIC, _KINDS[kind])):
         try:
             part: T = _decoders[kind](memoryview(data)[2:])
-        except msgspec.MsgspecError:
+        except (msgspec.MsgspecError, ValueError, RecursionError):
             pass
         else:
             return part

@@ -258,18 +258,18 @@ class LogLayout(Struct, frozen=True):
 
     def _row(self, track: Track, head: Head) -> Plan[list[Segment] | None]:
         """The pieces that make the next segment, each behind the other; None if one is missing."""
-        numbers = range(head.pieces.first, head.pieces.next)
-        names = [track.name(head.spelled("p", number)) for number in numbers]
-        found = yield from plans.get_many(names, self.can)
         rows: list[Segment] = []
-        for name in names:
-            piece = self._left(name, found.get(name))
-            piece = None if piece is None else piece.since(rows[-1].end if rows else 0)
-            if piece is None or not piece.items or (rows and piece.start != rows[-1].end):
-                return None
-            rows.append(piece)
-            if piece.bytes_before + piece.size - rows[0].bytes_before > self.segment_bytes:
-                break
+        for numbers in plans.batches(range(head.pieces.first, head.pieces.next)):
+            names = [track.name(head.spelled("p", number)) for number in numbers]
+            found = yield from plans.get_many(names, self.can)
+            for name in names:
+                piece = self._left(name, found.get(name))
+                piece = None if piece is None else piece.since(rows[-1].end if rows else 0)
+                if piece is None or not piece.items or (rows and piece.start != rows[-1].end):
+                    return None
+                rows.append(piece)
+                if piece.bytes_before + piece.size - rows[0].bytes_before > self.segment_bytes:
+                    return rows
         return rows
 
     def _write(self, track: Track, held: _Held, name: str, row: Segment) -> Plan[Segment]:
@@ -325,10 +325,12 @@ class LogLayout(Struct, frozen=True):
     def _cut(self, head: Head) -> Head:
         """A head of a log without segments and pieces, without what is over."""
         newest = head.newest.since(head.first)
-        while newest.items and (
-            self._is_too_long(newest.size) or self.is_past(newest.items[0].written_ms)
-        ):
-            newest = newest.since(newest.start + 1)
+        size, gone = newest.size, 0
+        for item in newest.items:
+            if not (self._is_too_long(size) or self.is_past(item.written_ms)):
+                break
+            size, gone = size - len(item.encoded), gone + 1
+        newest = newest.since(newest.start + gone)
         before = newest.bytes_before
         return replace(head, newest=newest, first=newest.start, oldest=before, merged=before)
 

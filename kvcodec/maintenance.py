@@ -7,12 +7,13 @@ Floor 2: plans, as in plans.py. A step is what is done with one name (``rewrap``
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 from msgspec import structs
 
 from kvcodec.derived import is_derived, lock_name
 from kvcodec.errors import Expired, KVCodecError, NewerVersion
+from kvcodec.index import Index, shards_of
 from kvcodec.keyspace import Keyspace, Place
 from kvcodec.listing import Listing, Pages, Scan
 from kvcodec.parts import beside, log_form, move_aside, pipelines
@@ -28,15 +29,13 @@ from kvcodec.plans import (
     exclusively,
     find,
     get,
+    get_many,
     located,
     needs_lock,
     put,
     several,
 )
 from kvcodec.report import Finding, Report, State
-
-if TYPE_CHECKING:
-    from kvcodec.index import Index
 
 __all__ = ["Everywhere", "Given", "KeyPlaces", "migrate", "quarantine", "rewrap", "verify", "walk"]
 
@@ -122,7 +121,7 @@ class Everywhere:
         self._listing = listing
         self._after = after
         self._scan: Scan = listing.scan(keyspace, after, sort=True)
-        self._alone = not keyspace._elsewhere and listing.index_of(keyspace) is None
+        self._alone = not keyspace._elsewhere and not keyspace.indexed
         self._places: Iterable[list[Place[Any]]] | None = None
 
     def pull(self) -> Plan[list[Place[Any]] | None]:
@@ -140,14 +139,22 @@ class Everywhere:
         listing, places = self._listing, dict[str, Place[Any]]()
         for keyspace in (*reversed(listing.keyspace._elsewhere), listing.keyspace):
             index = listing.index_of(keyspace)
-            if index is None:
-                names = yield from listing.own_names(keyspace, self._after)
-            else:
+            if index is not None:
                 names = yield from self._of_index(index)
+            else:
+                names = yield from listing.own_names(keyspace, self._after)
+                names += yield from self._left_shards(keyspace)
             for place in _places(keyspace, names):
                 if place.raw_key not in places or (yield from listing.is_todays(place.raw_key)):
                     places[place.raw_key] = place
         return sorted(places.values(), key=_raw_key)
+
+    def _left_shards(self, keyspace: Keyspace[Any, Any]) -> Plan[list[str]]:
+        """The shards of an index that was kept through a handle that cannot list."""
+        shards = shards_of(keyspace) if keyspace.indexed else ()
+        later = [name for name in shards if name > self._after]
+        found = yield from get_many(later, self._listing.can)
+        return list(found)
 
     def _of_index(self, index: Index) -> Plan[list[str]]:
         """The shards of an index with the names in them, those without a value of their own too."""

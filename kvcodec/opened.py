@@ -133,7 +133,7 @@ class Opened(Generic[V, K]):
     # --------------------------------------------------------------------------- many values
 
     def _getting_many(self, keys: Iterable[K]) -> Plan[dict[K, V]]:
-        wanted = {self._keyspace.raw_key(key): key for key in plans.several(keys)}
+        wanted = {self._keyspace.raw_key(key): key for key in keys}
         return dict((yield from self._listing.values(wanted)))
 
     def _setting_many(
@@ -159,7 +159,7 @@ class Opened(Generic[V, K]):
         ]
 
     def _deleting_many(self, keys: Iterable[K]) -> Plan[None]:
-        places = [self._keyspace._place(key) for key in plans.several(keys)]
+        places = [self._keyspace._place(key) for key in keys]
         yield from plans.delete_many(places, self._capabilities)
 
     # --------------------------------------------------------------------------- maintenance

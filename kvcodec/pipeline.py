@@ -181,11 +181,19 @@ class Pipeline(Generic[V]):
         Raises what ``open`` raises for ``held``, and what ``seal`` raises.
         """
         payload = self.unwrap(raw_key, as_bytes(held), now)
-        old = self.codec.to_plain(self.upgraded(payload))
-        new = self.codec.to_plain(self.encode(value))
-        merged = self.codec.from_plain(carry_unknown(self.codec.shape, old, new))
+        merged = self._merged_with(self.encode(value), self.upgraded(payload))
         self._compare(value, merged)
         return self.wrap(raw_key, merged, now, ttl, name=payload.name)
+
+    def _merged_with(self, encoded: bytes, held: bytes) -> bytes:
+        """An encoding with what its type does not know of ``held``. Raises DecodeError."""
+        codec = self.codec
+        try:
+            old, new = codec.to_plain(held), codec.to_plain(encoded)
+            return codec.from_plain(carry_unknown(codec.shape, old, new))
+        except Exception as error:  # noqa: BLE001 - unknown fields are checked nowhere before
+            why = reason(error)
+        raise DecodeError(f"fields that this code does not know: {why}", stage="decode")
 
     # ------------------------------------------------------------------------------ envelope
 
@@ -444,6 +452,8 @@ class Pipeline(Generic[V]):
         return self._place + associated_data(start[3:]) + last
 
     def _take_apart(self, data: bytes) -> tuple[Header, bytes, bytes, bytes]:
+        if len(data) > self.form.max_bytes:
+            self._refuse_size(data, "envelope")
         if self._bare:
             return Header(), b"", b"", data
         if data[:1] != bytes((MAGIC,)) and not self.form.is_enveloped_always:

@@ -115,9 +115,9 @@ class Clear:
 
     __slots__ = ("_mark", "is_text")
 
-    def __init__(self, *, is_text: bool) -> None:
+    def __init__(self, *, is_text: bool, mark: str) -> None:
         self.is_text = is_text
-        self._mark: Any = _MARK if is_text else _MARK.encode()
+        self._mark: Any = mark if is_text else mark.encode()
 
     def leaf(self, encoded: bytes) -> str | bytes:
         """The marked leaf of an encoded secret."""
@@ -136,7 +136,14 @@ class Clear:
         return _MARK.encode() in data
 
 
-TEXT = Clear(is_text=True)
+TEXT = Clear(is_text=True, mark=_MARK)
 """In JSON: a string that holds the secret's JSON."""
-BINARY = Clear(is_text=False)
+BINARY = Clear(is_text=False, mark=_MARK)
 """In MessagePack: a byte string that holds the secret's MessagePack."""
+
+_MARK_WITHIN = "kvi1."
+"""Begins a secret within another one, in the encoding that is sealed. The same in every process,
+since it is stored; nobody else can put it there, since what it is in is authenticated."""
+
+TEXT_WITHIN = Clear(is_text=True, mark=_MARK_WITHIN)
+BINARY_WITHIN = Clear(is_text=False, mark=_MARK_WITHIN)

@@ -129,7 +129,11 @@ class SecretPipeline(Pipeline[V]):
         return SealedPayload(payload.header, payload.encoded, payload.name, context)
 
     def _take_apart(self, data: bytes) -> tuple[Header, bytes, bytes, bytes]:
-        return (Header(), b"", b"", data) if self.form.is_plain else super()._take_apart(data)
+        if not self.form.is_plain:
+            return super()._take_apart(data)
+        if len(data) > self.form.max_bytes:
+            self._refuse_size(data, "envelope")
+        return Header(), b"", b"", data
 
     def upgraded(self, payload: Payload) -> bytes:
         """The encoding of a payload in today's version, its secrets opened.

@@ -8,7 +8,7 @@ from pydantic import TypeAdapter, ValidationError
 from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
 from kvcodec.fields import IS_SECRET
-from kvcodec.secret import MASK, TEXT, Secret
+from kvcodec.secret import MASK, TEXT, TEXT_WITHIN, Clear, Secret
 
 if TYPE_CHECKING:
     from pydantic import GetCoreSchemaHandler
@@ -20,8 +20,20 @@ if TYPE_CHECKING:
 
 __all__ = ["STORING", "core_schema_of"]
 
-STORING = object()
-"""The context of pydantic's calls by a keyspace: what it writes is sealed before it is stored."""
+
+class _Storing:
+    """The context of pydantic's calls by a keyspace: what it writes is sealed and stored."""
+
+    __slots__ = ("clear",)
+
+    def __init__(self, clear: Clear) -> None:
+        self.clear = clear
+
+
+STORING = _Storing(TEXT)
+"""Of a value."""
+_WITHIN = _Storing(TEXT_WITHIN)
+"""Of what is in a secret, which is sealed with it."""
 
 
 def core_schema_of(source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
@@ -57,10 +69,10 @@ class _Inner:
         self, value: Any, handler: ValidatorFunctionWrapHandler, info: ValidationInfo
     ) -> Secret[Any]:
         try:
-            if info.context is STORING:
-                encoded = TEXT.encoded(value)
+            if isinstance(info.context, _Storing):
+                encoded = info.context.clear.encoded(value)
                 if encoded is not None:
-                    return Secret(self.adapter.validate_json(encoded, context=STORING))
+                    return Secret(self.adapter.validate_json(encoded, context=_WITHIN))
             else:
                 return Secret(handler(value.reveal() if isinstance(value, Secret) else value))
         except ValidationError:
@@ -72,8 +84,7 @@ class _Inner:
         secret: Secret[Any] = value
         if type(value) is not Secret:
             return MASK  # model_construct lets anything in; what it is stays hidden
-        if info.context is STORING and info.mode == "json":
-            return TEXT.leaf(
-                self.adapter.dump_json(secret.reveal(), warnings="error", context=STORING)
-            )
+        if isinstance(info.context, _Storing) and info.mode == "json":
+            inside = self.adapter.dump_json(secret.reveal(), warnings="error", context=_WITHIN)
+            return info.context.clear.leaf(inside)
         return secret if info.mode == "python" else MASK

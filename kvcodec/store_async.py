@@ -273,6 +273,7 @@ class AsyncStore(Opened[V, K]):
         while (listed := await self._done(pages.pull())) is not None:
             for item in await self._done(self._listing.values(listed)):
                 yield item
+                del item  # should the next step fail, its traceback shows no value
 
     async def count(self) -> int:
         """Count the keys that have a value, by listing them. Raises what ``keys`` raises."""

@@ -15,7 +15,8 @@ from langchain_core.chat_history import BaseChatMessageHistory
 from langchain_core.messages import BaseMessage, message_to_dict, messages_from_dict
 from langchain_core.stores import BaseStore
 
-from kvcodec.keyspace import Keyspace
+from kvcodec.codecs import json_too_deep
+from kvcodec.keyspace import MAX_DEPTH, Keyspace
 from kvcodec.log import AsyncLog, Log
 from kvcodec.protocols import KV, AsyncKV
 from kvcodec.store import Store
@@ -41,6 +42,8 @@ class MessageCodec:
 
     def decode(self, data: bytes, /) -> BaseMessage:
         """Return the message of its JSON."""
+        if json_too_deep(data, MAX_DEPTH):  # deeper JSON can end a process
+            raise ValueError("nested too deep")
         return messages_from_dict([msgspec.json.decode(data)])[0]
 
 
