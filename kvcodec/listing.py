@@ -197,12 +197,17 @@ class Listing(Generic[V, K]):
             for older in keyspace._elsewhere
             if older._naming is not None and older._is_name(raw_key)
         ]
-        if not rivals or (yield from self.key_of(keyspace, raw_key)) is not NO_DEFAULT:
+        if not rivals or (yield from self._tells(keyspace, raw_key)):
             return True
         for older in rivals:
-            if (yield from self.key_of(older, raw_key)) is not NO_DEFAULT:
+            if (yield from self._tells(older, raw_key)):
                 return False
         return True
+
+    def _tells(self, keyspace: AnyKeyspace, raw_key: str) -> Plan[bool]:
+        """Whether what is stored under a name tells a key of a keyspace that has this name."""
+        key = yield from self.key_of(keyspace, raw_key)
+        return key is not NO_DEFAULT and bool(keyspace.raw_key(key) == raw_key)
 
     def elsewhere(self) -> Plan[dict[str, K]]:
         """The keys whose values only older declarations have stored, with today's names.

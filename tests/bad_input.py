@@ -17,7 +17,7 @@ import tempfile
 import threading
 import tracemalloc
 import unicodedata
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from functools import partial
 from importlib.util import find_spec
@@ -194,7 +194,7 @@ PUT: dict[str, Callable[[Store[Any, str], Any], object]] = {
 
 
 @contextmanager
-def _no_leak_in_logs() -> Iterator[None]:
+def _no_leak_in_logs() -> Generator[None]:
     """Nothing that is logged meanwhile, at any level, shows the canary."""
     said: list[str] = []
     handler = logging.Handler()
@@ -281,7 +281,7 @@ def answering(answer: Any) -> Get:
 
 
 @contextmanager
-def _bounded(mib: int = 20) -> Iterator[None]:
+def _bounded(mib: int = 20) -> Generator[None]:
     """Python allocates no more than so much meanwhile."""
     tracemalloc.start()
     try:

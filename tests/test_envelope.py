@@ -24,7 +24,7 @@ from kvcodec import (
     Tampered,
     UnknownKey,
 )
-from kvcodec.envelope import MalformedEnvelope, associated_data, open_envelope
+from kvcodec.envelope import MalformedEnvelope, associated_data, envelope_start, open_envelope
 from tests import reference
 
 GOLDEN: dict[str, Any] = json.loads(
@@ -306,3 +306,15 @@ def test_checksum_beside_a_cipher_is_refused() -> None:
     """A sealed value is authenticated already: the declaration says so."""
     with pytest.raises(KVCodecError):
         Keyspace("k", bytes, checksum=True, cipher=RING)
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [b"\1" + bytes(4), b"\2" + b"\xff" * 8, b"\2" + bytes(8) + b"\3\2" + bytes(7)],
+    ids=["version 0", "a time of writing that is none", "an end that is none"],
+)
+def test_a_header_that_nobody_writes_is_malformed(fields: bytes) -> None:
+    """Version 0 came out of ``get`` as a KeyError, as a missing key does; the times overflowed."""
+    data = envelope_start(fields) + b"x"
+    with pytest.raises(MalformedEnvelope):
+        open_envelope(data)

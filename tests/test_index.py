@@ -24,6 +24,7 @@ from kvcodec import (
     Unsupported,
 )
 from kvcodec.index import GRACE, SHARDS
+from kvcodec.testing.faulty import FaultyKV
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -399,3 +400,45 @@ def test_entries_are_spread_over_the_shards() -> None:
     sizes = [len(msgspec.json.decode(data)) for name, data in kv.data.items() if name[6:8] == "!i"]
     assert len(sizes) == SHARDS
     assert max(sizes) < 200
+
+
+SEALED_LATER: dict[str, dict[str, Any]] = {
+    "plain to sealed": {"cipher": KeyRing.generate()},
+    "plain to checksum": {"checksum": True},
+}
+
+
+@pytest.mark.parametrize("name", SEALED_LATER)
+def test_an_index_is_read_through_previous(name: str) -> None:
+    """Shards of the older form are read, and written anew by the next key and by ``migrate``.
+
+    Every set of a new key failed, and nothing could be listed by either declaration any more.
+    """
+    options, kv = SEALED_LATER[name], Bare()
+    old = Keyspace("notes", int, indexed=True)
+    Store(old, kv).set_many({f"user-{number}": number for number in range(40)})
+    declare: Any = Keyspace
+    new: Keyspace[int] = declare("notes", int, indexed=True, previous=[old], **options)
+    store = Store(new, kv)
+    assert sorted(store.keys()) == sorted(f"user-{number}" for number in range(40))
+    store.set("new", 1)
+    store.update("user-3", lambda value: value + 1)
+    assert store.migrate().changed == 39
+    assert store.count() == 41
+    assert not any(data.startswith(b"{") for data in kv.data.values())  # names in clear
+    alone: Keyspace[int] = declare("notes", int, indexed=True, **options)
+    assert Store(alone, kv).count() == 41
+
+
+def test_names_that_somebody_planted_in_an_index_are_not_asked_for() -> None:
+    """A plain shard may hold anything: only names of the keyspace are looked at."""
+    kv = FaultyKV(Bare())
+    store = Store(Keyspace("notes", int, indexed=True), kv)
+    store.set("a", 1)
+    [shard] = [each.keys[0] for each in kv.operations if each.method == "set"][:1]
+    planted = msgspec.json.encode(dict.fromkeys(["../../etc/passwd", "a//b", "notes/a"], 0))
+    kv.set(shard, planted)
+    before = len(kv.operations)
+    assert list(store.keys()) == ["a"]
+    asked = {key for each in kv.operations[before:] for key in each.keys}
+    assert not {name for name in asked if not name.startswith("notes")}

@@ -24,6 +24,7 @@ from kvcodec import (
     Keyspace,
     MemoryKV,
     SchemaMismatch,
+    Secret,
     Store,
     Unavailable,
 )
@@ -559,3 +560,18 @@ def test_twins_store_the_same_bytes() -> None:
     assert sorted(left) == ["forecasts/a", "forecasts/b!n"]
     assert repr(sync) == "<Cache 'forecasts' on MappingKV>"
     assert repr(twin) == "<AsyncCache 'forecasts' on AsyncMappingKV>"
+
+
+class Account(msgspec.Struct):
+    token: Secret[str]
+
+
+def test_news_of_nothing_beside_secret_fields() -> None:
+    """``negative=`` for a type with Secret fields: there is no value whose fields to seal."""
+    kv: dict[str, bytes] = {}
+    keyspace = Keyspace("accounts", Account, ttl=60, cipher=KeyRing.generate())
+    cache = Cache(keyspace, kv, negative=10)
+    assert cache.get_or_load("a", lambda: None) is None
+    assert cache.get_or_load("a", lambda: Account(Secret("x"))) is None  # remembered
+    cache.delete("a")
+    assert cache.get_or_load("a", lambda: Account(Secret("x"))) == Account(Secret("x"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import sys
 import threading
 from collections.abc import Generator, Iterator
@@ -475,3 +476,39 @@ def test_a_trace_outlives_the_file() -> None:
     files = Files(keyspace, kv, chunk_bytes=CHUNK, clock=clock)
     files.put("a", SMALL)
     assert names_on(kv) == ["files/a"]
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"size": 2**60, "chunk_bytes": 1, "generation": "0" * 16},
+        {"size": 2**63, "chunk_bytes": 2**62, "generation": "0" * 16},
+        {"size": 0},  # one flipped bit of 1, 2, 4 ...: it read as an empty file
+        {"size": 0, "content": b""},
+    ],
+)
+def test_a_manifest_that_no_put_has_written(changed: dict[str, Any]) -> None:
+    """Refused; and a put over it asks for no chunk that it claims."""
+    content = b"x"
+    manifest = {
+        "size": 1,
+        "sha256": hashlib.sha256(content).digest(),
+        "written_at": 0.0,
+        "content": content,
+    }
+    kv = FaultyKV({"files/a": msgspec.msgpack.encode(manifest | changed)})
+    files = Files(PLAIN, kv)
+    for read in (files.get, files.info):
+        with pytest.raises(DecodeError):
+            read("a")
+    files.put("a", b"new")
+    assert files.get("a") == b"new"
+    files.delete("a")
+    assert len(kv.operations) < 20
+
+
+def test_a_trace_that_no_put_has_written() -> None:
+    """Counts that no file has: written over like anything that cannot be read."""
+    kv = FaultyKV({"files/a!t": msgspec.msgpack.encode({"0" * 16: 2**60})})
+    Files(PLAIN, kv).put("a", b"new")
+    assert len(kv.operations) < 10

@@ -443,6 +443,19 @@ def test_the_index_is_rotated_with_its_keyspace() -> None:
     assert dict(Store(sealed(AFTER, indexed=True), bare).items()) == TEN
 
 
+def test_an_index_kept_elsewhere_is_rotated_where_the_backend_lists() -> None:
+    """Filled through a handle that cannot list, walked through one that can: the same storage.
+
+    The shards were not met, the key was said to be free, and without it nothing could be listed.
+    """
+    bare = Bare()
+    Store(sealed(BEFORE, indexed=True), bare).set_many(TEN)
+    report = Store(sealed(ROTATED, indexed=True), bare.values).rewrap()
+    assert report.key_ids == {ROTATED.primary: len(bare.values)}
+    assert report.may_drop(BEFORE.primary)
+    assert dict(Store(sealed(AFTER, indexed=True), bare).items()) == TEN
+
+
 def test_an_index_that_another_writer_changes_is_a_conflict() -> None:
     """A shard that could not be sealed anew keeps its key in use."""
     bare = Bare()
@@ -774,6 +787,43 @@ def test_what_progress_raises_ends_the_walk_and_loses_nothing() -> None:
         Store(sealed(ROTATED), kv).rewrap(on_progress=stop)
     assert opened(sealed(ROTATED), kv, TEN) == TEN
     assert Store(sealed(ROTATED), kv).rewrap().changed == 5
+
+
+@pytest.mark.parametrize("kind", ["sync", "async"])
+def test_a_callback_that_is_async_is_refused(kind: str) -> None:
+    """It would never be awaited: said at the first name, and nothing is lost."""
+
+    async def later(_: Finding) -> None: ...
+
+    twin = Twin(kind, sealed(ROTATED), filled(sealed(BEFORE), TEN))
+    with pytest.raises(ConfigError, match="not awaited"):
+        twin("rewrap", on_progress=later)
+
+
+@pytest.mark.parametrize("kind", ["sync", "async"])
+@pytest.mark.parametrize("walk", ["rewrap", "migrate", "verify", "reindex"])
+def test_one_key_is_not_several(walk: str, kind: str) -> None:
+    """Its letters were walked as keys, and the report said that all went well."""
+    twin = Twin(kind, sealed(ROTATED), filled(sealed(BEFORE), TEN))
+    with pytest.raises(ConfigError, match="letters"):
+        twin(walk, "user-1")
+
+
+def test_a_report_is_one_line_of_text() -> None:
+    """Counts, and no list of names."""
+    kv = memory(filled(sealed(BEFORE), TEN))
+    store = Store(sealed(ROTATED), kv)
+    assert str(store.rewrap(limit=1)) == (
+        f"tokens (listed): 1 names, 1 changed, older key 1, key {ROTATED.primary} 1, "
+        "up to 'tokens/user-0'"
+    )
+    assert str(store.verify()) == (
+        f"tokens (keys): 10 names, 0 changed, fine 10, key {ROTATED.primary} 1, "
+        f"key {BEFORE.primary} 9, complete"
+        if ROTATED.primary < BEFORE.primary
+        else f"tokens (keys): 10 names, 0 changed, fine 10, key {BEFORE.primary} 9, "
+        f"key {ROTATED.primary} 1, complete"
+    )
 
 
 @pytest.mark.parametrize("kind", ["sync", "async"])

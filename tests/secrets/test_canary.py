@@ -80,7 +80,17 @@ def whole() -> Any:
     return Whole("ada", CANARY)
 
 
-MAKERS: list[Callable[[], Any]] = [fields, model, whole]
+def text() -> str:
+    """A value that hides nothing by itself: whoever prints it shows it."""
+    return CANARY
+
+
+def texts() -> list[str]:
+    """Likewise, in a list."""
+    return ["ada", CANARY]
+
+
+MAKERS: list[Callable[[], Any]] = [fields, model, whole, text, texts]
 OPTIONS: list[dict[str, Any]] = [
     {"cipher": RING},
     {"cipher": AESGCMCipher(RING), "encoding": "msgpack", "ttl": 3600},

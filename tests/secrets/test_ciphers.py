@@ -29,9 +29,12 @@ from kvcodec import (
     HiddenKeys,
     KeyRing,
     Keyspace,
+    NewerVersion,
     NotEncrypted,
+    PathKeys,
     Store,
     Tampered,
+    TemplateKeys,
     UnknownKey,
 )
 from kvcodec.keyspace import Previous
@@ -88,32 +91,48 @@ def test_two_sealings_differ(make: Any) -> None:
 
 
 PLACES = [
-    (cipher, name, key)
+    (cipher, name, key, version)
     for cipher in CIPHERS
-    for name, key in itertools.product(("a", "ab"), ("x", "bx"))
+    for name, key, version in itertools.product(("a", "ab"), ("x", "bx"), (1, 2))
 ]
-"""20 places: five ciphers, two keyspaces, two keys."""
+"""40 places: five ciphers, two keyspaces, two keys, two versions of the shape."""
 
 
-def test_a_sealed_value_opens_nowhere_else() -> None:
-    """Every ordered pair of 20 places: each value is tried at each place, each cipher included."""
-    assert len(PLACES) == 20
-    sealed = {place: _keyspace(*place).pack(place[2], "v", now=0.0)[1] for place in PLACES}
+@pytest.mark.parametrize("keys", [PathKeys(), TemplateKeys("same:{key}")], ids=["own", "shared"])
+def test_a_sealed_value_opens_nowhere_else(keys: Any) -> None:
+    """Every ordered pair of 40 places: each value is tried at each place, each cipher included.
+
+    With names of their own, and with the same names for both keyspaces: there only what a value is
+    tied to tells them apart. The one way from one place to another is the upgrade of a version.
+    """
+    assert len(PLACES) == 40
+    sealed = {place: _keyspace(keys, *place).pack(place[2], "v", now=0.0)[1] for place in PLACES}
     for here, there in itertools.product(PLACES, PLACES):
-        keyspace = _keyspace(*there)
+        keyspace = _keyspace(keys, *there)
         raw_key = keyspace.raw_key(there[2])
         # Whether the time is hidden is no other form: a token's time is not looked at.
-        same = (here[0].removesuffix(", timeless"), *here[1:])
-        if same == (there[0].removesuffix(", timeless"), *there[1:]):
-            assert keyspace.unpack(raw_key, sealed[here], now=0.0) == "v"
+        same = (here[0].removesuffix(", timeless"), *here[1:3])
+        if same == (there[0].removesuffix(", timeless"), *there[1:3]) and here[3] <= there[3]:
+            assert keyspace.unpack(raw_key, sealed[here], now=0.0) == (
+                "v" * (there[3] - here[3] + 1)
+            )
             continue
-        with pytest.raises((Tampered, UnknownKey)):
+        with pytest.raises((Tampered, UnknownKey, NewerVersion)) as caught:
             keyspace.unpack(raw_key, sealed[here], now=0.0)
+        if caught.type is NewerVersion:  # it is authentic: the very place, of newer code
+            assert same == (there[0].removesuffix(", timeless"), *there[1:3])
 
 
-def _keyspace(cipher: str, name: str, key: str) -> Keyspace[str, str]:
+def _doubled(plain: str) -> str:
+    return plain * 2
+
+
+def _keyspace(keys: Any, cipher: str, name: str, key: str, version: int) -> Keyspace[str, str]:
     del key
-    return Keyspace(name, str, cipher=CIPHERS[cipher](RING))
+    upgrades: dict[int, Callable[[str], str]] = {1: _doubled} if version == 2 else {}
+    return Keyspace(
+        name, str, keys=keys, cipher=CIPHERS[cipher](RING), version=version, upgrades=upgrades
+    )
 
 
 @every_cipher

@@ -307,3 +307,47 @@ def test_a_passphrase_can_be_retired() -> None:
     old = KeyRing.key_from_passphrase("open sesame", salt=SALT)
     ring = KeyRing(ONE, retired=[old])
     assert ring.retired == (KeyRing(old).primary,)
+
+
+@pytest.mark.parametrize("take", [KeyRing.from_env, KeyRing.from_file, KeyRing.create_file])
+def test_a_key_in_the_place_of_its_source_is_not_shown(
+    take: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """``from_env(os.environ["KEYS"])``: the message, and its frames, held the whole key."""
+    monkeypatch.chdir(tmp_path)
+    key = KeyRing.generate_key()
+    for given in (key, f"{KeyRing.generate_key()},{key}"):
+        with pytest.raises(ConfigError, match="given a key") as caught:
+            take(given)
+        assert leaks(caught.value, key) == []
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_which_variable_and_which_key_is_wrong(monkeypatch: pytest.MonkeyPatch) -> None:
+    """By its name and position; nothing of the key."""
+    monkeypatch.setenv("APP_KEYS", f"{KeyRing.generate_key()},hunter2")
+    with pytest.raises(ConfigError, match="variable APP_KEYS: key 2 of 2: a key has 44") as caught:
+        KeyRing.from_env("APP_KEYS")
+    assert leaks(caught.value, "hunter2") == []
+
+
+@pytest.mark.parametrize("error", [MemoryError, KeyboardInterrupt])
+@pytest.mark.parametrize("kdf", ["argon2id", "scrypt"])
+def test_a_passphrase_that_cannot_be_stretched_is_not_shown(
+    error: type[BaseException], kdf: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Out of memory, or interrupted meanwhile: no frame holds the phrase."""
+
+    class Failing:
+        def __init__(self, **_: object) -> None: ...
+
+        def derive(self, _: bytes) -> bytes:
+            raise error
+
+    module = "argon2.Argon2id" if kdf == "argon2id" else "scrypt.Scrypt"
+    monkeypatch.setattr(f"cryptography.hazmat.primitives.kdf.{module}", Failing)
+    phrase = "correct horse battery staple"
+    wanted = ConfigError if error is MemoryError else error
+    with pytest.raises(wanted) as caught:
+        KeyRing.from_passphrase(phrase, salt=bytes(range(16)), kdf=kdf)
+    assert leaks(caught.value, phrase) == []

@@ -7,8 +7,10 @@ import dataclasses
 import itertools
 import json
 import re
+import subprocess
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple, TypedDict
 
 import attrs
@@ -705,6 +707,107 @@ def test_resealing(options: dict[str, Any]) -> None:
     assert new.unpack(raw_key, resealed, now=2) == value
     with pytest.raises(DecodeError):
         pipeline.reseal("k/b", data)
+
+
+class Described(msgspec.Struct):
+    token: Annotated[Secret[str], msgspec.Meta(description="of the API")]
+
+
+def test_a_secret_behind_an_annotation_is_one() -> None:
+    """``Meta(description=...)`` hid the field: no cipher was asked for, and no set worked."""
+    with pytest.raises(ConfigError, match="cipher"):
+        Keyspace("k", Described)
+    store, raw = Store(Keyspace("k", Described, cipher=RING), kv := dict[str, bytes]()), "k/a"
+    store.set("a", Described(Secret(CANARY)))
+    assert CANARY.encode() not in kv[raw]
+    assert store["a"].token.reveal() == CANARY
+
+
+_WITHIN = """
+import sys, msgspec
+from pydantic import BaseModel
+from kvcodec import KeyRing, Keyspace, Secret, Store
+
+class Account(msgspec.Struct):
+    name: str
+    token: Secret[str]
+
+class Model(BaseModel):
+    name: str
+    token: Secret[str]
+
+class Outer(BaseModel):
+    inner: Secret[Model]
+
+ring = KeyRing("AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=")
+CASES = [
+    (Keyspace("json", Secret[Account], cipher=ring), lambda s: Secret(Account("ada", Secret(s)))),
+    (
+        Keyspace("msgpack", Secret[Account], cipher=ring, encoding="msgpack"),
+        lambda s: Secret(Account("ada", Secret(s))),
+    ),
+    (Keyspace("twice", list[Secret[Secret[str]]], cipher=ring), lambda s: [Secret(Secret(s))]),
+    (Keyspace("model", Outer, cipher=ring), lambda s: Outer(inner=Model(name="ada", token=s))),
+]
+from pathlib import Path
+for keyspace, make in CASES:
+    file = Path(sys.argv[1]) / keyspace.name
+    if sys.argv[2] == "write":
+        kv = {}
+        Store(keyspace, kv).set("a", make("sk-live-SECRET"))
+        file.write_bytes(kv[f"{keyspace.name}/a"])
+    else:
+        value = Store(keyspace, {f"{keyspace.name}/a": file.read_bytes()})["a"]
+        assert value == make("sk-live-SECRET"), keyspace
+"""
+
+
+def test_a_secret_within_a_secret_opens_in_another_process(tmp_path: Path) -> None:
+    """It was marked with a number of the process that wrote it, and opened nowhere else."""
+    for act in ("write", "read"):
+        done = subprocess.run(
+            [sys.executable, "-c", _WITHIN, str(tmp_path), act],
+            capture_output=True,
+            check=False,
+            encoding="utf-8",
+        )
+        assert done.returncode == 0, done.stderr
+    assert len(list(tmp_path.iterdir())) == 4
+    assert not any(CANARY.encode() in path.read_bytes() for path in tmp_path.iterdir())
+
+
+class Noted(msgspec.Struct):
+    note: str
+    token: Secret[str]
+
+
+def test_text_that_looks_like_a_secret_keeps_no_key_in_use() -> None:
+    """A clear field with the old key's id in it was sealed anew by every walk, and never done."""
+    old, new = KeyRing.generate_key(), KeyRing.generate_key()
+    kv: dict[str, bytes] = {}
+    sealed = _at_once(Keyspace("k", Noted, cipher=KeyRing(old)), Noted("", Secret("x")))
+    forged = sealed["token"]  # of another place: it opens nowhere
+    Store(Keyspace("k", Noted, cipher=KeyRing(old)), kv).set("a", Noted(forged, Secret("x")))
+    store = Store(Keyspace("k", Noted, cipher=KeyRing(new, retired=[old])), kv)
+    assert store.rewrap().changed == 1
+    again = store.rewrap()
+    assert (again.changed, again.may_drop(KeyRing(old).primary)) == (0, True)
+    assert store["a"].note == forged
+
+
+def _at_once(keyspace: Keyspace[Any], value: Any) -> Any:
+    return msgspec.json.decode(keyspace.pack("elsewhere", value, now=0)[1])
+
+
+@pytest.mark.parametrize("options", [{"ttl": 60}, {"keys": HashedKeys()}])
+@pytest.mark.parametrize("cipher", [AESGCMCipher(RING), KeyRing(OTHER_KEY)], ids=["gcm", "ring"])
+def test_another_ring_or_cipher_of_fields_is_refused_where_it_cannot_be_told(
+    cipher: Any, options: dict[str, Any]
+) -> None:
+    """The envelope does not say what its fields are sealed with: declared, and never read."""
+    old = _space("one", Three, cipher=cipher, **options)
+    with pytest.raises(ConfigError, match="cannot be told"):
+        _space("one", Three, previous=[old], **options)
 
 
 def test_rewrap_reports_and_reseals() -> None:

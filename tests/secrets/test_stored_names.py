@@ -18,6 +18,7 @@ from kvcodec import (
     AsyncStore,
     ConfigError,
     DecodeError,
+    FernetCipher,
     Files,
     HashedKeys,
     HiddenKeys,
@@ -26,6 +27,7 @@ from kvcodec import (
     Keyspace,
     Log,
     MappingKV,
+    PathKeys,
     SQLiteKV,
     Store,
     Tampered,
@@ -421,6 +423,67 @@ def test_another_naming_key_is_migrated() -> None:
     assert Store(new, raw).get("ada") == "v"
     assert Store(new, raw).migrate().changed == 1
     assert list(raw) == [new.raw_key("ada")]
+
+
+MANY = {f"user-{number}": f"value {number}" for number in range(20)}
+
+
+@pytest.mark.parametrize("cipher", [FernetCipher, AESGCMCipher], ids=["same", "another"])
+def test_another_naming_key_is_walked_and_listed(cipher: Any) -> None:
+    """While names of both keys are there: each key is listed once, nothing is called unreadable.
+
+    Names of the older key have the form of today's, and were taken for damaged ones of today.
+    """
+    raw: dict[str, bytes] = {}
+    ring = KeyRing(TWO, retired=[ONE])
+    old = Keyspace("k", str, keys=HiddenKeys(ring, naming=RING.primary), cipher=ring)
+    new = Keyspace(
+        "k", str, keys=HiddenKeys(ring, naming=ring.primary), cipher=cipher(ring), previous=[old]
+    )
+    Store(old, raw).set_many(MANY)
+    store = Store(new, raw)
+    store.set("user-7", "newer")
+    expected = MANY | {"user-7": "newer"}
+    assert dict(store.items()) == expected
+    assert sorted(store.keys()) == sorted(expected)
+    assert store.verify().states == {"older form": 19, "fine": 1}
+    assert store.rewrap().unreadable == {}
+    report = store.migrate()
+    assert (report.changed, report.unreadable) == (19, {})
+    assert dict(store.items()) == expected
+    assert sorted(raw) == sorted(map(new.raw_key, expected))
+
+
+@pytest.mark.parametrize("today", ["path", "hashed", "hidden"])
+def test_the_naming_key_of_an_older_declaration_is_in_use(today: str) -> None:
+    """As long as it stands in ``previous=``, which cannot be declared without it.
+
+    The key was said to be free; whoever dropped it lost every value that had not been migrated.
+    """
+    ring = KeyRing(TWO, retired=[ONE])
+    old = Keyspace("k", str, keys=HiddenKeys(ring, naming=RING.primary), cipher=ring)
+    schemes: dict[str, Any] = {
+        "path": PathKeys(),
+        "hashed": HashedKeys(),
+        "hidden": HiddenKeys(ring, naming=ring.primary),
+    }
+    raw: dict[str, bytes] = {}
+    Store(Keyspace("k", str, keys=HiddenKeys(RING), cipher=RING), raw).set("ada", "v")
+    now = Keyspace("k", str, keys=schemes[today], cipher=ring, previous=[old])
+    report = Store(now, raw).rewrap()
+    assert report.key_ids[RING.primary] == 0
+    assert not report.may_drop(RING.primary)
+    assert Store(now, raw).migrate().changed == 1
+    alone = Keyspace("k", str, keys=schemes[today], cipher=ring)
+    assert Store(alone, raw).rewrap().may_drop(RING.primary)
+
+
+def test_a_key_that_is_refused_is_not_shown_where_names_are_hidden() -> None:
+    """A message that named it would tell what the names keep to themselves."""
+    hidden = Keyspace("k", str, key=tuple[str, str], keys=HiddenKeys(RING), cipher=RING)
+    with pytest.raises(KeyNameError) as caught:
+        hidden.raw_key(("ada@example.com", ""))
+    assert "ada" not in str(caught.value)
 
 
 HIDES_NOTHING: dict[str, Callable[[], object]] = {

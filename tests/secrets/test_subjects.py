@@ -22,6 +22,7 @@ from kvcodec import (
     Subjects,
     Tampered,
     UnknownKey,
+    Unsupported,
     Value,
 )
 from tests.leaks import CANARY, leaks
@@ -306,3 +307,20 @@ def test_the_twins_have_the_same_methods_and_words() -> None:
             assert (method.__doc__ or "").replace("Store", "AsyncStore").split() == (
                 twin.__doc__ or ""
             ).split()
+
+
+@pytest.mark.parametrize("act", ["keys", "items", "clear", "count", "rewrap", "migrate", "verify"])
+def test_a_subjects_store_reaches_nobody_elses_keys(act: str) -> None:
+    """Its names are everybody's: ``clear`` deleted the values of all subjects."""
+    ring = KeyRing.generate()
+    raw: dict[str, bytes] = {}
+    subjects = Subjects(Keyspace("subject-keys", bytes, cipher=ring), raw)
+    tokens = Keyspace("tokens", str, cipher=ring)
+    for name in ("ada", "bob"):
+        subjects.add(name)
+        subjects.store(tokens, name).set(name, f"token of {name}")
+    before = dict(raw)
+    with pytest.raises(Unsupported, match="give the keys"):
+        getattr(subjects.store(tokens, "ada"), act)()
+    assert raw == before
+    assert subjects.store(tokens, "ada").verify(["ada"]).states == {"fine": 1}
