@@ -260,6 +260,7 @@ class Cache(_Opened[V, K]):
                 lock.release()
         except BaseException as error:
             found = None
+            del loader
             settle(error, self._keyspace.name, None)
             raise
 
@@ -316,7 +317,11 @@ class Cache(_Opened[V, K]):
 
             def cached(*args: Any, **kwargs: Any) -> Any:
                 loader = partial(function, *args, **kwargs)
-                return self.get_or_load(key_of(*args, **kwargs), loader)
+                try:
+                    return self.get_or_load(key_of(*args, **kwargs), loader)
+                except BaseException:
+                    del args, kwargs, loader  # a password, perhaps
+                    raise
 
             return update_wrapper(cached, function)
 
@@ -391,6 +396,7 @@ class AsyncCache(_Opened[V, K]):
                 return await self._reload(key, raw_key, loader, found)
         except BaseException as error:
             found = None
+            del loader
             settle(error, self._keyspace.name, None)
             raise
 
@@ -451,7 +457,11 @@ class AsyncCache(_Opened[V, K]):
 
             async def cached(*args: Any, **kwargs: Any) -> Any:
                 loader = partial(function, *args, **kwargs)
-                return await self.get_or_load(key_of(*args, **kwargs), loader)
+                try:
+                    return await self.get_or_load(key_of(*args, **kwargs), loader)
+                except BaseException:
+                    del args, kwargs, loader  # a password, perhaps
+                    raise
 
             return update_wrapper(cached, function)
 

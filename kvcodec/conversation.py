@@ -216,24 +216,34 @@ def export_lines(log: Log[V, K], key: K) -> Iterator[bytes]:
     """Yield the messages as JSON lines, oldest first, each with its line's end.
 
     One message is in memory at a time, and the segment it is in. Raises ConfigError for a codec
-    that is not kvcodec's own, and what ``iterate`` raises.
+    that is not kvcodec's own, EncodeError for a message that JSON does not hold, and what
+    ``iterate`` raises.
     """
     encode = _line_codec(log.keyspace).encode
     for message in log.iterate(key):
-        yield _line(encode, message, log.keyspace.name)
-        del message  # should the next step fail, its traceback does not show it
+        try:
+            line = _line(encode, message, log.keyspace.name)
+        finally:
+            del message  # should this step fail, or the next, its traceback does not show it
+        yield line
+        del line
 
 
 async def aexport_lines(log: AsyncLog[V, K], key: K) -> AsyncIterator[bytes]:
     """Yield the messages as JSON lines, oldest first, each with its line's end.
 
     One message is in memory at a time, and the segment it is in. Raises ConfigError for a codec
-    that is not kvcodec's own, and what ``iterate`` raises.
+    that is not kvcodec's own, EncodeError for a message that JSON does not hold, and what
+    ``iterate`` raises.
     """
     encode = _line_codec(log.keyspace).encode
     async for message in log.iterate(key):
-        yield _line(encode, message, log.keyspace.name)
-        del message  # should the next step fail, its traceback does not show it
+        try:
+            line = _line(encode, message, log.keyspace.name)
+        finally:
+            del message  # should this step fail, or the next, its traceback does not show it
+        yield line
+        del line
 
 
 def _line(encode: Callable[[Any], bytes], message: Any, keyspace: str) -> bytes:

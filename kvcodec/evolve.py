@@ -73,6 +73,8 @@ def _carry_array(shape: Any, old: list[Any], new: list[Any]) -> list[Any]:
 
 
 def _carry_items(item_type: Any, old: list[Any], new: list[Any]) -> list[Any]:
+    if not any(is_dict(item) or is_list(item) for item in new):
+        return new  # nothing that could hold what is unknown
     left: dict[Any, list[int]] = {}
     for at in range(len(old) - 1, -1, -1):
         left.setdefault(_known(item_type, old[at]), []).append(at)

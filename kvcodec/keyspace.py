@@ -67,6 +67,10 @@ _NAMES_KEPT = 16_384
 2 MB where so many are in use."""
 
 
+_LONGEST_KEPT = 256
+"""Characters of a raw key that is remembered: longer ones, of URLs say, would fill the memory."""
+
+
 class _Options(TypedDict, total=False):
     encoding: str | Codec[Any]
     cipher: KeyRing | Cipher | None
@@ -720,6 +724,8 @@ class _Names(dict[Any, str]):
 
     def __missing__(self, key: Any) -> str:
         raw_key = self._join(key)
+        if len(raw_key) > _LONGEST_KEPT:
+            return raw_key
         if len(self) >= _NAMES_KEPT:
             self.clear()
         self[key] = raw_key

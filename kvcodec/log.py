@@ -17,7 +17,7 @@ from typing_extensions import TypeVar
 
 from kvcodec import plans
 from kvcodec.backends.adapt import as_async_kv, as_kv
-from kvcodec.errors import ConfigError, settle
+from kvcodec.errors import ConfigError, UnknownKey, settle
 from kvcodec.keyspace import Keyspace
 from kvcodec.listing import Listing
 from kvcodec.log_plans import SEGMENT_BYTES, LogLayout, Reading, Track, layout_of, track_of
@@ -86,9 +86,12 @@ class _OpenedLog(Generic[V, K]):
             yield from self._exclusively(self._layout.trim(track, share), track)
 
     def _clearing(self, raw_key: str) -> Plan[None]:
-        for track in (yield from self._layout.tracks(raw_key)):
-            yield from self._exclusively(self._layout.clear(track), track)
-        yield from self._layout.clear_lanes(raw_key)
+        try:
+            for track in (yield from self._layout.tracks(raw_key)):
+                yield from self._exclusively(self._layout.clear(track), track)
+            yield from self._layout.clear_lanes(raw_key)
+        except UnknownKey:  # of a person who was forgotten, of a key that was dropped
+            yield from self._layout.remove_all(raw_key)
 
     def _exclusively(self, plan: Plan[T], track: Track) -> Plan[T]:
         return plans.exclusively(plan, track.head, self._layout.can)
@@ -291,8 +294,10 @@ class Log(_OpenedLog[V, K]):
     def clear(self, key: K) -> None:
         """Forget all messages, and leave nothing behind.
 
-        With several writers on a backend without compare-and-set only while none of them
-        appends. Raises what ``tail`` raises.
+        Also of a log under a key that the ring lacks (of a person who was forgotten): where the
+        backend cannot list, its segments stay then, and nothing reads them any more. With several
+        writers on a backend without compare-and-set only while none of them appends. Raises what
+        ``tail`` raises.
         """
         raw_key: Any = None
         try:
@@ -464,8 +469,10 @@ class AsyncLog(_OpenedLog[V, K]):
     async def clear(self, key: K) -> None:
         """Forget all messages, and leave nothing behind.
 
-        With several writers on a backend without compare-and-set only while none of them
-        appends. Raises what ``tail`` raises.
+        Also of a log under a key that the ring lacks (of a person who was forgotten): where the
+        backend cannot list, its segments stay then, and nothing reads them any more. With several
+        writers on a backend without compare-and-set only while none of them appends. Raises what
+        ``tail`` raises.
         """
         raw_key: Any = None
         try:

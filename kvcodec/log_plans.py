@@ -96,6 +96,9 @@ _ID_BYTES = 12
 _READ_TRIES = 16
 """Heads that a reader looks at for one segment: each is a newer one, and no writer is so fast."""
 
+_LETTERS = "splw"
+"""What the names of a log's parts begin with, behind the mark (derived.py)."""
+
 T = TypeVar("T")
 
 
@@ -475,6 +478,14 @@ class LogLayout(Struct, frozen=True):
         marked = (yield from self._marked(log)) if self.lanes else []
         for right, down in reversed(marked):
             yield from self._delete([grid_name(log, kind, right, down) for kind in "oyx"])
+
+    def remove_all(self, log: str) -> Plan[None]:
+        """Remove a log whose head cannot be opened: what a listing finds of it, and its head."""
+        names: list[str] = []
+        if "scan_keys" in self.can:
+            names = yield "take", (yield "list", f"{log}!", ""), None
+        yield from self._delete([name for name in names if name[len(log) + 1 :][:1] in _LETTERS])
+        yield from plans.remove(log)
 
     def _marked(self, log: str) -> Plan[list[tuple[int, int]]]:
         """The places of the grid that some writer came to: one diagonal after the other."""

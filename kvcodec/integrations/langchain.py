@@ -77,7 +77,11 @@ class KeyspaceStore(BaseStore[str, V]):
 
     def mset(self, key_value_pairs: Sequence[tuple[str, V]]) -> None:
         """Store every pair. Raises what ``set`` raises, before the first pair is written."""
-        self._store.set_many(key_value_pairs)
+        try:
+            self._store.set_many(key_value_pairs)
+        except BaseException:
+            del key_value_pairs
+            raise
 
     def mdelete(self, keys: Sequence[str]) -> None:
         """Remove the values of ``keys``; absent ones are no error."""
@@ -101,10 +105,14 @@ class KeyspaceStore(BaseStore[str, V]):
 
     async def amset(self, key_value_pairs: Sequence[tuple[str, V]]) -> None:
         """Store every pair. Raises what ``set`` raises, before the first pair is written."""
-        if self._async is None:
-            await super().amset(key_value_pairs)
-        else:
-            await self._async.set_many(key_value_pairs)
+        try:
+            if self._async is None:
+                await super().amset(key_value_pairs)
+            else:
+                await self._async.set_many(key_value_pairs)
+        except BaseException:
+            del key_value_pairs
+            raise
 
     async def amdelete(self, keys: Sequence[str]) -> None:
         """Remove the values of ``keys``; absent ones are no error."""
@@ -159,7 +167,11 @@ class ChatHistory(BaseChatMessageHistory):
 
     def add_messages(self, messages: Sequence[BaseMessage]) -> None:
         """Add messages at the end. Raises what ``Log.extend`` raises."""
-        self.log.extend(self.session_id, messages)
+        try:
+            self.log.extend(self.session_id, messages)
+        except BaseException:
+            del messages
+            raise
 
     def clear(self) -> None:
         """Forget all messages of the session. Raises what ``Log.clear`` raises."""
@@ -173,10 +185,14 @@ class ChatHistory(BaseChatMessageHistory):
 
     async def aadd_messages(self, messages: Sequence[BaseMessage]) -> None:
         """Add messages at the end. Raises what ``Log.extend`` raises."""
-        if self._async is None:
-            await super().aadd_messages(messages)
-        else:
-            await self._async.extend(self.session_id, messages)
+        try:
+            if self._async is None:
+                await super().aadd_messages(messages)
+            else:
+                await self._async.extend(self.session_id, messages)
+        except BaseException:
+            del messages
+            raise
 
     async def aclear(self) -> None:
         """Forget all messages of the session. Raises what ``Log.clear`` raises."""

@@ -575,3 +575,21 @@ def test_news_of_nothing_beside_secret_fields() -> None:
     assert cache.get_or_load("a", lambda: Account(Secret("x"))) is None  # remembered
     cache.delete("a")
     assert cache.get_or_load("a", lambda: Account(Secret("x"))) == Account(Secret("x"))
+
+
+def test_arguments_of_a_function_that_raises_are_not_kept() -> None:
+    """A password among them stood in a frame of ``memoize``."""
+    cache = Cache(Keyspace("logins", str, ttl=60), {})
+
+    def login(user: str, password: str) -> str:
+        raise PermissionError(user)
+
+    def user_of(user: str, password: str) -> str:
+        return user
+
+    cached = cache.memoize(key=user_of)(login)
+    with pytest.raises(PermissionError) as caught:
+        cached("ada", "sk-live-SECRET")
+    frames = [frame.frame for frame in caught.traceback if "kvcodec/" in str(frame.path)]
+    assert frames
+    assert "sk-live-SECRET" not in repr([frame.f_locals for frame in frames])

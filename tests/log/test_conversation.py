@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kvcodec import AsyncLog, AsyncMemoryKV, ConfigError, DecodeError, Keyspace, Log
+from kvcodec import AsyncLog, AsyncMemoryKV, ConfigError, DecodeError, EncodeError, Keyspace, Log
 from kvcodec import conversation as module
 from kvcodec.conversation import (
     ToolLinks,
@@ -26,6 +26,7 @@ from kvcodec.conversation import (
     tool_links,
     window,
 )
+from tests.leaks import leaks
 from tests.log.stores import Bare, Message
 
 DICTS = Keyspace("chats", dict[str, Any])
@@ -322,3 +323,34 @@ def test_the_twins_say_the_same(name: str) -> None:
     ours, theirs = getattr(module, name), getattr(module, f"a{name}")
     assert inspect.getdoc(ours) == inspect.getdoc(theirs)
     assert list(inspect.signature(ours).parameters) == list(inspect.signature(theirs).parameters)
+
+
+@pytest.mark.parametrize("odd", [["x"], {"a": 1}, 5, None])
+def test_an_id_that_is_no_text_stops_no_window(odd: Any) -> None:
+    """One odd message, of a model or a user, made every later window raise a TypeError."""
+    log = Log(Keyspace("events", dict[str, Any]), {})
+    log.extend(
+        "a",
+        [
+            {"role": "tool", "tool_call_id": odd},
+            {"role": "assistant", "tool_calls": [{"id": odd}]},
+            {"role": "user", "content": [{"type": "tool_use", "id": odd}]},
+        ],
+    )
+    assert len(window(log, "a", last=3)) == 3
+
+
+def test_a_line_that_nests_too_deep_is_refused() -> None:
+    """It could end a process whose recursion limit was raised."""
+    log = Log(Keyspace("events", dict[str, Any]), {})
+    with pytest.raises(DecodeError, match="line 2"):
+        import_lines(log, "a", [b"{}", b'{"a":' + b"[" * 100_000])
+
+
+def test_a_message_that_json_does_not_hold_is_no_line() -> None:
+    """What MessagePack holds, and JSON does not: an EncodeError without the message."""
+    log: Log[Any] = Log(Keyspace("events", dict[Any, str], encoding="msgpack"), {})
+    log.append("a", {(1, 2): "sk-live-SECRET"})
+    with pytest.raises(EncodeError) as caught:
+        list(export_lines(log, "a"))
+    assert leaks(caught.value) == []

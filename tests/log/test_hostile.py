@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from kvcodec import DecodeError, Keyspace, Log
+from kvcodec import DecodeError, KeyRing, Keyspace, Log, UnknownKey
 from kvcodec.log_format import Head, Lane, Segment, parse, spell
 from kvcodec.testing import FaultyKV, ManualClock
 from tests.log.stores import Bare
@@ -99,7 +99,7 @@ def test_depth_that_would_end_a_process() -> None:
     """With Python's recursion limit raised, skipping what is too much recursed on the C stack."""
     program = (
         "import sys; sys.setrecursionlimit(10**6)\n"
-        "from kvcodec import DecodeError, Keyspace, Log\n"
+        "from kvcodec import DecodeError, KeyRing, Keyspace, Log, UnknownKey\n"
         "from tests.log.test_hostile import HOSTILE\n"
         "try: Log(Keyspace('notes', str), {'notes/a': HOSTILE['deep']}).tail('a', 1)\n"
         "except DecodeError: print('refused')\n"
@@ -119,3 +119,22 @@ def test_what_is_written_is_read() -> None:
     for encoded in heads:
         kind: Any = kinds[encoded[1:2]]
         assert spell(parse(kind, encoded)) == encoded
+
+
+@pytest.mark.parametrize("make", [Bare, dict], ids=["bare", "listed"])
+@pytest.mark.parametrize("lanes", [False, True])
+def test_a_log_that_cannot_be_read_can_be_cleared(make: Any, *, lanes: bool) -> None:
+    """Of a person who was forgotten, for one: it could be neither cleared nor begun anew."""
+    options: dict[str, Any] = {"writers": "many", "writer": "w"} if lanes else {}
+    kv = make()
+    before = Keyspace("notes", str, cipher=KeyRing.generate())
+    Log(before, kv, segment_bytes=100, **options).extend("a", ["x" * 50] * 20)
+    log = Log(Keyspace("notes", str, cipher=KeyRing.generate()), kv, **options)
+    with pytest.raises(UnknownKey):
+        log.append("a", "new")
+    log.clear("a")
+    left = kv if make is dict else kv.values
+    assert not (left if make is dict else "notes/a" in left)
+    if make is dict or not lanes:  # who cannot list does not find lanes that nobody can read
+        log.append("a", "new")
+        assert log.tail("a", 9) == ["new"]
