@@ -145,8 +145,8 @@ class FileLayout:
             raise ConfigError("files are kept in a keyspace of bytes: Keyspace(name, bytes)")
         if form.version != 1 or keyspace._previous:
             raise ConfigError(
-                "files have no version= and no previous=: copy them, file by file, from Files of "
-                "the old declaration into Files of the new one"
+                "files have no version= and no previous=: copy each into Files of a keyspace of "
+                "another name, then delete it with the old Files (in place, old chunks would stay)"
             )
         if form.bare:
             raise ConfigError("files need a cipher with bound=True, or chunks could be swapped")

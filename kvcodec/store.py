@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping
-from contextlib import suppress
 from datetime import timedelta
 from typing import Any, cast, overload
 
@@ -89,8 +88,13 @@ class Store(Opened[V, K]):
         except Expired as error:
             data = None
             self._leave(error)
-            with suppress(Exception):  # the answer is known: cleaning up must not change it
+            try:
                 run(self._dropping_expired(key), self._kv)
+            except Exception:  # noqa: BLE001, S110 - the answer is known: cleaning up changes it not
+                pass
+            except BaseException:
+                del default
+                raise
             return default
         except BaseException as error:
             data = None

@@ -483,7 +483,7 @@ MUTATIONS: list[Mutation] = [
         "broken UTF-8 is replaced", attribute(codecs, "_decode_text", _lenient_text), laws(str)
     ),
     Mutation(
-        "JSON may be of any depth", attribute(codecs, "_json_too_deep", lambda *_: False), laws(Any)
+        "JSON may be of any depth", attribute(codecs, "json_too_deep", lambda *_: False), laws(Any)
     ),
     Mutation(
         "a value may be of any size",
