@@ -37,7 +37,7 @@ from kvcodec.plans import (
 )
 from kvcodec.report import Finding, Report, State
 
-__all__ = ["Everywhere", "Given", "KeyPlaces", "migrate", "quarantine", "rewrap", "verify", "walk"]
+__all__ = ["Step", "migrate", "pages_of", "quarantine", "rewrap", "verify", "walk"]
 
 Step: TypeAlias = Callable[["Place[Any]", Clock, frozenset[str]], Plan[Finding]]
 """What is done with one name."""
@@ -93,6 +93,19 @@ def _taken(
     report.add(finding)
     if on_progress is not None:
         called(on_progress(finding), "on_progress=")
+
+
+def pages_of(
+    listing: Listing[Any, Any], step: Step, keys: Iterable[Any] | None, after: str
+) -> Pages[list[Place[Any]]]:
+    """What a step is taken with: given keys; or every name, and for all but rewrap every key.
+
+    Raises Unsupported where no keys are given and none can be listed.
+    """
+    if keys is not None:
+        return Given(listing.keyspace, keys, after)
+    listing.must_list()
+    return Everywhere(listing, after) if step is rewrap else KeyPlaces(listing, after)
 
 
 class Given:

@@ -15,7 +15,7 @@ from typing_extensions import TypeVar
 from kvcodec import maintenance, plans
 from kvcodec.errors import ConfigError, MissingKey, settle
 from kvcodec.keyspace import Keyspace, Place, seconds
-from kvcodec.listing import Listing, Pages
+from kvcodec.listing import Listing
 from kvcodec.pipeline import SAFE_RECURSION, as_bytes, no_quick_way
 from kvcodec.plain import is_mapping
 from kvcodec.plans import Plan
@@ -164,24 +164,6 @@ class Opened(Generic[V, K]):
 
     # --------------------------------------------------------------------------- maintenance
 
-    def _rewrapping(
-        self,
-        keys: Iterable[K] | None,
-        after: str | Report,
-        limit: int | None,
-        on_progress: Callable[[Finding], object] | None,
-    ) -> Plan[Report]:
-        listing = self._listing
-        report = rewrap_report(self._keyspace, after, keys, limit, lists=listing.lists)
-        pages: Pages[list[Place[Any]]]
-        if keys is None:
-            listing.must_list()
-            pages = maintenance.Everywhere(listing, report.cursor)
-        else:
-            pages = maintenance.Given(self._keyspace, keys, report.cursor)
-        yield from maintenance.walk(listing, maintenance.rewrap, pages, report, limit, on_progress)
-        return report
-
     def _walking(
         self,
         step: maintenance.Step,
@@ -190,16 +172,13 @@ class Opened(Generic[V, K]):
         limit: int | None,
         on_progress: Callable[[Finding], object] | None,
     ) -> Plan[Report]:
-        listing = self._listing
-        report = new_report(self._keyspace, after, limit)
-        pages: Pages[list[Place[Any]]]
-        if keys is None:
-            listing.must_list()
-            pages = maintenance.KeyPlaces(listing, report.cursor)
+        keyspace, listing = self._keyspace, self._listing
+        if step is maintenance.rewrap:
+            report = rewrap_report(keyspace, after, keys, limit, lists=listing.lists)
         else:
-            pages = maintenance.Given(self._keyspace, keys, report.cursor)
-        yield from maintenance.walk(listing, step, pages, report, limit, on_progress)
-        return report
+            report = new_report(keyspace, after, limit)
+        pages = maintenance.pages_of(listing, step, keys, report.cursor)
+        return (yield from maintenance.walk(listing, step, pages, report, limit, on_progress))
 
     def _reading_raw(self, key: K) -> Plan[bytes | None]:
         held = yield from plans.find(self._keyspace._place(key), frozenset())
@@ -233,6 +212,12 @@ class Opened(Generic[V, K]):
 
     def _leave(self, error: BaseException, raw_key: str | None = None) -> None:
         settle(error, self._keyspace.name, raw_key)
+
+    def _leave_at(self, error: BaseException, raw_key: str | None, key: K) -> None:
+        """As ``_leave``; of a key that cannot be hashed, raise what says why it has no name."""
+        settle(error, self._keyspace.name, raw_key)
+        if raw_key is None and isinstance(error, TypeError):
+            self._keyspace.raw_key(key)
 
 
 def _pairs(items: Any) -> list[tuple[Any, Any]]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, MutableMapping
+from contextlib import suppress
 from datetime import timedelta
 from typing import Any, cast, overload
 
@@ -87,9 +88,7 @@ class AsyncStore(Opened[V, K]):
             data = None
             self._leave(error)
             try:
-                await arun(self._dropping_expired(key), self._kv)
-            except Exception:  # noqa: BLE001, S110 - the answer is known: cleaning up changes it not
-                pass
+                await self._drop_expired(key)
             except BaseException:
                 del default
                 raise
@@ -99,10 +98,12 @@ class AsyncStore(Opened[V, K]):
             if isinstance(error, KeyError) and error.args == (raw_key,):
                 return default  # a handle that raises for what is missing
             del default
-            self._leave(error, raw_key)
-            if raw_key is None and isinstance(error, TypeError):
-                self._keyspace.raw_key(key)  # raises what says why it has none
+            self._leave_at(error, raw_key, key)
             raise
+
+    async def _drop_expired(self, key: K) -> None:
+        with suppress(Exception):  # the answer is known: cleaning up must not change it
+            await arun(self._dropping_expired(key), self._kv)
 
     async def set(self, key: K, value: V, *, ttl: timedelta | float | None = None) -> None:
         """Store ``value`` under ``key``, replacing what was there.
@@ -130,9 +131,7 @@ class AsyncStore(Opened[V, K]):
         except BaseException as error:
             del value
             data = None
-            self._leave(error, raw_key)
-            if raw_key is None and isinstance(error, TypeError):
-                self._keyspace.raw_key(key)  # raises what says why it has none
+            self._leave_at(error, raw_key, key)
             raise
 
     async def delete(self, key: K) -> None:
@@ -308,7 +307,7 @@ class AsyncStore(Opened[V, K]):
         Raises ConfigError where nothing is sealed; Unsupported where the backend cannot list and
         no keys are given; what the KV raises.
         """
-        return await self._done(self._rewrapping(keys, after, limit, on_progress))
+        return await self._done(self._walking(maintenance.rewrap, keys, after, limit, on_progress))
 
     async def migrate(
         self,
