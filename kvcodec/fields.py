@@ -27,10 +27,9 @@ from kvcodec.envelope import KEY_ID_BYTES, associated_data
 from kvcodec.errors import ConfigError, DecodeError, NotEncrypted, Tampered, UnknownKey
 from kvcodec.plain import is_dict, is_sequence
 from kvcodec.protocols import Cipher
-from kvcodec.secret import Clear, Secret
+from kvcodec.secret import IS_SECRET, Clear, Secret
 
 __all__ = [
-    "IS_SECRET",
     "FieldSealer",
     "Route",
     "as_sealed",
@@ -40,9 +39,6 @@ __all__ = [
 ]
 
 PREFIX = "kvs1."
-
-IS_SECRET = "kvcodec_secret"  # noqa: S105 - a mark
-"""In the metadata of pydantic's core schema of a secret."""
 
 _TEXT_CIPHERS = (1, 3)
 """Ciphers whose ciphertext is text already: Fernet tokens, which base64url would lengthen."""

@@ -15,12 +15,24 @@ if TYPE_CHECKING:
     from pydantic import GetCoreSchemaHandler
     from pydantic_core import CoreSchema
 
-__all__ = ["BINARY", "MASK", "TEXT", "Clear", "Secret"]
+__all__ = [
+    "BINARY",
+    "BINARY_WITHIN",
+    "IS_SECRET",
+    "MASK",
+    "TEXT",
+    "TEXT_WITHIN",
+    "Clear",
+    "Secret",
+]
 
 T_co = TypeVar("T_co", covariant=True)
 
 MASK = "**********"
 """What stands for every secret, however long it is: the mask that pydantic's SecretStr has."""
+
+IS_SECRET = "kvcodec_secret"  # noqa: S105 - a mark
+"""In the metadata of pydantic's core schema of a secret: fields.py looks for it."""
 
 
 @final

@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, Any, get_args
 from pydantic import TypeAdapter, ValidationError
 from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
-from kvcodec.fields import IS_SECRET
-from kvcodec.secret import MASK, TEXT, TEXT_WITHIN, Clear, Secret
+from kvcodec.secret import IS_SECRET, MASK, TEXT, TEXT_WITHIN, Clear, Secret
 
 if TYPE_CHECKING:
     from pydantic import GetCoreSchemaHandler

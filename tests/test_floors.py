@@ -94,7 +94,6 @@ SIDEWAYS: Mapping[tuple[str, str], str] = {
     ("fields", "envelope"): "a sealed field is tied to its path as a value to its place",
     ("secret", "secret_schema"): "what pydantic calls, imported by who has it",
     ("secret_schema", "secret"): "likewise",
-    ("secret_schema", "fields"): "the mark in a core schema that fields looks for",
     ("legacy", "codecs"): "JSON of a declared type, and its checks",
     ("legacy", "compression"): "decompresses within a bound",
     ("listing", "index"): "what stands for listing where the backend cannot",
