@@ -96,13 +96,14 @@ class Opened(Generic[V, K]):
 
     def _setting(self, key: K, raw_key: str, value: V, ttl: timedelta | float | None) -> Plan[None]:
         keyspace, can = self._keyspace, self._capabilities
-        yield from self._listing.note(raw_key)
         place = keyspace._place(key)
         if keyspace.keep_unknown:
+            yield from self._listing.note(raw_key)
             plan = plans.replace(place, value, seconds(ttl), self._clock, can)
             yield from plans.exclusively(plan, raw_key, can)
             return
-        data = keyspace._seal(key, value, self._clock(), ttl)
+        data = keyspace._seal(key, value, self._clock(), ttl)  # what it refuses leaves no entry
+        yield from self._listing.note(raw_key)
         yield from plans.write(place, data, self._lifetime(ttl), can)
 
     def _popping(self, key: Any, default: Any) -> Plan[Any]:

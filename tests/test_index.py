@@ -18,6 +18,7 @@ from kvcodec import (
     Keyspace,
     MemoryKV,
     NotEncrypted,
+    SchemaMismatch,
     Store,
     TemplateKeys,
     UnknownKey,
@@ -442,3 +443,12 @@ def test_names_that_somebody_planted_in_an_index_are_not_asked_for() -> None:
     assert list(store.keys()) == ["a"]
     asked = {key for each in kv.operations[before:] for key in each.keys}
     assert not {name for name in asked if not name.startswith("notes")}
+
+
+def test_a_value_that_is_refused_leaves_no_entry() -> None:
+    """``set`` looks at the value first: nothing at all is written for one that it refuses."""
+    kv = Bare()
+    store: Store[Any] = Store(Keyspace("notes", int, indexed=True), kv)
+    with pytest.raises(SchemaMismatch):
+        store.set("a", "no number")
+    assert kv.data == {}
