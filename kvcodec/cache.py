@@ -21,7 +21,7 @@ from typing_extensions import TypeVar
 from kvcodec import plans
 from kvcodec.derived import news_name
 from kvcodec.envelope import MalformedEnvelope, open_envelope
-from kvcodec.errors import ConfigError, Expired, settle
+from kvcodec.errors import ConfigError, Expired, UnknownKey, settle
 from kvcodec.keyspace import Keyspace, seconds
 from kvcodec.locks import async_lock_of, lock_of
 from kvcodec.pipeline import as_bytes
@@ -130,8 +130,8 @@ class _Opened(Generic[V, K]):
             return None
         try:
             header = self._keyspace._pipeline.unwrap(name, as_bytes(data), self._clock()).header
-        except Expired:
-            return None
+        except (Expired, UnknownKey):
+            return None  # of a key that was dropped: worth no more than loading once again
         return None if header.expires_ms is None else _Found(None, header.expires_ms / 1000)
 
     def _news(self, name: str) -> bytes:

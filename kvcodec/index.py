@@ -19,13 +19,14 @@ again, or ``reindex`` is told of it.
 from __future__ import annotations
 
 import zlib
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from msgspec.structs import replace
 
 from kvcodec.codecs import codec_for
 from kvcodec.derived import grid_name, trace_name
-from kvcodec.errors import Conflict
+from kvcodec.errors import Conflict, DecodeError
 from kvcodec.keys import PathKeys
 from kvcodec.pipeline import Pipeline, as_bytes
 from kvcodec.plans import ATTEMPTS, Clock, Plan, find_name, is_there, needs_lock, put
@@ -67,25 +68,36 @@ class Shard(NamedTuple):
 
 
 class Index:
-    """The index of one keyspace on one KV, and what this store remembers of it."""
+    """The index of one keyspace on one KV, and what this store remembers of it.
+
+    ``kept_by``: the later declaration that keeps it, where ``keyspace`` is an older one of the same
+    name: both have their entries in the same shards, in the later one's form. Entries of others
+    stay as they are, and are not asked for.
+    """
 
     __slots__ = (
         "_clock",
         "_is_name",
+        "_keeper",
         "_keeps_files",
         "_known",
         "_pipeline",
-        "_previous",
         "shards",
     )
 
-    def __init__(self, keyspace: Keyspace[Any, Any], clock: Clock) -> None:
+    def __init__(
+        self,
+        keyspace: Keyspace[Any, Any],
+        clock: Clock,
+        *,
+        kept_by: Keyspace[Any, Any] | None = None,
+    ) -> None:
         self._clock = clock
         self._known: dict[str, float] = {}
         self._is_name = keyspace._is_name
         self._keeps_files = keyspace._pipeline.codec.name == "raw"
-        self._pipeline = _pipeline(keyspace)
-        self._previous = [each for each in keyspace.previous if each.keyspace.name == keyspace.name]
+        self._keeper = keyspace if kept_by is None else kept_by
+        self._pipeline = _pipeline(self._keeper)
         self.shards = shards_of(keyspace)
 
     def knows(self, raw_key: str) -> bool:
@@ -102,8 +114,7 @@ class Index:
         shard = self.shard_of(raw_key)
         for _ in range(ATTEMPTS):
             held = yield from find_name(shard, can)
-            entries = self._entries(shard, held)
-            todays = held is None or self._pipeline.recognises(as_bytes(held[0]))
+            entries, todays = self._entries(shard, held)
             if todays and entries.get(raw_key) == 0:
                 break
             entries[raw_key] = 0
@@ -118,7 +129,7 @@ class Index:
     def look(self, shard: str, can: frozenset[str]) -> Plan[Shard]:
         """Read a shard, and see which of its names have a value."""
         held = yield from find_name(shard, can)
-        entries = self._entries(shard, held)
+        entries = self._own((self._entries(shard, held))[0])
         present: list[str] = []
         partial: list[str] = []
         for raw_key in sorted(entries):
@@ -142,31 +153,42 @@ class Index:
         One attempt: whoever lists next repairs what another writer was faster at.
         """
         held = yield from find_name(shard, can)
-        before = self._entries(shard, held)
-        now = int(self._clock() * 1000)
+        before, _ = self._entries(shard, held)
+        own, now = self._own(before), int(self._clock() * 1000)
         after: dict[str, int] = {}
         for raw_key, marked in before.items():
-            if raw_key not in absent:
+            if raw_key not in own:
+                after[raw_key] = marked
+            elif raw_key not in absent:
                 after[raw_key] = 0
             elif marked == 0 or now - marked < GRACE * 1000:
                 after[raw_key] = marked or now
         if after != before:
             yield from self._write(shard, after, held, can)
 
-    def _entries(self, shard: str, held: tuple[bytes, Any] | None) -> dict[str, int]:
+    def _entries(self, shard: str, held: tuple[bytes, Any] | None) -> tuple[dict[str, int], bool]:
+        """All entries of a shard, and whether it is of the form that is written today."""
         if held is None:
-            return {}
-        forms = (form for form in self.pipelines() if form.recognises(as_bytes(held[0])))
-        entries = next(forms, self._pipeline).open(shard, held[0], self._clock())
-        # What somebody else wrote there must not be asked for: it may be any name of the KV.
+            return {}, True
+        data, now = as_bytes(held[0]), self._clock()
+        for at, form in enumerate(self.pipelines()):
+            # Its first bytes do not tell every form: lifetimes, which an index has not, may be all
+            # that tells two declarations apart.
+            if form.recognises(data):
+                with suppress(DecodeError):
+                    return form.open(shard, data, now), at == 0
+        return self._pipeline.open(shard, data, now), True  # raises what is wrong
+
+    def _own(self, entries: dict[str, int]) -> dict[str, int]:
+        """Those that may be the keyspace's.
+
+        What somebody else wrote there is not asked for: it may be any name of the KV.
+        """
         return {name: marked for name, marked in entries.items() if self._is_name(name)}
 
     def pipelines(self) -> Iterator[Pipeline[dict[str, int]]]:
         """In what forms shards may be: today's, which is written, then older declarations'."""
-        yield self._pipeline
-        for previous in self._previous:
-            if previous.is_open(self._clock()):
-                yield _pipeline(previous.keyspace)
+        yield from _forms(self._keeper, self._clock())
 
     def _write(
         self,
@@ -207,3 +229,10 @@ def _pipeline(keyspace: Keyspace[Any, Any]) -> Pipeline[dict[str, int]]:
         upgrades={},
     )
     return Pipeline(codec_for(dict[str, int], "json"), form)
+
+
+def _forms(keyspace: Keyspace[Any, Any], now: float) -> Iterator[Pipeline[dict[str, int]]]:
+    yield _pipeline(keyspace)
+    for previous in keyspace.previous:
+        if previous.keyspace.name == keyspace.name and previous.is_open(now):
+            yield from _forms(previous.keyspace, now)

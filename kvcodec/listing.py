@@ -101,7 +101,11 @@ class Listing(Generic[V, K]):
         if keyspace not in self._indexes:
             from kvcodec.index import Index  # by who has a KV that cannot list
 
-            self._indexes[keyspace] = Index(keyspace, self.clock)
+            # An older declaration of this name has its entries in the same shards, which today's
+            # writes: they are read as today's are.
+            shared = self.keyspace.indexed and keyspace.name == self.keyspace.name
+            kept_by = self.keyspace if shared else None
+            self._indexes[keyspace] = Index(keyspace, self.clock, kept_by=kept_by)
         return self._indexes[keyspace]
 
     def note(self, raw_key: str) -> Plan[None]:

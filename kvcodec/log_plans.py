@@ -67,7 +67,6 @@ __all__ = [
     "LogLayout",
     "Reading",
     "Track",
-    "beside_log",
     "layout_of",
     "track_of",
 ]
@@ -475,7 +474,7 @@ class LogLayout(Struct, frozen=True):
 
     def clear_lanes(self, log: str) -> Plan[None]:
         """Remove the grid, from its far end, so that what is left of it is always whole."""
-        marked = (yield from self._marked(log)) if self.lanes else []
+        marked = (yield from plans.marked_places(log)) if self.lanes else []
         for right, down in reversed(marked):
             yield from self._delete([grid_name(log, kind, right, down) for kind in "oyx"])
 
@@ -487,43 +486,13 @@ class LogLayout(Struct, frozen=True):
         yield from self._delete([name for name in names if name[len(log) + 1 :][:1] in _LETTERS])
         yield from plans.remove(log)
 
-    def _marked(self, log: str) -> Plan[list[tuple[int, int]]]:
-        """The places of the grid that some writer came to: one diagonal after the other."""
-        found: list[tuple[int, int]] = []
-        rows = [(0, 0)]
-        while rows:
-            marked: list[tuple[int, int]] = []
-            for right, down in rows:
-                if (yield from plans.get(grid_name(log, "y", right, down))) is not None:
-                    marked.append((right, down))
-            found += marked
-            rows = sorted({(r + 1, d) for r, d in marked} | {(r, d + 1) for r, d in marked})
-        return found
-
     def _owners(self, log: str) -> Plan[list[str]]:
         """The lanes whose writers found a place in the grid."""
         owners: dict[str, None] = {}
-        for right, down in (yield from self._marked(log)):
+        for right, down in (yield from plans.marked_places(log)):
             owner = yield from self._signed(grid_name(log, "o", right, down))
             owners |= {owner: None} if owner else {}
         return list(owners)
-
-    def beside(self, log: str) -> Plan[list[str]]:
-        """The raw keys of all parts: some may be gone. What cannot be read tells of no more."""
-        names: list[str] = []
-        tracks = [track_of(log)]
-        for right, down in (yield from self._marked(log)):
-            last, closed, owner = (grid_name(log, kind, right, down) for kind in "xyo")
-            names += [last, closed, owner]
-            with suppress(DecodeError):
-                lane = yield from self._signed(owner)
-                tracks += [track_of(log, lane)] if lane else []
-        for track in tracks:
-            names += [track.head] if track.lane else []
-            with suppress(DecodeError):
-                head = yield from self.head(track)
-                names += [] if head is None else map(track.name, head.suffixes())
-        return names
 
     def _register(self, track: Track) -> Plan[None]:
         """Put a lane where every reader finds it, with nothing but get and set.
@@ -857,23 +826,6 @@ def layout_of(
         value_bytes=value_bytes,
         lanes=lanes,
     )
-
-
-def beside_log(
-    keyspace: Keyspace[Any, Any], raw_key: str, clock: Callable[[], float], can: frozenset[str]
-) -> Plan[list[str]]:
-    """The raw keys of all parts of a log, whoever wrote it: some may be gone."""
-    layout = LogLayout(
-        keyspace=keyspace,
-        can=can,
-        clock=clock,
-        segment_bytes=SEGMENT_BYTES,
-        max_items=None,
-        max_bytes=None,
-        value_bytes=None,
-        lanes=True,
-    )
-    return (yield from layout.beside(raw_key))
 
 
 def _new_head(now_ms: int) -> Head:

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple, TypeAlias
 from msgspec import structs
 
 from kvcodec.derived import is_derived, lock_name
-from kvcodec.errors import Expired, KVCodecError, NewerVersion
+from kvcodec.errors import DecodeError, Expired, KVCodecError, NewerVersion
 from kvcodec.index import Index, shards_of
 from kvcodec.keyspace import Keyspace, Place
 from kvcodec.listing import Listing, Pages, Scan
@@ -33,7 +33,6 @@ from kvcodec.plans import (
     located,
     needs_lock,
     put,
-    several,
 )
 from kvcodec.report import Finding, Report, State
 
@@ -60,19 +59,47 @@ def walk(
     at: the cursor is always a name of the pages.
     """
     before = report.checked
-    parts = report.scope in ("given", "indexed")
+    by_key = report.scope in ("given", "indexed")
     while (page := (yield from pages.pull())) is not None:
         for place in page:
-            yield from _taken(listing, step, place, report, on_progress)
-            names = (yield from beside(place, listing.clock, listing.can)) if parts else []
-            for name in names:
-                part = Place(place.keyspace, name)
-                yield from _taken(listing, step, part, report, on_progress)
+            if by_key:
+                yield from _taken_whole(listing, step, place, report, on_progress)
+            else:
+                yield from _taken(listing, step, place, report, on_progress)
             report.cursor = place.raw_key
             if limit is not None and report.checked - before >= limit:
                 return report
     report.complete = True
     return report
+
+
+def _taken_whole(
+    listing: Listing[Any, Any],
+    step: Step,
+    place: Place[Any],
+    report: Report,
+    on_progress: Callable[[Finding], object] | None,
+) -> Plan[None]:
+    """Take a step with a key under each of its names, older ones too, and with their parts."""
+    lock, before = lock_name(place.raw_key), report.checked
+    for each in _names_of(place):
+        yield from _taken(listing, step, each, report, on_progress, lock)
+        try:
+            names = yield from beside(each, listing.clock, listing.can)
+        except DecodeError as error:
+            # It opens, and nobody can say what is beside it: no key is free.
+            report.unreadable[each.raw_key] = f"{error.stage}: {type(error).__name__}"
+            continue
+        for name in names:
+            yield from _taken(listing, step, Place(each.keyspace, name), report, on_progress)
+    if report.checked == before and not is_derived(place.raw_key):
+        _say(report, Finding(place.raw_key, "missing"), on_progress)
+
+
+def _names_of(place: Place[Any]) -> list[Place[Any]]:
+    """A key's place under today's name, then under each older one: each by itself."""
+    older = [Place(previous.keyspace, raw_key) for previous, raw_key in place.older]
+    return [Place(place.keyspace, place.raw_key, name=place.name), *older]
 
 
 def _taken(
@@ -81,15 +108,21 @@ def _taken(
     place: Place[Any],
     report: Report,
     on_progress: Callable[[Finding], object] | None,
+    lock: str | None = None,
 ) -> Plan[None]:
-    """Take a step with one name, and say what it found."""
+    """Take a step with one name, under its own lock or another's, and say what it found."""
     raw_key = place.raw_key
     if step is migrate:
         yield from listing.note(raw_key)
     plan = located(step(place, listing.clock, listing.can), place.keyspace.name, raw_key)
-    finding = yield from exclusively(plan, lock_name(raw_key), listing.can)
-    if finding.state == "missing" and is_derived(raw_key):
-        return  # gone since its owner named it, or before: it is no name any more
+    name = lock_name(raw_key) if lock is None else lock
+    finding = yield from exclusively(plan, name, listing.can)
+    # Of a walk with parts: gone since its owner named it, or under another name of its key.
+    if finding.state != "missing" or report.scope == "keys":
+        _say(report, finding, on_progress)
+
+
+def _say(report: Report, finding: Finding, on_progress: Callable[[Finding], object] | None) -> None:
     report.add(finding)
     if on_progress is not None:
         called(on_progress(finding), "on_progress=")
@@ -103,18 +136,25 @@ def pages_of(
     Raises Unsupported where no keys are given and none can be listed.
     """
     if keys is not None:
-        return Given(listing.keyspace, keys, after)
+        return Given(listing, keys, after, shards=step is rewrap)
     listing.must_list()
     return Everywhere(listing, after) if step is rewrap else KeyPlaces(listing, after)
 
 
 class Given:
-    """The places of given keys, in the order of their raw keys."""
+    """The places of given keys, in the order of their raw keys; with ``shards`` the index too."""
 
     __slots__ = ("_pages",)
 
-    def __init__(self, keyspace: Keyspace[Any, Any], keys: Iterable[Any], after: str) -> None:
-        places = map(keyspace._place, several(keys))
+    def __init__(
+        self, listing: Listing[Any, Any], keys: Iterable[Any], after: str, *, shards: bool
+    ) -> None:
+        keyspace = listing.keyspace
+        places = [keyspace._place(key) for key in keys]
+        for declared in (keyspace, *keyspace._elsewhere) if shards else ():
+            names = shards_of(declared) if declared.indexed else ()
+            # Of an older declaration of this name: the same shards, kept by today's.
+            places += [Place(declared, name) for name in names if _is_new(name, places)]
         later = (place for place in places if place.raw_key > after)
         self._pages = iter(batches(sorted(later, key=_raw_key)))
 
@@ -216,6 +256,10 @@ class KeyPlaces:
         return sorted(later, key=_raw_key, reverse=True)
 
 
+def _is_new(name: str, places: list[Place[Any]]) -> bool:
+    return all(place.raw_key != name for place in places)
+
+
 def _places(keyspace: Keyspace[Any, Any], names: Iterable[str]) -> list[Place[Any]]:
     return [Place(keyspace, raw_key) for raw_key in names]
 
@@ -284,7 +328,7 @@ def migrate(place: Place[Any], clock: Clock, can: frozenset[str]) -> Plan[Findin
         yield from drop_older(place)  # left by who was stopped before this
     if held is None or finding.state not in ("older version", "older form"):
         return finding
-    if held.older is None and log_form(place, held.data, clock()) is not None:
+    if held.older is None and log_form(place.keyspace, place.raw_key, held.data, clock()):
         return finding  # its appends write it anew
     try:
         data = _in_todays_form(place, held, clock)
@@ -318,10 +362,10 @@ def look(place: Place[Any], held: Held | None, clock: Clock) -> Finding:
     except NewerVersion:
         return Finding(place.raw_key, "newer")
     except KVCodecError as error:
-        declared = log_form(place, held.data, clock())
-        if declared is None:
+        part = log_form(place.keyspace, place.raw_key, held.data, clock())
+        if part is None:
             return _unreadable(place, error, _key_ids(place, held.data))
-        state: State = "fine" if declared is place.keyspace else "older form"
+        state: State = "fine" if part[0] is place.keyspace else "older form"
         return Finding(place.raw_key, state, _key_ids(place, held.data))
     pipeline = place.keyspace._pipeline
     if place.keyspace._older_form(place.raw_key, held.data, clock()) is not None:
@@ -360,8 +404,10 @@ def _of_older_declaration(place: Place[Any], held: Held, clock: Clock) -> Place[
     if not keyspace.previous or keyspace._pipeline.recognises(as_bytes(held.data)):
         return None
     found = keyspace._older_form(raw_key, held.data, now)
-    declared = log_form(place, held.data, now) if found is None else found.keyspace
-    return None if declared is None else Place(declared, raw_key)
+    if found is not None:
+        return Place(found.keyspace, raw_key)
+    part = log_form(keyspace, raw_key, held.data, now)
+    return None if part is None else Place(part[0], raw_key)
 
 
 def _in_todays_form(place: Place[Any], held: Held, clock: Clock) -> bytes:

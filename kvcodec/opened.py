@@ -174,6 +174,7 @@ class Opened(Generic[V, K]):
         on_progress: Callable[[Finding], object] | None,
     ) -> Plan[Report]:
         keyspace, listing = self._keyspace, self._listing
+        keys = None if keys is None else list(plans.several(keys))
         if step is maintenance.rewrap:
             report = rewrap_report(keyspace, after, keys, limit, lists=listing.lists)
         else:

@@ -8,18 +8,29 @@ cannot, the head of a log and the manifest and trace of a file say what there is
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from kvcodec.derived import aside_name, is_derived, news_name
+from kvcodec.derived import aside_name, grid_name, is_derived, news_name
 from kvcodec.errors import Conflict, KVCodecError
-from kvcodec.log_format import is_log
-from kvcodec.pipeline import ANY_AGE, Pipeline, as_bytes
-from kvcodec.plans import ATTEMPTS, Clock, Plan, find_name, get, needs_lock, remove
+from kvcodec.log_format import Head, Lane, is_log, parse
+from kvcodec.pipeline import Pipeline, as_bytes
+from kvcodec.plans import (
+    ATTEMPTS,
+    Clock,
+    Plan,
+    find_name,
+    get,
+    marked_places,
+    needs_lock,
+    remove,
+)
 
 if TYPE_CHECKING:
     from kvcodec.keyspace import Keyspace, Place
 
 __all__ = ["beside", "log_form", "move_aside", "pipelines"]
+
+T = TypeVar("T")
 
 
 def pipelines(place: Place[Any]) -> Iterator[Pipeline[Any]]:
@@ -37,40 +48,74 @@ def pipelines(place: Place[Any]) -> Iterator[Pipeline[Any]]:
         yield layout_of(keyspace).traces
 
 
-def log_form(place: Place[Any], data: bytes, now: float) -> Keyspace[Any, Any] | None:
-    """The declaration, today's or an older one, that wrote a part of a log; None if it is none."""
-    keyspace = place.keyspace
+def log_form(
+    keyspace: Keyspace[Any, Any], raw_key: str, data: Any, now: float
+) -> tuple[Keyspace[Any, Any], bytes] | None:
+    """The declaration, today's or an older one, that wrote a part of a log, and the part.
+
+    Whatever its version: the layout of a log is not its messages'. None if it is no part of one.
+    """
     older = (each.keyspace for each in keyspace.previous if each.is_open(now))
     for declared in (keyspace, *older):
         try:
-            opened = declared._pipeline.unwrap(place.raw_key, as_bytes(data), ANY_AGE)
+            opened = declared._pipeline.unwrap_any(raw_key, as_bytes(data))
         except KVCodecError:
             continue
         if is_log(opened.encoded):
-            return declared
+            return declared, opened.encoded
     return None
 
 
 def beside(place: Place[Any], clock: Clock, can: frozenset[str]) -> Plan[list[str]]:
     """The names of the parts of a key, for whoever cannot list them.
 
-    All that is needed is among them; some may be gone. What cannot be read tells of no parts:
-    whoever looks at the key itself is told that it is unreadable.
+    All that is needed is among them; some may be gone. A key that cannot be opened tells of no
+    parts: whoever walks it meets it. Raises DecodeError for one that opens, and whose parts cannot
+    be told all the same.
     """
     keyspace, raw_key = place.keyspace, place.raw_key
-    if is_derived(raw_key) or type(keyspace._pipeline) is not Pipeline:
-        return []  # types with Secret fields have neither logs nor files nor caches
-    data = yield from get(raw_key)
+    if is_derived(raw_key):
+        return []
     names = [] if keyspace.ttl is None else [news_name(raw_key)]
-    if data is None or log_form(place, data, clock()) is not None:
-        from kvcodec.log_plans import beside_log  # by who has a KV that cannot list
-
-        names += yield from beside_log(keyspace, raw_key, clock, can)
+    if type(keyspace._pipeline) is not Pipeline:
+        return names  # types with Secret fields have neither logs nor files
+    data = yield from get(raw_key)
+    if data is None or log_form(keyspace, raw_key, data, clock()) is not None:
+        names += yield from _beside_log(keyspace, raw_key, clock())
     if keyspace._pipeline.codec.name == "raw":
-        from kvcodec.files_plans import beside_file  # likewise
+        from kvcodec.files_plans import beside_file  # by who keeps files
 
         names += yield from beside_file(keyspace, raw_key, can)
     return names
+
+
+def _beside_log(keyspace: Keyspace[Any, Any], log: str, now: float) -> Plan[list[str]]:
+    """The raw keys of all parts of a log: by its grid of lanes, and by every head."""
+    names: list[str] = []
+    stems = {log: f"{log}!"}
+    for right, down in (yield from marked_places(log)):
+        last, closed, owner = (grid_name(log, kind, right, down) for kind in "xyo")
+        names += [last, closed, owner]
+        signed = _part(keyspace, owner, (yield from get(owner)), Lane, now)
+        if signed is not None:
+            head = f"{log}!w{signed.lane}"
+            names.append(head)
+            stems[head] = f"{head}."
+    for name, stem in stems.items():
+        head_there = _part(keyspace, name, (yield from get(name)), Head, now)
+        names += [] if head_there is None else [stem + each for each in head_there.suffixes()]
+    return names
+
+
+def _part(
+    keyspace: Keyspace[Any, Any], name: str, data: Any, kind: type[T], now: float
+) -> T | None:
+    """A part of a log as it is stored, no message looked at; None if absent, or not to be opened.
+
+    Raises DecodeError for one that opens and is no such part.
+    """
+    found = None if data is None else log_form(keyspace, name, data, now)
+    return None if found is None else parse(kind, found[1])
 
 
 # ---------------------------------------------------------------------------------- quarantine

@@ -330,12 +330,25 @@ class Pipeline(Generic[V]):
         if start and data.startswith(start):
             opened = self._decrypted(raw_key, start, data[len(start) :])
             return self._payload(raw_key, _NO_HEADER, opened)
+        header, payload = self._authentic(raw_key, data)
+        self._check_age(header, now)
+        return self._unpacked(raw_key, header, payload)
+
+    def unwrap_any(self, raw_key: str, data: bytes) -> Payload:
+        """As ``unwrap``, whatever the age and the version: of what has a form of its own inside."""
+        if self.direct >= 0:
+            return Payload(_NO_HEADER, data)
+        return self._unpacked(raw_key, *self._authentic(raw_key, data))
+
+    def _authentic(self, raw_key: str, data: bytes) -> tuple[Header, bytes]:
+        """The header and the decrypted payload of an envelope that is what it says."""
         header, fields, checksum, payload = self._take_apart(data)
         start = envelope_start(fields)
         if checksum and checksum != checksum_field(self._context(start, raw_key), payload)[1:]:
             raise Tampered("the checksum does not match: changed or moved", stage="envelope")
-        payload = self._decrypted(raw_key, start, payload, header.key_id)
-        self._check_age(header, now)
+        return header, self._decrypted(raw_key, start, payload, header.key_id)
+
+    def _unpacked(self, raw_key: str, header: Header, payload: bytes) -> Payload:
         if header.compression and self.form.compression is not None:
             payload = self.form.compression.decompress(payload, self.form.max_bytes)
         return self._payload(raw_key, header, payload)

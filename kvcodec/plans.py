@@ -29,6 +29,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 from typing_extensions import TypeVar
 
+from kvcodec.derived import grid_name
 from kvcodec.errors import ConfigError, Conflict, Expired, MissingKey, settle
 from kvcodec.locks import async_lock_of, lock_of
 
@@ -222,6 +223,20 @@ def is_there(raw_key: str, can: frozenset[str]) -> Plan[bool]:
     if "exists" in can:
         return bool((yield "exists", raw_key))
     return (yield from get(raw_key)) is not None
+
+
+def marked_places(log: str) -> Plan[list[tuple[int, int]]]:
+    """The places of a log's grid of lanes that some writer came to, diagonal by diagonal."""
+    found: list[tuple[int, int]] = []
+    rows = [(0, 0)]
+    while rows:
+        marked: list[tuple[int, int]] = []
+        for right, down in rows:
+            if (yield from get(grid_name(log, "y", right, down))) is not None:
+                marked.append((right, down))
+        found += marked
+        rows = sorted({(r + 1, d) for r, d in marked} | {(r, d + 1) for r, d in marked})
+    return found
 
 
 def remove(raw_key: str) -> Plan[None]:

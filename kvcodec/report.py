@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections import Counter
+from collections.abc import Iterable
 from typing import Any, Literal, TypeAlias
 
+import msgspec
 from msgspec import Struct, field, structs
 
 from kvcodec.errors import ConfigError
@@ -58,9 +61,11 @@ class Report(Struct):
     complete: bool = False
     """Whether the walk came to its end, and not to ``limit=``."""
     from_start: bool = True
-    """Whether the walk began at the first name: not at a cursor, nor as one of another scope."""
+    """Whether the walk began at the first name: not at a cursor, nor with another scope or keys."""
     scope: Scope = "keys"
     """What was walked: see ``Scope``."""
+    given: str = ""
+    """A digest of the raw keys of the keys that were given: other ones do not go on from it."""
     keyspace: str = ""
     """The name of the keyspace that was walked."""
     ring: frozenset[str] | None = frozenset()
@@ -145,7 +150,11 @@ _NO_SUCH_ID = (
 
 
 def new_report(
-    keyspace: Keyspace[Any, Any], after: str | Report, limit: object, scope: Scope = "keys"
+    keyspace: Keyspace[Any, Any],
+    after: str | Report,
+    limit: object,
+    scope: Scope = "keys",
+    given: str = "",
 ) -> Report:
     """The report of a walk that begins, or goes on from an earlier report, which stays as it is.
 
@@ -155,18 +164,19 @@ def new_report(
     if limit is not None and not whole:
         raise ConfigError("limit= is a number of names: an integer of at least 1")
     if isinstance(after, Report):
-        return _resumed(after, keyspace, scope)
+        return _resumed(after, keyspace, scope, given)
     return Report(
         cursor=after,
         from_start=after == "",
         scope=scope,
+        given=given,
         keyspace=keyspace.name,
         ring=_ring(keyspace),
         in_use=_in_use(keyspace),
     )
 
 
-def _resumed(earlier: Report, keyspace: Keyspace[Any, Any], scope: Scope) -> Report:
+def _resumed(earlier: Report, keyspace: Keyspace[Any, Any], scope: Scope, given: str) -> Report:
     if earlier.keyspace != keyspace.name:
         raise ConfigError("after= is a report of another keyspace")
     return structs.replace(
@@ -177,21 +187,30 @@ def _resumed(earlier: Report, keyspace: Keyspace[Any, Any], scope: Scope) -> Rep
         names={state: list(names) for state, names in earlier.names.items()},
         conflicts=list(earlier.conflicts),
         complete=False,
-        from_start=earlier.from_start and earlier.scope == scope,
+        from_start=earlier.from_start and (earlier.scope, earlier.given) == (scope, given),
         scope=scope,
+        given=given,
         ring=_ring(keyspace),
         in_use=_in_use(keyspace),
     )
 
 
 def rewrap_report(
-    keyspace: Keyspace[Any, Any], after: str | Report, keys: object, limit: object, *, lists: bool
+    keyspace: Keyspace[Any, Any],
+    after: str | Report,
+    keys: Iterable[Any] | None,
+    limit: object,
+    *,
+    lists: bool,
 ) -> Report:
     """As ``new_report``, of a walk over every name. Raises ConfigError where nothing is sealed."""
     if not _ciphers(keyspace):
         raise ConfigError("nothing is sealed here: neither the keyspace nor an older one")
-    own: Scope = "listed" if lists else "indexed"
-    return new_report(keyspace, after, limit, own if keys is None else "given")
+    if keys is None:
+        return new_report(keyspace, after, limit, "listed" if lists else "indexed")
+    names = sorted({keyspace.raw_key(key) for key in keys})
+    digest = hashlib.sha256(msgspec.msgpack.encode(names)).hexdigest()
+    return new_report(keyspace, after, limit, "given", digest)
 
 
 def _ciphers(keyspace: Keyspace[Any, Any]) -> list[Any]:

@@ -14,6 +14,7 @@ from msgspec.structs import replace
 from typing_extensions import TypeVar
 
 from kvcodec.codecs import Secrets, ValueCodec, reason
+from kvcodec.derived import is_derived
 from kvcodec.envelope import Header, associated_data, checksum_field, envelope_start
 from kvcodec.errors import ConfigError, DecodeError, EncodeError, KVCodecError, Tampered
 from kvcodec.evolve import carry_unknown
@@ -207,6 +208,8 @@ class SecretPipeline(Pipeline[V]):
         By what sealed fields say: nothing is decrypted but what looks like one elsewhere.
         """
         held = self._apart(raw_key, as_bytes(data))
+        if not held.encoded and is_derived(raw_key):
+            return ()  # a cache's news that there is no value
         plain, todays = self._parsed(held.encoded), held.header.version == self.form.version
         found = self._sealer.key_ids(plain, held.context, todays=todays)
         return tuple(sorted(key_id.hex() for key_id in found))

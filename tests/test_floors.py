@@ -111,7 +111,6 @@ SIDEWAYS: Mapping[tuple[str, str], str] = {
     ("parts", "files_plans"): "what a file has beside its key, its plans know",
     ("parts", "index"): "the form of an index is its own",
     ("parts", "keyspace"): "parts are in the form that a keyspace declares",
-    ("parts", "log_plans"): "what a log has beside its key, its plans know",
     ("parts", "pipeline"): "opens parts to see what they are",
     ("parts", "plans"): "plans are made of plans",
     ("plans", "locks"): "takes the process's lock where a plan needs it",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import msgspec
 import pytest
@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from kvcodec import (
     AsyncStore,
     DecodeError,
+    HashedKeys,
     KeyRing,
     Keyspace,
     MemoryKV,
@@ -452,3 +453,40 @@ def test_a_value_that_is_refused_leaves_no_entry() -> None:
     with pytest.raises(SchemaMismatch):
         store.set("a", "no number")
     assert kv.data == {}
+
+
+RING = KeyRing.generate()
+
+OLDER_SCHEMES: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
+    "template": ({}, {"keys": TemplateKeys("new/{key}")}),
+    "hashed": ({}, {"keys": HashedKeys()}),
+    "sealed": ({"cipher": RING}, {"cipher": RING, "keys": HashedKeys()}),
+    "sealed template": ({"cipher": RING}, {"cipher": RING, "keys": TemplateKeys("new/{key}")}),
+    "lifetime": ({"cipher": RING, "ttl": 1000}, {"cipher": RING}),
+    "another ring": ({"cipher": RING, "ttl": 1000}, {"cipher": KeyRing.generate()}),
+}
+
+
+@pytest.mark.parametrize("name", OLDER_SCHEMES)
+def test_entries_of_an_older_declaration_stay(name: str) -> None:
+    """Both have theirs in the same shards: the first write of a new key dropped all older ones.
+
+    They are listed by today's declaration, survive its listing, and those that are left can be
+    migrated. A form that the first bytes do not tell is known by what opens.
+    """
+    before, today = OLDER_SCHEMES[name]
+    kv, declare = Bare(), cast("Any", Keyspace)
+    old = declare("notes", int, indexed=True, **before)
+    new = declare("notes", int, indexed=True, previous=[old], **today)
+    values = {f"user-{number}": number for number in range(40)}
+    Store(old, kv).set_many(values)
+    store = Store(new, kv)
+    store.set_many({f"new-{number}": number for number in range(40)})
+    expected = values | {f"new-{number}": number for number in range(40)}
+    for _ in range(2):
+        assert sorted(store.keys()) == sorted(expected)
+        assert dict(store.items()) == expected
+    assert store.migrate().changed == 40
+    assert dict(store.items()) == expected
+    alone = Store(declare("notes", int, indexed=True, **today), kv)
+    assert dict(alone.items()) == expected

@@ -13,6 +13,7 @@ from contextlib import suppress
 from functools import partial
 from typing import Any, NamedTuple
 
+import msgspec
 import pytest
 
 from kvcodec import (
@@ -30,6 +31,8 @@ from kvcodec import (
     Log,
     MappingKV,
     MemoryKV,
+    Previous,
+    Secret,
     Store,
     UnknownKey,
 )
@@ -149,6 +152,12 @@ def read_news(keyspace: Keyspace[Any, Any], kv: Any) -> None:
     """It still does."""
     Store(keyspace, kv, clock=Clock()).delete("a")
     assert Cache(keyspace, kv, negative=60, clock=Clock()).get_or_load("a", lambda: None) is None
+
+
+class Login(msgspec.Struct):
+    """A value with a Secret field."""
+
+    password: Secret[str]
 
 
 class Case(NamedTuple):
@@ -454,3 +463,110 @@ def test_a_log_from_before_encryption_has_no_key() -> None:
     report = Store(declared(str, ROTATED, previous=[plain]), kv, clock=Clock()).rewrap(["a"])
     assert (report.unreadable, report.key_ids, report.changed) == ({}, {}, 0)
     assert report.is_free_of(BEFORE.primary)
+
+
+# ------------------------------------------ what a review found: the key was called free too early
+
+
+def _free(keyspace: Keyspace[Any, Any], kv: Any, keys: list[Any] | None = None) -> bool:
+    report = Store(keyspace, kv, clock=Clock()).rewrap(keys)
+    return report.is_free_of(BEFORE.primary)
+
+
+def test_parts_behind_a_head_of_newer_code_are_walked() -> None:
+    """The head was left, as newer values are, and told of no parts."""
+    kv = Bare()
+    newer = {"version": 2, "upgrades": {1: str}}
+    log(declared(str, BEFORE), kv).extend("a", TEXTS)
+    log(declared(str, ROTATED, **newer), kv).append("a", "newer")
+    assert _free(declared(str, ROTATED), kv, ["a"])
+    assert log(declared(str, AFTER, **newer), kv).tail("a", 999) == [*TEXTS, "newer"]
+
+
+def test_parts_behind_a_message_that_cannot_be_converted_are_walked() -> None:
+    """No message is looked at to find the parts: one that ``convert=`` refuses hid them all."""
+    kv = Bare()
+    fernet = {ring: Keyspace("parts", str, cipher=ring) for ring in (BEFORE, ROTATED, AFTER)}
+    log(fernet[BEFORE], kv).extend("a", [*(str(number) * 20 for number in range(300)), "bad"])
+    now = declared(int, ROTATED, previous=[Previous(fernet[ROTATED], convert=int)])
+    assert _free(now, kv, ["a"])
+    assert log(fernet[AFTER], kv).count("a") == 301
+
+
+def test_a_head_that_opens_and_is_none_frees_no_key() -> None:
+    """What cannot say what is beside it, though it is authentic, is named."""
+    kv = Bare()
+    broken = declared(str, BEFORE)._pipeline.wrap("parts/a", b"\xfa\1\x90", 1e9)
+    kv.set("parts/a", broken)
+    report = Store(declared(str, ROTATED), kv).rewrap(["a"])
+    assert report.unreadable == {"parts/a": "decode: DecodeError"}
+    assert not report.is_free_of(BEFORE.primary)
+
+
+def test_news_of_nothing_under_a_dropped_key_is_loaded_anew() -> None:
+    """A key that never had a value is in no index; its news raised UnknownKey for good."""
+    kv = Bare()
+    cached = CASES["news"]
+    Cache(cached(BEFORE, indexed=True), kv, negative=60, clock=Clock()).get_or_load(
+        "gone", lambda: None
+    )
+    assert _free(cached(ROTATED, indexed=True), kv)
+    cache = Cache(cached(AFTER, indexed=True), kv, negative=60, clock=Clock())
+    assert cache.get_or_load("gone", lambda: "there now") == "there now"
+
+
+def test_the_index_goes_with_given_keys() -> None:
+    """It stayed under the old key: nothing could be listed, or set, once that was dropped."""
+    kv = Bare()
+    Store(declared(str, BEFORE, indexed=True), kv).set_many({"a": "1", "b": "2"})
+    assert _free(declared(str, ROTATED, indexed=True), kv, ["a", "b"])
+    after = Store(declared(str, AFTER, indexed=True), kv)
+    assert dict(after.items()) == {"a": "1", "b": "2"}
+    after.set("c", "3")
+
+
+def test_a_log_under_an_older_name_is_walked_with_its_parts() -> None:
+    """Given keys stand for their older names too, each by itself."""
+    kv = Bare()
+    older = {ring: Keyspace("older", str, cipher=ring) for ring in (BEFORE, ROTATED, AFTER)}
+    log(older[BEFORE], kv).extend("a", TEXTS)
+    assert _free(declared(str, ROTATED, previous=[older[ROTATED]]), kv, ["a"])
+    assert list(log(older[AFTER], kv).iterate("a")) == TEXTS
+
+
+def test_a_value_behind_an_expired_one_of_another_older_name_is_walked() -> None:
+    """``get`` passes over what is over: so the value behind it needs its key."""
+    kv = Bare()
+
+    def now(ring: KeyRing) -> Keyspace[Any, Any]:
+        first = Keyspace("first", str, cipher=ring, ttl=10)
+        return declared(str, ring, previous=[first, Keyspace("second", str, cipher=ring)])
+
+    Store(Keyspace("first", str, cipher=BEFORE, ttl=10), kv, clock=lambda: 0.0).set("a", "over")
+    Store(Keyspace("second", str, cipher=BEFORE), kv).set("a", "alive")
+    assert Store(now(ROTATED), kv).get("a") == "alive"
+    assert _free(now(ROTATED), kv, ["a"])
+    assert Store(now(AFTER), kv).get("a") == "alive"
+
+
+def test_other_keys_do_not_go_on_from_a_report() -> None:
+    """Those before its cursor would be passed over, and the report called whole."""
+    kv = Bare()
+    Store(declared(str, BEFORE), kv).set_many({"a": "1", "z": "2"})
+    store = Store(declared(str, ROTATED), kv)
+    report = store.rewrap(["a"], after=store.rewrap(["z"]))
+    assert not report.is_free_of(BEFORE.primary)
+    assert store.rewrap(["z", "a"], after=store.rewrap(["a", "z"], limit=1)).is_free_of(
+        BEFORE.primary
+    )
+
+
+def test_news_of_nothing_beside_secret_fields_is_no_fault() -> None:
+    """An empty value has no secrets; it was called unreadable, and no key was ever free."""
+    kv = MemoryKV()
+    accounts = {
+        ring: Keyspace("accounts", Login, cipher=ring, ttl=60) for ring in (BEFORE, ROTATED)
+    }
+    Cache(accounts[BEFORE], kv, negative=30).get_or_load("a", lambda: None)
+    report = Store(accounts[ROTATED], kv).rewrap()
+    assert (report.unreadable, report.may_drop(BEFORE.primary)) == ({}, True)
