@@ -271,7 +271,7 @@ class Cache(_Opened[V, K]):
         if found is not None and self._is_newer(found, before):
             return found.value
         self._count("loads")
-        value = _not_awaitable(loader())
+        value = plans.called(loader(), "the loader is async: use AsyncCache")
         if value is None:
             self._forget(key, raw_key, before)
         else:
@@ -477,14 +477,6 @@ def _only_argument(function: Callable[..., Any]) -> Callable[..., Any]:
     if len(signature(function).parameters) != 1:
         raise ConfigError("memoize() without key= is for functions of one argument, the key")
     return lambda *args, **kwargs: (*args, *kwargs.values())[0]
-
-
-def _not_awaitable(loaded: Any) -> Any:
-    if hasattr(loaded, "__await__"):
-        if hasattr(loaded, "close"):
-            loaded.close()  # or Python warns that it was never awaited
-        raise ConfigError("the loader is async: use AsyncCache")
-    return loaded
 
 
 def _awaitable(loaded: Any) -> Awaitable[Any]:

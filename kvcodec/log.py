@@ -91,7 +91,7 @@ class _OpenedLog(Generic[V, K]):
                 yield from self._exclusively(self._layout.clear(track), track)
             yield from self._layout.clear_lanes(raw_key)
         except UnknownKey:  # of a person who was forgotten, of a key that was dropped
-            yield from self._layout.remove_all(raw_key)
+            yield from self._exclusively(self._layout.remove_all(raw_key), track_of(raw_key))
 
     def _exclusively(self, plan: Plan[T], track: Track) -> Plan[T]:
         return plans.exclusively(plan, track.head, self._layout.can)

@@ -55,6 +55,7 @@ from kvcodec.log_format import (
     parse,
     spell,
 )
+from kvcodec.parts import marked_places
 from kvcodec.pipeline import ANY_AGE, Payload, Pipeline, as_bytes
 from kvcodec.plans import ATTEMPTS, BATCH, Plan, needs_lock
 
@@ -474,7 +475,7 @@ class LogLayout(Struct, frozen=True):
 
     def clear_lanes(self, log: str) -> Plan[None]:
         """Remove the grid, from its far end, so that what is left of it is always whole."""
-        marked = (yield from plans.marked_places(log)) if self.lanes else []
+        marked = (yield from marked_places(log)) if self.lanes else []
         for right, down in reversed(marked):
             yield from self._delete([grid_name(log, kind, right, down) for kind in "oyx"])
 
@@ -489,7 +490,7 @@ class LogLayout(Struct, frozen=True):
     def _owners(self, log: str) -> Plan[list[str]]:
         """The lanes whose writers found a place in the grid."""
         owners: dict[str, None] = {}
-        for right, down in (yield from plans.marked_places(log)):
+        for right, down in (yield from marked_places(log)):
             owner = yield from self._signed(grid_name(log, "o", right, down))
             owners |= {owner: None} if owner else {}
         return list(owners)

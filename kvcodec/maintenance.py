@@ -6,7 +6,7 @@ Floor 2: plans, as in plans.py. A step is what is done with one name (``rewrap``
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, NamedTuple, TypeAlias
 
 from msgspec import structs
@@ -20,6 +20,7 @@ from kvcodec.parts import beside, log_form, move_aside, pipelines
 from kvcodec.pipeline import as_bytes
 from kvcodec.plans import (
     NO_DEFAULT,
+    NOT_AWAITED,
     Clock,
     Held,
     Plan,
@@ -58,14 +59,11 @@ def walk(
     Where they are keys, a key's parts are walked right after it and before the limit is looked
     at: the cursor is always a name of the pages.
     """
-    before = report.checked
-    by_key = report.scope in ("given", "indexed")
+    before, taking = report.checked, _Walk(listing, step, report, on_progress)
+    take = taking.key if report.scope in ("given", "indexed") else taking.name
     while (page := (yield from pages.pull())) is not None:
         for place in page:
-            if by_key:
-                yield from _taken_whole(listing, step, place, report, on_progress)
-            else:
-                yield from _taken(listing, step, place, report, on_progress)
+            yield from take(place)
             report.cursor = place.raw_key
             if limit is not None and report.checked - before >= limit:
                 return report
@@ -73,59 +71,54 @@ def walk(
     return report
 
 
-def _taken_whole(
-    listing: Listing[Any, Any],
-    step: Step,
-    place: Place[Any],
-    report: Report,
-    on_progress: Callable[[Finding], object] | None,
-) -> Plan[None]:
-    """Take a step with a key under each of its names, older ones too, and with their parts."""
-    lock, before = lock_name(place.raw_key), report.checked
-    for each in _names_of(place):
-        yield from _taken(listing, step, each, report, on_progress, lock)
-        try:
-            names = yield from beside(each, listing.clock, listing.can)
-        except DecodeError as error:
-            # It opens, and nobody can say what is beside it: no key is free.
-            report.unreadable[each.raw_key] = f"{error.stage}: {type(error).__name__}"
-            continue
-        for name in names:
-            yield from _taken(listing, step, Place(each.keyspace, name), report, on_progress)
-    if report.checked == before and not is_derived(place.raw_key):
-        _say(report, Finding(place.raw_key, "missing"), on_progress)
+class _Walk(NamedTuple):
+    """One step taken with many names, and where what it finds is said."""
+
+    listing: Listing[Any, Any]
+    step: Step
+    report: Report
+    on_progress: Callable[[Finding], object] | None
+
+    def key(self, place: Place[Any]) -> Plan[None]:
+        """Take the step with a key under each of its names, older ones too, and their parts."""
+        listing, report = self.listing, self.report
+        lock, before = lock_name(place.raw_key), report.checked
+        for each in _names_of(place):
+            yield from self.name(each, lock)
+            try:
+                names = yield from beside(each, listing.clock, listing.can)
+            except DecodeError as error:
+                # It opens, and nobody can say what is beside it: no key is free.
+                report.unreadable[each.raw_key] = f"{error.stage}: {type(error).__name__}"
+                continue
+            for name in names:
+                yield from self.name(Place(each.keyspace, name))
+        if report.checked == before and not is_derived(place.raw_key):
+            self.say(Finding(place.raw_key, "missing"))
+
+    def name(self, place: Place[Any], lock: str | None = None) -> Plan[None]:
+        """Take the step with one name, under its own lock or another's."""
+        listing, raw_key = self.listing, place.raw_key
+        if self.step is migrate:
+            yield from listing.note(raw_key)
+        plan = self.step(place, listing.clock, listing.can)
+        plan = located(plan, place.keyspace.name, raw_key)
+        finding = yield from exclusively(plan, lock or lock_name(raw_key), listing.can)
+        # Of a walk with parts: gone since its owner named it, or under another name of its key.
+        if finding.state != "missing" or self.report.scope == "keys":
+            self.say(finding)
+
+    def say(self, finding: Finding) -> None:
+        """Count what was found, and call back."""
+        self.report.add(finding)
+        if self.on_progress is not None:
+            called(self.on_progress(finding), NOT_AWAITED.format("on_progress="))
 
 
 def _names_of(place: Place[Any]) -> list[Place[Any]]:
     """A key's place under today's name, then under each older one: each by itself."""
     older = [Place(previous.keyspace, raw_key) for previous, raw_key in place.older]
     return [Place(place.keyspace, place.raw_key, name=place.name), *older]
-
-
-def _taken(
-    listing: Listing[Any, Any],
-    step: Step,
-    place: Place[Any],
-    report: Report,
-    on_progress: Callable[[Finding], object] | None,
-    lock: str | None = None,
-) -> Plan[None]:
-    """Take a step with one name, under its own lock or another's, and say what it found."""
-    raw_key = place.raw_key
-    if step is migrate:
-        yield from listing.note(raw_key)
-    plan = located(step(place, listing.clock, listing.can), place.keyspace.name, raw_key)
-    name = lock_name(raw_key) if lock is None else lock
-    finding = yield from exclusively(plan, name, listing.can)
-    # Of a walk with parts: gone since its owner named it, or under another name of its key.
-    if finding.state != "missing" or report.scope == "keys":
-        _say(report, finding, on_progress)
-
-
-def _say(report: Report, finding: Finding, on_progress: Callable[[Finding], object] | None) -> None:
-    report.add(finding)
-    if on_progress is not None:
-        called(on_progress(finding), "on_progress=")
 
 
 def pages_of(
@@ -150,11 +143,11 @@ class Given:
         self, listing: Listing[Any, Any], keys: Iterable[Any], after: str, *, shards: bool
     ) -> None:
         keyspace = listing.keyspace
-        places = [keyspace._place(key) for key in keys]
-        for declared in (keyspace, *keyspace._elsewhere) if shards else ():
-            names = shards_of(declared) if declared.indexed else ()
-            # Of an older declaration of this name: the same shards, kept by today's.
-            places += [Place(declared, name) for name in names if _is_new(name, places)]
+        # Today's last: of an older declaration of this name it keeps the index too.
+        declared = [*keyspace._elsewhere, keyspace] if shards else []
+        kept = {name: each for each in declared if each.indexed for name in shards_of(each)}
+        places = [Place(each, name) for name, each in kept.items()]
+        places += [keyspace._place(key) for key in keys]
         later = (place for place in places if place.raw_key > after)
         self._pages = iter(batches(sorted(later, key=_raw_key)))
 
@@ -175,7 +168,7 @@ class Everywhere:
         self._after = after
         self._scan: Scan = listing.scan(keyspace, after, sort=True)
         self._alone = not keyspace._elsewhere and not keyspace.indexed
-        self._places: Iterable[list[Place[Any]]] | None = None
+        self._places: Iterator[list[Place[Any]]] | None = None
 
     def pull(self) -> Plan[list[Place[Any]] | None]:
         """The next places; None at the end."""
@@ -185,7 +178,7 @@ class Everywhere:
             return None if page is None else _places(keyspace, filter(keyspace._owns, page))
         if self._places is None:
             self._places = iter(batches((yield from self._merged())))
-        return next(iter(self._places), None)
+        return next(self._places, None)
 
     def _merged(self) -> Plan[list[Place[Any]]]:
         """All of them in one order. Of a name that two declarations have, today's."""
@@ -198,9 +191,15 @@ class Everywhere:
                 names = yield from listing.own_names(keyspace, self._after)
                 names += yield from self._left_shards(keyspace)
             for place in _places(keyspace, names):
-                if place.raw_key not in places or (yield from listing.is_todays(place.raw_key)):
+                if place.raw_key not in places or (yield from self._is_todays(place.raw_key)):
                     places[place.raw_key] = place
         return sorted(places.values(), key=_raw_key)
+
+    def _is_todays(self, raw_key: str) -> Plan[bool]:
+        """Whose a name is that two declarations have: a part goes with its owner."""
+        if raw_key in shards_of(self._listing.keyspace):
+            return self._listing.keyspace.indexed  # then it keeps the index of both
+        return (yield from self._listing.is_todays(raw_key.partition("!")[0]))
 
     def _left_shards(self, keyspace: Keyspace[Any, Any]) -> Plan[list[str]]:
         """The shards of an index that was kept through a handle that cannot list."""
@@ -254,10 +253,6 @@ class KeyPlaces:
         keys = (yield from self._listing.elsewhere()).values()
         later = (place for place in map(keyspace._place, keys) if place.raw_key > self._after)
         return sorted(later, key=_raw_key, reverse=True)
-
-
-def _is_new(name: str, places: list[Place[Any]]) -> bool:
-    return all(place.raw_key != name for place in places)
 
 
 def _places(keyspace: Keyspace[Any, Any], names: Iterable[str]) -> list[Place[Any]]:

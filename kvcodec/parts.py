@@ -20,7 +20,6 @@ from kvcodec.plans import (
     Plan,
     find_name,
     get,
-    marked_places,
     needs_lock,
     remove,
 )
@@ -28,7 +27,7 @@ from kvcodec.plans import (
 if TYPE_CHECKING:
     from kvcodec.keyspace import Keyspace, Place
 
-__all__ = ["beside", "log_form", "move_aside", "pipelines"]
+__all__ = ["beside", "log_form", "marked_places", "move_aside", "pipelines"]
 
 T = TypeVar("T")
 
@@ -105,6 +104,20 @@ def _beside_log(keyspace: Keyspace[Any, Any], log: str, now: float) -> Plan[list
         head_there = _part(keyspace, name, (yield from get(name)), Head, now)
         names += [] if head_there is None else [stem + each for each in head_there.suffixes()]
     return names
+
+
+def marked_places(log: str) -> Plan[list[tuple[int, int]]]:
+    """The places of a log's grid of lanes that some writer came to, diagonal by diagonal."""
+    found: list[tuple[int, int]] = []
+    rows = [(0, 0)]
+    while rows:
+        marked: list[tuple[int, int]] = []
+        for right, down in rows:
+            if (yield from get(grid_name(log, "y", right, down))) is not None:
+                marked.append((right, down))
+        found += marked
+        rows = sorted({(r + 1, d) for r, d in marked} | {(r, d + 1) for r, d in marked})
+    return found
 
 
 def _part(

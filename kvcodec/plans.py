@@ -29,7 +29,6 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 from typing_extensions import TypeVar
 
-from kvcodec.derived import grid_name
 from kvcodec.errors import ConfigError, Conflict, Expired, MissingKey, settle
 from kvcodec.locks import async_lock_of, lock_of
 
@@ -162,19 +161,28 @@ _OWN_ASYNC: Mapping[str, Callable[..., Any]] = {
 def not_awaitable(result: Any) -> Any:
     """What a KV returned, unless it is something to be awaited: then nothing was done."""
     if hasattr(result, "__await__") or hasattr(result, "__aiter__"):
-        if hasattr(result, "close"):
-            result.close()  # or Python warns that it was never awaited
+        _close(result)
         raise ConfigError("this KV is async: open the keyspace with AsyncStore", stage="store")
     return result
 
 
-def called(result: Any, what: str) -> Any:
-    """What a function of the user's returned, which plans call and never await."""
+NOT_AWAITED = "{} is called and not awaited: give a plain function"
+
+
+def called(result: Any, why: str) -> Any:
+    """What a function of the user's returned, which is called and never awaited.
+
+    Raises ConfigError, with ``why``, for what would have to be.
+    """
     if hasattr(result, "__await__"):
-        if hasattr(result, "close"):
-            result.close()  # as above
-        raise ConfigError(f"{what} is called and not awaited: give a plain function")
+        _close(result)
+        raise ConfigError(why)
     return result
+
+
+def _close(result: Any) -> None:
+    if hasattr(result, "close"):
+        result.close()  # or Python warns that it was never awaited
 
 
 def awaitable(result: Any) -> Any:
@@ -223,20 +231,6 @@ def is_there(raw_key: str, can: frozenset[str]) -> Plan[bool]:
     if "exists" in can:
         return bool((yield "exists", raw_key))
     return (yield from get(raw_key)) is not None
-
-
-def marked_places(log: str) -> Plan[list[tuple[int, int]]]:
-    """The places of a log's grid of lanes that some writer came to, diagonal by diagonal."""
-    found: list[tuple[int, int]] = []
-    rows = [(0, 0)]
-    while rows:
-        marked: list[tuple[int, int]] = []
-        for right, down in rows:
-            if (yield from get(grid_name(log, "y", right, down))) is not None:
-                marked.append((right, down))
-        found += marked
-        rows = sorted({(r + 1, d) for r, d in marked} | {(r, d + 1) for r, d in marked})
-    return found
 
 
 def remove(raw_key: str) -> Plan[None]:
@@ -312,6 +306,9 @@ def write(place: Place[Any], data: bytes, ttl: float | None, can: frozenset[str]
     yield from drop_older(place)
 
 
+_UPDATE = NOT_AWAITED.format("what update() gets")
+
+
 def update(
     place: Place[V],
     change: Callable[[Any], V],
@@ -325,10 +322,10 @@ def update(
     for _ in range(ATTEMPTS):
         held = yield from find(place, can)
         if held is not None and _is_expired(place, held, clock):
-            value: V = called(change(_or_missing(default)), "what update() gets")
+            value: V = called(change(_or_missing(default)), _UPDATE)
             data = place.seal(value, clock(), ttl)
         else:
-            value = called(change(_current(place, held, default, clock)), "what update() gets")
+            value = called(change(_current(place, held, default, clock)), _UPDATE)
             data = _sealed_over(place, value, held, clock, ttl)
         if (yield from _replace(place, data, held, lifetime, can)):
             return value

@@ -119,6 +119,7 @@ SIDEWAYS: Mapping[tuple[str, str], str] = {
     ("files_plans", "pipeline"): "a manifest goes through the same steps as a value",
     ("files_plans", "plans"): "plans are made of plans",
     ("log_plans", "keyspace"): "logs are stored as a keyspace declares",
+    ("log_plans", "parts"): "walks the grid of lanes as whoever looks for a log's parts",
     ("log_plans", "pipeline"): "a segment goes through the same steps as a value",
     ("log_plans", "plans"): "plans are made of plans",
     ("plans", "keyspace"): "plans say which operations the heart's bytes go through",

@@ -24,9 +24,11 @@ from kvcodec import (
     KeyRing,
     Keyspace,
     Log,
+    MemoryKV,
     Secret,
     SQLiteKV,
     Store,
+    TemplateKeys,
     UnknownKey,
     Unsupported,
 )
@@ -844,3 +846,25 @@ def test_a_dropped_key_leaves_its_values_unreadable_until_it_is_back() -> None:
     assert caught.value.key_id == BEFORE.primary
     assert Store(sealed(AFTER), kv).rewrap().key_ids == {BEFORE.primary: 1}
     assert Store(sealed(ROTATED), kv).get("ada") == "old"
+
+
+@pytest.mark.parametrize("make", [Bare, MemoryKV], ids=["indexed", "listed"])
+def test_shards_that_two_declarations_share_are_walked_as_todays(make: Callable[[], Any]) -> None:
+    """An older one under other names, in another form: its index is today's, and in today's form.
+
+    The shards were walked in the older form, and called unreadable.
+    """
+    bare = Bare()
+
+    def declared(ring: KeyRing) -> Keyspace[str, str]:
+        older = Keyspace("tokens", str, cipher=ring, indexed=True)
+        return sealed(ring, indexed=True, keys=TemplateKeys("new/{key}"), previous=[older])
+
+    Store(Keyspace("tokens", str, cipher=BEFORE, indexed=True), bare).set_many(TEN)
+    Store(declared(BEFORE), bare).set_many({f"new-{key}": value for key, value in TEN.items()})
+    kv = bare if make is Bare else memory(bare.values)
+    report = Store(declared(ROTATED), kv).rewrap()
+    assert (report.unreadable, report.is_free_of(BEFORE.primary)) == ({}, True)
+    assert dict(Store(declared(AFTER), kv).items()) == TEN | {
+        f"new-{key}": value for key, value in TEN.items()
+    }
