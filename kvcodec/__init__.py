@@ -34,15 +34,15 @@ from kvcodec.errors import (
     UnknownKey,
     Unsupported,
 )
-from kvcodec.explanation import Explanation
-from kvcodec.keys import Ordered, PathKeys, TemplateKeys
-from kvcodec.keyspace import Keyspace, Previous
+from kvcodec.keys.paths import Ordered, PathKeys, TemplateKeys
+from kvcodec.keyspace.explanation import Explanation
+from kvcodec.keyspace.keyspace import Keyspace, Previous
+from kvcodec.plans.report import Finding, Report
 from kvcodec.protocols import KV, AsyncKV, Cipher, Codec, KeyScheme, Limits
-from kvcodec.report import Finding, Report
-from kvcodec.secret import Secret
-from kvcodec.store import Store
-from kvcodec.store_async import AsyncStore
-from kvcodec.value import AsyncValue, Value
+from kvcodec.secrets.secret import Secret
+from kvcodec.stores.store import Store
+from kvcodec.stores.store_async import AsyncStore
+from kvcodec.stores.value import AsyncValue, Value
 
 if TYPE_CHECKING:
     from kvcodec.backends.dify import DifyKV
@@ -53,14 +53,14 @@ if TYPE_CHECKING:
     from kvcodec.backends.sqlite import SQLiteKV
     from kvcodec.backends.sqlite_async import AsyncSQLiteKV
     from kvcodec.backends.url import open_async_kv, open_kv
-    from kvcodec.cache import AsyncCache, Cache, CacheStats
-    from kvcodec.crypto import AESGCMCipher, FernetCipher
-    from kvcodec.files import AsyncFiles, FileInfo, Files
-    from kvcodec.keyring import KeyRing
-    from kvcodec.keys_hashed import HashedKeys, HiddenKeys
-    from kvcodec.legacy import BigEndian, GzipJSON
-    from kvcodec.log import AsyncLog, Log
-    from kvcodec.subjects import AsyncSubjects, Subjects
+    from kvcodec.codecs.legacy import BigEndian, GzipJSON
+    from kvcodec.keys.hashed import HashedKeys, HiddenKeys
+    from kvcodec.secrets.ciphers import AESGCMCipher, FernetCipher
+    from kvcodec.secrets.keyring import KeyRing
+    from kvcodec.stores.cache import AsyncCache, Cache, CacheStats
+    from kvcodec.stores.files import AsyncFiles, FileInfo, Files
+    from kvcodec.stores.log import AsyncLog, Log
+    from kvcodec.stores.subjects import AsyncSubjects, Subjects
 
 __all__ = [
     "AESGCMCipher",
@@ -137,30 +137,30 @@ __all__ = [
 ]
 
 _LAZY = {
-    "BigEndian": "kvcodec.legacy",
-    "GzipJSON": "kvcodec.legacy",
-    "AsyncCache": "kvcodec.cache",
-    "Cache": "kvcodec.cache",
-    "CacheStats": "kvcodec.cache",
-    "AsyncSubjects": "kvcodec.subjects",
-    "Subjects": "kvcodec.subjects",
-    "AsyncFiles": "kvcodec.files",
-    "FileInfo": "kvcodec.files",
-    "Files": "kvcodec.files",
-    "AsyncLog": "kvcodec.log",
-    "Log": "kvcodec.log",
-    "AESGCMCipher": "kvcodec.crypto",
+    "BigEndian": "kvcodec.codecs.legacy",
+    "GzipJSON": "kvcodec.codecs.legacy",
+    "AsyncCache": "kvcodec.stores.cache",
+    "Cache": "kvcodec.stores.cache",
+    "CacheStats": "kvcodec.stores.cache",
+    "AsyncSubjects": "kvcodec.stores.subjects",
+    "Subjects": "kvcodec.stores.subjects",
+    "AsyncFiles": "kvcodec.stores.files",
+    "FileInfo": "kvcodec.stores.files",
+    "Files": "kvcodec.stores.files",
+    "AsyncLog": "kvcodec.stores.log",
+    "Log": "kvcodec.stores.log",
+    "AESGCMCipher": "kvcodec.secrets.ciphers",
     "AsyncHandleKV": "kvcodec.backends.handle",
     "AsyncMappingKV": "kvcodec.backends.mapping",
     "AsyncMemoryKV": "kvcodec.backends.memory",
     "AsyncPrefixKV": "kvcodec.backends.prefix",
     "AsyncSQLiteKV": "kvcodec.backends.sqlite_async",
     "DifyKV": "kvcodec.backends.dify",
-    "FernetCipher": "kvcodec.crypto",
+    "FernetCipher": "kvcodec.secrets.ciphers",
     "HandleKV": "kvcodec.backends.handle",
-    "HashedKeys": "kvcodec.keys_hashed",
-    "HiddenKeys": "kvcodec.keys_hashed",
-    "KeyRing": "kvcodec.keyring",
+    "HashedKeys": "kvcodec.keys.hashed",
+    "HiddenKeys": "kvcodec.keys.hashed",
+    "KeyRing": "kvcodec.secrets.keyring",
     "MappingKV": "kvcodec.backends.mapping",
     "MemoryKV": "kvcodec.backends.memory",
     "PrefixKV": "kvcodec.backends.prefix",

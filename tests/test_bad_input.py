@@ -24,6 +24,8 @@ from kvcodec import (
     Store,
     TooLarge,
 )
+from tests.backends.dify.conftest import require_dify
+from tests.backends.dify.daemon import Call, Daemon, LocalDisk, Persistence, PluginProcess
 from tests.bad_input import (
     ASK,
     BAD_PLACE,
@@ -41,11 +43,9 @@ from tests.bad_input import (
     not_written,
     refused,
 )
-from tests.dify.conftest import require_dify
-from tests.dify.daemon import Call, Daemon, LocalDisk, Persistence, PluginProcess
 from tests.leaks import CANARY, leaks
 
-PROBE = Path(__file__).parent / "dify" / "probe"
+PROBE = Path(__file__).parent / "backends" / "dify" / "probe"
 
 
 def test_the_table_has_forty_rows() -> None:

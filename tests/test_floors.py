@@ -1,4 +1,4 @@
-"""Imports point downward only: the floors of the design, walked by ``ast``.
+"""Imports point downward only: folders are the floors of the design, walked by ``ast``.
 
 Every import counts: at module level, inside a function, and under ``if TYPE_CHECKING`` too, since
 a type that points upward says that the code does.
@@ -13,136 +13,33 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator
 
 ROOT = Path(__file__).parent.parent
 PACKAGE = "kvcodec"
 
-FLOORS = {
-    "errors": 0,
-    "protocols": 0,
-    "plain": 0,
-    "codecs": 1,
-    "keys": 1,
-    "envelope": 1,
-    "crypto": 1,
-    "keyring": 1,
-    "keys_hashed": 1,
-    "compression": 1,
-    "derived": 0,
-    "evolve": 1,
-    "fields": 1,
-    "secret": 1,
-    "secret_schema": 1,
-    "backends": 1,
-    "explanation": 2,
-    "index": 2,
-    "legacy": 1,
-    "keyspace": 2,
-    "locks": 2,
-    "pipeline": 2,
-    "secret_pipeline": 2,
-    "listing": 2,
-    "maintenance": 2,
-    "parts": 2,
-    "plans": 2,
-    "report": 2,
-    "opened": 3,
-    "store": 3,
-    "subjects": 3,
-    "store_async": 3,
-    "value": 3,
-    "log_format": 1,
-    "log_plans": 2,
-    "log": 3,
-    "conversation": 3,
-    "files_plans": 2,
-    "files": 3,
-    "cache": 3,
-    "integrations": 4,
-    "testing": 4,
-    "cli": 4,
-    "": 5,  # kvcodec/__init__.py: re-exports, and nothing else
-}
-"""A module's floor by the first part of its name inside the package."""
+FLOORS = (
+    "errors",
+    "protocols",
+    "format",
+    "backends",
+    "secrets",
+    "codecs",
+    "keys",
+    "keyspace",
+    "plans",
+    "stores",
+)
+"""What lies in the package, lowest first: each imports itself and what stands before it."""
 
-SIDEWAYS: Mapping[tuple[str, str], str] = {
-    ("cache", "store"): "what is cached is written as any value is",
-    ("cache", "store_async"): "likewise",
-    ("conversation", "log"): "what chat programs do with a log",
-    ("crypto", "envelope"): "a sealed value is tied to the header that the envelope writes",
-    ("crypto", "keyring"): "a cipher's keys are those of a ring",
-    ("subjects", "store"): "opens a store for a subject",
-    ("subjects", "store_async"): "likewise",
-    ("keys_hashed", "envelope"): "the name is spelt as associated data is",
-    ("keys_hashed", "keyring"): "hidden names are made with a ring's key",
-    ("keys_hashed", "keys"): "hashes the names that PathKeys builds",
-    ("keyring", "envelope"): "keys are derived from associated data, which the envelope spells",
-    ("explanation", "keyspace"): "says what the heart's bytes are",
-    ("explanation", "pipeline"): "likewise",
-    ("index", "keyspace"): "keeps its names, in its form",
-    ("index", "pipeline"): "likewise",
-    ("index", "plans"): "plans about names",
-    ("keyspace", "explanation"): "gives it",
-    ("keyspace", "pipeline"): "the heart's own steps, in their one order",
-    ("keyspace", "secret_pipeline"): "the same, for types with Secret fields",
-    ("secret_pipeline", "pipeline"): "a pipeline with one more step",
-    ("codecs", "secret"): "how a Secret stands in an encoding",
-    ("codecs", "fields"): "where in a type the secrets are is compiled with its codec",
-    ("codecs", "secret_schema"): "the context that tells pydantic that a keyspace is calling",
-    ("fields", "secret"): "what is sealed, and how it is marked",
-    ("fields", "envelope"): "a sealed field is tied to its path as a value to its place",
-    ("secret", "secret_schema"): "what pydantic calls, imported by who has it",
-    ("secret_schema", "secret"): "likewise",
-    ("legacy", "codecs"): "JSON of a declared type, and its checks",
-    ("legacy", "compression"): "decompresses within a bound",
-    ("listing", "index"): "what stands for listing where the backend cannot",
-    ("listing", "keyspace"): "the names and keys are a keyspace's",
-    ("listing", "parts"): "tells names of parts from those of keys",
-    ("listing", "pipeline"): "takes what a KV returns as bytes",
-    ("listing", "plans"): "plans are made of plans",
-    ("maintenance", "index"): "an index is walked too",
-    ("maintenance", "keyspace"): "looks at what the heart's bytes are",
-    ("maintenance", "listing"): "walks the names that it lists",
-    ("maintenance", "parts"): "and what is beside them",
-    ("maintenance", "report"): "says what it found",
-    ("maintenance", "pipeline"): "likewise",
-    ("maintenance", "plans"): "plans about the state of values",
-    ("parts", "files_plans"): "what a file has beside its key, its plans know",
-    ("parts", "index"): "the form of an index is its own",
-    ("parts", "keyspace"): "parts are in the form that a keyspace declares",
-    ("parts", "pipeline"): "opens parts to see what they are",
-    ("parts", "plans"): "plans are made of plans",
-    ("plans", "locks"): "takes the process's lock where a plan needs it",
-    ("report", "keyspace"): "asks a declaration for the keys of its rings",
-    ("files_plans", "keyspace"): "files are stored as a keyspace declares",
-    ("files_plans", "pipeline"): "a manifest goes through the same steps as a value",
-    ("files_plans", "plans"): "plans are made of plans",
-    ("log_plans", "keyspace"): "logs are stored as a keyspace declares",
-    ("log_plans", "parts"): "walks the grid of lanes as whoever looks for a log's parts",
-    ("log_plans", "pipeline"): "a segment goes through the same steps as a value",
-    ("log_plans", "plans"): "plans are made of plans",
-    ("plans", "keyspace"): "plans say which operations the heart's bytes go through",
-    ("store", "opened"): "what it has in common with its twin",
-    ("store_async", "opened"): "likewise",
-    ("value", "store_async"): "likewise: a store of one value",
-    ("value", "store"): "a store of one value, whose key is None",
-    ("backends.adapt", "backends.mapping"): "wraps the handle that is given as it is",
-    ("backends.adapt", "backends.dify"): "likewise",
-    ("backends.prefix", "backends.adapt"): "takes every handle that a store takes",
-    ("backends.sqlite_async", "backends.sqlite"): "the same file, reached from another thread",
-    ("backends.url", "backends.memory"): "opens what the URL names",
-    ("backends.url", "backends.sqlite"): "likewise",
-    ("backends.url", "backends.sqlite_async"): "likewise",
-}
-"""Imports between neighbours of one floor (importer, imported), each with its reason.
+ROOMS = ("testing", "integrations", "cli")
+"""Shipped to users: each sees every floor, and none of them is seen."""
 
-A backend is named in full: ``backends.prefix``.
-"""
+AT_THE_ROOT = ("__init__", "errors", "protocols")
 
 
 def module_name(path: Path, root: Path) -> str:
-    """Return the name of ``path`` inside the package: ``store``, ``backends.sqlite``, ``''``."""
+    """Return the name of ``path`` inside the package: ``stores.log``, ``backends``, ``''``."""
     parts = path.relative_to(root / PACKAGE).with_suffix("").parts
     return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
 
@@ -175,15 +72,15 @@ def _inside(base: str, names: list[str], root: Path, line: int) -> Iterator[tupl
 def fault(importer: str, imported: str) -> str | None:
     """Say what is wrong with this import, or return None."""
     top, below = importer.split(".", maxsplit=1)[0], imported.split(".", maxsplit=1)[0]
-    if top not in FLOORS or below not in FLOORS:
-        return "a module without a floor: give it one in FLOORS"
-    if (importer, imported) in SIDEWAYS:
+    if top in ("", below):
+        return None  # the root re-exports everything; circles are looked for inside a folder
+    if top not in (*FLOORS, *ROOMS):
+        return "a folder without a floor: give it one in FLOORS"
+    if top in ROOMS:
+        return None if below in FLOORS else f"{top} imports what nobody sees"
+    if below in FLOORS and FLOORS.index(below) < FLOORS.index(top):
         return None
-    if top == below and (importer == top or top != "backends"):
-        return None  # a package's own affair, but backends know nothing of each other
-    if FLOORS[below] < FLOORS[top] and not (top == "backends" and FLOORS[below] > 0):
-        return None
-    return f"floor {FLOORS[top]} imports floor {FLOORS[below]}"
+    return f"{top} imports {below or 'the root'}, which stands on it"
 
 
 def faults(root: Path) -> list[str]:
@@ -199,43 +96,61 @@ def faults(root: Path) -> list[str]:
     return found
 
 
+def circles(root: Path) -> list[str]:
+    """Return the modules that import each other, whether or not by way of others."""
+    arrows: dict[str, set[str]] = {}
+    for path in (root / PACKAGE).rglob("*.py"):
+        importer = module_name(path, root)
+        if importer:
+            arrows[importer] = {imported for imported, _ in imports(path, root)} - {importer}
+    return sorted(name for name in arrows if name in _reached(name, arrows))
+
+
+def _reached(start: str, arrows: dict[str, set[str]]) -> set[str]:
+    """Return every module that ``start`` imports, itself or through others."""
+    seen: set[str] = set()
+    left = [*arrows.get(start, ())]
+    while left:
+        name = left.pop()
+        if name not in seen:
+            seen.add(name)
+            left += arrows.get(name, ())
+    return seen
+
+
 def test_imports_point_downward() -> None:
-    """No module of the package imports one of its own floor or of a floor above it."""
+    """A folder imports only what stands below it."""
     assert faults(ROOT) == []
 
 
-def test_every_module_has_a_floor() -> None:
-    """A module that is in no floor is not part of the design yet."""
-    modules = {module_name(p, ROOT).split(".")[0] for p in (ROOT / PACKAGE).rglob("*.py")}
-    assert modules - FLOORS.keys() == set()
+def test_no_module_imports_itself_by_way_of_others() -> None:
+    """Inside a folder, too, imports have a direction."""
+    assert circles(ROOT) == []
 
 
-def test_neighbours_that_are_allowed_are_there() -> None:
-    """An exception that nobody uses any more is removed from the table."""
-    used = {
-        (module_name(path, ROOT), imported)
-        for path in (ROOT / PACKAGE).rglob("*.py")
-        for imported, _ in imports(path, ROOT)
-    }
-    assert SIDEWAYS.keys() - used == set()
+def test_the_root_holds_what_everybody_needs() -> None:
+    """Everything else lies in a folder whose name says what is in it."""
+    modules = {path.stem for path in (ROOT / PACKAGE).glob("*.py")}
+    assert modules == {*AT_THE_ROOT}
+    folders = {path.name for path in (ROOT / PACKAGE).iterdir() if any(path.glob("*.py"))}
+    assert folders <= {*FLOORS, *ROOMS}
 
 
 @pytest.mark.parametrize(
     ("module", "line"),
     [
         ("errors.py", "from kvcodec.protocols import KV"),
-        ("codecs.py", "from kvcodec import keyspace"),
-        ("codecs.py", "from kvcodec import Store"),
-        ("codecs.py", "from . import store"),
-        ("keyspace.py", "def f() -> None:\n    from kvcodec.store import Store"),
-        ("keyspace.py", "if TYPE_CHECKING:\n    from .store import Store"),
-        ("keyspace.py", "import kvcodec.testing.laws as laws"),
-        ("store.py", "from kvcodec.log import Log"),
-        ("backends/sqlite.py", "from kvcodec.codecs import JSONCodec"),
+        ("codecs/values.py", "from kvcodec import keyspace"),
+        ("codecs/values.py", "from kvcodec import Store"),
+        ("codecs/values.py", "from .. import stores"),
+        ("keyspace/keyspace.py", "def f() -> None:\n    from kvcodec.stores.store import Store"),
+        ("keyspace/keyspace.py", "if TYPE_CHECKING:\n    from ..stores.store import Store"),
+        ("keyspace/keyspace.py", "import kvcodec.testing.laws as laws"),
+        ("backends/sqlite.py", "from kvcodec.codecs.values import JSONCodec"),
         ("backends/sqlite.py", "from ..keyspace import Keyspace"),
-        ("backends/sqlite.py", "from .memory import MemoryKV"),
-        ("backends/sqlite.py", "from kvcodec.backends import MemoryKV"),
-        ("novel.py", "import kvcodec.errors"),
+        ("testing/laws.py", "from kvcodec import Store"),
+        ("testing/laws.py", "from kvcodec.integrations import langchain"),
+        ("novel/novel.py", "import kvcodec.errors"),
     ],
 )
 def test_the_walk_finds_what_points_upward(tmp_path: Path, module: str, line: str) -> None:
@@ -248,13 +163,13 @@ def test_the_walk_finds_what_points_upward(tmp_path: Path, module: str, line: st
 @pytest.mark.parametrize(
     ("module", "line"),
     [
-        ("codecs.py", "from kvcodec.errors import EncodeError"),
-        ("codecs.py", "from . import errors"),
+        ("codecs/values.py", "from kvcodec.errors import EncodeError"),
+        ("codecs/values.py", "from .. import errors"),
         ("backends/sqlite.py", "from ..protocols import Limits"),
         ("testing/laws.py", "from kvcodec.testing.values import values"),
         ("backends/__init__.py", "from kvcodec.backends.sqlite import SQLiteKV"),
-        ("store.py", "import kvcodec.keyspace, json"),
-        ("__init__.py", "from .store import Store"),
+        ("stores/store.py", "import kvcodec.keyspace, json"),
+        ("__init__.py", "from .stores.store import Store"),
         ("errors.py", "import kvcodec_plugin"),
     ],
 )
@@ -265,8 +180,18 @@ def test_the_walk_lets_downward_imports_be(tmp_path: Path, module: str, line: st
     assert faults(tmp_path) == []
 
 
+def test_the_walk_finds_circles(tmp_path: Path) -> None:
+    """Of three that import each other in turn, and not of whoever imports one of them."""
+    _package(tmp_path)
+    folder = tmp_path / PACKAGE / "stores"
+    for importer, imported in (("a", "b"), ("b", "c"), ("c", "a"), ("d", "a")):
+        text = f"def f() -> None:\n    from kvcodec.stores.{imported} import thing\n"
+        (folder / f"{importer}.py").write_text(text, encoding="utf-8")
+    assert circles(tmp_path) == ["stores.a", "stores.b", "stores.c"]
+
+
 def _package(root: Path) -> None:
-    for folder in ["backends", "testing"]:
-        (root / PACKAGE / folder).mkdir(parents=True)
-    for name in ["errors", "protocols", "codecs", "keyspace", "store", "log", "backends/memory"]:
+    for folder in [*FLOORS[2:], *ROOMS, "novel"]:
+        (root / PACKAGE / folder).mkdir(parents=True, exist_ok=True)
+    for name in ["errors", "protocols", "codecs/values", "keyspace/keyspace", "backends/memory"]:
         (root / PACKAGE / f"{name}.py").touch()

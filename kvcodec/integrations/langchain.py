@@ -15,12 +15,12 @@ from langchain_core.chat_history import BaseChatMessageHistory
 from langchain_core.messages import BaseMessage, message_to_dict, messages_from_dict
 from langchain_core.stores import BaseStore
 
-from kvcodec.codecs import json_too_deep
-from kvcodec.keyspace import MAX_DEPTH, Keyspace
-from kvcodec.log import AsyncLog, Log
+from kvcodec.codecs.values import json_too_deep
+from kvcodec.keyspace.keyspace import MAX_DEPTH, Keyspace
 from kvcodec.protocols import KV, AsyncKV
-from kvcodec.store import Store
-from kvcodec.store_async import AsyncStore
+from kvcodec.stores.log import AsyncLog, Log
+from kvcodec.stores.store import Store
+from kvcodec.stores.store_async import AsyncStore
 
 __all__ = ["CHATS", "ChatHistory", "KeyspaceStore", "MessageCodec"]
 

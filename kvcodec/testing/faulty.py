@@ -24,10 +24,10 @@ import msgspec
 from hypothesis import strategies as st
 from hypothesis.strategies import SearchStrategy
 
-from kvcodec import plans
 from kvcodec.backends.adapt import as_async_kv, as_kv
 from kvcodec.errors import OutcomeUnknown, QuotaExceeded, Unavailable
-from kvcodec.plans import Plan
+from kvcodec.plans import basic as plans
+from kvcodec.plans.basic import Plan
 from kvcodec.protocols import KV, AsyncKV
 
 __all__ = [

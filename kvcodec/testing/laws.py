@@ -30,8 +30,7 @@ from hypothesis.strategies import SearchStrategy
 from msgspec import Struct, structs
 
 from kvcodec.backends.memory import MemoryKV
-from kvcodec.codecs import field_names, same
-from kvcodec.envelope import MalformedEnvelope, open_envelope
+from kvcodec.codecs.values import field_names, same
 from kvcodec.errors import (
     DecodeError,
     EncodeError,
@@ -41,11 +40,12 @@ from kvcodec.errors import (
     TooLarge,
     Unavailable,
 )
-from kvcodec.keys import PathKeys
-from kvcodec.keyspace import Keyspace
-from kvcodec.keyspace import _pipeline as pipeline_of
-from kvcodec.pipeline import Pipeline
-from kvcodec.store import Store
+from kvcodec.format.envelope import MalformedEnvelope, open_envelope
+from kvcodec.keys.paths import PathKeys
+from kvcodec.keyspace.keyspace import Keyspace
+from kvcodec.keyspace.keyspace import _pipeline as pipeline_of
+from kvcodec.keyspace.pipeline import Pipeline
+from kvcodec.stores.store import Store
 from kvcodec.testing.conformance import _expect
 from kvcodec.testing.faulty import ErrorAfter, ErrorBefore, FaultyKV, ManualClock
 from kvcodec.testing.strategies import keys, values

@@ -27,13 +27,13 @@ from hypothesis import HealthCheck, Phase, Verbosity, given, settings
 from hypothesis.errors import Unsatisfiable
 from hypothesis.strategies import SearchStrategy
 
-from kvcodec import secret
-from kvcodec.envelope import Header
 from kvcodec.errors import KVCodecError
-from kvcodec.keyspace import Keyspace, Previous
-from kvcodec.pipeline import Payload, Pipeline
-from kvcodec.plain import is_dict, is_list
-from kvcodec.secret_pipeline import SealedPayload, SecretPipeline
+from kvcodec.format.envelope import Header
+from kvcodec.format.plain import is_dict, is_list
+from kvcodec.keyspace.keyspace import Keyspace, Previous
+from kvcodec.keyspace.pipeline import Payload, Pipeline
+from kvcodec.keyspace.secret_pipeline import SealedPayload, SecretPipeline
+from kvcodec.secrets import secret
 from kvcodec.testing.strategies import keys, members, values
 from kvcodec.testing.views import unlike, view
 

@@ -23,18 +23,18 @@ from hypothesis.stateful import (
 )
 from hypothesis.strategies import DataObject, SearchStrategy
 
-from kvcodec.cache import Cache
-from kvcodec.codecs import same
+from kvcodec.codecs.values import same
 from kvcodec.errors import MissingKey
-from kvcodec.files import Files
-from kvcodec.keyspace import Keyspace
-from kvcodec.log import Log
-from kvcodec.store import Store
+from kvcodec.keyspace.keyspace import Keyspace
+from kvcodec.stores.cache import Cache
+from kvcodec.stores.files import Files
+from kvcodec.stores.log import Log
+from kvcodec.stores.store import Store
+from kvcodec.stores.value import Value
 from kvcodec.testing.conformance import _expect
 from kvcodec.testing.faulty import ManualClock
 from kvcodec.testing.strategies import keys as keys_of
 from kvcodec.testing.strategies import values as values_of
-from kvcodec.value import Value
 
 __all__ = [
     "CacheMachine",

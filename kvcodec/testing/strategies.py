@@ -37,9 +37,9 @@ from msgspec import NODEFAULT, UNSET, Meta, inspect
 from typing_extensions import TypeForm, TypeIs, TypeVar
 
 from kvcodec.errors import ConfigError
-from kvcodec.keys import Ordered
-from kvcodec.keyspace import Keyspace
-from kvcodec.secret import Secret
+from kvcodec.keys.paths import Ordered
+from kvcodec.keyspace.keyspace import Keyspace
+from kvcodec.secrets.secret import Secret
 
 __all__ = ["keys", "members", "register", "values"]
 

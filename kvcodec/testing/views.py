@@ -19,8 +19,8 @@ from typing import Any, NamedTuple, cast
 import msgspec
 from typing_extensions import TypeIs
 
-from kvcodec.plain import is_dict, is_list, is_sequence, is_set, is_tuple
-from kvcodec.secret import Secret
+from kvcodec.format.plain import is_dict, is_list, is_sequence, is_set, is_tuple
+from kvcodec.secrets.secret import Secret
 
 __all__ = ["unlike", "view"]
 

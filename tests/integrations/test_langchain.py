@@ -33,14 +33,14 @@ from kvcodec import (  # noqa: E402
     SQLiteKV,
     Unsupported,
 )
-from kvcodec.conversation import window  # noqa: E402
 from kvcodec.integrations.langchain import (  # noqa: E402
     CHATS,
     ChatHistory,
     KeyspaceStore,
     MessageCodec,
 )
-from tests.log.stores import Bare, Message  # noqa: E402
+from kvcodec.stores.conversation import window  # noqa: E402
+from tests.stores.log.stores import Bare, Message  # noqa: E402
 
 RING = KeyRing.generate()
 

@@ -37,7 +37,7 @@ from kvcodec import (
     TemplateKeys,
     UnknownKey,
 )
-from kvcodec.keyspace import Previous
+from kvcodec.keyspace.keyspace import Previous
 from tests import reference
 from tests.leaks import CANARY, leaks
 

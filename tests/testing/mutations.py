@@ -43,20 +43,20 @@ from kvcodec import (
     SQLiteKV,
     Store,
     Unavailable,
-    codecs,
-    crypto,
-    files_plans,
-    keys,
-    listing,
-    log_plans,
-    pipeline,
-    plans,
 )
 from kvcodec.backends import sqlite
-from kvcodec.listing import Listing
-from kvcodec.log_plans import LogLayout
-from kvcodec.opened import Opened
-from kvcodec.pipeline import Pipeline
+from kvcodec.codecs import values as codecs
+from kvcodec.keys import paths as keys
+from kvcodec.keyspace import pipeline
+from kvcodec.keyspace.pipeline import Pipeline
+from kvcodec.plans import basic as plans
+from kvcodec.plans import files as files_plans
+from kvcodec.plans import listing
+from kvcodec.plans import log as log_plans
+from kvcodec.plans.listing import Listing
+from kvcodec.plans.log import LogLayout
+from kvcodec.secrets import ciphers as crypto
+from kvcodec.stores.opened import Opened
 from kvcodec.testing import (
     KeyspaceLaws,
     KVConformance,

@@ -1,0 +1,154 @@
+"""Values that change shape: what each version's fields are, and what code does not know. Floor 1.
+
+Pure functions over plain data: what a decoder makes of the bytes when it is given no type.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from msgspec.msgpack import Ext
+
+from kvcodec.errors import ConfigError
+from kvcodec.format.plain import is_dict, is_list
+
+__all__ = ["carry_unknown", "checked_upgrades"]
+
+
+def checked_upgrades(
+    version: int, upgrades: Mapping[int, Callable[[Any], Any]] | None
+) -> dict[int, Callable[[Any], Any]]:
+    """Return the upgrade functions by the version they start from.
+
+    Raises ConfigError unless there is exactly one for every version before ``version``.
+    """
+    given = dict(upgrades or {})
+    missing = [step for step in range(1, version) if not callable(given.get(step))]
+    if missing:
+        raise ConfigError(f"version={version} needs upgrades from {missing}: a function each")
+    extra = sorted(set(given) - set(range(1, version)), key=str)
+    if extra:
+        raise ConfigError(f"upgrades from {extra} lead nowhere: version is {version}")
+    return given
+
+
+def carry_unknown(shape: Any, old: Any, new: Any) -> Any:
+    """Return ``new`` with the fields of ``old`` that the type of ``shape`` does not have.
+
+    ``shape`` is a ``msgspec.inspect`` type, ``old`` and ``new`` plain data. Objects are followed
+    by field, dicts by key, tuples by position, unions by the member that both are of. The items
+    of a list or set are followed by what they hold: an item that is as it was keeps what it had,
+    wherever it stands now; of the others, each is matched with the one that stood in its place,
+    where the list is as long as before.
+    """
+    if is_dict(old) and is_dict(new):
+        member = _member(shape, old)
+        return _carry_object(member, old, new) if member is _member(shape, new) else new
+    if is_list(old) and is_list(new):
+        member = _member(shape, old)
+        return _carry_array(member, old, new) if member is _member(shape, new) else new
+    return new
+
+
+def _carry_object(shape: Any, old: dict[Any, Any], new: dict[Any, Any]) -> Any:
+    parts = {name: _part(shape, name) for name in (*old, *new)}
+    unknown = {name: value for name, value in old.items() if parts[name] is _UNKNOWN}
+    known = {
+        name: carry_unknown(parts[name], old[name], value) if name in old else value
+        for name, value in new.items()
+    }
+    return known | unknown
+
+
+def _carry_array(shape: Any, old: list[Any], new: list[Any]) -> list[Any]:
+    if hasattr(shape, "item_type"):
+        return _carry_items(shape.item_type, old, new)
+    known = [
+        carry_unknown(_part(shape, at), old[at], value) if at < len(old) else value
+        for at, value in enumerate(new)
+    ]
+    behind = [value for at, value in enumerate(old) if _part(shape, at) is _UNKNOWN]
+    return known + behind  # of an array-like Struct: newer fields are the last ones
+
+
+def _carry_items(item_type: Any, old: list[Any], new: list[Any]) -> list[Any]:
+    if not any(is_dict(item) or is_list(item) for item in new):
+        return new  # nothing that could hold what is unknown
+    left: dict[Any, list[int]] = {}
+    for at in range(len(old) - 1, -1, -1):
+        left.setdefault(_known(item_type, old[at]), []).append(at)
+    before: dict[int, int] = {}
+    for at, item in enumerate(new):
+        same = left.get(_known(item_type, item))
+        if same:
+            before[at] = same.pop()
+    if len(old) == len(new):
+        taken = set(before.values())
+        before |= {at: at for at in range(len(new)) if at not in before and at not in taken}
+    return [
+        carry_unknown(item_type, old[before[at]], item) if at in before else item
+        for at, item in enumerate(new)
+    ]
+
+
+def _known(shape: Any, plain: Any) -> Any:
+    """What the type knows of plain data, to be compared and hashed: to find an item again."""
+    if isinstance(plain, Ext):
+        return plain.code, bytes(plain.data)
+    if not is_dict(plain) and not is_list(plain):
+        return type(plain), plain
+    member = _member(shape, plain)
+    pairs = plain.items() if is_dict(plain) else enumerate(plain)
+    parts = ((at, _part(member, at), value) for at, value in pairs)
+    return frozenset((at, _known(part, value)) for at, part, value in parts if part is not _UNKNOWN)
+
+
+_UNKNOWN: Any = object()
+"""Stands for the type of what a type does not know."""
+
+
+def _part(shape: Any, at: Any) -> Any:
+    """The type of what is under a name or at a position; None if anything may be there."""
+    if hasattr(shape, "value_type"):
+        return shape.value_type
+    if hasattr(shape, "item_type"):
+        return shape.item_type
+    if hasattr(shape, "item_types"):
+        return shape.item_types[at] if at < len(shape.item_types) else _UNKNOWN
+    if not hasattr(shape, "fields"):
+        return None
+    tag_field = getattr(shape, "tag_field", None)
+    if not _is_array(shape):
+        types = {field.encode_name: field.type for field in shape.fields}
+        return None if at == tag_field else types.get(at, _UNKNOWN)
+    at = at if tag_field is None else at - 1  # the tag stands first
+    if at < 0:
+        return None
+    return shape.fields[at].type if at < len(shape.fields) else _UNKNOWN
+
+
+def _member(shape: Any, plain: Any) -> Any:
+    """The member of a union that an object or array is of; None for none. Or the type itself."""
+    if type(shape).__name__ != "UnionType":
+        return shape
+    return next((kind for kind in shape.types if _holds(kind, plain)), None)
+
+
+def _holds(kind: Any, plain: Any) -> bool:
+    if _is_array(kind) is not is_list(plain):
+        return False
+    if getattr(kind, "tag_field", None) is None:
+        return any(hasattr(kind, name) for name in ("fields", *_ARRAYS, "value_type"))
+    if is_list(plain):
+        return bool(plain) and bool(plain[0] == kind.tag)
+    return bool(plain.get(kind.tag_field) == kind.tag)
+
+
+_ARRAYS = ("item_type", "item_types")
+
+
+def _is_array(kind: Any) -> bool:
+    if any(hasattr(kind, name) for name in _ARRAYS) or type(kind).__name__ == "NamedTupleType":
+        return True
+    return bool(getattr(kind, "array_like", False))

@@ -1,0 +1,1 @@
+"""Keys and their names: paths, templates, hashed and hidden ones."""

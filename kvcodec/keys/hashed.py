@@ -1,0 +1,223 @@
+"""Names that do not tell their key: hashed where they would grow too long, hidden where they tell.
+
+Floor 1. A hash has no way back. So the whole name of a key (``name/part/part``, as ``PathKeys``
+builds it) is stored in front of the value's encoding, inside the encryption where there is one
+(``stores_name``; pipeline.py does it). Reading checks that the name which is stored belongs to
+the raw key, and listing reads it.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import re
+from abc import abstractmethod
+from typing import TYPE_CHECKING, Any, Generic, Self
+
+from typing_extensions import TypeVar
+
+from kvcodec.errors import ConfigError, KeyNameError
+from kvcodec.format.envelope import associated_data
+from kvcodec.keys.paths import PathKeys
+
+if TYPE_CHECKING:
+    from kvcodec.secrets.keyring import KeyRing, RingKey
+
+__all__ = ["HashedKeys", "HiddenKeys", "StoredNames"]
+
+K = TypeVar("K", default=str)
+
+_HIDDEN_LABEL = b"kvcodec hidden names v1"
+_HIDDEN_BYTES = 20
+"""Of a keyed hash: 160 bits, 32 characters. Who has no key cannot look for two that meet."""
+_HASHED_CHARS = 52
+"""Of SHA-256 in base32, whole: who chooses keys may look for names that meet, in 2^128 tries."""
+_MARK = "="
+"""In front of every hash: no part of a ``PathKeys`` name holds it, so that names of both schemes
+can be told apart while a keyspace is on its way from one to the other."""
+_DERIVED_CHARS = 32
+"""Left free behind a readable beginning, for what kvcodec derives from a name: a chunk of a file
+takes ``!g``, 16 characters, a dot and its number."""
+
+
+class StoredNames(Generic[K]):
+    """What both schemes are: ``PathKeys`` names, and raw keys made of them with no way back."""
+
+    __slots__ = ("_inner", "prefix")
+
+    stores_name = True
+    """The pipeline stores the whole name in front of the value, and checks it on reading."""
+
+    prefix: str
+    """What every raw key of the scheme starts with."""
+
+    def bind(self, name: str, key_type: Any) -> Self:
+        """Return the scheme of keyspace ``name`` with keys of ``key_type``."""
+        bound = self._unbound_copy()
+        bound._inner = PathKeys().bind(name, key_type)
+        bound.prefix = bound._inner.prefix.removesuffix("/") + "/"
+        return bound
+
+    @abstractmethod
+    def _unbound_copy(self) -> Self:
+        """The same options, for another keyspace."""
+
+    @abstractmethod
+    def raw_key_of(self, name: str) -> str:
+        """Return the raw key of a whole name."""
+
+    @abstractmethod
+    def is_raw_key(self, raw_key: str) -> bool:
+        """Say whether text has the form of a raw key of this scheme."""
+
+    @property
+    def plain(self) -> bool:
+        """Whether keys that compare equal are the same key: raw keys may be remembered."""
+        return self._inner.plain
+
+    def join(self, key: K, /) -> str:
+        """Return the raw key of ``key``. Raises KeyNameError as ``PathKeys`` does."""
+        return self.raw_key_of(self._inner.join(key))
+
+    def split(self, raw_key: str, /) -> K:
+        """Raise KeyNameError: the key is in the value, and ``keys()`` of a store reads it."""
+        why = "a hash does not tell its key: it is stored with the value"
+        raise KeyNameError(why, raw_key=raw_key, stage="name")
+
+    def name(self, key: K) -> str:
+        """Return the whole name of ``key``, as it is stored with the value."""
+        return self._inner.join(key)
+
+    def key(self, name: str) -> K:
+        """Return the key of a whole name. Raises KeyNameError if it is none of this keyspace."""
+        key: K = self._inner.split(name)
+        return key
+
+    _inner: PathKeys[Any]
+
+
+class HashedKeys(StoredNames[K]):
+    """Names of bounded length, for keys that may outgrow the host's limit.
+
+    A raw key is the keyspace's name, a readable beginning of the key where there is room for it,
+    and the SHA-256 of the whole name: at most ``limit`` bytes, all of them ASCII. The whole name
+    is stored with the value, so that values have an envelope, and a value that was copied to
+    another key's name is refused on reading (Tampered). Listing reads the values.
+
+    Whoever knows a key can compute its name: ``HiddenKeys`` is for what must not be recognised.
+
+    Raises ConfigError, when declared, for a limit that the keyspace's name and the hash exceed.
+    """
+
+    __slots__ = ("limit",)
+
+    def __init__(self, *, limit: int = 255) -> None:
+        if isinstance(limit, bool) or not isinstance(limit, int):
+            raise ConfigError("limit= is a number of bytes")
+        self.limit = limit
+        self._inner = PathKeys()
+        self.prefix = self._inner.prefix
+
+    def bind(self, name: str, key_type: Any) -> Self:
+        """Return the scheme of keyspace ``name`` with keys of ``key_type``."""
+        bound = super().bind(name, key_type)
+        needed = len(bound.prefix) + len(_MARK) + _HASHED_CHARS
+        if needed > self.limit:
+            raise ConfigError(f"limit={self.limit} is too small for this name: it needs {needed}")
+        return bound
+
+    def _unbound_copy(self) -> Self:
+        return type(self)(limit=self.limit)
+
+    def raw_key_of(self, name: str) -> str:
+        """Return the raw key of a whole name."""
+        room = self.limit - len(self.prefix) - len(_MARK) - _HASHED_CHARS - _DERIVED_CHARS
+        # For people who look into the store, never parsed. Without "/", or a raw key could be
+        # another one's path; without ".", which may not meet another one.
+        start = re.sub(r"[^A-Za-z0-9_-]", "-", name[len(self.prefix) :][: max(room, 0)])
+        hashed = _base32(hashlib.sha256(name.encode()).digest())
+        return f"{self.prefix}{start}{_MARK}{hashed}"
+
+    def is_raw_key(self, raw_key: str) -> bool:
+        """Say whether text has the form of a raw key of this scheme."""
+        rest = raw_key.removeprefix(self.prefix)
+        return rest != raw_key and re.fullmatch(r"[\w-]*=[a-z2-7]{52}", rest, re.ASCII) is not None
+
+    def __repr__(self) -> str:
+        return f"HashedKeys(limit={getattr(self, 'limit', 'refused')})"
+
+
+class HiddenKeys(StoredNames[K]):
+    """Names that reveal nothing of the key to whoever lacks the ring.
+
+    A raw key is the keyspace's name and a keyed hash of the whole name (HKDF-SHA-256 under the
+    ring's key). The whole name is stored inside the sealed value: the keyspace needs ``cipher=``,
+    and the owner's ``keys()`` decrypts to list. What still shows: how many keys there are, which
+    of them are read and written, and the length of the sealed name, unless the cipher pads it.
+
+    Names do not change with the primary key, or nothing would be found any more. ``naming`` is
+    the id of the ring's key that they are made with; it can be left out while the ring has one
+    key only. Keep that key in the ring, retired, for as long as the names are in use.
+
+    Raises ConfigError for a ring of several keys without ``naming``, and for an id that is not in
+    the ring.
+    """
+
+    __slots__ = ("_deriver", "_key", "naming")
+
+    def __init__(self, ring: KeyRing, *, naming: str | None = None) -> None:
+        try:
+            self._use(_naming_key(ring, naming))
+        finally:
+            del ring, naming  # perhaps the text of a key, in the place of its ring or id
+
+    def _use(self, key: RingKey) -> None:
+        from kvcodec.secrets.keyring import Deriver  # cryptography is imported by who encrypts
+
+        self._key = key
+        self._deriver = Deriver(key, _HIDDEN_LABEL)
+        self.naming = key.id.hex()
+        self._inner = PathKeys()
+        self.prefix = self._inner.prefix
+
+    def _unbound_copy(self) -> Self:
+        copy = type(self).__new__(type(self))
+        copy._use(self._key)
+        return copy
+
+    def raw_key_of(self, name: str) -> str:
+        """Return the raw key of a whole name."""
+        hashed = self._deriver.derive(associated_data(name.encode()))
+        return self.prefix + _MARK + _base32(hashed[:_HIDDEN_BYTES])
+
+    def is_raw_key(self, raw_key: str) -> bool:
+        """Say whether text has the form of a raw key of this scheme."""
+        rest = raw_key.removeprefix(self.prefix)
+        return rest != raw_key and re.fullmatch(r"=[a-z2-7]{32}", rest) is not None
+
+    def __repr__(self) -> str:
+        return f"HiddenKeys(naming={getattr(self, 'naming', 'refused')})"
+
+
+def _naming_key(ring: KeyRing, naming: str | None) -> RingKey:
+    held: tuple[RingKey, ...] = getattr(ring, "_keys", ())
+    keys = {key.id.hex(): key for key in held}
+    primary = getattr(ring, "primary", "")
+    del ring
+    if not keys:
+        raise ConfigError("HiddenKeys takes a KeyRing")
+    if naming is None and len(keys) > 1:
+        raise ConfigError(
+            "names do not change with the primary key: say which key of the ring they are made "
+            f"with, naming= one of {list(keys)}"
+        )
+    chosen = keys.get(primary if naming is None else naming)
+    if chosen is None:
+        del naming
+        raise ConfigError(f"naming= is no id of a key of the ring, which has {list(keys)}")
+    return chosen
+
+
+def _base32(data: bytes) -> str:
+    # Lower case and digits: the same name on hosts that do not tell A from a.
+    return base64.b32encode(data).decode().rstrip("=").lower()

@@ -1,0 +1,177 @@
+"""What stored bytes are, step by step, for people who look into a store. Floor 2: no I/O."""
+
+from __future__ import annotations
+
+import math
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from msgspec import Struct
+
+from kvcodec.errors import KVCodecError, shorten
+from kvcodec.format.envelope import Header
+
+if TYPE_CHECKING:
+    from kvcodec.keyspace.keyspace import Keyspace, Previous
+    from kvcodec.keyspace.pipeline import Pipeline
+
+__all__ = ["Explanation", "Step"]
+
+_SHOWN_CHARS = 200
+"""Of a value that is shown: enough to know it again."""
+
+
+class Step(Struct, frozen=True):
+    """One step of the way from stored bytes to a value."""
+
+    name: str
+    """``stored``, ``envelope``, ``decrypt``, ``decompress``, ``upgrade``, ``decode``, ``older
+    form`` or ``error``."""
+    size: int | None
+    """Bytes after the step; None where there are none."""
+    facts: dict[str, str | int]
+
+    def __str__(self) -> str:
+        size = "" if self.size is None else f"{self.size} bytes"
+        facts = ", ".join(f"{name} {value}" for name, value in self.facts.items())
+        return f"{self.name:<11} {size:>12}  {facts}".rstrip()
+
+
+class Explanation(Struct, frozen=True):
+    """The steps of a stored value. ``str()`` gives them as text, a line each."""
+
+    keyspace: str
+    raw_key: str
+    steps: tuple[Step, ...]
+
+    def __str__(self) -> str:
+        head = f"keyspace {self.keyspace}, key {shorten(self.raw_key, 80)}"
+        return "\n".join([head, *map(str, self.steps)])
+
+
+def explain(keyspace: Keyspace[Any, Any], raw_key: str, data: bytes, *, show: bool) -> Explanation:
+    """Take stored bytes apart. What goes wrong is the last step, and not raised.
+
+    The value is named by its type; with ``show`` its text is there too, but never that of a
+    sealed one.
+    """
+    steps = [_stored(keyspace, data, show=show)]
+    _take_steps(steps, keyspace, raw_key, data, show=show)
+    return Explanation(keyspace.name, raw_key, tuple(steps))
+
+
+def explain_older(
+    keyspace: Keyspace[Any, Any], previous: Previous, raw_key: str, data: bytes, *, show: bool
+) -> Explanation:
+    """Take apart what an older declaration stored under a name of its own, as ``explain``."""
+    old = previous.keyspace
+    shown = show and not _has_secrets(keyspace)
+    steps = [_stored(old, data, show=shown), _older(keyspace, previous, data)]
+    _take_steps(steps, old, raw_key, data, show=shown)
+    return Explanation(keyspace.name, raw_key, tuple(steps))
+
+
+def _stored(keyspace: Keyspace[Any, Any], data: bytes, *, show: bool) -> Step:
+    # Of an envelope, and of what may be shown: the first bytes of a PIN are the PIN.
+    if data[:1] == b"\xc1" or (show and not _has_secrets(keyspace)):
+        return Step("stored", len(data), {"first bytes": data[:4].hex(" ")})
+    return Step("stored", len(data), {})
+
+
+def _has_secrets(keyspace: Keyspace[Any, Any]) -> bool:
+    """Whether a value, or a field of it, is sealed in the keyspace's own form or an older one."""
+    if _seals(keyspace) or keyspace._pipeline.codec.secrets is not None:
+        return True
+    return any(_has_secrets(previous.keyspace) for previous in keyspace.previous)
+
+
+def _seals(keyspace: Keyspace[Any, Any]) -> bool:
+    """Whether values of the keyspace are sealed, in its own form or in an older one."""
+    if keyspace._pipeline.form.cipher is not None:
+        return True
+    return any(_seals(previous.keyspace) for previous in keyspace.previous)
+
+
+def _take_steps(
+    steps: list[Step], keyspace: Keyspace[Any, Any], raw_key: str, data: bytes, *, show: bool
+) -> None:
+    try:
+        _take(steps, keyspace, raw_key, data, show=show and not _seals(keyspace))
+    except KVCodecError as error:
+        facts: dict[str, str | int] = {"stage": error.stage or "", "kind": type(error).__name__}
+        steps.append(Step("error", None, facts | {"says": str(error.args[0])}))
+
+
+def _older(keyspace: Keyspace[Any, Any], previous: Previous, data: bytes) -> Step:
+    at = [one is previous for one in keyspace.previous].index(True)
+    facts: dict[str, str | int] = {"previous": at, "keyspace": previous.keyspace.name}
+    if previous.until is not None:
+        facts["refused from"] = _moment(math.floor(previous.until * 1000))
+    return Step("older form", len(data), facts)
+
+
+def _take(
+    steps: list[Step], keyspace: Keyspace[Any, Any], raw_key: str, data: bytes, *, show: bool
+) -> None:
+    pipeline = keyspace._pipeline
+    # At the time of writing: an explanation of what has expired is an explanation all the same.
+    previous = keyspace._older_form(raw_key, data, 0.0)
+    if previous is not None:
+        steps.append(_older(keyspace, previous, data))
+        # What is a Secret field today, and masked, may be plain text in the older type.
+        shown = show and keyspace._pipeline.codec.secrets is None
+        _take(steps, previous.keyspace, raw_key, data, show=shown)
+        return
+    if len(data) > pipeline.form.max_bytes:
+        pipeline._refuse_size(data, "envelope")
+    header = pipeline.header(data)
+    if not (pipeline.form.is_plain or pipeline.form.bare):
+        steps.append(Step("envelope", len(data), _facts(header)))
+    payload = pipeline.unwrap(raw_key, data, (header.written_ms or 0) / 1000)
+    name = "decrypt" if pipeline.form.cipher is not None else "payload"
+    if not pipeline.form.is_plain:
+        steps.append(Step(name, len(payload.encoded), _form_facts(pipeline, header)))
+    encoded = pipeline.upgraded(payload)
+    if header.version < keyspace.version:
+        facts: dict[str, str | int] = {"from": header.version, "to": keyspace.version}
+        steps.append(Step("upgrade", len(encoded), facts))
+    steps.append(_decoded(pipeline, encoded, pipeline.decode(encoded), show=show))
+
+
+def _decoded(pipeline: Pipeline[Any], encoded: bytes, value: Any, *, show: bool) -> Step:
+    facts: dict[str, str | int] = {"codec": pipeline.codec.name, "type": type(value).__name__}
+    if pipeline.form.cipher is not None:
+        facts["value"] = "sealed, not shown"
+    elif show:
+        facts["value"] = shorten(repr(value), _SHOWN_CHARS)
+    return Step("decode", len(encoded), facts)
+
+
+def _facts(header: Header) -> dict[str, str | int]:
+    facts: dict[str, str | int] = {"format": 1, "version": header.version}
+    if header.written_ms is not None:
+        facts["written"] = _moment(header.written_ms)
+    if header.expires_ms is not None:
+        facts["expires"] = _moment(header.expires_ms)
+    if header.compression:
+        facts["compression"] = {1: "zlib", 2: "zstd"}.get(header.compression, header.compression)
+    if header.cipher:
+        facts["cipher"] = _CIPHERS.get(header.cipher, header.cipher)
+        facts["key id"] = header.key_id.hex()
+    return facts
+
+
+_CIPHERS = {1: "fernet", 2: "aes-gcm", 3: "fernet, padded", 4: "aes-gcm, padded"}
+
+
+def _form_facts(pipeline: Pipeline[Any], header: Header) -> dict[str, str | int]:
+    return (
+        {"compressed": "yes" if header.compression else "no"} if pipeline.form.compression else {}
+    )
+
+
+def _moment(milliseconds: int) -> str:
+    try:
+        return datetime.fromtimestamp(milliseconds / 1000, UTC).isoformat(timespec="milliseconds")
+    except (OverflowError, ValueError):
+        return f"{milliseconds} ms"

@@ -1,0 +1,332 @@
+"""Which names and keys a keyspace has on a backend. Floor 2: plans, as in plans.py.
+
+By the backend's own listing, or by the keyspace's index where it cannot list. Names, keys and
+values come page by page: an object's ``pull`` is a plan for the next page, and None at the end.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
+from itertools import islice
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeAlias
+
+from typing_extensions import TypeVar
+
+from kvcodec.errors import (
+    DecodeError,
+    Expired,
+    KeyNameError,
+    KVCodecError,
+    NewerVersion,
+    UnknownKey,
+    Unsupported,
+)
+from kvcodec.format.derived import is_derived
+from kvcodec.keyspace.keyspace import Keyspace
+from kvcodec.keyspace.pipeline import as_bytes
+from kvcodec.plans.basic import (
+    BATCH,
+    NO_DEFAULT,
+    Clock,
+    Plan,
+    exclusively,
+    exists,
+    get,
+    get_many,
+    located,
+    read_older,
+)
+from kvcodec.plans.parts import move_aside
+
+if TYPE_CHECKING:
+    from kvcodec.plans.index import Index, Shard
+
+__all__ = ["KeyPages", "Listing", "Pages", "Scan"]
+
+V = TypeVar("V")
+K = TypeVar("K", default=str)
+T_co = TypeVar("T_co", covariant=True)
+
+AnyKeyspace: TypeAlias = Keyspace[Any, Any]
+
+
+class Pages(Protocol[T_co]):
+    """What comes page by page."""
+
+    def pull(self) -> Plan[T_co | None]:
+        """The next page; None at the end."""
+        ...
+
+
+class Listing(Generic[V, K]):
+    """The names of one keyspace on one backend."""
+
+    __slots__ = ("_indexes", "_ordered", "can", "clock", "keyspace")
+
+    def __init__(
+        self, keyspace: Keyspace[V, K], can: frozenset[str], clock: Clock, *, ordered: bool
+    ) -> None:
+        self.keyspace = keyspace
+        self.can = can
+        self.clock = clock
+        self._ordered = ordered
+        self._indexes: dict[AnyKeyspace, Index] = {}
+
+    @property
+    def lists(self) -> bool:
+        """Whether the backend itself can list."""
+        return "scan_keys" in self.can
+
+    def must_list(self) -> None:
+        """Raise Unsupported where names cannot be listed, or are not the keyspace's alone."""
+        for keyspace in (self.keyspace, *self.keyspace._elsewhere):
+            if not self.lists and not keyspace.indexed:
+                why = (
+                    "this KV cannot list its keys: declare the keyspace with indexed=True before "
+                    "it is filled, or give the keys"
+                )
+            elif keyspace._is_shared:
+                why = "names are those of every subject: give the keys, which begin with this one"
+            else:
+                continue
+            raise Unsupported(why, keyspace=keyspace.name, stage="store")
+
+    # ------------------------------------------------------------------------------ the index
+
+    def index_of(self, keyspace: AnyKeyspace) -> Index | None:
+        """The index of a keyspace, where it declares one and the backend cannot list."""
+        if not keyspace.indexed or self.lists:
+            return None
+        if keyspace not in self._indexes:
+            from kvcodec.plans.index import Index  # by who has a KV that cannot list
+
+            # An older declaration of this name has its entries in the same shards, which today's
+            # writes: they are read as today's are.
+            shared = self.keyspace.indexed and keyspace.name == self.keyspace.name
+            kept_by = self.keyspace if shared else None
+            self._indexes[keyspace] = Index(keyspace, self.clock, kept_by=kept_by)
+        return self._indexes[keyspace]
+
+    def note(self, raw_key: str) -> Plan[None]:
+        """See to a name's entry in the index, before its value is written."""
+        index = self.index_of(self.keyspace)
+        if index is None or index.knows(raw_key):
+            return
+        shard = index.shard_of(raw_key)
+        plan = located(index.add(raw_key, self.can), self.keyspace.name, shard)
+        yield from exclusively(plan, shard, self.can)
+
+    def reindex(self, raw_keys: Iterable[str]) -> Plan[None]:
+        """Enter names into the index; a shard that cannot be read is moved aside and begun anew."""
+        for raw_key in raw_keys:
+            try:
+                yield from self.note(raw_key)
+            except (NewerVersion, UnknownKey):
+                raise
+            except DecodeError:
+                yield from self._note_anew(raw_key)
+
+    def _note_anew(self, raw_key: str) -> Plan[None]:
+        index = self.index_of(self.keyspace)
+        assert index is not None  # noqa: S101 - one of its shards could not be read
+        shard = index.shard_of(raw_key)
+        yield from exclusively(move_aside(shard, self.can), shard, self.can)
+        yield from self.note(raw_key)
+
+    def shard(self, index: Index, shard: str) -> Plan[Shard]:
+        """What one shard of an index holds; it is repaired in passing."""
+        found = yield from located(index.look(shard, self.can), self.keyspace.name, shard)
+        if found.needs_repair:
+            yield from exclusively(index.repair(shard, found.absent, self.can), shard, self.can)
+        return found
+
+    # ------------------------------------------------------------------------- names and keys
+
+    def scan(
+        self, keyspace: AnyKeyspace, after: str = "", *, sort: bool = False, parts: bool = False
+    ) -> Scan:
+        """The names that begin as a keyspace's do and come after ``after``, page by page.
+
+        With ``parts`` those too that an index has and that have no value of their own.
+        """
+        return Scan(self, keyspace, after, sort=sort and not self._ordered, parts=parts)
+
+    def keys(self) -> KeyPages[K]:
+        """The keys of the keyspace with today's names for them, page by page."""
+        return KeyPages(self)
+
+    def keyed(self, raw_keys: list[str]) -> Plan[dict[str, K]]:
+        """Those names that are the keyspace's, each with its key.
+
+        Not names of other keyspaces that begin alike, nor those of parts.
+        """
+        keyspace = self.keyspace
+        named: dict[str, K] = {}
+        if keyspace._naming is None:
+            for raw_key in raw_keys:
+                with suppress(KeyNameError):
+                    named[raw_key] = keyspace.key(raw_key)
+            return named
+        own: list[str] = []
+        for raw_key in raw_keys:
+            own += [raw_key] if (yield from self.is_todays(raw_key)) else []
+        found, now = (yield from get_many(own, self.can)), self.clock()
+        for raw_key, data in found.items():
+            with suppress(Expired):
+                named[raw_key] = keyspace._key_in(raw_key, as_bytes(data), now)
+        return named
+
+    def key_of(self, keyspace: AnyKeyspace, raw_key: str) -> Plan[Any]:
+        """The key of a name, or NO_DEFAULT where it is in a value that cannot be read."""
+        if keyspace._naming is None:
+            return keyspace.key(raw_key)
+        data = yield from get(raw_key)
+        if data is not None:
+            with suppress(KVCodecError):
+                return keyspace._key_in(raw_key, as_bytes(data), self.clock())
+        return NO_DEFAULT
+
+    def is_todays(self, raw_key: str) -> Plan[bool]:
+        """Whether a name is of today's key scheme, and not of an older one whose names look alike.
+
+        Hashed and hidden names of two keys of a ring do: what is stored with the value tells. A
+        value that no declaration reads is today's, which says what is wrong with it.
+        """
+        keyspace = self.keyspace
+        if keyspace._naming is None or not keyspace._is_name(raw_key):
+            return keyspace._is_name(raw_key)
+        rivals = [
+            older
+            for older in keyspace._elsewhere
+            if older._naming is not None and older._is_name(raw_key)
+        ]
+        if not rivals or (yield from self._tells(keyspace, raw_key)):
+            return True
+        for older in rivals:
+            if (yield from self._tells(older, raw_key)):
+                return False
+        return True
+
+    def _tells(self, keyspace: AnyKeyspace, raw_key: str) -> Plan[bool]:
+        """Whether what is stored under a name tells a key of a keyspace that has this name."""
+        key = yield from self.key_of(keyspace, raw_key)
+        return key is not NO_DEFAULT and bool(keyspace.raw_key(key) == raw_key)
+
+    def elsewhere(self) -> Plan[dict[str, K]]:
+        """The keys whose values only older declarations have stored, with today's names.
+
+        All at once, before anything is done with them: a migration removes the older names.
+        """
+        found: dict[str, K] = {}
+        for older in self.keyspace._elsewhere:
+            for raw_key in (yield from self.own_names(older)):
+                key = (
+                    NO_DEFAULT if is_derived(raw_key) else (yield from self.key_of(older, raw_key))
+                )
+                name = "" if key is NO_DEFAULT else self.keyspace.raw_key(key)
+                if name and name not in found and (yield from get(name)) is None:
+                    # By today's scheme, so that it is of today's type: a NamedTuple for a tuple.
+                    found[name] = key if self.keyspace._naming else self.keyspace.key(name)
+        return found
+
+    def own_names(self, keyspace: AnyKeyspace, after: str = "") -> Plan[list[str]]:
+        """All names of a keyspace, those of parts too, in order."""
+        scan = self.scan(keyspace, after, sort=True)
+        names: list[str] = []
+        while (page := (yield from scan.pull())) is not None:
+            names += filter(keyspace._owns, page)
+        return names
+
+    # --------------------------------------------------------------------------------- values
+
+    def living(self, listed: Mapping[str, K]) -> Plan[list[K]]:
+        """Those keys that have a value which has not expired."""
+        keyspace = self.keyspace
+        if not keyspace._may_expire and not keyspace._elsewhere:
+            return list(listed.values())
+        found, now = (yield from get_many(list(listed), self.can)), self.clock()
+        alive: list[K] = []
+        for raw_key, key in listed.items():
+            there = raw_key in found and not keyspace._is_expired(raw_key, found[raw_key], now)
+            if raw_key not in found and keyspace._elsewhere:
+                there = yield from exists(keyspace._place(key), self.clock, self.can)
+            alive += [key] if there else []
+        return alive
+
+    def values(self, wanted: Mapping[str, K]) -> Plan[list[tuple[K, V]]]:
+        """The values of those names that have one, today's or an older one, with their keys."""
+        keyspace, read = self.keyspace, list[tuple[K, V]]()
+        found, now = (yield from get_many(list(wanted), self.can)), self.clock()
+        for raw_key, key in wanted.items():
+            if raw_key in found:
+                with suppress(Expired):
+                    value: Any = keyspace.unpack(raw_key, found[raw_key], now=now)
+                    read.append((key, value))
+            elif keyspace._elsewhere:
+                value = yield from read_older(keyspace._place(key), NO_DEFAULT, self.clock)
+                read += [] if value is NO_DEFAULT else [(key, value)]
+        return read
+
+
+class Scan:
+    """The names that begin as a keyspace's do, page by page."""
+
+    __slots__ = ("_after", "_keyspace", "_listing", "_names", "_parts", "_sort")
+
+    def __init__(
+        self,
+        listing: Listing[Any, Any],
+        keyspace: AnyKeyspace,
+        after: str,
+        *,
+        sort: bool,
+        parts: bool,
+    ) -> None:
+        self._listing = listing
+        self._keyspace = keyspace
+        self._after = after
+        self._sort = sort
+        self._parts = parts
+        self._names: Any = None
+
+    def pull(self) -> Plan[list[str] | None]:
+        """The next names; None at the end."""
+        if self._names is None:
+            self._names = yield from self._begun()
+        page: list[str] = yield "take", self._names, BATCH
+        return page or None
+
+    def _begun(self) -> Plan[Any]:
+        index = self._listing.index_of(self._keyspace)
+        if index is not None:
+            return iter((yield from self._of_index(index)))
+        names = yield "list", self._keyspace.prefix, self._after
+        return iter(sorted((yield "take", names, None))) if self._sort else names
+
+    def _of_index(self, index: Index) -> Plan[list[str]]:
+        found: list[str] = []
+        for shard in index.shards:
+            held = yield from self._listing.shard(index, shard)
+            found += [*held.present, *held.partial] if self._parts else held.present
+        return sorted(name for name in found if name > self._after)
+
+
+class KeyPages(Generic[K]):
+    """The keys of a keyspace with today's names: of what it has stored, then of older names."""
+
+    __slots__ = ("_elsewhere", "_listing", "_scan")
+
+    def __init__(self, listing: Listing[Any, K]) -> None:
+        self._listing = listing
+        self._scan = listing.scan(listing.keyspace)
+        self._elsewhere: Iterator[tuple[str, K]] | None = None
+
+    def pull(self) -> Plan[dict[str, K] | None]:
+        """The next keys; None at the end. A page may be empty."""
+        page = yield from self._scan.pull()
+        if page is not None:
+            return (yield from self._listing.keyed(page))
+        if self._elsewhere is None:
+            self._elsewhere = iter((yield from self._listing.elsewhere()).items())
+        return dict(islice(self._elsewhere, BATCH)) or None

@@ -1,0 +1,1 @@
+"""Key rings, ciphers and ``Secret``: how a value is sealed, and where the keys come from."""

@@ -1,0 +1,89 @@
+"""``Secret[T]`` in pydantic models. Floor 1; imported by who declares such a model."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, get_args
+
+from pydantic import TypeAdapter, ValidationError
+from pydantic_core import CoreSchema, PydanticCustomError, core_schema
+
+from kvcodec.secrets.secret import IS_SECRET, MASK, TEXT, TEXT_WITHIN, Clear, Secret
+
+if TYPE_CHECKING:
+    from pydantic import GetCoreSchemaHandler
+    from pydantic_core.core_schema import (
+        SerializationInfo,
+        ValidationInfo,
+        ValidatorFunctionWrapHandler,
+    )
+
+__all__ = ["STORING", "core_schema_of"]
+
+
+class _Storing:
+    """The context of pydantic's calls by a keyspace: what it writes is sealed and stored."""
+
+    __slots__ = ("clear",)
+
+    def __init__(self, clear: Clear) -> None:
+        self.clear = clear
+
+
+STORING = _Storing(TEXT)
+"""Of a value."""
+_WITHIN = _Storing(TEXT_WITHIN)
+"""Of what is in a secret, which is sealed with it."""
+
+
+def core_schema_of(source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+    """The schema of ``Secret[T]``: takes what T takes, or a Secret; dumps asterisks as JSON."""
+    kind: Any = (get_args(source) or (Any,))[0]
+    inner = _Inner(kind)
+    return core_schema.with_info_wrap_validator_function(
+        inner.validate,
+        handler.generate_schema(kind),
+        serialization=core_schema.plain_serializer_function_ser_schema(
+            inner.dump, info_arg=True, return_schema=core_schema.any_schema()
+        ),
+        metadata={IS_SECRET: True},
+    )
+
+
+class _Inner:
+    """The value inside a secret, to pydantic."""
+
+    __slots__ = ("_adapter", "_kind")
+
+    def __init__(self, kind: Any) -> None:
+        self._kind = kind
+        self._adapter: TypeAdapter[Any] | None = None
+
+    @property
+    def adapter(self) -> TypeAdapter[Any]:
+        if self._adapter is None:  # at first use: a recursive type is not complete before
+            self._adapter = TypeAdapter(self._kind)
+        return self._adapter
+
+    def validate(
+        self, value: Any, handler: ValidatorFunctionWrapHandler, info: ValidationInfo
+    ) -> Secret[Any]:
+        try:
+            if isinstance(info.context, _Storing):
+                encoded = info.context.clear.encoded(value)
+                if encoded is not None:
+                    return Secret(self.adapter.validate_json(encoded, context=_WITHIN))
+            else:
+                return Secret(handler(value.reveal() if isinstance(value, Secret) else value))
+        except ValidationError:
+            pass
+        # Raised here: pydantic's own error quotes its input, and would be the context of this one.
+        raise PydanticCustomError("secret", "Input should be what the Secret field declares")
+
+    def dump(self, value: Any, info: SerializationInfo) -> Any:
+        secret: Secret[Any] = value
+        if type(value) is not Secret:
+            return MASK  # model_construct lets anything in; what it is stays hidden
+        if isinstance(info.context, _Storing) and info.mode == "json":
+            inside = self.adapter.dump_json(secret.reveal(), warnings="error", context=_WITHIN)
+            return info.context.clear.leaf(inside)
+        return secret if info.mode == "python" else MASK

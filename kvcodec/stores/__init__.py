@@ -1,0 +1,1 @@
+"""Keyspaces opened on a KV: the sync and async twins, drivers of plans."""

@@ -1,0 +1,511 @@
+"""``Store``: a keyspace opened on a KV. Floor 3: a driver, no logic of its own.
+
+``AsyncStore`` (store_async.py) is its twin: the same methods, the same words, the same bytes.
+What takes more than one operation of the KV is a plan (plans.py) that either of them drives.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping
+from contextlib import suppress
+from datetime import timedelta
+from typing import Any, cast, overload
+
+from typing_extensions import TypeVar
+
+from kvcodec.backends.adapt import as_kv
+from kvcodec.errors import Expired, MissingKey
+from kvcodec.keyspace.explanation import Explanation
+from kvcodec.keyspace.keyspace import Keyspace
+from kvcodec.plans import basic as plans
+from kvcodec.plans import maintenance
+from kvcodec.plans.basic import NO_DEFAULT, not_awaitable, run
+from kvcodec.plans.report import Finding, Report
+from kvcodec.protocols import KV
+from kvcodec.stores.opened import Opened
+
+__all__ = ["Store"]
+
+V = TypeVar("V")
+K = TypeVar("K", default=str)
+D = TypeVar("D")
+Key = TypeVar("Key")  # K without its default: a mapping has it first
+
+
+class Store(Opened[V, K]):
+    """A keyspace opened on a KV.
+
+    ``kv``: anything with get, set and delete; a MutableMapping of str to bytes; a Dify storage
+    object. ``clock``: seconds since the epoch, as ``time.time``. Opening costs microseconds and
+    does no I/O: open where you need it.
+
+    Threads may share a store if the KV may be shared. What the KV raises and kvcodec does not
+    know passes through as it is. Raises ConfigError for a handle that is none of these.
+    """
+
+    __slots__ = ()
+
+    def __init__(
+        self,
+        keyspace: Keyspace[V, K],
+        kv: KV | MutableMapping[str, bytes],
+        *,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        super().__init__(keyspace, as_kv(kv), clock)
+
+    # -------------------------------------------------------------------------- one value
+
+    @overload
+    def get(self, key: K, default: None = None) -> V | None: ...
+    @overload
+    def get(self, key: K, default: V) -> V: ...  # so that `get(key, [])` is a list[Message]
+    @overload
+    def get(self, key: K, default: D) -> V | D: ...
+    def get(self, key: Any, default: Any = None) -> Any:
+        """Return the value of ``key``, or ``default`` if there is none or it has expired.
+
+        Raises KeyNameError; a DecodeError if what is stored cannot be read as declared;
+        Unavailable, or what the KV raises, if it cannot be reached. None of these is ever
+        turned into the default.
+        """
+        raw_key: Any = None
+        data: Any = None
+        try:
+            raw_key = self._names[key]
+            kv_get, decode = self._kv_get, self._decode  # locals: CPython calls them faster
+            data = kv_get(raw_key)
+            if type(data) is bytes and len(data) <= self._direct:
+                try:
+                    return decode(data)
+                except Exception:  # noqa: BLE001, S110 - the long way below says what is wrong
+                    pass
+            if data is None:
+                if not self._older:
+                    return default
+                plan = plans.read_older(self._keyspace._place(key), default, self._clock)
+                return run(plan, self._kv)
+            return self._keyspace._open(raw_key, not_awaitable(data), self._clock())
+        except Expired as error:
+            data = None
+            self._leave(error)
+            try:
+                self._drop_expired(key)
+            except BaseException:
+                del default
+                raise
+            return default
+        except BaseException as error:
+            data = None
+            if isinstance(error, KeyError) and error.args == (raw_key,):
+                return default  # a handle that raises for what is missing
+            del default
+            self._leave_at(error, raw_key, key)
+            raise
+
+    def _drop_expired(self, key: K) -> None:
+        with suppress(Exception):  # the answer is known: cleaning up must not change it
+            run(self._dropping_expired(key), self._kv)
+
+    def set(self, key: K, value: V, *, ttl: timedelta | float | None = None) -> None:
+        """Store ``value`` under ``key``, replacing what was there.
+
+        ``ttl`` (a timedelta, or seconds) in place of the keyspace's own. Raises KeyNameError;
+        EncodeError, SchemaMismatch, TooDeep or TooLarge for a value that would not come back
+        equal, with what is stored untouched; a BackendError, or what the KV raises.
+        """
+        raw_key: Any = None
+        data: Any = None
+        try:
+            raw_key = self._names[key]
+            if ttl is None:
+                quick = self._quick  # a local: CPython calls it faster
+                try:
+                    data = quick(value)
+                except Exception:  # noqa: BLE001, S110 - the long way below says what is wrong
+                    pass
+            if data is None or len(data) > self._direct:
+                if not self._one_set:
+                    run(self._setting(key, raw_key, value, ttl), self._kv)
+                    return
+                data = self._keyspace._seal(key, value, self._clock(), ttl)
+            kv_set = self._kv_set
+            result = kv_set(raw_key, data)
+            if result is not None:
+                not_awaitable(result)
+        except BaseException as error:
+            del value
+            data = None
+            self._leave_at(error, raw_key, key)
+            raise
+
+    def delete(self, key: K) -> None:
+        """Remove the value of ``key``. No error if there is none.
+
+        Raises KeyNameError; a BackendError, or what the KV raises.
+        """
+        raw_key = self._keyspace.raw_key(key)
+        self._done(plans.delete(self._keyspace._place(key)), raw_key)
+
+    def require(self, key: K) -> V:
+        """Return the value of ``key``.
+
+        Raises MissingKey (a KeyError) if there is none, and whatever ``get`` raises.
+        """
+        value = self.get(key, NO_DEFAULT)
+        if value is NO_DEFAULT:
+            self._must_be_there(self._keyspace.raw_key(key))
+        return cast("V", value)
+
+    def exists(self, key: K) -> bool:
+        """Say whether a value is stored under ``key`` and has not expired.
+
+        It is not read as declared: an unreadable one exists. Raises KeyNameError, or what the KV
+        raises.
+        """
+        raw_key = self._keyspace.raw_key(key)
+        plan = plans.exists(self._keyspace._place(key), self._clock, self._capabilities)
+        return self._done(plan, raw_key)
+
+    @overload
+    def pop(self, key: K, default: None = None) -> V | None: ...
+    @overload
+    def pop(self, key: K, default: V) -> V: ...  # as for get
+    @overload
+    def pop(self, key: K, default: D) -> V | D: ...
+    def pop(self, key: Any, default: Any = None) -> Any:
+        """Remove the value of ``key`` and return it, or ``default`` if there is none.
+
+        Of any number of callers exactly one gets the value: everywhere on backends with
+        compare-and-set, among the callers of this process on others. A value that cannot be
+        read raises as in ``get``, and stays.
+        """
+        try:
+            return self._done(self._popping(key, default), self._keyspace.raw_key(key))
+        except BaseException:
+            del default
+            raise
+
+    def add(self, key: K, value: V, *, ttl: timedelta | float | None = None) -> bool:
+        """Store ``value`` only if nothing is stored under ``key``; say whether it was.
+
+        For claims and one-time tokens: of any number of callers exactly one gets True, with the
+        reach that ``pop`` has. What has expired counts as nothing; what cannot be read counts as
+        something. Raises what ``set`` raises.
+        """
+        try:
+            return self._done(self._adding(key, value, ttl), self._keyspace.raw_key(key))
+        except BaseException:
+            del value
+            raise
+
+    def update(self, key: K, change: Callable[[V], V], *, default: V = NO_DEFAULT) -> V:
+        """Replace the value of ``key`` by ``change(value)`` and return the new one.
+
+        ``change`` gets ``default`` if there is no value; without a default that raises
+        MissingKey. No other writer's update is lost: everywhere on backends with
+        compare-and-set, where ``change`` is called again for each newer value it meets; among
+        the callers of this process on others. A lifetime starts anew. Raises what ``get`` and
+        ``set`` raise, and what ``change`` raises, with what is stored untouched.
+        """
+        try:
+            plan = self._updating(key, change, default)
+            return self._done(plan, self._keyspace.raw_key(key))
+        except BaseException:
+            del default
+            raise
+
+    def _done(self, plan: plans.Plan[D], raw_key: str | None = None) -> D:
+        """Drive a plan; what it raises says where, and holds nothing."""
+        try:
+            return run(plan, self._kv)
+        except BaseException as error:
+            self._leave(error, raw_key)
+            raise
+
+    # ----------------------------------------------------------------------- many values
+
+    def get_many(self, keys: Iterable[K]) -> dict[K, V]:
+        """Return the values of those ``keys`` that have one, in the order of ``keys``.
+
+        One call of the KV where it can read many. Raises what ``get`` raises.
+        """
+        return self._done(self._getting_many(keys))
+
+    def set_many(
+        self,
+        items: Mapping[K, V] | Iterable[tuple[K, V]],
+        *,
+        ttl: timedelta | float | None = None,
+    ) -> None:
+        """Store every item.
+
+        Every value is checked before the first is written. Not atomic: a fault of the KV may
+        leave a part of them written. Raises what ``set`` raises.
+        """
+        try:
+            self._done(self._setting_many(items, ttl))
+        except BaseException:
+            del items
+            raise
+
+    def delete_many(self, keys: Iterable[K]) -> None:
+        """Remove the values of ``keys``. No error for those that have none."""
+        self._done(self._deleting_many(keys))
+
+    # --------------------------------------------------------------------------- listing
+
+    def keys(self) -> Iterator[K]:
+        """Iterate over the keys that have a value.
+
+        In the order of their raw keys where the backend lists in order. Keys that are written
+        or deleted meanwhile may or may not be seen. Raises Unsupported at once where the
+        backend cannot list.
+        """
+        self._listing.must_list()
+        return self._keys()
+
+    def _keys(self) -> Iterator[K]:
+        pages = self._listing.keys()
+        while (listed := self._done(pages.pull())) is not None:
+            yield from self._done(self._listing.living(listed))
+
+    def items(self) -> Iterator[tuple[K, V]]:
+        """Iterate over keys and values, as ``keys`` does. Raises what ``get`` raises."""
+        self._listing.must_list()
+        return self._items()
+
+    def _items(self) -> Iterator[tuple[K, V]]:
+        pages = self._listing.keys()
+        while (listed := self._done(pages.pull())) is not None:
+            yield from self._done(self._listing.values(listed))
+
+    def count(self) -> int:
+        """Count the keys that have a value, by listing them. Raises what ``keys`` raises."""
+        return sum(1 for _ in self.keys())
+
+    # ----------------------------------------------------------------------- maintenance
+
+    def rewrap(
+        self,
+        keys: Iterable[K] | None = None,
+        *,
+        after: str | Report = "",
+        limit: int | None = None,
+        on_progress: Callable[[Finding], object] | None = None,
+    ) -> Report:
+        """Seal everything that is under a retired key anew, under the primary key.
+
+        Values that are under the primary key already are skipped by the key id in their header;
+        no value is decoded, times of writing and expiry stay. Where the backend can list, every
+        name of the keyspace is walked, with what logs and files derive from it; give ``keys``
+        where it cannot: parts of logs and files are not met there, and ``may_drop`` stays False.
+        ``limit`` names a call, and ``after=report`` for the next one, whose report has it all
+        (``after=report.cursor`` begins a new report): a walk that was stopped anywhere can be
+        begun again, and every value opens at every moment. Values of newer code are left.
+
+        Compare-and-set keeps a writer's newer value; without it, a value that changed is left
+        and reported. ``report.may_drop(key_id)`` says whether a retired key is still needed.
+        Raises ConfigError where nothing is sealed; Unsupported where the backend cannot list and
+        no keys are given; what the KV raises.
+        """
+        return self._done(self._walking(maintenance.rewrap, keys, after, limit, on_progress))
+
+    def migrate(
+        self,
+        keys: Iterable[K] | None = None,
+        *,
+        after: str | Report = "",
+        limit: int | None = None,
+        dry_run: bool = False,
+        on_progress: Callable[[Finding], object] | None = None,
+    ) -> Report:
+        """Write everything that is readable today in today's form, version and name.
+
+        Values of newer code, unreadable and expired ones are left and reported. With ``dry_run``
+        nothing is written. Promises and arguments as for ``rewrap``.
+        """
+        step = maintenance.verify if dry_run else maintenance.migrate
+        return self._done(self._walking(step, keys, after, limit, on_progress))
+
+    def verify(
+        self,
+        keys: Iterable[K] | None = None,
+        *,
+        after: str | Report = "",
+        limit: int | None = None,
+        on_progress: Callable[[Finding], object] | None = None,
+    ) -> Report:
+        """Look at every value and say what state it is in; change nothing.
+
+        It walks keys: the parts that logs and files keep beside them are not looked at.
+        ``report.names`` has the raw keys that are not fine, by their state; ``on_progress`` gets
+        a Finding for each. Arguments as for ``rewrap``.
+        """
+        plan = self._walking(maintenance.verify, keys, after, limit, on_progress)
+        return self._done(plan)
+
+    def raw(self, key: K) -> bytes | None:
+        """Return the stored bytes of ``key`` as they are, under today's name or an older one.
+
+        None if there are none. Raises what the KV raises.
+        """
+        return self._done(self._reading_raw(key), self._keyspace.raw_key(key))
+
+    def explain(self, key: K, *, show: bool = False) -> Explanation | None:
+        """Return the steps of what is stored under ``key``, or None if nothing is.
+
+        As ``Keyspace.explain``. Raises what the KV raises.
+        """
+        plan = self._explaining(key, show=show)
+        explained: Explanation | None = self._done(plan, self._keyspace.raw_key(key))
+        return explained
+
+    def quarantine(self, key: K) -> str | None:
+        """Move the stored bytes of ``key`` aside, so that ``get`` finds nothing; never delete them.
+
+        Under every name that they have, today's and those of older declarations. Returns the raw
+        key under which they are now (``...!q1``), or None if there are none. Raises what the KV
+        raises.
+        """
+        return self._done(self._quarantining(key), self._keyspace.raw_key(key))
+
+    def reindex(self, keys: Iterable[K]) -> None:
+        """Enter keys into the index, where one is kept.
+
+        For what was stored before it was declared, or what two processes lost by writing at the
+        same moment; and to build anew what cannot be read of the index: a damaged shard is moved
+        aside (``...!q1``), and holds from then on what is entered. Does nothing where the backend
+        lists by itself. Raises what the KV raises, and NewerVersion or UnknownKey for a shard
+        that other code or another ring reads.
+        """
+        self._done(self._reindexing(keys))
+
+    def clear(self) -> None:
+        """Remove every value of the keyspace, one by one. Raises what ``keys`` raises."""
+        for key in self.keys():
+            self.delete(key)
+
+    # ------------------------------------------------------------------- the mapping's signs
+
+    def __getitem__(self, key: K) -> V:
+        return self.require(key)
+
+    def __setitem__(self, key: K, value: V) -> None:
+        try:
+            self.set(key, value)
+        except BaseException:
+            del value
+            raise
+
+    def __delitem__(self, key: K) -> None:
+        self.delete(key)
+
+    def __contains__(self, key: K) -> bool:
+        return self.exists(key)
+
+    def __iter__(self) -> Iterator[K]:
+        return self.keys()
+
+    def __len__(self) -> int:
+        return self.count()
+
+    def __bool__(self) -> bool:
+        return True  # a store is not false for being empty, and `if store:` does no I/O
+
+    def mapping(self) -> MutableMapping[K, V]:
+        """Return a MutableMapping of the same values, for code that wants one.
+
+        As a mapping has it: ``del`` of what is missing raises KeyError. Iteration needs a
+        backend that can list.
+        """
+        return _StoreMapping(self)
+
+
+class _StoreMapping(MutableMapping[Key, V]):
+    __slots__ = ("_store",)
+
+    def __init__(self, store: Store[V, Key]) -> None:
+        self._store = store
+
+    def __getitem__(self, key: Key) -> V:
+        return self._store.require(key)
+
+    def __setitem__(self, key: Key, value: V) -> None:
+        try:
+            self._store.set(key, value)
+        except BaseException:
+            del value
+            raise
+
+    def __delitem__(self, key: Key) -> None:
+        if not self._store.exists(key):
+            self._store._must_be_there(self._store._keyspace.raw_key(key))
+        self._store.delete(key)
+
+    # Not as MutableMapping has them: it takes every KeyError for "missing", a client's fault too,
+    # and its frames, which are not ours to clear, would show values in tracebacks.
+
+    def get(self, key: Key, default: Any = None) -> Any:
+        try:
+            return self._store.get(key, default)
+        except BaseException:
+            del default
+            raise
+
+    def pop(self, key: Key, default: Any = NO_DEFAULT) -> Any:
+        try:
+            value = self._store.pop(key, default)
+        except BaseException:
+            del default
+            raise
+        if value is NO_DEFAULT:
+            self._store._must_be_there(self._store._keyspace.raw_key(key))
+        return value
+
+    def popitem(self) -> tuple[Key, V]:
+        for key in self:
+            return key, self.pop(key)
+        raise MissingKey("nothing is stored here", keyspace=self._store.keyspace.name)
+
+    def update(self, other: Any = (), /, **more: Any) -> None:
+        try:
+            self._store.set_many([*_items(other), *_items(more)])
+        except BaseException as error:
+            del other, more
+            self._store._leave(error)
+            raise
+
+    def setdefault(self, key: Key, default: Any = None) -> Any:
+        try:
+            value = self._store.get(key, NO_DEFAULT)
+            if value is NO_DEFAULT and self._store.add(key, default):
+                return default
+            return self._store.require(key) if value is NO_DEFAULT else value
+        except BaseException:
+            del default
+            raise
+
+    def clear(self) -> None:
+        self._store.delete_many(list(self._store.keys()))
+
+    def __contains__(self, key: object) -> bool:
+        return self._store.exists(cast("Key", key))
+
+    def __iter__(self) -> Iterator[Key]:
+        return self._store.keys()
+
+    def __len__(self) -> int:
+        return self._store.count()
+
+    def __repr__(self) -> str:
+        return f"<mapping of {self._store!r}>"
+
+
+def _items(given: Any) -> Iterable[tuple[Any, Any]]:
+    """The items of what a mapping's ``update`` takes: anything with ``keys``, or pairs."""
+    if not hasattr(given, "keys"):
+        return cast("Iterable[tuple[Any, Any]]", given)
+    keys: Iterable[Any] = given.keys()
+    return [(key, given[key]) for key in keys]

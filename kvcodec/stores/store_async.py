@@ -1,0 +1,389 @@
+"""``AsyncStore``: a keyspace opened on an async KV. Floor 3: a driver, no logic of its own.
+
+``Store`` (store.py) is its twin: the same methods, the same words, the same bytes. What takes
+more than one operation of the KV is a plan (plans.py) that either of them drives.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, MutableMapping
+from contextlib import suppress
+from datetime import timedelta
+from typing import Any, cast, overload
+
+from typing_extensions import TypeVar
+
+from kvcodec.backends.adapt import as_async_kv
+from kvcodec.errors import Expired
+from kvcodec.keyspace.explanation import Explanation
+from kvcodec.keyspace.keyspace import Keyspace
+from kvcodec.plans import basic as plans
+from kvcodec.plans import maintenance
+from kvcodec.plans.basic import NO_DEFAULT, arun, awaitable
+from kvcodec.plans.report import Finding, Report
+from kvcodec.protocols import AsyncKV
+from kvcodec.stores.opened import Opened
+
+__all__ = ["AsyncStore"]
+
+V = TypeVar("V")
+K = TypeVar("K", default=str)
+D = TypeVar("D")
+
+
+class AsyncStore(Opened[V, K]):
+    """A keyspace opened on an async KV.
+
+    ``kv``: anything whose get, set and delete return awaitables; a MutableMapping of str to
+    bytes. ``clock``: seconds since the epoch, as ``time.time``. Opening costs microseconds and
+    does no I/O: open where you need it.
+
+    Tasks may share a store if the KV may be shared. What the KV raises and kvcodec does not
+    know passes through as it is. Raises ConfigError for a handle that is none of these.
+    """
+
+    __slots__ = ()
+
+    def __init__(
+        self,
+        keyspace: Keyspace[V, K],
+        kv: AsyncKV | MutableMapping[str, bytes],
+        *,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        super().__init__(keyspace, as_async_kv(kv), clock)
+
+    # -------------------------------------------------------------------------- one value
+
+    @overload
+    async def get(self, key: K, default: None = None) -> V | None: ...
+    @overload
+    async def get(self, key: K, default: V) -> V: ...  # so that `get(key, [])` is a list[Message]
+    @overload
+    async def get(self, key: K, default: D) -> V | D: ...
+    async def get(self, key: Any, default: Any = None) -> Any:
+        """Return the value of ``key``, or ``default`` if there is none or it has expired.
+
+        Raises KeyNameError; a DecodeError if what is stored cannot be read as declared;
+        Unavailable, or what the KV raises, if it cannot be reached. None of these is ever
+        turned into the default.
+        """
+        raw_key: Any = None
+        data: Any = None
+        try:
+            raw_key = self._names[key]
+            data = await awaitable(self._kv_get(raw_key))
+            if type(data) is bytes and len(data) <= self._direct:
+                try:
+                    return self._decode(data)
+                except Exception:  # noqa: BLE001, S110 - the long way below says what is wrong
+                    pass
+            if data is None:
+                if not self._older:
+                    return default
+                plan = plans.read_older(self._keyspace._place(key), default, self._clock)
+                return await arun(plan, self._kv)
+            return self._keyspace._open(raw_key, data, self._clock())
+        except Expired as error:
+            data = None
+            self._leave(error)
+            try:
+                await self._drop_expired(key)
+            except BaseException:
+                del default
+                raise
+            return default
+        except BaseException as error:
+            data = None
+            if isinstance(error, KeyError) and error.args == (raw_key,):
+                return default  # a handle that raises for what is missing
+            del default
+            self._leave_at(error, raw_key, key)
+            raise
+
+    async def _drop_expired(self, key: K) -> None:
+        with suppress(Exception):  # the answer is known: cleaning up must not change it
+            await arun(self._dropping_expired(key), self._kv)
+
+    async def set(self, key: K, value: V, *, ttl: timedelta | float | None = None) -> None:
+        """Store ``value`` under ``key``, replacing what was there.
+
+        ``ttl`` (a timedelta, or seconds) in place of the keyspace's own. Raises KeyNameError;
+        EncodeError, SchemaMismatch, TooDeep or TooLarge for a value that would not come back
+        equal, with what is stored untouched; a BackendError, or what the KV raises.
+        """
+        raw_key: Any = None
+        data: Any = None
+        try:
+            raw_key = self._names[key]
+            if ttl is None:
+                quick = self._quick  # a local: CPython calls it faster
+                try:
+                    data = quick(value)
+                except Exception:  # noqa: BLE001, S110 - the long way below says what is wrong
+                    pass
+            if data is None or len(data) > self._direct:
+                if not self._one_set:
+                    await arun(self._setting(key, raw_key, value, ttl), self._kv)
+                    return
+                data = self._keyspace._seal(key, value, self._clock(), ttl)
+            await awaitable(self._kv_set(raw_key, data))
+        except BaseException as error:
+            del value
+            data = None
+            self._leave_at(error, raw_key, key)
+            raise
+
+    async def delete(self, key: K) -> None:
+        """Remove the value of ``key``. No error if there is none.
+
+        Raises KeyNameError; a BackendError, or what the KV raises.
+        """
+        raw_key = self._keyspace.raw_key(key)
+        await self._done(plans.delete(self._keyspace._place(key)), raw_key)
+
+    async def require(self, key: K) -> V:
+        """Return the value of ``key``.
+
+        Raises MissingKey (a KeyError) if there is none, and whatever ``get`` raises.
+        """
+        value = await self.get(key, NO_DEFAULT)
+        if value is NO_DEFAULT:
+            self._must_be_there(self._keyspace.raw_key(key))
+        return cast("V", value)
+
+    async def exists(self, key: K) -> bool:
+        """Say whether a value is stored under ``key`` and has not expired.
+
+        It is not read as declared: an unreadable one exists. Raises KeyNameError, or what the KV
+        raises.
+        """
+        raw_key = self._keyspace.raw_key(key)
+        plan = plans.exists(self._keyspace._place(key), self._clock, self._capabilities)
+        return await self._done(plan, raw_key)
+
+    @overload
+    async def pop(self, key: K, default: None = None) -> V | None: ...
+    @overload
+    async def pop(self, key: K, default: V) -> V: ...  # as for get
+    @overload
+    async def pop(self, key: K, default: D) -> V | D: ...
+    async def pop(self, key: Any, default: Any = None) -> Any:
+        """Remove the value of ``key`` and return it, or ``default`` if there is none.
+
+        Of any number of callers exactly one gets the value: everywhere on backends with
+        compare-and-set, among the callers of this process on others. A value that cannot be
+        read raises as in ``get``, and stays.
+        """
+        try:
+            return await self._done(self._popping(key, default), self._keyspace.raw_key(key))
+        except BaseException:
+            del default
+            raise
+
+    async def add(self, key: K, value: V, *, ttl: timedelta | float | None = None) -> bool:
+        """Store ``value`` only if nothing is stored under ``key``; say whether it was.
+
+        For claims and one-time tokens: of any number of callers exactly one gets True, with the
+        reach that ``pop`` has. What has expired counts as nothing; what cannot be read counts as
+        something. Raises what ``set`` raises.
+        """
+        try:
+            return await self._done(self._adding(key, value, ttl), self._keyspace.raw_key(key))
+        except BaseException:
+            del value
+            raise
+
+    async def update(self, key: K, change: Callable[[V], V], *, default: V = NO_DEFAULT) -> V:
+        """Replace the value of ``key`` by ``change(value)`` and return the new one.
+
+        ``change`` gets ``default`` if there is no value; without a default that raises
+        MissingKey. No other writer's update is lost: everywhere on backends with
+        compare-and-set, where ``change`` is called again for each newer value it meets; among
+        the callers of this process on others. A lifetime starts anew. Raises what ``get`` and
+        ``set`` raise, and what ``change`` raises, with what is stored untouched.
+        """
+        try:
+            plan = self._updating(key, change, default)
+            return await self._done(plan, self._keyspace.raw_key(key))
+        except BaseException:
+            del default
+            raise
+
+    async def _done(self, plan: plans.Plan[D], raw_key: str | None = None) -> D:
+        """Drive a plan; what it raises says where, and holds nothing."""
+        try:
+            return await arun(plan, self._kv)
+        except BaseException as error:
+            self._leave(error, raw_key)
+            raise
+
+    # ----------------------------------------------------------------------- many values
+
+    async def get_many(self, keys: Iterable[K]) -> dict[K, V]:
+        """Return the values of those ``keys`` that have one, in the order of ``keys``.
+
+        One call of the KV where it can read many. Raises what ``get`` raises.
+        """
+        return await self._done(self._getting_many(keys))
+
+    async def set_many(
+        self,
+        items: Mapping[K, V] | Iterable[tuple[K, V]],
+        *,
+        ttl: timedelta | float | None = None,
+    ) -> None:
+        """Store every item.
+
+        Every value is checked before the first is written. Not atomic: a fault of the KV may
+        leave a part of them written. Raises what ``set`` raises.
+        """
+        try:
+            await self._done(self._setting_many(items, ttl))
+        except BaseException:
+            del items
+            raise
+
+    async def delete_many(self, keys: Iterable[K]) -> None:
+        """Remove the values of ``keys``. No error for those that have none."""
+        await self._done(self._deleting_many(keys))
+
+    # --------------------------------------------------------------------------- listing
+
+    def keys(self) -> AsyncIterator[K]:
+        """Iterate over the keys that have a value.
+
+        In the order of their raw keys where the backend lists in order. Keys that are written
+        or deleted meanwhile may or may not be seen. Raises Unsupported at once where the
+        backend cannot list.
+        """
+        self._listing.must_list()
+        return self._keys()
+
+    async def _keys(self) -> AsyncIterator[K]:
+        pages = self._listing.keys()
+        while (listed := await self._done(pages.pull())) is not None:
+            for key in await self._done(self._listing.living(listed)):
+                yield key
+
+    def items(self) -> AsyncIterator[tuple[K, V]]:
+        """Iterate over keys and values, as ``keys`` does. Raises what ``get`` raises."""
+        self._listing.must_list()
+        return self._items()
+
+    async def _items(self) -> AsyncIterator[tuple[K, V]]:
+        pages = self._listing.keys()
+        while (listed := await self._done(pages.pull())) is not None:
+            for item in await self._done(self._listing.values(listed)):
+                yield item
+                del item  # should the next step fail, its traceback shows no value
+
+    async def count(self) -> int:
+        """Count the keys that have a value, by listing them. Raises what ``keys`` raises."""
+        return sum([1 async for _ in self.keys()])
+
+    # ----------------------------------------------------------------------- maintenance
+
+    async def rewrap(
+        self,
+        keys: Iterable[K] | None = None,
+        *,
+        after: str | Report = "",
+        limit: int | None = None,
+        on_progress: Callable[[Finding], object] | None = None,
+    ) -> Report:
+        """Seal everything that is under a retired key anew, under the primary key.
+
+        Values that are under the primary key already are skipped by the key id in their header;
+        no value is decoded, times of writing and expiry stay. Where the backend can list, every
+        name of the keyspace is walked, with what logs and files derive from it; give ``keys``
+        where it cannot: parts of logs and files are not met there, and ``may_drop`` stays False.
+        ``limit`` names a call, and ``after=report`` for the next one, whose report has it all
+        (``after=report.cursor`` begins a new report): a walk that was stopped anywhere can be
+        begun again, and every value opens at every moment. Values of newer code are left.
+
+        Compare-and-set keeps a writer's newer value; without it, a value that changed is left
+        and reported. ``report.may_drop(key_id)`` says whether a retired key is still needed.
+        Raises ConfigError where nothing is sealed; Unsupported where the backend cannot list and
+        no keys are given; what the KV raises.
+        """
+        return await self._done(self._walking(maintenance.rewrap, keys, after, limit, on_progress))
+
+    async def migrate(
+        self,
+        keys: Iterable[K] | None = None,
+        *,
+        after: str | Report = "",
+        limit: int | None = None,
+        dry_run: bool = False,
+        on_progress: Callable[[Finding], object] | None = None,
+    ) -> Report:
+        """Write everything that is readable today in today's form, version and name.
+
+        Values of newer code, unreadable and expired ones are left and reported. With ``dry_run``
+        nothing is written. Promises and arguments as for ``rewrap``.
+        """
+        step = maintenance.verify if dry_run else maintenance.migrate
+        return await self._done(self._walking(step, keys, after, limit, on_progress))
+
+    async def verify(
+        self,
+        keys: Iterable[K] | None = None,
+        *,
+        after: str | Report = "",
+        limit: int | None = None,
+        on_progress: Callable[[Finding], object] | None = None,
+    ) -> Report:
+        """Look at every value and say what state it is in; change nothing.
+
+        It walks keys: the parts that logs and files keep beside them are not looked at.
+        ``report.names`` has the raw keys that are not fine, by their state; ``on_progress`` gets
+        a Finding for each. Arguments as for ``rewrap``.
+        """
+        plan = self._walking(maintenance.verify, keys, after, limit, on_progress)
+        return await self._done(plan)
+
+    async def raw(self, key: K) -> bytes | None:
+        """Return the stored bytes of ``key`` as they are, under today's name or an older one.
+
+        None if there are none. Raises what the KV raises.
+        """
+        return await self._done(self._reading_raw(key), self._keyspace.raw_key(key))
+
+    async def explain(self, key: K, *, show: bool = False) -> Explanation | None:
+        """Return the steps of what is stored under ``key``, or None if nothing is.
+
+        As ``Keyspace.explain``. Raises what the KV raises.
+        """
+        plan = self._explaining(key, show=show)
+        explained: Explanation | None = await self._done(plan, self._keyspace.raw_key(key))
+        return explained
+
+    async def quarantine(self, key: K) -> str | None:
+        """Move the stored bytes of ``key`` aside, so that ``get`` finds nothing; never delete them.
+
+        Under every name that they have, today's and those of older declarations. Returns the raw
+        key under which they are now (``...!q1``), or None if there are none. Raises what the KV
+        raises.
+        """
+        return await self._done(self._quarantining(key), self._keyspace.raw_key(key))
+
+    async def reindex(self, keys: Iterable[K]) -> None:
+        """Enter keys into the index, where one is kept.
+
+        For what was stored before it was declared, or what two processes lost by writing at the
+        same moment; and to build anew what cannot be read of the index: a damaged shard is moved
+        aside (``...!q1``), and holds from then on what is entered. Does nothing where the backend
+        lists by itself. Raises what the KV raises, and NewerVersion or UnknownKey for a shard
+        that other code or another ring reads.
+        """
+        await self._done(self._reindexing(keys))
+
+    async def clear(self) -> None:
+        """Remove every value of the keyspace, one by one. Raises what ``keys`` raises."""
+        async for key in self.keys():
+            await self.delete(key)
+
+    def __aiter__(self) -> AsyncIterator[K]:
+        return self.keys()

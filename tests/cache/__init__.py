@@ -1,1 +1,0 @@
-"""``Cache``: loaded once, served until its time is over."""

@@ -1,0 +1,162 @@
+"""A log that is stopped before and after every single operation, on every kind of backend."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from kvcodec import KeyRing, Keyspace, Log
+from kvcodec.testing import crash_everywhere
+from tests.stores.log.stores import BARE, CLOCK, MakeKV, names, sqlite_maker
+
+NOTES = Keyspace("notes", str)
+SEALED = Keyspace("notes", str, cipher=KeyRing.generate())
+
+TEXTS = [f"{number:03} {'x' * (number % 7 * 6)}" for number in range(24)]
+
+
+@pytest.fixture(params=[*BARE, "sqlite"])
+def make_kv(request: pytest.FixtureRequest, tmp_path: Path) -> MakeKV:
+    """What makes an empty KV of each kind."""
+    return BARE[request.param] if request.param in BARE else sqlite_maker(tmp_path)
+
+
+class Appender:
+    """Appends what is missing, one by one, and knows what was acknowledged."""
+
+    def __init__(self, keyspace: Keyspace[str], **options: Any) -> None:
+        self.keyspace = keyspace
+        self.options = options
+        self.acknowledged = 0
+
+    def log(self, kv: Any) -> Log[str]:
+        return Log(self.keyspace, kv, segment_bytes=80, clock=CLOCK, **self.options)
+
+    def run(self, kv: Any) -> None:
+        log = self.log(kv)
+        self.acknowledged = done = log.count("a")
+        for text in TEXTS[done:]:
+            log.append("a", text)
+            self.acknowledged += 1
+
+    def check(self, kv: Any) -> None:
+        found = list(self.log(kv).iterate("a"))
+        assert found == TEXTS[: len(found)]
+        assert self.acknowledged <= len(found) <= self.acknowledged + 1
+        self.acknowledged = len(found)
+
+
+@pytest.mark.parametrize("keyspace", [NOTES, SEALED], ids=["plain", "sealed"])
+def test_appends_survive_a_stop_anywhere(make_kv: MakeKV, keyspace: Keyspace[str]) -> None:
+    """Nothing acknowledged is lost, nothing is there twice, and a rerun leaves no orphans."""
+    appender = Appender(keyspace)
+    kvs: list[Any] = []
+
+    def make() -> Any:
+        appender.acknowledged = 0
+        kvs.append(make_kv())
+        return kvs[-1]
+
+    def check(kv: Any) -> None:
+        appender.check(kv)
+        if appender.acknowledged == len(TEXTS):
+            assert names(kv) == expected
+
+    expected = names_after(appender.run, make_kv)
+    assert sum("!s" in name for name in expected) > 2
+    assert any("!p" in name for name in expected)
+    report = crash_everywhere(appender.run, check, make_kv=make)
+    assert report.stops > 2 * len(TEXTS)
+
+
+def names_after(run: Callable[[Any], object], make_kv: MakeKV) -> list[str]:
+    """What is stored after a run that nothing stops."""
+    kv = make_kv()
+    run(kv)
+    return names(kv)
+
+
+def test_a_window_survives_a_stop_anywhere(make_kv: MakeKV) -> None:
+    """Windows let go of whole segments: what is kept is the newest, and orphans do not stay."""
+
+    def run(kv: Any) -> None:
+        log = log_of(kv)
+        tail = log.tail("a", 1)
+        for text in TEXTS[TEXTS.index(tail[0]) + 1 if tail else 0 :]:
+            log.append("a", text)
+
+    def log_of(kv: Any) -> Log[str]:
+        return Log(NOTES, kv, segment_bytes=64, max_items=5, clock=CLOCK)
+
+    def check(kv: Any) -> None:
+        found = list(log_of(kv).iterate("a"))
+        end = TEXTS.index(found[-1]) + 1 if found else 0
+        assert found == TEXTS[max(0, end - 5) : end]
+        if end == len(TEXTS):
+            assert names(kv) == expected
+
+    expected = names_after(run, make_kv)
+    assert len(expected) <= 4
+    crash_everywhere(run, check, make_kv=make_kv)
+
+
+@pytest.mark.parametrize("method", ["extend", "trim", "clear"])
+def test_the_other_methods_survive_a_stop_anywhere(make_kv: MakeKV, method: str) -> None:
+    """An extend adds a first part, a trim and a clear are done or not; a rerun completes them."""
+    before, after = {
+        "extend": ([], TEXTS),
+        "trim": (TEXTS, TEXTS[-3:]),
+        "clear": (TEXTS, []),
+    }[method]
+
+    def make() -> Any:
+        kv = make_kv()
+        log_of(kv).extend("a", before)
+        return kv
+
+    def run(kv: Any) -> None:
+        log = log_of(kv)
+        if method == "extend":
+            log.extend("a", TEXTS[log.count("a") :])
+        elif method == "trim":
+            log.trim("a", 3)
+        else:
+            log.clear("a")
+
+    def check(kv: Any) -> None:
+        found = list(log_of(kv).iterate("a"))
+        assert found in (before, after) or (method == "extend" and found == TEXTS[: len(found)])
+        if found == after and method == "clear":
+            log_of(kv).clear("a")
+            assert names(kv) == []
+
+    crash_everywhere(run, check, make_kv=make)
+
+
+def log_of(kv: Any) -> Log[str]:
+    """The log that the tests of all methods use."""
+    return Log(NOTES, kv, segment_bytes=80, clock=CLOCK)
+
+
+def test_lanes_survive_a_stop_anywhere() -> None:
+    """Registering a lane and appending to it, with nothing but get, set and delete."""
+
+    def log_of(kv: Any, writer: str) -> Log[str]:
+        return Log(NOTES, kv, writers="many", writer=writer, segment_bytes=64, clock=CLOCK)
+
+    def run(kv: Any) -> None:
+        for writer in "ab":
+            have = [text for text in log_of(kv, writer).iterate("k") if text[0] == writer]
+            for number in range(len(have), 9):
+                log_of(kv, writer).append("k", f"{writer}{number}")
+
+    def check(kv: Any) -> None:
+        found = list(log_of(kv, "c").iterate("k"))
+        for writer in "ab":
+            own = [text for text in found if text[0] == writer]
+            assert own == [f"{writer}{number}" for number in range(len(own))]
+
+    crash_everywhere(run, check, make_kv=BARE["bare"])

@@ -1,0 +1,345 @@
+"""Several writers: every interleaving with compare-and-set, processes, and lanes without any."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import threading
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from kvcodec import Keyspace, Log, MemoryKV, SQLiteKV
+from kvcodec.errors import ConfigError
+from kvcodec.plans.basic import Plan, run
+from kvcodec.plans.log import LogLayout, track_of
+from kvcodec.testing import ManualClock
+from tests.stores.log.stores import Bare
+
+ROOT = Path(__file__).parents[3]
+NOTES = Keyspace("notes", str)
+WRITERS, EACH = 4, 1000
+
+
+def layout(kv: Any, **options: Any) -> LogLayout:
+    """The plans of a log with short segments, to be driven step by step."""
+    clock = options.pop("clock", ManualClock())
+    return Log(NOTES, kv, segment_bytes=40, clock=clock, **options)._layout
+
+
+class Stepper:
+    """Drives one plan, one operation at a time."""
+
+    def __init__(self, kv: Any, plan: Plan[Any]) -> None:
+        self.kv = kv
+        self.plan = plan
+        self.done = False
+        self.operation: Any = None
+        self.resume(None)
+
+    def resume(self, answer: Any) -> None:
+        try:
+            self.operation = self.plan.send(answer)
+        except StopIteration:
+            self.done = True
+
+    def step(self) -> None:
+        """Let one operation happen."""
+        method, *arguments = self.operation
+        self.resume(getattr(self.kv, method)(*arguments))
+
+
+@settings(max_examples=150)
+@given(data=st.data())
+def test_compare_and_set_is_exact_in_every_interleaving(data: st.DataObject) -> None:
+    """Writers that are stopped between any two operations lose nothing and add nothing twice."""
+    kv = MemoryKV()
+    writers = data.draw(st.integers(2, 3))
+    logs = [layout(kv) for _ in range(writers)]
+    waiting = [
+        [f"{who}{number:02}{'x' * (number % 4 * 9)}" for number in range(12)]
+        for who in range(writers)
+    ]
+    said: list[list[str]] = [[] for _ in range(writers)]
+    steppers: dict[int, tuple[Stepper, str]] = {}
+    for who in data.draw(st.lists(st.integers(0, writers - 1), min_size=100, max_size=300)):
+        if who not in steppers and waiting[who]:
+            text = waiting[who].pop(0)
+            steppers[who] = (
+                Stepper(kv, logs[who].append(track_of("notes/k"), [text.encode()], None)),
+                text,
+            )
+        if who in steppers:
+            stepper, text = steppers[who]
+            stepper.step()
+            if stepper.done:
+                said[who].append(text)
+                del steppers[who]
+    for who, (stepper, text) in steppers.items():
+        while not stepper.done:
+            stepper.step()
+        said[who].append(text)
+    found = list(Log(NOTES, kv).iterate("k"))
+    assert sorted(found) == sorted(text for texts in said for text in texts)
+    assert [[text for text in found if text[0] == str(who)] for who in range(writers)] == said
+
+
+@settings(max_examples=150)
+@given(st.lists(st.booleans(), min_size=2, max_size=40), st.integers(0, 30), st.booleans())
+def test_a_writer_far_behind_harms_no_new_log(turns: list[bool], before: int, clears: bool) -> None:  # noqa: FBT001 - drawn
+    """What a writer had begun before a clear, or a trim, is finished on the log that is there."""
+    kv, clock = MemoryKV(), ManualClock()
+    log = Log(NOTES, kv, segment_bytes=40, clock=clock)
+    old = [f"old {number}" for number in range(before)]
+    log.extend("k", old)
+    late = Stepper(kv, layout(kv, clock=clock).append(track_of("notes/k"), [b"late"], None))
+    for turn in turns:
+        if not late.done and turn:
+            late.step()
+    was_done = late.done
+    clock.advance(1)
+    log.clear("k") if clears else log.trim("k", 2)
+    new = [f"new {number} {'y' * (number % 3 * 20)}" for number in range(25)]
+    for text in new[:12]:
+        log.append("k", text)
+    while not late.done:
+        late.step()
+    for text in new[12:]:
+        log.append("k", text)
+    found = list(log.iterate("k"))
+    assert [text for text in found if text.startswith("new")] == new
+    assert found.count("late") == (0 if was_done and clears else 1)
+    kept = [] if clears else (old + ["late"] * was_done)[-2:]
+    assert found[: len(kept)] == kept
+
+
+def test_a_reader_between_two_operations_sees_a_log() -> None:
+    """Whatever moves under a reader, it sees all that is kept, each once and in order."""
+    for gap in range(1, 60):
+        kv = MemoryKV()
+        log = Log(NOTES, kv, segment_bytes=40, clock=ManualClock())
+        texts = [f"{number:03}{'z' * (number % 3 * 12)}" for number in range(60)]
+        log.extend("k", texts[:30])
+        readers = [log.iterate("k"), log.iterate("k", reverse=True)]
+        found = [[next(reader)] for reader in readers]
+        for text in texts[30:gap]:
+            log.append("k", text)
+        if gap % 2:
+            log.trim("k", 12)
+        found = [[*first, *reader] for first, reader in zip(found, readers, strict=True)]
+        newest = log.tail("k", 1)[0]
+        kept = set(log.iterate("k"))
+        for messages, ordered in zip(found, (texts, texts[::-1]), strict=True):
+            assert messages == [text for text in ordered if text in messages]
+            assert set(texts[:30]) & kept <= set(messages)
+        assert newest == texts[max(gap, 30) - 1]
+
+
+WRITER = """
+import sys
+from kvcodec import Keyspace, Log, SQLiteKV
+path, who, each = sys.argv[1], sys.argv[2], int(sys.argv[3])
+with SQLiteKV(path) as kv:
+    log = Log(Keyspace("notes", str), kv, segment_bytes=4096)
+    for number in range(each):
+        log.append("k", f"{who} {number:05} and some words of its own")
+"""
+
+
+def test_four_processes_on_sqlite(tmp_path: Path) -> None:
+    """4 times 1000 appends by processes: all there, once, and each writer's in order."""
+    path = tmp_path / "log.db"
+    SQLiteKV(path).close()
+    writers = [
+        subprocess.Popen([sys.executable, "-c", WRITER, str(path), str(who), str(EACH)], cwd=ROOT)
+        for who in range(WRITERS)
+    ]
+    assert [writer.wait(300) for writer in writers] == [0] * WRITERS
+    with SQLiteKV(path) as kv:
+        assert_each_once(list(Log(NOTES, kv).iterate("k")))
+
+
+def assert_each_once(found: list[str]) -> None:
+    """Every writer's messages are there once, in their order."""
+    assert len(found) == WRITERS * EACH
+    for who in range(WRITERS):
+        numbers = [int(text.split()[1]) for text in found if text.startswith(f"{who} ")]
+        assert numbers == list(range(EACH))
+
+
+def test_four_lanes_on_a_bare_kv() -> None:
+    """4 times 1000 appends by threads with lanes, on get, set and delete: none is lost."""
+    kv = Bare()
+    gate = threading.Barrier(WRITERS)
+
+    def write(who: int) -> None:
+        log = Log(NOTES, kv, writers="many", writer=f"w{who}", segment_bytes=4096)
+        gate.wait()
+        for number in range(EACH):
+            log.append("k", f"{who} {number:05} and some words of its own")
+
+    threads = [threading.Thread(target=write, args=(who,)) for who in range(WRITERS)]
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-5)
+    try:
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    finally:
+        sys.setswitchinterval(interval)
+    log = Log(NOTES, kv, writers="many")
+    assert_each_once(list(log.iterate("k")))
+    assert log.count("k") == WRITERS * EACH
+
+
+@settings(max_examples=200)
+@given(data=st.data())
+def test_lanes_are_found_in_every_interleaving(data: st.DataObject) -> None:
+    """However the first appends of lanes are interleaved, every lane is found afterwards."""
+    kv = Bare()
+    writers = data.draw(st.integers(2, 5))
+    steppers = [
+        Stepper(
+            kv,
+            layout(kv, writers="many", writer=f"w{who}").append(
+                track_of("notes/k", f"w{who}"), [b"%d" % who], None
+            ),
+        )
+        for who in range(writers)
+    ]
+    for who in data.draw(st.lists(st.integers(0, writers - 1), min_size=20, max_size=100)):
+        if not steppers[who].done:
+            steppers[who].step()
+    stopped = data.draw(st.sets(st.integers(0, writers - 1)))  # these never go on
+    there = [who for who in range(writers) if steppers[who].done or who not in stopped]
+    for who in there:
+        while not steppers[who].done:
+            steppers[who].step()
+    found = list(Log(NOTES, kv, writers="many").iterate("k"))
+    assert sorted(found) == [str(who) for who in there]
+
+
+def test_lanes_are_merged_by_time() -> None:
+    """Messages of several lanes come in the order of writing, in both directions and in tails."""
+    kv, clock = Bare(), ManualClock()
+    logs = [
+        Log(NOTES, kv, writers="many", writer=f"w{who}", segment_bytes=30, clock=clock)
+        for who in range(3)
+    ]
+    texts = [f"{number:02} {'x' * (number % 5)}" for number in range(50)]
+    for number, text in enumerate(texts):
+        logs[number * 7 % 3].append("k", text)
+        clock.advance(0.001)
+    assert list(logs[0].iterate("k")) == texts
+    assert list(logs[1].iterate("k", 20)) == texts[20:]
+    assert list(logs[1].iterate("k", 20, reverse=True)) == texts[::-1][20:]
+    assert logs[2].tail("k", 9) == texts[-9:]
+    logs[0].trim("k", 9)
+    assert list(logs[1].iterate("k")) == texts[-9:]
+    logs[0].clear("k")
+    assert kv.values == {}
+
+
+def test_a_window_over_lanes() -> None:
+    """``max_items`` is the window of the whole log, however its messages are spread."""
+    kv, clock = Bare(), ManualClock()
+    texts = [f"{number:02}" for number in range(30)]
+    logs = [
+        Log(NOTES, kv, writers="many", writer=f"w{who}", max_items=7, clock=clock)
+        for who in range(2)
+    ]
+    for number, text in enumerate(texts):
+        logs[number % 3 // 2].append("k", text)
+        clock.advance(1)
+    assert list(logs[0].iterate("k")) == texts[-7:]
+    assert list(logs[0].iterate("k", 2)) == texts[-5:]
+    assert list(logs[0].iterate("k", 2, reverse=True)) == texts[-7:-2][::-1]
+    assert logs[0].count("k") == 7
+    assert logs[1].tail("k", 30) == texts[-7:]
+
+
+def test_from_one_writer_to_many() -> None:
+    """A log that is opened for many writers has what it had for one."""
+    kv, clock = Bare(), ManualClock()
+    Log(NOTES, kv, clock=clock).extend("k", ["a", "b"])
+    clock.advance(1)
+    many = Log(NOTES, kv, writers="many", clock=clock)
+    many.append("k", "c")
+    assert list(many.iterate("k")) == ["a", "b", "c"]
+
+
+def test_a_process_has_one_lane() -> None:
+    """Logs that are opened anew for every request use the same lane, and so do threads."""
+    kv = Bare()
+    for number in range(20):
+        Log(NOTES, kv, writers="many").append("k", str(number))
+    threads = [
+        threading.Thread(target=Log(NOTES, kv, writers="many").append, args=("k", "t"))
+        for _ in range(4)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sum("!lo" in name for name in kv.values) == 1
+    assert Log(NOTES, kv, writers="many").count("k") == 24
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"writers": "several"},
+        {"writer": "a"},
+        {"writers": "many", "writer": "a/b"},
+        {"writers": "many", "writer": ""},
+    ],
+)
+def test_writers_that_cannot_be(options: dict[str, Any]) -> None:
+    """Unknown words, and lanes whose names could meet others, are refused when opened."""
+    with pytest.raises(ConfigError, match="writer"):
+        Log(NOTES, {}, **options)
+
+
+def test_a_fork_is_a_process_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    """After a fork the child writes to a lane of its own."""
+    kv = Bare()
+    log = Log(NOTES, kv, writers="many")
+    log.append("k", "parent")
+    monkeypatch.setattr("os.getpid", lambda: -1)
+    log.append("k", "child")
+    monkeypatch.undo()
+    assert sum("!lo" in name for name in kv.values) == 2
+    assert set(log.iterate("k")) == {"parent", "child"}
+
+
+def test_a_plan_is_driven_by_hand() -> None:
+    """The stepper that these tests rely on does what ``run`` does."""
+    by_hand, driven = MemoryKV(), MemoryKV()
+    stepper = Stepper(by_hand, layout(by_hand).append(track_of("notes/k"), [b"a"], None))
+    while not stepper.done:
+        stepper.step()
+    run(layout(driven).append(track_of("notes/k"), [b"a"], None), driven)
+    assert by_hand.get("notes/k") == driven.get("notes/k") is not None
+
+
+def test_a_clear_takes_only_what_it_saw() -> None:
+    """What is appended after a clear has happened stays, though the clear is still cleaning up."""
+    happened = False
+    for steps in range(40):
+        kv, clock = MemoryKV(), ManualClock()
+        log = Log(NOTES, kv, segment_bytes=40, clock=clock)
+        log.extend("k", [f"old {number}" for number in range(30)])
+        clear = Stepper(kv, layout(kv, clock=clock).clear(track_of("notes/k")))
+        for _ in range(steps):
+            if not clear.done:
+                clear.step()
+        happened = log.count("k") == 0
+        log.append("k", "new")
+        while not clear.done:
+            clear.step()
+        assert list(log.iterate("k")) == (["new"] if happened else [])
+    assert happened
