@@ -7,14 +7,14 @@ that returns futures fits as it is.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterable, Awaitable, Iterable, Mapping, Sequence
-from typing import Any, Protocol, TypeAlias
+from collections.abc import AsyncIterable, Awaitable, Hashable, Iterable, Mapping, Sequence
+from typing import Any, Protocol, TypeAlias, runtime_checkable
 
 from msgspec import Struct
 from typing_extensions import TypeVar
 
 __all__ = [
-    "KV",
+    "AppendingCipher",
     "AsyncExists",
     "AsyncKV",
     "AsyncMany",
@@ -22,15 +22,27 @@ __all__ = [
     "AsyncScan",
     "AsyncSetIfAbsent",
     "AsyncVersioned",
+    "Backing",
+    "BareCipher",
+    "BindableKeys",
     "Cipher",
     "Codec",
+    "CompressingCodec",
     "Exists",
+    "HiddenNames",
+    "KV",
     "KeyScheme",
     "Limits",
     "Many",
+    "MemorableKeys",
+    "NamedCodec",
     "NativeTTL",
+    "RingCipher",
     "Scan",
     "SetIfAbsent",
+    "StoredNames",
+    "TellingCodec",
+    "TimeHidingCipher",
     "Token",
     "Versioned",
 ]
@@ -298,11 +310,6 @@ class Cipher(Protocol):
 
     Law: ``decrypt(encrypt(p, a), a, key_id) == p``; under any other associated data, key or
     ciphertext ``decrypt`` raises and gives nothing of the plaintext away.
-
-    kvcodec's own ciphers say more, and another one may: ``bare`` and ``recognises`` (no envelope),
-    ``key_id_of`` (of a bare token), ``hide_time``, ``encrypt_onto`` (saves a copy of large values),
-    ``under`` (the same cipher over a subject's ring), ``key_ids`` (of all keys that it holds). See
-    kvcodec/crypto.py.
     """
 
     @property
@@ -324,5 +331,160 @@ class Cipher(Protocol):
 
         Raises UnknownKey if there is no key with this id, Tampered if anything else is not as
         it was when it was encrypted.
+        """
+        ...
+
+
+# ------------------------------------------- what some codecs, key schemes and ciphers say beyond
+#
+# Asked by `isinstance`, once, when a keyspace is declared. None of them is ever needed: an object
+# that has the methods of the basic protocol and nothing else is as good.
+
+
+@runtime_checkable
+class NamedCodec(Protocol):
+    """Gives its format a name, which sealed values are tied to; any other is "custom"."""
+
+    @property
+    def name(self) -> str:
+        """Of the format: bytes of another name are never read as this one's."""
+        ...
+
+
+@runtime_checkable
+class TellingCodec(Protocol):
+    """Tells its bytes from others by the first of them."""
+
+    @property
+    def first(self) -> frozenset[int]:
+        """What the first byte of an encoded value can be."""
+        ...
+
+
+@runtime_checkable
+class CompressingCodec(Protocol):
+    """Compresses: the length of what is stored tells about its content."""
+
+    @property
+    def compresses(self) -> bool:
+        """Whether it does."""
+        ...
+
+
+@runtime_checkable
+class BindableKeys(Protocol):
+    """A key scheme that takes its name and the type of its keys from the keyspace."""
+
+    def bind(self, name: str, key_type: Any, /) -> KeyScheme[Any]:
+        """Return the scheme of keyspace ``name`` with keys of ``key_type``."""
+        ...
+
+
+@runtime_checkable
+class MemorableKeys(Protocol):
+    """A key scheme that says whether raw keys may be remembered by their keys."""
+
+    @property
+    def plain(self) -> bool:
+        """Whether keys that compare equal are the same key: 1 == True, but "1" equals only "1"."""
+        ...
+
+
+@runtime_checkable
+class StoredNames(Protocol):
+    """A key scheme whose raw keys do not tell their keys: whole names are stored with the values.
+
+    Law: ``key(name(k)) == k`` and ``raw_key_of(name(k)) == join(k)``.
+    """
+
+    def name(self, key: Any, /) -> str:
+        """Return the whole name of ``key``, as it is stored with the value."""
+        ...
+
+    def key(self, name: str, /) -> Any:
+        """Return the key of a whole name. Raises KeyNameError if it is none of this keyspace."""
+        ...
+
+    def raw_key_of(self, name: str, /) -> str:
+        """Return the raw key of a whole name."""
+        ...
+
+    def is_raw_key(self, raw_key: str, /) -> bool:
+        """Say whether text has the form of a raw key of this scheme."""
+        ...
+
+
+@runtime_checkable
+class HiddenNames(StoredNames, Protocol):
+    """Names made with a key of a ring: no message tells the key that one stands for."""
+
+    @property
+    def naming(self) -> str:
+        """The id of the ring's key that names are made with, as hexadecimal."""
+        ...
+
+
+@runtime_checkable
+class BareCipher(Protocol):
+    """A cipher that can do without an envelope: what is stored is its own token."""
+
+    @property
+    def bare(self) -> bool:
+        """Whether it does."""
+        ...
+
+    def recognises(self, data: bytes, /) -> bool:
+        """Say whether bytes have the form of a token, exactly, whoever made it."""
+        ...
+
+    def key_id_of(self, token: bytes, /) -> bytes:
+        """Return the id of the key that a token is sealed under. Raises what ``decrypt`` raises."""
+        ...
+
+
+@runtime_checkable
+class RingCipher(Protocol):
+    """A cipher over a ring of keys."""
+
+    @property
+    def key_ids(self) -> frozenset[str]:
+        """The ids of all keys that it opens, as hexadecimal."""
+        ...
+
+    def under(self, ring: Any, /) -> Cipher:
+        """Return the same cipher over another ring."""
+        ...
+
+
+@runtime_checkable
+class AppendingCipher(Protocol):
+    """A cipher that writes behind what is there already: large values are copied once less."""
+
+    def encrypt_onto(self, start: bytes, plaintext: bytes, associated_data: bytes, /) -> bytes:
+        """Return ``start`` and what ``encrypt`` returns."""
+        ...
+
+
+@runtime_checkable
+class TimeHidingCipher(Protocol):
+    """A cipher that can keep the time of writing out of its ciphertext."""
+
+    @property
+    def hide_time(self) -> bool:
+        """Whether it does."""
+        ...
+
+
+# ------------------------------------------------------------ what some handles say beyond
+
+
+class Backing(Protocol):
+    """A handle that stands for a store, which others may stand for too."""
+
+    def backing(self, key: str, /) -> tuple[Hashable, str]:
+        """Return what identifies the store, the same for every handle on it, and the key's name.
+
+        For locks of the process: of two handles with an equal answer only one writer is at work
+        on the key at a time. A part of a store answers for the whole.
         """
         ...

@@ -27,9 +27,9 @@ from kvcodec import (
     QuotaExceeded,
     Tampered,
     Unavailable,
-    files_plans,
 )
 from kvcodec.backends.adapt import as_kv
+from kvcodec.plans import files as files_plans
 from kvcodec.testing import (
     ErrorBefore,
     FaultyKV,
