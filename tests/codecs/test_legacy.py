@@ -37,7 +37,7 @@ from kvcodec import (
 )
 from kvcodec.errors import TooLarge
 from kvcodec.testing import check_keyspace, crash_everywhere
-from tests.keyspace.evolve.both import NOW, World, backends, every_world
+from tests.both import NOW, World, backends, every_world
 
 RING = KeyRing("AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=")
 

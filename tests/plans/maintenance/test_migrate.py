@@ -24,7 +24,7 @@ from kvcodec import (
     TemplateKeys,
 )
 from kvcodec.testing import FaultyKV, crash_everywhere
-from tests.keyspace.evolve.both import NOW, World, every_listing_world, every_world
+from tests.both import NOW, World, every_listing_world, every_world
 
 RING = KeyRing("AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=")
 

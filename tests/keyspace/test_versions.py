@@ -26,7 +26,7 @@ from kvcodec import (
     Store,
 )
 from kvcodec.testing import ManualClock
-from tests.keyspace.evolve.both import NOW, World, every_world
+from tests.both import NOW, World, every_world
 from tests.leaks import CANARY, leaks
 
 RING = KeyRing("AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=")

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from kvcodec import ConfigError, KeyRing, Keyspace, MemoryKV, Secret, Store, TooLarge
 from kvcodec.codecs.evolve import carry_unknown
-from tests.keyspace.evolve.both import World, every_world
+from tests.both import World, every_world
 
 RING = KeyRing("AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=")
 

@@ -21,7 +21,7 @@ import msgspec
 import pytest
 
 from kvcodec import KeyRing, Keyspace, NewerVersion
-from tests.keyspace.evolve.both import FACES, World, backends
+from tests.both import FACES, World, backends
 
 RING = KeyRing("AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=")
 OPERATIONS = 10_000

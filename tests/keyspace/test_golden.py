@@ -15,11 +15,11 @@ import msgspec
 import pytest
 
 from kvcodec import KeyRing, NewerVersion
-from tests.keyspace.evolve.test_versions import First, Second, Third, listed, people, split
+from tests.keyspace.test_versions import First, Second, Third, listed, people, split
 from tests.requires import require_module
 
 GOLDEN: dict[str, Any] = json.loads(
-    (Path(__file__).parents[2] / "vectors/golden-v1-versions.json").read_text("utf-8")
+    (Path(__file__).parents[1] / "vectors/golden-v1-versions.json").read_text("utf-8")
 )
 NOW: int = GOLDEN["now"]
 RING = KeyRing(GOLDEN["key"])

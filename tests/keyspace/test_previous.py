@@ -34,7 +34,7 @@ from kvcodec import (
 )
 from kvcodec.backends.dify import DifyKV
 from kvcodec.testing import crash_everywhere, like_dify
-from tests.keyspace.evolve.both import FACES, NOW, World, backends, every_listing_world, every_world
+from tests.both import FACES, NOW, World, backends, every_listing_world, every_world
 
 KEY = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8="
 RING = KeyRing(KEY)

@@ -1,1 +1,0 @@
-"""Values that change shape: versions, older forms, unknown fields, and the lock on them."""
