@@ -273,6 +273,14 @@ class Unsupported(BackendError):
     """The backend cannot do this, and nothing was tried."""
 
 
+def place(error: BaseException, keyspace: str, raw_key: str | None) -> None:
+    """Say where an error happened, if it is kvcodec's and does not know yet."""
+    if isinstance(error, KVCodecError):
+        error.keyspace = error.keyspace or keyspace
+        if error.raw_key is None and raw_key is not None:
+            error.raw_key = shorten(raw_key, _RAW_KEY_CHARS)
+
+
 def settle(error: BaseException, keyspace: str, raw_key: str | None) -> None:
     """Make an error ready to leave the library: say where it happened, forget what was held.
 
@@ -280,10 +288,7 @@ def settle(error: BaseException, keyspace: str, raw_key: str | None) -> None:
     reporter prints the locals of every frame, and the library's frames hold values and
     plaintext; frames of the user's code and of clients are left as they are.
     """
-    if isinstance(error, KVCodecError):
-        error.keyspace = error.keyspace or keyspace
-        if error.raw_key is None and raw_key is not None:
-            error.raw_key = shorten(raw_key, _RAW_KEY_CHARS)
+    place(error, keyspace, raw_key)
     forget(error)
 
 
