@@ -372,7 +372,7 @@ class CompressingCodec(Protocol):
 
 
 @runtime_checkable
-class BindableKeys(Protocol):
+class BindableKeys(KeyScheme[Any], Protocol):
     """A key scheme that takes its name and the type of its keys from the keyspace."""
 
     def bind(self, name: str, key_type: Any, /) -> KeyScheme[Any]:
@@ -381,7 +381,7 @@ class BindableKeys(Protocol):
 
 
 @runtime_checkable
-class MemorableKeys(Protocol):
+class MemorableKeys(KeyScheme[Any], Protocol):
     """A key scheme that says whether raw keys may be remembered by their keys."""
 
     @property
@@ -391,7 +391,7 @@ class MemorableKeys(Protocol):
 
 
 @runtime_checkable
-class StoredNames(Protocol):
+class StoredNames(KeyScheme[Any], Protocol):
     """A key scheme whose raw keys do not tell their keys: whole names are stored with the values.
 
     Law: ``key(name(k)) == k`` and ``raw_key_of(name(k)) == join(k)``.
@@ -425,7 +425,7 @@ class HiddenNames(StoredNames, Protocol):
 
 
 @runtime_checkable
-class BareCipher(Protocol):
+class BareCipher(Cipher, Protocol):
     """A cipher that can do without an envelope: what is stored is its own token."""
 
     @property
@@ -443,7 +443,7 @@ class BareCipher(Protocol):
 
 
 @runtime_checkable
-class RingCipher(Protocol):
+class RingCipher(Cipher, Protocol):
     """A cipher over a ring of keys."""
 
     @property
@@ -457,7 +457,7 @@ class RingCipher(Protocol):
 
 
 @runtime_checkable
-class AppendingCipher(Protocol):
+class AppendingCipher(Cipher, Protocol):
     """A cipher that writes behind what is there already: large values are copied once less."""
 
     def encrypt_onto(self, start: bytes, plaintext: bytes, associated_data: bytes, /) -> bytes:
@@ -466,7 +466,7 @@ class AppendingCipher(Protocol):
 
 
 @runtime_checkable
-class TimeHidingCipher(Protocol):
+class TimeHidingCipher(Cipher, Protocol):
     """A cipher that can keep the time of writing out of its ciphertext."""
 
     @property

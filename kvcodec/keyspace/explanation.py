@@ -1,19 +1,17 @@
-"""What stored bytes are, step by step, for people who look into a store. Floor 2: no I/O."""
+"""What stored bytes are, step by step, for people who look into a store."""
 
 from __future__ import annotations
 
 import math
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from msgspec import Struct
 
 from kvcodec.errors import KVCodecError, shorten
 from kvcodec.format.envelope import Header
-
-if TYPE_CHECKING:
-    from kvcodec.keyspace.keyspace import Keyspace, Previous
-    from kvcodec.keyspace.pipeline import Pipeline
+from kvcodec.keyspace.declaration import Declaration, Older
+from kvcodec.keyspace.pipeline import Pipeline
 
 __all__ = ["Explanation", "Step"]
 
@@ -49,93 +47,93 @@ class Explanation(Struct, frozen=True):
         return "\n".join([head, *map(str, self.steps)])
 
 
-def explain(keyspace: Keyspace[Any, Any], raw_key: str, data: bytes, *, show: bool) -> Explanation:
+def explain(
+    declared: Declaration[Any, Any], raw_key: str, data: bytes, *, show: bool
+) -> Explanation:
     """Take stored bytes apart. What goes wrong is the last step, and not raised.
 
     The value is named by its type; with ``show`` its text is there too, but never that of a
     sealed one.
     """
-    steps = [_stored(keyspace, data, show=show)]
-    _take_steps(steps, keyspace, raw_key, data, show=show)
-    return Explanation(keyspace.name, raw_key, tuple(steps))
+    steps = [_stored(declared, data, show=show)]
+    _take_steps(steps, declared, raw_key, data, show=show)
+    return Explanation(declared.name, raw_key, tuple(steps))
 
 
 def explain_older(
-    keyspace: Keyspace[Any, Any], previous: Previous, raw_key: str, data: bytes, *, show: bool
+    declared: Declaration[Any, Any], older: Older, raw_key: str, data: bytes, *, show: bool
 ) -> Explanation:
     """Take apart what an older declaration stored under a name of its own, as ``explain``."""
-    old = previous.keyspace
-    shown = show and not _has_secrets(keyspace)
-    steps = [_stored(old, data, show=shown), _older(keyspace, previous, data)]
+    old = older.declaration
+    shown = show and not _has_secrets(declared)
+    steps = [_stored(old, data, show=shown), _older(declared, older, data)]
     _take_steps(steps, old, raw_key, data, show=shown)
-    return Explanation(keyspace.name, raw_key, tuple(steps))
+    return Explanation(declared.name, raw_key, tuple(steps))
 
 
-def _stored(keyspace: Keyspace[Any, Any], data: bytes, *, show: bool) -> Step:
+def _stored(declared: Declaration[Any, Any], data: bytes, *, show: bool) -> Step:
     # Of an envelope, and of what may be shown: the first bytes of a PIN are the PIN.
-    if data[:1] == b"\xc1" or (show and not _has_secrets(keyspace)):
+    if data[:1] == b"\xc1" or (show and not _has_secrets(declared)):
         return Step("stored", len(data), {"first bytes": data[:4].hex(" ")})
     return Step("stored", len(data), {})
 
 
-def _has_secrets(keyspace: Keyspace[Any, Any]) -> bool:
+def _has_secrets(declared: Declaration[Any, Any]) -> bool:
     """Whether a value, or a field of it, is sealed in the keyspace's own form or an older one."""
-    if _seals(keyspace) or keyspace._pipeline.codec.secrets is not None:
+    if _seals(declared) or declared.pipeline.codec.secrets is not None:
         return True
-    return any(_has_secrets(previous.keyspace) for previous in keyspace.previous)
+    return any(_has_secrets(older.declaration) for older in declared.older)
 
 
-def _seals(keyspace: Keyspace[Any, Any]) -> bool:
+def _seals(declared: Declaration[Any, Any]) -> bool:
     """Whether values of the keyspace are sealed, in its own form or in an older one."""
-    if keyspace._pipeline.form.cipher is not None:
+    if declared.pipeline.form.cipher is not None:
         return True
-    return any(_seals(previous.keyspace) for previous in keyspace.previous)
+    return any(_seals(older.declaration) for older in declared.older)
 
 
 def _take_steps(
-    steps: list[Step], keyspace: Keyspace[Any, Any], raw_key: str, data: bytes, *, show: bool
+    steps: list[Step], declared: Declaration[Any, Any], raw_key: str, data: bytes, *, show: bool
 ) -> None:
     try:
-        _take(steps, keyspace, raw_key, data, show=show and not _seals(keyspace))
+        _take(steps, declared, raw_key, data, show=show and not _seals(declared))
     except KVCodecError as error:
         facts: dict[str, str | int] = {"stage": error.stage or "", "kind": type(error).__name__}
         steps.append(Step("error", None, facts | {"says": str(error.args[0])}))
 
 
-def _older(keyspace: Keyspace[Any, Any], previous: Previous, data: bytes) -> Step:
-    at = [one is previous for one in keyspace.previous].index(True)
-    facts: dict[str, str | int] = {"previous": at, "keyspace": previous.keyspace.name}
-    if previous.until is not None:
-        facts["refused from"] = _moment(math.floor(previous.until * 1000))
+def _older(declared: Declaration[Any, Any], older: Older, data: bytes) -> Step:
+    at = [one is older for one in declared.older].index(True)
+    facts: dict[str, str | int] = {"previous": at, "keyspace": older.declaration.name}
+    if older.until is not None:
+        facts["refused from"] = _moment(math.floor(older.until * 1000))
     return Step("older form", len(data), facts)
 
 
 def _take(
-    steps: list[Step], keyspace: Keyspace[Any, Any], raw_key: str, data: bytes, *, show: bool
+    steps: list[Step], declared: Declaration[Any, Any], raw_key: str, data: bytes, *, show: bool
 ) -> None:
-    pipeline = keyspace._pipeline
+    pipeline = declared.pipeline
     # At the time of writing: an explanation of what has expired is an explanation all the same.
-    previous = keyspace._older_form(raw_key, data, 0.0)
-    if previous is not None:
-        steps.append(_older(keyspace, previous, data))
+    older = declared.older_form(raw_key, data, 0.0)
+    if older is not None:
+        steps.append(_older(declared, older, data))
         # What is a Secret field today, and masked, may be plain text in the older type.
-        shown = show and keyspace._pipeline.codec.secrets is None
-        _take(steps, previous.keyspace, raw_key, data, show=shown)
+        shown = show and declared.pipeline.codec.secrets is None
+        _take(steps, older.declaration, raw_key, data, show=shown)
         return
-    if len(data) > pipeline.form.max_bytes:
-        pipeline._refuse_size(data, "envelope")
-    header = pipeline.header(data)
+    header = pipeline.wrapping.header(data)
     if not (pipeline.form.is_plain or pipeline.form.bare):
         steps.append(Step("envelope", len(data), _facts(header)))
-    payload = pipeline.unwrap(raw_key, data, (header.written_ms or 0) / 1000)
+    payload = pipeline.wrapping.unwrap(raw_key, data, (header.written_ms or 0) / 1000)
     name = "decrypt" if pipeline.form.cipher is not None else "payload"
     if not pipeline.form.is_plain:
         steps.append(Step(name, len(payload.encoded), _form_facts(pipeline, header)))
-    encoded = pipeline.upgraded(payload)
-    if header.version < keyspace.version:
-        facts: dict[str, str | int] = {"from": header.version, "to": keyspace.version}
+    encoded = pipeline.upgraded(raw_key, payload)
+    if header.version < pipeline.form.version:
+        facts: dict[str, str | int] = {"from": header.version, "to": pipeline.form.version}
         steps.append(Step("upgrade", len(encoded), facts))
-    steps.append(_decoded(pipeline, encoded, pipeline.decode(encoded), show=show))
+    steps.append(_decoded(pipeline, encoded, pipeline.encoding.decode(encoded), show=show))
 
 
 def _decoded(pipeline: Pipeline[Any], encoded: bytes, value: Any, *, show: bool) -> Step:

@@ -40,10 +40,10 @@ from kvcodec.errors import (
 from kvcodec.format.derived import trace_name
 from kvcodec.keyspace.pipeline import ANY_AGE, Pipeline
 from kvcodec.plans import basic as plans
-from kvcodec.plans.basic import ATTEMPTS, Plan, needs_lock
+from kvcodec.plans.basic import ATTEMPTS, Plan
 
 if TYPE_CHECKING:
-    from kvcodec.keyspace.keyspace import Keyspace
+    from kvcodec.keyspace.declaration import Declaration
     from kvcodec.protocols import Limits
 
 __all__ = ["Cursor", "FileInfo", "FileLayout", "FilePlace", "Source", "Upload"]
@@ -139,18 +139,18 @@ class FileLayout:
 
     __slots__ = ("_chunk_overhead", "chunks", "manifests", "traces")
 
-    def __init__(self, keyspace: Keyspace[bytes, Any]) -> None:
-        form = keyspace._pipeline.form
-        if keyspace._pipeline.codec.name != "raw":
+    def __init__(self, declared: Declaration[bytes, Any]) -> None:
+        form = declared.pipeline.form
+        if declared.pipeline.codec.name != "raw":
             raise ConfigError("files are kept in a keyspace of bytes: Keyspace(name, bytes)")
-        if form.version != 1 or keyspace._previous:
+        if form.version != 1 or declared.older:
             raise ConfigError(
                 "files have no version= and no previous=: copy each into Files of a keyspace of "
                 "another name, then delete it with the old Files (in place, old chunks would stay)"
             )
         if form.bare:
             raise ConfigError("files need a cipher with bound=True, or chunks could be swapped")
-        self.chunks: Pipeline[bytes] = keyspace._pipeline
+        self.chunks: Pipeline[bytes] = declared.pipeline
         # A manifest lives, expires and is sealed as its chunks are. A trace outlives them.
         self.manifests = Pipeline(_MANIFEST, msgspec.structs.replace(form, validate=False))
         lasting = msgspec.structs.replace(form, validate=False, ttl=None, max_age=None)
@@ -178,14 +178,14 @@ _TRACE = msgspec.structs.replace(codec_for(_Lots, "msgpack"), name="raw")
 # that maintenance (rewrap, verify) can treat whatever is stored as bytes; what a value is, its
 # raw key says, which it is bound to.
 
-_layouts: WeakKeyDictionary[Keyspace[bytes, Any], FileLayout] = WeakKeyDictionary()
+_layouts: WeakKeyDictionary[Declaration[bytes, Any], FileLayout] = WeakKeyDictionary()
 
 
-def layout_of(keyspace: Keyspace[bytes, Any]) -> FileLayout:
+def layout_of(declared: Declaration[bytes, Any]) -> FileLayout:
     """How a keyspace stores files. Raises ConfigError for one that cannot."""
-    layout = _layouts.get(keyspace)
+    layout = _layouts.get(declared)
     if layout is None:
-        layout = _layouts[keyspace] = FileLayout(keyspace)
+        layout = _layouts[declared] = FileLayout(declared)
     return layout
 
 
@@ -208,9 +208,7 @@ class FilePlace:
 
     __slots__ = ("can", "layout", "name", "raw_key")
 
-    def __init__(
-        self, layout: FileLayout, raw_key: str, can: frozenset[str], name: str = ""
-    ) -> None:
+    def __init__(self, layout: FileLayout, raw_key: str, can: Capabilities, name: str = "") -> None:
         self.layout = layout
         self.raw_key = raw_key
         self.can = can
@@ -291,7 +289,7 @@ def head(at: FilePlace, now: float) -> Plan[Manifest | None]:
 
 def exists(at: FilePlace, now: float) -> Plan[bool]:
     """Whether there is a file that has not expired, readable or not."""
-    if "exists" in at.can and not at.layout.chunks.form.dated:
+    if at.can.exists and not at.layout.chunks.form.dated:
         return bool((yield "exists", at.raw_key))
     data = yield from plans.get(at.raw_key)
     return data is not None and not _is_expired(at, data, now)
@@ -627,11 +625,11 @@ def delete(at: FilePlace) -> Plan[int]:
 
 
 def beside_file(
-    keyspace: Keyspace[bytes, Any], raw_key: str, can: frozenset[str]
+    declared: Declaration[bytes, Any], raw_key: str, can: Capabilities
 ) -> Plan[list[str]]:
     """The raw keys of all parts of a file, if it may be one: some may be gone."""
     try:
-        at = FilePlace(layout_of(keyspace), raw_key, can)
+        at = FilePlace(layout_of(declared), raw_key, can)
     except ConfigError:
         return []  # bytes, and no files
     _, lots = yield from _trace(at)
@@ -729,7 +727,7 @@ def _swap(
 ) -> Plan[bool]:
     """Write over what was read; say whether it was still there, as far as the backend can."""
     ttl = None if lasting else at.lifetime
-    if needs_lock(at.can):
+    if not is_exact(at.can):
         yield from plans.put(raw_key, data, ttl, at.can)
         return True
     if held is None:
@@ -738,7 +736,7 @@ def _swap(
 
 
 def _swap_out(raw_key: str, held: _Held, at: FilePlace) -> Plan[bool]:
-    if held is None or needs_lock(at.can):
+    if held is None or (not is_exact(at.can)):
         yield from plans.remove(raw_key)
         return True
     return bool((yield "delete_if_version", raw_key, held[1]))
@@ -754,7 +752,7 @@ def _close_lots(at: FilePlace, lots: _Lots, held: _Held) -> Plan[bool]:
     dead = [g for g, count in lots.items() if count is None and g not in _uploading]
     for generation in dead:
         lots[generation] = yield from _count_chunks(at, generation)
-    if dead and (yield from _write_trace(at, lots, held)) and not needs_lock(at.can):
+    if dead and (yield from _write_trace(at, lots, held)) and is_exact(at.can):
         for _ in range(ATTEMPTS):
             current: _Held = yield from plans.find_name(at.raw_key, at.can)
             if current is None or (yield from _swap(at.raw_key, current[0], current, at)):
@@ -772,7 +770,7 @@ def _count_chunks(at: FilePlace, generation: str) -> Plan[int]:
 
 def _remove_chunks(at: FilePlace, generation: str, count: int) -> Plan[None]:
     for names in plans.batches(at.chunk_names(generation, count)):
-        if "get_many" in at.can:
+        if at.can.many:
             yield "delete_many", names
             continue
         for name in names:

@@ -1,4 +1,4 @@
-"""Which keys a keyspace has, where the backend cannot say. Floor 2: plans, as in plans.py.
+"""Which keys a keyspace has, where the backend cannot say.
 
 ``indexed=True`` keeps the raw keys in ``SHARDS`` values of their own, named ``name!i0`` and so on,
 each in the keyspace's own form (sealed where values are sealed). A key's entry is written before
@@ -20,21 +20,25 @@ from __future__ import annotations
 
 import zlib
 from contextlib import suppress
+from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from msgspec.structs import replace
 
+from kvcodec.backends.capabilities import Capabilities
 from kvcodec.codecs.values import codec_for
-from kvcodec.errors import Conflict, DecodeError
+from kvcodec.errors import DecodeError
 from kvcodec.format.derived import grid_name, trace_name
 from kvcodec.keys.paths import PathKeys
-from kvcodec.keyspace.pipeline import Pipeline, as_bytes
-from kvcodec.plans.basic import ATTEMPTS, Clock, Plan, find_name, is_there, needs_lock, put
+from kvcodec.keyspace.declaration import Declaration
+from kvcodec.keyspace.pipeline import Pipeline
+from kvcodec.keyspace.wrapping import as_bytes
+from kvcodec.plans.driver import Clock, Plan
+from kvcodec.plans.swap import Raced, Stored, is_there, read, retried, swap
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
 
-    from kvcodec.keyspace.keyspace import Keyspace
 
 __all__ = ["Index", "Shard"]
 
@@ -87,18 +91,18 @@ class Index:
 
     def __init__(
         self,
-        keyspace: Keyspace[Any, Any],
+        declared: Declaration[Any, Any],
         clock: Clock,
         *,
-        kept_by: Keyspace[Any, Any] | None = None,
+        kept_by: Declaration[Any, Any] | None = None,
     ) -> None:
         self._clock = clock
         self._known: dict[str, float] = {}
-        self._is_name = keyspace._is_name
-        self._keeps_files = keyspace._pipeline.codec.name == "raw"
-        self._keeper = keyspace if kept_by is None else kept_by
+        self._is_name = declared.names.is_name
+        self._keeps_files = declared.pipeline.codec.name == "raw"
+        self._keeper = declared if kept_by is None else kept_by
         self._pipeline = _pipeline(self._keeper)
-        self.shards = shards_of(keyspace)
+        self.shards = shards_of(declared)
 
     def knows(self, raw_key: str) -> bool:
         """Say whether the entry of a name was seen a short while ago."""
@@ -109,26 +113,25 @@ class Index:
         """The shard that holds the entry of a name: by CRC-32, the same in every process."""
         return self.shards[zlib.crc32(raw_key.encode()) % SHARDS]
 
-    def add(self, raw_key: str, can: frozenset[str]) -> Plan[None]:
+    def add(self, raw_key: str, can: Capabilities) -> Plan[None]:
         """Make sure that a name has its entry: one read, and one write if it had none."""
-        shard = self.shard_of(raw_key)
-        for _ in range(ATTEMPTS):
-            held = yield from find_name(shard, can)
-            entries, todays = self._entries(shard, held)
-            if todays and entries.get(raw_key) == 0:
-                break
-            entries[raw_key] = 0
-            if (yield from self._write(shard, entries, held, can)):
-                break
-        else:
-            raise Conflict("other writers changed the index at every attempt", stage="store")
+        yield from retried(partial(self._added, raw_key, self.shard_of(raw_key), can), "the index")
         if len(self._known) >= _KNOWN:
             self._known.clear()
         self._known[raw_key] = self._clock()
 
-    def look(self, shard: str, can: frozenset[str]) -> Plan[Shard]:
+    def _added(self, raw_key: str, shard: str, can: Capabilities) -> Plan[None]:
+        held = yield from read(shard, can)
+        entries, todays = self._entries(shard, held)
+        if todays and entries.get(raw_key) == 0:
+            return
+        entries[raw_key] = 0
+        if not (yield from self._write(shard, entries, held, can)):
+            raise Raced
+
+    def look(self, shard: str, can: Capabilities) -> Plan[Shard]:
         """Read a shard, and see which of its names have a value."""
-        held = yield from find_name(shard, can)
+        held = yield from read(shard, can)
         entries = self._own((self._entries(shard, held))[0])
         present: list[str] = []
         partial: list[str] = []
@@ -141,18 +144,18 @@ class Index:
         marked = any(entries[raw_key] for raw_key in (*present, *partial))
         return Shard(held is not None, present, partial, absent, bool(absent) or marked)
 
-    def _has_parts(self, raw_key: str, can: frozenset[str]) -> Plan[bool]:
+    def _has_parts(self, raw_key: str, can: Capabilities) -> Plan[bool]:
         """Whether a name without a value is that of a log or a file all the same."""
         if (yield from is_there(grid_name(raw_key, "y", 0, 0), can)):
             return True
         return self._keeps_files and (yield from is_there(trace_name(raw_key), can))
 
-    def repair(self, shard: str, absent: Collection[str], can: frozenset[str]) -> Plan[None]:
+    def repair(self, shard: str, absent: Collection[str], can: Capabilities) -> Plan[None]:
         """Mark the entries of names that were found without a value; drop those marked long ago.
 
         One attempt: whoever lists next repairs what another writer was faster at.
         """
-        held = yield from find_name(shard, can)
+        held = yield from read(shard, can)
         before, _ = self._entries(shard, held)
         own, now = self._own(before), int(self._clock() * 1000)
         after: dict[str, int] = {}
@@ -166,15 +169,15 @@ class Index:
         if after != before:
             yield from self._write(shard, after, held, can)
 
-    def _entries(self, shard: str, held: tuple[bytes, Any] | None) -> tuple[dict[str, int], bool]:
+    def _entries(self, shard: str, held: Stored | None) -> tuple[dict[str, int], bool]:
         """All entries of a shard, and whether it is of the form that is written today."""
         if held is None:
             return {}, True
-        data, now = as_bytes(held[0]), self._clock()
+        data, now = as_bytes(held.data), self._clock()
         for at, form in enumerate(self.pipelines()):
             # Its first bytes do not tell every form: lifetimes, which an index has not, may be all
             # that tells two declarations apart.
-            if form.recognises(data):
+            if form.wrapping.recognises(data):
                 with suppress(DecodeError):
                     return form.open(shard, data, now), at == 0
         return self._pipeline.open(shard, data, now), True  # raises what is wrong
@@ -194,34 +197,29 @@ class Index:
         self,
         shard: str,
         entries: dict[str, int],
-        held: tuple[bytes, Any] | None,
-        can: frozenset[str],
+        held: Stored | None,
+        can: Capabilities,
     ) -> Plan[bool]:
         data = self._pipeline.seal(shard, entries, self._clock())
-        if needs_lock(can):
-            yield from put(shard, data, None, can)
-            return True
-        if held is None:
-            return bool((yield "set_if_absent", shard, data, None))
-        return bool((yield "set_if_version", shard, data, held[1], None))
+        return (yield from swap(shard, data, held, None, can))
 
 
-def shards_of(keyspace: Keyspace[Any, Any]) -> tuple[str, ...]:
+def shards_of(declared: Declaration[Any, Any]) -> tuple[str, ...]:
     """The raw keys of the shards of a keyspace's index."""
     # By the keyspace's own name: two templates may begin alike.
-    base = PathKeys().bind(keyspace.name, None).prefix
+    base = PathKeys().bind(declared.name, None).prefix
     return tuple(f"{base}!i{number}" for number in range(SHARDS))
 
 
-def _pipeline(keyspace: Keyspace[Any, Any]) -> Pipeline[dict[str, int]]:
+def _pipeline(declared: Declaration[Any, Any]) -> Pipeline[dict[str, int]]:
     """The form of a keyspace's index.
 
     The keyspace's own, without what would make an index end, age, change shape or be full:
     max_bytes is about values.
     """
     form = replace(
-        keyspace._pipeline.form,
-        max_bytes=max(MAX_SHARD_BYTES, keyspace._pipeline.form.max_bytes),
+        declared.pipeline.form,
+        max_bytes=max(MAX_SHARD_BYTES, declared.pipeline.form.max_bytes),
         ttl=None,
         max_age=None,
         compression=None,
@@ -231,8 +229,8 @@ def _pipeline(keyspace: Keyspace[Any, Any]) -> Pipeline[dict[str, int]]:
     return Pipeline(codec_for(dict[str, int], "json"), form)
 
 
-def _forms(keyspace: Keyspace[Any, Any], now: float) -> Iterator[Pipeline[dict[str, int]]]:
-    yield _pipeline(keyspace)
-    for previous in keyspace.previous:
-        if previous.keyspace.name == keyspace.name and previous.is_open(now):
-            yield from _forms(previous.keyspace, now)
+def _forms(declared: Declaration[Any, Any], now: float) -> Iterator[Pipeline[dict[str, int]]]:
+    yield _pipeline(declared)
+    for previous in declared.older:
+        if previous.declaration.name == declared.name and previous.is_open(now):
+            yield from _forms(previous.declaration, now)

@@ -1,4 +1,4 @@
-"""Which names and keys a keyspace has on a backend. Floor 2: plans, as in plans.py.
+"""Which names and keys a keyspace has on a backend.
 
 By the backend's own listing, or by the keyspace's index where it cannot list. Names, keys and
 values come page by page: an object's ``pull`` is a plan for the next page, and None at the end.
@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeAlias
 
 from typing_extensions import TypeVar
 
+from kvcodec.backends.capabilities import Capabilities
 from kvcodec.errors import (
     DecodeError,
     Expired,
@@ -21,23 +22,17 @@ from kvcodec.errors import (
     NewerVersion,
     UnknownKey,
     Unsupported,
+    place,
 )
 from kvcodec.format.derived import is_derived
-from kvcodec.keyspace.keyspace import Keyspace
-from kvcodec.keyspace.pipeline import as_bytes
-from kvcodec.plans.basic import (
-    BATCH,
-    NO_DEFAULT,
-    Clock,
-    Plan,
-    exclusively,
-    exists,
-    get,
-    get_many,
-    located,
-    read_older,
-)
+from kvcodec.keyspace.declaration import Declaration
+from kvcodec.keyspace.place import place_of
+from kvcodec.keyspace.wrapping import as_bytes
+from kvcodec.plans.driver import Clock, Plan, located
+from kvcodec.plans.many import BATCH, get_many
 from kvcodec.plans.parts import move_aside
+from kvcodec.plans.swap import exclusively, get
+from kvcodec.plans.values import NO_DEFAULT, exists, read_older
 
 if TYPE_CHECKING:
     from kvcodec.plans.index import Index, Shard
@@ -48,7 +43,7 @@ V = TypeVar("V")
 K = TypeVar("K", default=str)
 T_co = TypeVar("T_co", covariant=True)
 
-AnyKeyspace: TypeAlias = Keyspace[Any, Any]
+AnyKeyspace: TypeAlias = Declaration[Any, Any]
 
 
 class Pages(Protocol[T_co]):
@@ -62,59 +57,56 @@ class Pages(Protocol[T_co]):
 class Listing(Generic[V, K]):
     """The names of one keyspace on one backend."""
 
-    __slots__ = ("_indexes", "_ordered", "can", "clock", "keyspace")
+    __slots__ = ("_indexes", "can", "clock", "declared")
 
-    def __init__(
-        self, keyspace: Keyspace[V, K], can: frozenset[str], clock: Clock, *, ordered: bool
-    ) -> None:
-        self.keyspace = keyspace
+    def __init__(self, declared: Declaration[V, K], can: Capabilities, clock: Clock) -> None:
+        self.declared = declared
         self.can = can
         self.clock = clock
-        self._ordered = ordered
         self._indexes: dict[AnyKeyspace, Index] = {}
 
     @property
     def lists(self) -> bool:
         """Whether the backend itself can list."""
-        return "scan_keys" in self.can
+        return self.can.scan
 
     def must_list(self) -> None:
         """Raise Unsupported where names cannot be listed, or are not the keyspace's alone."""
-        for keyspace in (self.keyspace, *self.keyspace._elsewhere):
-            if not self.lists and not keyspace.indexed:
+        for declared in (self.declared, *self.declared.elsewhere):
+            if not self.lists and not declared.indexed:
                 why = (
                     "this KV cannot list its keys: declare the keyspace with indexed=True before "
                     "it is filled, or give the keys"
                 )
-            elif keyspace._is_shared:
+            elif declared.is_shared:
                 why = "names are those of every subject: give the keys, which begin with this one"
             else:
                 continue
-            raise Unsupported(why, keyspace=keyspace.name, stage="store")
+            raise Unsupported(why, keyspace=declared.name, stage="store")
 
     # ------------------------------------------------------------------------------ the index
 
-    def index_of(self, keyspace: AnyKeyspace) -> Index | None:
+    def index_of(self, declared: AnyKeyspace) -> Index | None:
         """The index of a keyspace, where it declares one and the backend cannot list."""
-        if not keyspace.indexed or self.lists:
+        if not declared.indexed or self.lists:
             return None
-        if keyspace not in self._indexes:
+        if declared not in self._indexes:
             from kvcodec.plans.index import Index  # by who has a KV that cannot list
 
             # An older declaration of this name has its entries in the same shards, which today's
             # writes: they are read as today's are.
-            shared = self.keyspace.indexed and keyspace.name == self.keyspace.name
-            kept_by = self.keyspace if shared else None
-            self._indexes[keyspace] = Index(keyspace, self.clock, kept_by=kept_by)
-        return self._indexes[keyspace]
+            shared = self.declared.indexed and declared.name == self.declared.name
+            kept_by = self.declared if shared else None
+            self._indexes[declared] = Index(declared, self.clock, kept_by=kept_by)
+        return self._indexes[declared]
 
     def note(self, raw_key: str) -> Plan[None]:
         """See to a name's entry in the index, before its value is written."""
-        index = self.index_of(self.keyspace)
+        index = self.index_of(self.declared)
         if index is None or index.knows(raw_key):
             return
         shard = index.shard_of(raw_key)
-        plan = located(index.add(raw_key, self.can), self.keyspace.name, shard)
+        plan = located(index.add(raw_key, self.can), self.declared.name, shard)
         yield from exclusively(plan, shard, self.can)
 
     def reindex(self, raw_keys: Iterable[str]) -> Plan[None]:
@@ -128,7 +120,7 @@ class Listing(Generic[V, K]):
                 yield from self._note_anew(raw_key)
 
     def _note_anew(self, raw_key: str) -> Plan[None]:
-        index = self.index_of(self.keyspace)
+        index = self.index_of(self.declared)
         assert index is not None  # noqa: S101 - one of its shards could not be read
         shard = index.shard_of(raw_key)
         yield from exclusively(move_aside(shard, self.can), shard, self.can)
@@ -136,7 +128,7 @@ class Listing(Generic[V, K]):
 
     def shard(self, index: Index, shard: str) -> Plan[Shard]:
         """What one shard of an index holds; it is repaired in passing."""
-        found = yield from located(index.look(shard, self.can), self.keyspace.name, shard)
+        found = yield from located(index.look(shard, self.can), self.declared.name, shard)
         if found.needs_repair:
             yield from exclusively(index.repair(shard, found.absent, self.can), shard, self.can)
         return found
@@ -144,13 +136,13 @@ class Listing(Generic[V, K]):
     # ------------------------------------------------------------------------- names and keys
 
     def scan(
-        self, keyspace: AnyKeyspace, after: str = "", *, sort: bool = False, parts: bool = False
+        self, declared: AnyKeyspace, after: str = "", *, sort: bool = False, parts: bool = False
     ) -> Scan:
         """The names that begin as a keyspace's do and come after ``after``, page by page.
 
         With ``parts`` those too that an index has and that have no value of their own.
         """
-        return Scan(self, keyspace, after, sort=sort and not self._ordered, parts=parts)
+        return Scan(self, declared, after, sort=sort and not self.can.ordered, parts=parts)
 
     def keys(self) -> KeyPages[K]:
         """The keys of the keyspace with today's names for them, page by page."""
@@ -161,12 +153,12 @@ class Listing(Generic[V, K]):
 
         Not names of other keyspaces that begin alike, nor those of parts.
         """
-        keyspace = self.keyspace
+        declared = self.declared
         named: dict[str, K] = {}
-        if keyspace._naming is None:
+        if declared.names.stored is None:
             for raw_key in raw_keys:
                 with suppress(KeyNameError):
-                    named[raw_key] = keyspace.key(raw_key)
+                    named[raw_key] = declared.names.key(raw_key)
             return named
         own: list[str] = []
         for raw_key in raw_keys:
@@ -174,17 +166,17 @@ class Listing(Generic[V, K]):
         found, now = (yield from get_many(own, self.can)), self.clock()
         for raw_key, data in found.items():
             with suppress(Expired):
-                named[raw_key] = keyspace._key_in(raw_key, as_bytes(data), now)
+                named[raw_key] = declared.key_in(raw_key, as_bytes(data), now)
         return named
 
-    def key_of(self, keyspace: AnyKeyspace, raw_key: str) -> Plan[Any]:
+    def key_of(self, declared: AnyKeyspace, raw_key: str) -> Plan[Any]:
         """The key of a name, or NO_DEFAULT where it is in a value that cannot be read."""
-        if keyspace._naming is None:
-            return keyspace.key(raw_key)
+        if declared.names.stored is None:
+            return declared.names.key(raw_key)
         data = yield from get(raw_key)
         if data is not None:
             with suppress(KVCodecError):
-                return keyspace._key_in(raw_key, as_bytes(data), self.clock())
+                return declared.key_in(raw_key, as_bytes(data), self.clock())
         return NO_DEFAULT
 
     def is_todays(self, raw_key: str) -> Plan[bool]:
@@ -193,25 +185,25 @@ class Listing(Generic[V, K]):
         Hashed and hidden names of two keys of a ring do: what is stored with the value tells. A
         value that no declaration reads is today's, which says what is wrong with it.
         """
-        keyspace = self.keyspace
-        if keyspace._naming is None or not keyspace._is_name(raw_key):
-            return keyspace._is_name(raw_key)
+        declared = self.declared
+        if declared.names.stored is None or not declared.names.is_name(raw_key):
+            return declared.names.is_name(raw_key)
         rivals = [
             older
-            for older in keyspace._elsewhere
-            if older._naming is not None and older._is_name(raw_key)
+            for older in declared.elsewhere
+            if older.names.stored is not None and older.names.is_name(raw_key)
         ]
-        if not rivals or (yield from self._tells(keyspace, raw_key)):
+        if not rivals or (yield from self._tells(declared, raw_key)):
             return True
         for older in rivals:
             if (yield from self._tells(older, raw_key)):
                 return False
         return True
 
-    def _tells(self, keyspace: AnyKeyspace, raw_key: str) -> Plan[bool]:
+    def _tells(self, declared: AnyKeyspace, raw_key: str) -> Plan[bool]:
         """Whether what is stored under a name tells a key of a keyspace that has this name."""
-        key = yield from self.key_of(keyspace, raw_key)
-        return key is not NO_DEFAULT and bool(keyspace.raw_key(key) == raw_key)
+        key = yield from self.key_of(declared, raw_key)
+        return key is not NO_DEFAULT and bool(declared.names.raw_key(key) == raw_key)
 
     def elsewhere(self) -> Plan[dict[str, K]]:
         """The keys whose values only older declarations have stored, with today's names.
@@ -219,72 +211,80 @@ class Listing(Generic[V, K]):
         All at once, before anything is done with them: a migration removes the older names.
         """
         found: dict[str, K] = {}
-        for older in self.keyspace._elsewhere:
+        for older in self.declared.elsewhere:
             for raw_key in (yield from self.own_names(older)):
                 key = (
                     NO_DEFAULT if is_derived(raw_key) else (yield from self.key_of(older, raw_key))
                 )
-                name = "" if key is NO_DEFAULT else self.keyspace.raw_key(key)
+                name = "" if key is NO_DEFAULT else self.declared.names.raw_key(key)
                 if name and name not in found and (yield from get(name)) is None:
                     # By today's scheme, so that it is of today's type: a NamedTuple for a tuple.
-                    found[name] = key if self.keyspace._naming else self.keyspace.key(name)
+                    found[name] = (
+                        key if self.declared.names.stored else self.declared.names.key(name)
+                    )
         return found
 
-    def own_names(self, keyspace: AnyKeyspace, after: str = "") -> Plan[list[str]]:
+    def own_names(self, declared: AnyKeyspace, after: str = "") -> Plan[list[str]]:
         """All names of a keyspace, those of parts too, in order."""
-        scan = self.scan(keyspace, after, sort=True)
+        scan = self.scan(declared, after, sort=True)
         names: list[str] = []
         while (page := (yield from scan.pull())) is not None:
-            names += filter(keyspace._owns, page)
+            names += filter(declared.names.owns, page)
         return names
 
     # --------------------------------------------------------------------------------- values
 
     def living(self, listed: Mapping[str, K]) -> Plan[list[K]]:
         """Those keys that have a value which has not expired."""
-        keyspace = self.keyspace
-        if not keyspace._may_expire and not keyspace._elsewhere:
+        declared = self.declared
+        if not declared.may_expire and not declared.elsewhere:
             return list(listed.values())
         found, now = (yield from get_many(list(listed), self.can)), self.clock()
         alive: list[K] = []
         for raw_key, key in listed.items():
-            there = raw_key in found and not keyspace._is_expired(raw_key, found[raw_key], now)
-            if raw_key not in found and keyspace._elsewhere:
-                there = yield from exists(keyspace._place(key), self.clock, self.can)
+            there = raw_key in found and not declared.is_expired(raw_key, found[raw_key], now)
+            if raw_key not in found and declared.elsewhere:
+                there = yield from exists(place_of(declared, key), self.clock, self.can)
             alive += [key] if there else []
         return alive
 
     def values(self, wanted: Mapping[str, K]) -> Plan[list[tuple[K, V]]]:
         """The values of those names that have one, today's or an older one, with their keys."""
-        keyspace, read = self.keyspace, list[tuple[K, V]]()
+        declared, read = self.declared, list[tuple[K, V]]()
         found, now = (yield from get_many(list(wanted), self.can)), self.clock()
         for raw_key, key in wanted.items():
             if raw_key in found:
                 with suppress(Expired):
-                    value: Any = keyspace.unpack(raw_key, found[raw_key], now=now)
-                    read.append((key, value))
-            elif keyspace._elsewhere:
-                value = yield from read_older(keyspace._place(key), NO_DEFAULT, self.clock)
+                    read.append((key, self._opened(raw_key, found[raw_key], now)))
+            elif declared.elsewhere:
+                value: Any = yield from read_older(place_of(declared, key), NO_DEFAULT, self.clock)
                 read += [] if value is NO_DEFAULT else [(key, value)]
         return read
+
+    def _opened(self, raw_key: str, data: bytes, now: float) -> V:
+        try:
+            return self.declared.open(raw_key, data, now)
+        except KVCodecError as error:
+            place(error, self.declared.name, raw_key)
+            raise
 
 
 class Scan:
     """The names that begin as a keyspace's do, page by page."""
 
-    __slots__ = ("_after", "_keyspace", "_listing", "_names", "_parts", "_sort")
+    __slots__ = ("_after", "_declared", "_listing", "_names", "_parts", "_sort")
 
     def __init__(
         self,
         listing: Listing[Any, Any],
-        keyspace: AnyKeyspace,
+        declared: AnyKeyspace,
         after: str,
         *,
         sort: bool,
         parts: bool,
     ) -> None:
         self._listing = listing
-        self._keyspace = keyspace
+        self._declared = declared
         self._after = after
         self._sort = sort
         self._parts = parts
@@ -298,10 +298,10 @@ class Scan:
         return page or None
 
     def _begun(self) -> Plan[Any]:
-        index = self._listing.index_of(self._keyspace)
+        index = self._listing.index_of(self._declared)
         if index is not None:
             return iter((yield from self._of_index(index)))
-        names = yield "list", self._keyspace.prefix, self._after
+        names = yield "list", self._declared.names.prefix, self._after
         return iter(sorted((yield "take", names, None))) if self._sort else names
 
     def _of_index(self, index: Index) -> Plan[list[str]]:
@@ -319,7 +319,7 @@ class KeyPages(Generic[K]):
 
     def __init__(self, listing: Listing[Any, K]) -> None:
         self._listing = listing
-        self._scan = listing.scan(listing.keyspace)
+        self._scan = listing.scan(listing.declared)
         self._elsewhere: Iterator[tuple[str, K]] | None = None
 
     def pull(self) -> Plan[dict[str, K] | None]:

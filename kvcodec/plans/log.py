@@ -53,14 +53,14 @@ from kvcodec.format.log import (
     parse,
     spell,
 )
-from kvcodec.keyspace.keyspace import _converted, _positive
+from kvcodec.keyspace.declared import _converted, _positive
 from kvcodec.keyspace.pipeline import ANY_AGE, Payload, Pipeline, as_bytes
 from kvcodec.plans import basic as plans
-from kvcodec.plans.basic import ATTEMPTS, BATCH, Plan, needs_lock
+from kvcodec.plans.basic import ATTEMPTS, BATCH, Plan
 from kvcodec.plans.parts import marked_places
 
 if TYPE_CHECKING:
-    from kvcodec.keyspace.keyspace import Keyspace, Previous
+    from kvcodec.keyspace.declaration import Declaration, Previous
     from kvcodec.protocols import Limits
 
 __all__ = [
@@ -140,8 +140,8 @@ class _Stale(Exception):
 class LogLayout(Struct, frozen=True):
     """One keyspace's logs on one backend: sizes, bounds, and the plans."""
 
-    keyspace: Keyspace[Any, Any]
-    can: frozenset[str]
+    declared: Declaration[Any, Any]
+    can: Capabilities
     clock: Callable[[], float]
     segment_bytes: int
     max_items: int | None
@@ -205,7 +205,7 @@ class LogLayout(Struct, frozen=True):
         """As many of the messages as a head takes that holds ``size`` bytes; at least one."""
         sizes = itertools.accumulate(map(len, encoded[1:]), initial=size + len(encoded[0]))
         fitting = sum(1 for _ in itertools.takewhile(lambda end: end <= self.segment_bytes, sizes))
-        version = self.keyspace.version
+        version = self.declared.version
         return [Item(version, now_ms, each) for each in encoded[: max(1, fitting)]]
 
     def _is_full(self, newest: Segment, more: int) -> bool:
@@ -283,11 +283,11 @@ class LogLayout(Struct, frozen=True):
         writer that is long behind, or is ahead of this one: the head tells which.
         """
         data = self._wrapped(name, spell(row))
-        if needs_lock(self.can):
-            yield from plans.put(name, data, self.keyspace.ttl, self.can)
+        if not is_exact(self.can):
+            yield from plans.put(name, data, self.declared.ttl, self.can)
             return row
         for _ in range(ATTEMPTS):
-            if (yield "set_if_absent", name, data, self.keyspace.ttl):
+            if (yield "set_if_absent", name, data, self.declared.ttl):
                 return row
             found = yield "get_versioned", name
             left = self._left(name, None if found is None else found[0])
@@ -295,7 +295,7 @@ class LogLayout(Struct, frozen=True):
                 return left
             if not _is_same(held, (yield "get_versioned", track.head)):
                 raise _Stale
-            if found and (yield "set_if_version", name, data, found[1], self.keyspace.ttl):
+            if found and (yield "set_if_version", name, data, found[1], self.declared.ttl):
                 return row
         raise Conflict("other writers changed the log at every attempt", stage="store")
 
@@ -358,7 +358,7 @@ class LogLayout(Struct, frozen=True):
         return head.swept(BATCH)
 
     def _delete(self, names: list[str]) -> Plan[None]:
-        if "get_many" in self.can:
+        if self.can.many:
             yield "delete_many", names
             return
         for name in names:
@@ -382,15 +382,15 @@ class LogLayout(Struct, frozen=True):
     def _remove(self, track: Track, held: _Held) -> Plan[None]:
         if not held.stored or held.head.first < held.head.total:
             return  # or another writer has begun anew
-        if needs_lock(self.can):
+        if not is_exact(self.can):
             yield from plans.remove(track.head)
         elif not (yield "delete_if_version", track.head, held.token):
             raise _Stale
 
     def _commit(self, track: Track, head: Head, held: _Held) -> Plan[None]:
         """Store the head: the one moment at which an append, or a trim, happens."""
-        data, ttl = self._wrapped(track.head, spell(head)), self.keyspace.ttl
-        if needs_lock(self.can):
+        data, ttl = self._wrapped(track.head, spell(head)), self.declared.ttl
+        if not is_exact(self.can):
             yield from plans.put(track.head, data, ttl, self.can)
         elif held.stored:
             if not (yield "set_if_version", track.head, data, held.token, ttl):
@@ -420,17 +420,17 @@ class LogLayout(Struct, frozen=True):
 
     def decode(self, item: Item) -> Any:
         """The message, in today's version. Raises a DecodeError."""
-        pipeline = self.keyspace._pipeline
+        pipeline = self.declared.pipeline
         if item.version == pipeline.form.version:
-            return pipeline.decode(item.encoded)
+            return pipeline.encoding.decode(item.encoded)
         _check_version(item, pipeline.form.version)
         payload = Payload(Header(version=item.version), item.encoded)
-        return pipeline.decode(pipeline.upgraded(payload))
+        return pipeline.encoding.decode(pipeline.upgraded(payload))
 
     @property
     def lifetime(self) -> float | None:
         """Of a message, in seconds: what is older is over."""
-        bounds = (self.keyspace.ttl, self.keyspace._pipeline.form.max_age)
+        bounds = (self.declared.ttl, self.declared.pipeline.form.max_age)
         return min((bound for bound in bounds if bound is not None), default=None)
 
     def is_past(self, written_ms: int) -> bool:
@@ -482,7 +482,7 @@ class LogLayout(Struct, frozen=True):
     def remove_all(self, log: str) -> Plan[None]:
         """Remove a log whose head cannot be opened: what a listing finds of it, and its head."""
         names: list[str] = []
-        if "scan_keys" in self.can:
+        if self.can.scan:
             names = yield "take", (yield "list", f"{log}!", ""), None
         yield from self._delete([name for name in names if name[len(log) + 1 :][:1] in _LETTERS])
         yield from plans.remove(log)
@@ -529,7 +529,7 @@ class LogLayout(Struct, frozen=True):
     # --------------------------------------------------------------------------------- bytes
 
     def _wrapped(self, name: str, payload: bytes) -> bytes:
-        pipeline, whole = self.keyspace._pipeline, self.names.get(name, "")
+        pipeline, whole = self.declared.pipeline, self.names.get(name, "")
         data = pipeline.wrap(name, payload, self.clock(), name=whole)
         found, limit = len(data), self.value_bytes
         if limit is None or found <= limit:
@@ -548,23 +548,23 @@ class LogLayout(Struct, frozen=True):
         try:
             data = as_bytes(data)
             previous = self._written_by(data)
-            keyspace = self.keyspace if previous is None else previous.keyspace
-            pipeline = keyspace._pipeline
+            declared = self.declared if previous is None else previous.declaration
+            pipeline = declared.pipeline
             if len(data) > pipeline.form.max_bytes:
-                pipeline._refuse_size(data, "envelope")
-            part = parse(kind, pipeline.unwrap(name, data, ANY_AGE).encoded)
+                pipeline.wrapping.refuse_size(data, "envelope")
+            part = parse(kind, pipeline.wrapping.unwrap(name, data, ANY_AGE).encoded)
             return part if previous is None else self._modern(part, previous)
         except BaseException as error:
             data = None
-            settle(error, self.keyspace.name, name)
+            settle(error, self.declared.name, name)
             raise
 
     def _written_by(self, data: bytes) -> Previous | None:
         """The older declaration that wrote these bytes, if it was not today's."""
-        if _recognises(self.keyspace, data):
+        if _recognises(self.declared, data):
             return None
-        for previous in self.keyspace.previous:
-            if previous.is_open(self.clock()) and _recognises(previous.keyspace, data):
+        for previous in self.declared.older:
+            if previous.is_open(self.clock()) and _recognises(previous.declaration, data):
                 previous.reads += 1
                 return previous
         return None  # today's says what is wrong
@@ -578,13 +578,13 @@ class LogLayout(Struct, frozen=True):
 
     def _today(self, item: Item, previous: Previous) -> Item:
         """A message of an older declaration as today's writes it."""
-        old = replace(self, keyspace=previous.keyspace).decode(item)
+        old = replace(self, keyspace=previous.declaration).decode(item)
         value = old if previous.convert is None else _converted(previous.convert, old)
-        encoded = self.keyspace._pipeline.encode_any(value)
-        return replace(item, version=self.keyspace.version, encoded=encoded)
+        encoded = self.declared.pipeline.encoding.encode_any(value)
+        return replace(item, version=self.declared.version, encoded=encoded)
 
     def _check_sizes(self, encoded: Sequence[bytes]) -> None:
-        bounds = (self.keyspace._pipeline.form.max_bytes, self.max_bytes)
+        bounds = (self.declared.pipeline.form.max_bytes, self.max_bytes)
         limit = min(bound for bound in bounds if bound is not None)
         found = max(map(len, encoded), default=0)
         if found > limit:
@@ -793,7 +793,7 @@ class Reading:
 
 
 def layout_of(
-    keyspace: Keyspace[Any, Any],
+    declared: Declaration[Any, Any],
     kv: Any,
     clock: Callable[[], float],
     *,
@@ -803,13 +803,13 @@ def layout_of(
     lanes: bool,
 ) -> LogLayout:
     """How a keyspace's logs are kept on a backend. Raises ConfigError for what cannot work."""
-    if keyspace._elsewhere:
+    if declared.elsewhere:
         raise ConfigError("a log is read under today's names only: export it from the older ones")
-    if type(keyspace._pipeline) is not Pipeline:
+    if type(declared.pipeline) is not Pipeline:
         raise ConfigError("a log has no Secret fields: give them a plain type, and seal all of it")
     limits: Limits | None = getattr(kv, "limits", None)
     value_bytes = None if limits is None else limits.value_bytes
-    room = min(keyspace._pipeline.form.max_bytes, value_bytes or keyspace._pipeline.form.max_bytes)
+    room = min(declared.pipeline.form.max_bytes, value_bytes or declared.pipeline.form.max_bytes)
     segment_bytes = min(_positive(segment_bytes, "segment_bytes"), max(1, room // _PART_OF_LIMIT))
     if max_items is not None:
         _positive(max_items, "max_items")
@@ -818,7 +818,7 @@ def layout_of(
             segment_bytes, max(1, _positive(max_bytes, "max_bytes") // _WINDOW_PARTS)
         )
     return LogLayout(
-        keyspace=keyspace,
+        keyspace=declared,
         can=plans.capabilities(kv),
         clock=clock,
         segment_bytes=segment_bytes,
@@ -862,11 +862,11 @@ def _order(cursor: _Cursor) -> tuple[int, str]:
     return cursor.ready[0].written_ms, cursor.track.lane
 
 
-def _recognises(keyspace: Keyspace[Any, Any], data: bytes) -> bool:
+def _recognises(declared: Declaration[Any, Any], data: bytes) -> bool:
     """Say by the first bytes whether they are a part of a log of this very declaration."""
-    pipeline = keyspace._pipeline
+    pipeline = declared.pipeline
     if data[:1] == bytes((MAGIC,)):
-        return not pipeline.form.is_plain and pipeline.recognises(data)
+        return not pipeline.form.is_plain and pipeline.wrapping.recognises(data)
     return is_log(data) and not pipeline.form.is_enveloped_always
 
 

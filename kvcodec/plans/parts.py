@@ -1,4 +1,4 @@
-"""What is kept beside a key: in what form, and what there is. Floor 2: plans, as in plans.py.
+"""What is kept beside a key: in what form, and what there is.
 
 Where the backend lists, parts are met like any other name (derived.py has the names). Where it
 cannot, the head of a log and the manifest and trace of a file say what there is: that is all that
@@ -8,24 +8,18 @@ cannot, the head of a log and the manifest and trace of a file say what there is
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
-from kvcodec.errors import Conflict, KVCodecError
+from kvcodec.backends.capabilities import Capabilities
+from kvcodec.errors import KVCodecError
 from kvcodec.format.derived import aside_name, grid_name, is_derived, news_name
 from kvcodec.format.log import Head, Lane, is_log, parse
-from kvcodec.keyspace.pipeline import Pipeline, as_bytes
-from kvcodec.plans.basic import (
-    ATTEMPTS,
-    Clock,
-    Plan,
-    find_name,
-    get,
-    needs_lock,
-    remove,
-)
-
-if TYPE_CHECKING:
-    from kvcodec.keyspace.keyspace import Keyspace, Place
+from kvcodec.keyspace.declaration import Declaration
+from kvcodec.keyspace.pipeline import Pipeline
+from kvcodec.keyspace.place import Place
+from kvcodec.keyspace.wrapping import as_bytes
+from kvcodec.plans.driver import Clock, Plan
+from kvcodec.plans.swap import Raced, get, read, retried, swap, swap_out
 
 __all__ = ["beside", "log_form", "marked_places", "move_aside", "pipelines"]
 
@@ -34,74 +28,74 @@ T = TypeVar("T")
 
 def pipelines(place: Place[Any]) -> Iterator[Pipeline[Any]]:
     """In what forms the bytes under a name may be: the keyspace's, or that of a part."""
-    keyspace = place.keyspace
-    yield keyspace._pipeline
+    declared = place.declaration
+    yield declared.pipeline
     kind = place.raw_key.rpartition("!")[2][:1]
-    if kind == "i" and keyspace.indexed:
+    if kind == "i" and declared.indexed:
         from kvcodec.plans.index import Index  # by who has a KV that cannot list
 
-        yield from Index(keyspace, float).pipelines()
-    if kind == "t" and keyspace._pipeline.codec.name == "raw":
+        yield from Index(declared, float).pipelines()
+    if kind == "t" and declared.pipeline.codec.name == "raw":
         from kvcodec.plans.files import layout_of  # by who keeps files
 
-        yield layout_of(keyspace).traces
+        yield layout_of(declared).traces
 
 
 def log_form(
-    keyspace: Keyspace[Any, Any], raw_key: str, data: Any, now: float
-) -> tuple[Keyspace[Any, Any], bytes] | None:
+    declared: Declaration[Any, Any], raw_key: str, data: Any, now: float
+) -> tuple[Declaration[Any, Any], bytes] | None:
     """The declaration, today's or an older one, that wrote a part of a log, and the part.
 
     Whatever its version: the layout of a log is not its messages'. None if it is no part of one.
     """
-    older = (each.keyspace for each in keyspace.previous if each.is_open(now))
-    for declared in (keyspace, *older):
+    older = (one.declaration for one in declared.older if one.is_open(now))
+    for each in (declared, *older):
         try:
-            opened = declared._pipeline.unwrap_any(raw_key, as_bytes(data))
+            opened = each.pipeline.wrapping.unwrap_any(raw_key, as_bytes(data))
         except KVCodecError:
             continue
         if is_log(opened.encoded):
-            return declared, opened.encoded
+            return each, opened.encoded
     return None
 
 
-def beside(place: Place[Any], clock: Clock, can: frozenset[str]) -> Plan[list[str]]:
+def beside(place: Place[Any], clock: Clock, can: Capabilities) -> Plan[list[str]]:
     """The names of the parts of a key, for whoever cannot list them.
 
     All that is needed is among them; some may be gone. A key that cannot be opened tells of no
     parts: whoever walks it meets it. Raises DecodeError for one that opens, and whose parts cannot
     be told all the same.
     """
-    keyspace, raw_key = place.keyspace, place.raw_key
+    declared, raw_key = place.declaration, place.raw_key
     if is_derived(raw_key):
         return []
-    names = [] if keyspace.ttl is None else [news_name(raw_key)]
-    if type(keyspace._pipeline) is not Pipeline:
+    names = [] if declared.ttl is None else [news_name(raw_key)]
+    if declared.pipeline.fields is not None:
         return names  # types with Secret fields have neither logs nor files
     data = yield from get(raw_key)
-    if data is None or log_form(keyspace, raw_key, data, clock()) is not None:
-        names += yield from _beside_log(keyspace, raw_key, clock())
-    if keyspace._pipeline.codec.name == "raw":
+    if data is None or log_form(declared, raw_key, data, clock()) is not None:
+        names += yield from _beside_log(declared, raw_key, clock())
+    if declared.pipeline.codec.name == "raw":
         from kvcodec.plans.files import beside_file  # by who keeps files
 
-        names += yield from beside_file(keyspace, raw_key, can)
+        names += yield from beside_file(declared, raw_key, can)
     return names
 
 
-def _beside_log(keyspace: Keyspace[Any, Any], log: str, now: float) -> Plan[list[str]]:
+def _beside_log(declared: Declaration[Any, Any], log: str, now: float) -> Plan[list[str]]:
     """The raw keys of all parts of a log: by its grid of lanes, and by every head."""
     names: list[str] = []
     stems = {log: f"{log}!"}
     for right, down in (yield from marked_places(log)):
         last, closed, owner = (grid_name(log, kind, right, down) for kind in "xyo")
         names += [last, closed, owner]
-        signed = _part(keyspace, owner, (yield from get(owner)), Lane, now)
+        signed = _part(declared, owner, (yield from get(owner)), Lane, now)
         if signed is not None:
             head = f"{log}!w{signed.lane}"
             names.append(head)
             stems[head] = f"{head}."
     for name, stem in stems.items():
-        head_there = _part(keyspace, name, (yield from get(name)), Head, now)
+        head_there = _part(declared, name, (yield from get(name)), Head, now)
         names += [] if head_there is None else [stem + each for each in head_there.suffixes()]
     return names
 
@@ -121,55 +115,48 @@ def marked_places(log: str) -> Plan[list[tuple[int, int]]]:
 
 
 def _part(
-    keyspace: Keyspace[Any, Any], name: str, data: Any, kind: type[T], now: float
+    declared: Declaration[Any, Any], name: str, data: Any, kind: type[T], now: float
 ) -> T | None:
     """A part of a log as it is stored, no message looked at; None if absent, or not to be opened.
 
     Raises DecodeError for one that opens and is no such part.
     """
-    found = None if data is None else log_form(keyspace, name, data, now)
+    found = None if data is None else log_form(declared, name, data, now)
     return None if found is None else parse(kind, found[1])
 
 
 # ---------------------------------------------------------------------------------- quarantine
 
 
-def move_aside(raw_key: str, can: frozenset[str]) -> Plan[str | None]:
+def move_aside(raw_key: str, can: Capabilities) -> Plan[str | None]:
     """Move the bytes of one name aside, as ``quarantine``."""
     moved: str | None = None
-    for _ in range(ATTEMPTS):
-        found = yield from find_name(raw_key, can)
-        if found is None:
+
+    def attempt() -> Plan[str | None]:
+        nonlocal moved
+        held = yield from read(raw_key, can)
+        if held is None:
             return moved
-        moved = yield from _keep_aside(raw_key, as_bytes(found[0]), can)
-        if (yield from _remove_exactly(raw_key, found, can)):
-            return moved
-    raise Conflict("other writers changed the value at every attempt", stage="store")
+        moved = yield from _keep_aside(raw_key, as_bytes(held.data), can)
+        if not can.versions and (yield from get(raw_key)) != held.data:
+            raise Raced  # by who holds no lock of this process
+        if not (yield from swap_out(raw_key, held, can)):
+            raise Raced
+        return moved
+
+    return retried(attempt, "the value")
 
 
-def _keep_aside(raw_key: str, data: bytes, can: frozenset[str]) -> Plan[str]:
+def _keep_aside(raw_key: str, data: bytes, can: Capabilities) -> Plan[str]:
     """Store bytes under the first name that is free, or has them already."""
     number = 0
     while True:
         number += 1
         name = aside_name(raw_key, number)
         there = yield from get(name)
-        if there is None and not needs_lock(can):
-            if (yield "set_if_absent", name, data, None):
-                return name
-            there = yield from get(name)
-        elif there is None:
-            yield "set", name, data
+        if there is None and (yield from swap(name, data, None, None, can)):
             return name
+        if there is None:
+            there = yield from get(name)
         if there == data:
             return name  # left by who was stopped after it
-
-
-def _remove_exactly(raw_key: str, found: tuple[bytes, Any], can: frozenset[str]) -> Plan[bool]:
-    """Remove what was read and nothing else; say whether that was still there."""
-    if not needs_lock(can):
-        return bool((yield "delete_if_version", raw_key, found[1]))
-    if (yield from get(raw_key)) != found[0]:
-        return False
-    yield from remove(raw_key)
-    return True

@@ -1,4 +1,4 @@
-"""What a walk over a keyspace finds: ``Report``, and a ``Finding`` for each name. Floor 2."""
+"""What a walk over a keyspace finds: ``Report``, and a ``Finding`` for each name."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ import msgspec
 from msgspec import Struct, field, structs
 
 from kvcodec.errors import ConfigError
-from kvcodec.keyspace.keyspace import Keyspace
+from kvcodec.keyspace.declaration import Declaration
+from kvcodec.protocols import RingCipher
 
 __all__ = ["Finding", "Report", "Scope", "State", "new_report", "rewrap_report"]
 
@@ -150,7 +151,7 @@ _NO_SUCH_ID = (
 
 
 def new_report(
-    keyspace: Keyspace[Any, Any],
+    declared: Declaration[Any, Any],
     after: str | Report,
     limit: object,
     scope: Scope = "keys",
@@ -164,20 +165,20 @@ def new_report(
     if limit is not None and not whole:
         raise ConfigError("limit= is a number of names: an integer of at least 1")
     if isinstance(after, Report):
-        return _resumed(after, keyspace, scope, given)
+        return _resumed(after, declared, scope, given)
     return Report(
         cursor=after,
         from_start=after == "",
         scope=scope,
         given=given,
-        keyspace=keyspace.name,
-        ring=_ring(keyspace),
-        in_use=_in_use(keyspace),
+        keyspace=declared.name,
+        ring=_ring(declared),
+        in_use=_in_use(declared),
     )
 
 
-def _resumed(earlier: Report, keyspace: Keyspace[Any, Any], scope: Scope, given: str) -> Report:
-    if earlier.keyspace != keyspace.name:
+def _resumed(earlier: Report, declared: Declaration[Any, Any], scope: Scope, given: str) -> Report:
+    if earlier.keyspace != declared.name:
         raise ConfigError("after= is a report of another keyspace")
     return structs.replace(
         earlier,
@@ -190,13 +191,13 @@ def _resumed(earlier: Report, keyspace: Keyspace[Any, Any], scope: Scope, given:
         from_start=earlier.from_start and (earlier.scope, earlier.given) == (scope, given),
         scope=scope,
         given=given,
-        ring=_ring(keyspace),
-        in_use=_in_use(keyspace),
+        ring=_ring(declared),
+        in_use=_in_use(declared),
     )
 
 
 def rewrap_report(
-    keyspace: Keyspace[Any, Any],
+    declared: Declaration[Any, Any],
     after: str | Report,
     keys: Iterable[Any] | None,
     limit: object,
@@ -204,42 +205,41 @@ def rewrap_report(
     lists: bool,
 ) -> Report:
     """As ``new_report``, of a walk over every name. Raises ConfigError where nothing is sealed."""
-    if not _ciphers(keyspace):
+    if not _ciphers(declared):
         raise ConfigError("nothing is sealed here: neither the keyspace nor an older one")
     if keys is None:
-        return new_report(keyspace, after, limit, "listed" if lists else "indexed")
-    names = sorted({keyspace.raw_key(key) for key in keys})
+        return new_report(declared, after, limit, "listed" if lists else "indexed")
+    names = sorted({declared.names.raw_key(key) for key in keys})
     digest = hashlib.sha256(msgspec.msgpack.encode(names)).hexdigest()
-    return new_report(keyspace, after, limit, "given", digest)
+    return new_report(declared, after, limit, "given", digest)
 
 
-def _ciphers(keyspace: Keyspace[Any, Any]) -> list[Any]:
+def _ciphers(declared: Declaration[Any, Any]) -> list[Any]:
     """The ciphers of a declaration and its older ones: of whole values, or of their fields."""
-    own = keyspace._pipeline.cipher
-    older = [cipher for each in keyspace._previous for cipher in _ciphers(each.keyspace)]
+    own = declared.pipeline.cipher
+    older = [cipher for each in declared.older for cipher in _ciphers(each.declaration)]
     return older if own is None else [own, *older]
 
 
-def _ring(keyspace: Keyspace[Any, Any]) -> frozenset[str] | None:
+def _ring(declared: Declaration[Any, Any]) -> frozenset[str] | None:
     """The ids of all keys that these ciphers hold. None if one does not tell: Cipher need not."""
-    ids = set(_naming(keyspace))
-    for cipher in _ciphers(keyspace):
-        held = getattr(cipher, "key_ids", None)
-        if not isinstance(held, frozenset):
+    ids = set(_naming(declared))
+    for cipher in _ciphers(declared):
+        if not isinstance(cipher, RingCipher):
             return None
-        ids |= held
+        ids |= cipher.key_ids
     return frozenset(ids)
 
 
-def _in_use(keyspace: Keyspace[Any, Any]) -> frozenset[str]:
-    return frozenset(filter(None, (keyspace._pipeline.primary, *_naming(keyspace))))
+def _in_use(declared: Declaration[Any, Any]) -> frozenset[str]:
+    return frozenset(filter(None, (declared.pipeline.primary, *_naming(declared))))
 
 
-def _naming(keyspace: Keyspace[Any, Any]) -> list[str]:
+def _naming(declared: Declaration[Any, Any]) -> list[str]:
     """The ids of the keys that names are made with, those of older declarations among them.
 
     As long as such a declaration is named in ``previous=``, it cannot be made without its key.
     """
-    own = str(getattr(keyspace._naming, "naming", ""))
-    older = [key_id for each in keyspace.previous for key_id in _naming(each.keyspace)]
+    own = declared.names.naming
+    older = [key_id for each in declared.older for key_id in _naming(each.declaration)]
     return [own, *older] if own else older

@@ -1,0 +1,98 @@
+"""What the options of a declaration, and its older declarations, have to agree on."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from kvcodec.codecs.values import ValueCodec
+from kvcodec.errors import ConfigError
+from kvcodec.keyspace.declaration import Declaration, Older
+from kvcodec.keyspace.form import Form
+from kvcodec.keyspace.pipeline import Pipeline
+from kvcodec.protocols import CompressingCodec, HiddenNames, RingCipher, TimeHidingCipher
+
+__all__ = ["check_older", "check_together"]
+
+
+def check_together(
+    form: Form, codec: ValueCodec[Any], encoding: object, *, compress_secrets: bool
+) -> None:
+    """Raise ConfigError for options that do not go together."""
+    _check_cipher(form)
+    if form.cipher is not None and form.checksum and codec.secrets is None:
+        raise ConfigError("checksum= adds nothing to a sealed value: it is authenticated already")
+    by_codec = isinstance(encoding, CompressingCodec) and encoding.compresses
+    compressed = form.compression is not None or by_codec
+    if form.cipher is not None and compressed and not compress_secrets:
+        raise ConfigError(
+            "compression with a cipher shows secrets by their length: if nobody else can choose a "
+            "part of the value, say so with compress_secrets=True"
+        )
+    if form.keep_unknown and codec.shape is None:
+        raise ConfigError("keep_unknown= is for types of msgspec in JSON or MessagePack")
+
+
+def _check_cipher(form: Form) -> None:
+    if isinstance(form.names, HiddenNames) and form.cipher is None:
+        raise ConfigError("HiddenKeys needs cipher=: the name is stored inside the sealed value")
+    if isinstance(form.cipher, TimeHidingCipher) and form.cipher.hide_time and form.dated:
+        raise ConfigError("hide_time= beside ttl= or max_age=: their header shows the time")
+    others = (form.dated, form.version > 1, form.compression, form.checksum, form.names)
+    if form.bare is not None and any(others):
+        raise ConfigError(
+            "a bare token has no header: ttl=, max_age=, version=, compress=, checksum=, and keys= "
+            "that store the name, need bound=True"
+        )
+
+
+def check_older(declared: Declaration[Any, Any], older: Sequence[Older]) -> None:
+    """Raise ConfigError for older declarations whose values could be taken for today's."""
+    listed = [each.declaration for each in older]
+    for old in listed:
+        _check_covered(old, listed)
+        if _cannot_be_told(declared, old):
+            raise ConfigError(
+                f"what {old!r} stored cannot be told from today's by its first "
+                "bytes: give one of them another name, or raise version= instead (for another "
+                "key: KeyRing(retired=))"
+            )
+
+
+def _check_covered(old: Declaration[Any, Any], listed: list[Declaration[Any, Any]]) -> None:
+    for older in old.elsewhere:
+        if not any(older is one for one in listed):
+            raise ConfigError(
+                f"{old!r} itself reads {older!r}, which keeps its values under other names: name "
+                "that in previous= here too"
+            )
+
+
+def _cannot_be_told(now: Declaration[Any, Any], old: Declaration[Any, Any]) -> bool:
+    if not now.names.are_spelt_as(old.names) or now.names.alphabets != old.names.alphabets:
+        return False
+    mine, theirs = now.pipeline, old.pipeline
+    if not mine.form.is_enveloped_always and mine.codec.first is None:
+        return True  # text, raw bytes: anything is of today's form
+    if theirs.form.is_plain:
+        return _first_bytes_meet(mine, theirs)
+    if theirs.form.bare is not None or not mine.wrapping.would_take(theirs.wrapping):
+        return False
+    # What today's declaration reads by itself (a value from before compress=) needs no telling.
+    return (
+        now.name != old.name or mine.codec.name != theirs.codec.name or not _has_key(mine, theirs)
+    )
+
+
+def _first_bytes_meet(mine: Pipeline[Any], theirs: Pipeline[Any]) -> bool:
+    if mine.form.is_enveloped_always or mine.codec.first is None or theirs.codec.first is None:
+        return False
+    return bool(mine.codec.first & theirs.codec.first)
+
+
+def _has_key(mine: Pipeline[Any], theirs: Pipeline[Any]) -> bool:
+    """Whether today's cipher opens what the other one seals."""
+    if mine.cipher is None or theirs.cipher is None:
+        return True
+    held = mine.cipher.key_ids if isinstance(mine.cipher, RingCipher) else {mine.primary}
+    return theirs.primary in held and mine.cipher.cipher_id == theirs.cipher.cipher_id

@@ -1,0 +1,189 @@
+"""The encoding half of the way: between a value and its encoding, checked in both directions.
+
+Out: depth, encode, compare with what would be read back. In: upgrade, depth, decode. What is
+around an encoding is in wrapping.py, and pipeline.py puts the two together.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from sys import getrecursionlimit
+from typing import Any, Generic, NoReturn
+
+from typing_extensions import TypeVar
+
+from kvcodec.codecs.evolve import carry_unknown
+from kvcodec.codecs.values import UNNESTED_BYTES, ValueCodec, nests_deeper, reason, same
+from kvcodec.errors import DecodeError, EncodeError, SchemaMismatch, Stage, TooDeep
+from kvcodec.keyspace.form import Form
+from kvcodec.keyspace.versions import refuse_newer
+
+__all__ = ["SAFE_RECURSION", "Encoding", "no_quick_way"]
+
+V = TypeVar("V")
+
+SAFE_RECURSION = 1000
+"""Python's own recursion limit, at which the encoder gives up long before a usual stack ends. Where
+it was raised, a value that is not of its type can nest until the process ends (msgspec#1033), and
+is looked at before it is encoded, as values of nesting types always are."""
+
+
+class Encoding(Generic[V]):
+    """One declaration's way from values to encodings and back."""
+
+    __slots__ = ("codec", "form", "quick", "small")
+
+    def __init__(self, codec: ValueCodec[V], form: Form) -> None:
+        self.codec = codec
+        self.form = form
+        nested = form.max_depth if codec.nests else UNNESTED_BYTES
+        self.small = min(form.max_bytes, nested if codec.too_deep else form.max_bytes)
+        """The size of the largest encoding that needs no look at its depth before it is decoded."""
+        self.quick = _quick_way(codec, form)
+
+    def encode(self, value: V) -> bytes:
+        """Encode, and make sure that what was encoded would be read back as it is."""
+        codec, form = self.codec, self.form
+        deep_calls = getrecursionlimit() > SAFE_RECURSION
+        try:
+            data = None if deep_calls else self.quick(value)
+        except Exception:  # noqa: BLE001 - the long way below says what is wrong
+            data = None
+        if data is not None and len(data) <= self.small:
+            return data
+        if (codec.nests or deep_calls) and nests_deeper(value, form.max_depth):
+            self.refuse_depth("encode")
+        data = self.encode_any(value)
+        if codec.too_deep is not None and codec.too_deep(data, form.max_depth):
+            self.refuse_depth("encode")
+        if not codec.exact and (form.validate or _doubtful(codec, data)):
+            self.compare(value, data)
+        return data
+
+    def encode_any(self, value: Any) -> bytes:
+        """Encode what need not be of the type, for ``decode`` to make one of it or to refuse."""
+        try:
+            return self.codec.encode(value)
+        except RecursionError:
+            why = None
+        except Exception as error:  # noqa: BLE001 - a codec may raise anything, and quote the value
+            why = _unsupported(error) if isinstance(error, TypeError) else reason(error)
+        # Raised here, not above: inside `except` it would carry the codec's error as context.
+        if why is None:
+            self.refuse_depth("encode")
+        raise EncodeError(why, stage="encode")
+
+    def compare(self, value: V, data: bytes) -> None:
+        """Raise SchemaMismatch unless an encoding would be read back as the value."""
+        try:
+            back = self.codec.decode(data)
+        except Exception as error:  # noqa: BLE001 - as above
+            why = f"would not be read back: {reason(error)}"
+        else:
+            if type(back) is type(value) and same(back, value):
+                return
+            why = f"would come back as another {type(back).__name__} than it is"
+            if type(back) is not type(value):
+                why = f"a {type(value).__name__} would come back as a {type(back).__name__}"
+        raise SchemaMismatch(why, stage="validate")
+
+    def decode(self, data: bytes) -> V:
+        """Decode an encoded value. Raises TooDeep, SchemaMismatch, DecodeError."""
+        if len(data) > self.small:
+            self.check_depth(data)
+        try:
+            return self.codec.decode(data)
+        except Exception as error:  # noqa: BLE001 - as above
+            kind = type(error)
+            why = reason(error)
+        if issubclass(kind, RecursionError):
+            self.refuse_depth("decode")
+        if self.form.is_plain:
+            refuse_newer(data, self.form.version)
+        if kind.__name__ == "ValidationError":  # msgspec's, or pydantic's
+            raise SchemaMismatch(why, stage="validate")
+        raise DecodeError(why, stage="decode")
+
+    def check_depth(self, encoded: bytes) -> None:
+        """Raise TooDeep for an encoding, of whatever version, that nests too deep to be read."""
+        too_deep = self.codec.too_deep
+        if too_deep is not None and too_deep(encoded, self.form.max_depth):
+            self.refuse_depth("decode")
+
+    def upgraded(self, encoded: bytes, found: int) -> bytes:
+        """The encoding in today's version. Raises TooDeep, DecodeError."""
+        wanted = self.form.version
+        if found == wanted:
+            return encoded
+        self.check_depth(encoded)
+        try:
+            return self.codec.from_plain(self.upgrade(self.codec.to_plain(encoded), found))
+        except Exception as error:  # noqa: BLE001 - an upgrade is the user's, and may quote the data
+            why = reason(error)
+        raise DecodeError(f"upgrade from version {found} to {wanted}: {why}", stage="decode")
+
+    def upgrade(self, plain: Any, found: int) -> Any:
+        """Plain data in today's version. Raises whatever the user's functions raise."""
+        for version in range(found, self.form.version):
+            plain = self.form.upgrades[version](plain)
+        return plain
+
+    def merged(self, encoded: bytes, held: bytes) -> bytes:
+        """An encoding with what its type does not know of ``held``. Raises DecodeError."""
+        codec = self.codec
+        try:
+            old, new = codec.to_plain(held), codec.to_plain(encoded)
+            return codec.from_plain(carry_unknown(codec.shape, old, new))
+        except Exception as error:  # noqa: BLE001 - unknown fields are checked nowhere before
+            why = reason(error)
+        raise DecodeError(f"fields that this code does not know: {why}", stage="decode")
+
+    def refuse_depth(self, stage: Stage) -> NoReturn:
+        """Raise TooDeep."""
+        raise TooDeep(
+            f"nested deeper than max_depth={self.form.max_depth}, or part of itself",
+            limit=self.form.max_depth,
+            stage=stage,
+        )
+
+
+def _quick_way(codec: ValueCodec[V], form: Form) -> Callable[[V], bytes | None]:
+    """How the usual small value is encoded and checked, at little more than the encoder's cost.
+
+    Returns None, or raises what it likes, for a value that has to take the long way.
+    """
+    encode, decode = codec.quick, codec.decode
+    if encode is None or codec.nests:
+        return no_quick_way
+    if codec.exact or (not form.validate and codec.risk == "none"):
+        return encode
+    if not form.validate and codec.risk == "null":
+        return lambda value: None if b"null" in (data := encode(value)) else data
+    compares_types = codec.compares_types
+
+    def encode_checked(value: V) -> bytes | None:
+        data = encode(value)
+        back = decode(data)
+        if back == value and (compares_types or type(back) is type(value)):
+            return data
+        return None
+
+    return encode_checked
+
+
+def no_quick_way(_: object) -> None:
+    """For values that always have to take the long way."""
+    return
+
+
+def _doubtful(codec: ValueCodec[Any], data: bytes) -> bool:
+    """Whether a value that a type checker has passed may have become another one."""
+    if codec.risk == "null":
+        return b"null" in data  # all that NaN and infinity can become in JSON
+    return codec.risk == "any"
+
+
+def _unsupported(error: TypeError) -> str:
+    # msgspec: "Encoding objects of type complex is unsupported"; names a type, never a value.
+    text = str(error)
+    return text if text.startswith("Encoding objects of type ") else "not a value of the type"

@@ -1,0 +1,169 @@
+"""The names of one keyspace: keys to raw keys and back, and which names are its own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Generic, Protocol
+
+from typing_extensions import TypeVar
+
+from kvcodec.errors import ConfigError, KeyNameError, KVCodecError, place
+from kvcodec.format.plain import is_tuple
+from kvcodec.keys.paths import PathKeys
+from kvcodec.protocols import BindableKeys, HiddenNames, KeyScheme, MemorableKeys, StoredNames
+
+__all__ = ["Names", "shown_name"]
+
+K = TypeVar("K", default=str)
+
+_NAMES_KEPT = 16_384
+"""Raw keys that a keyspace remembers: of the keys in use now, not of all that ever were. About
+2 MB where so many are in use."""
+
+_LONGEST_KEPT = 256
+"""Characters of a raw key that is remembered: longer ones, of URLs say, would fill the memory."""
+
+
+class Names(Generic[K]):
+    """A key scheme under its keyspace's name. Raises ConfigError where these do not go together."""
+
+    __slots__ = ("_keyspace", "prefix", "raw", "scheme", "stored")
+
+    def __init__(self, keyspace: Any, key_type: Any, scheme: Any) -> None:
+        self._keyspace = keyspace
+        self.scheme: KeyScheme[K] = _bound(keyspace, key_type, scheme)
+        self.prefix = self.scheme.prefix
+        """What every raw key starts with."""
+        self.stored = self.scheme if isinstance(self.scheme, StoredNames) else None
+        """The scheme, where raw keys do not tell their keys: whole names stand with the values."""
+        # Remembering raw keys is sound only where equal keys are the same key: 1 == True.
+        memorable = isinstance(self.scheme, MemorableKeys) and self.scheme.plain
+        self.raw: Table = _Remembered(self._join) if memorable else _Built(self._join)
+        """Raw keys by key, for what is measured in microseconds: TypeError for no key at all."""
+
+    def raw_key(self, key: K) -> str:
+        """Return the name under which the value of ``key`` is stored. Raises KeyNameError."""
+        try:
+            return self.raw[key]
+        except TypeError:
+            pass  # it cannot be hashed: the scheme says that it is no key
+        return self._join(key)
+
+    def key(self, raw_key: str) -> K:
+        """Return the key whose raw key this is. Raises KeyNameError."""
+        try:
+            return self.scheme.split(raw_key)
+        except KVCodecError as error:
+            place(error, self._keyspace, raw_key)
+            raise
+
+    def whole(self, key: K) -> str:
+        """What is stored in front of the value of ``key``, where its raw key does not tell it."""
+        return "" if self.stored is None else self.stored.name(key)
+
+    def is_name(self, raw_key: str) -> bool:
+        """Whether text is, or has the form of, the raw key of one of this keyspace's keys."""
+        if self.stored is not None:
+            return self.stored.is_raw_key(raw_key)
+        try:
+            self.scheme.split(raw_key)
+        except KeyNameError:
+            return False
+        return True
+
+    def owns(self, raw_key: str) -> bool:
+        """Whether a name is of one of this keyspace's keys, or derived from one.
+
+        What is in quarantine is not: it cannot be read under that name.
+        """
+        name, _, derived = raw_key.partition("!")
+        return not derived.startswith("q") and self.is_name(name)
+
+    @property
+    def naming(self) -> str:
+        """The id of the ring's key that names are made with, or ""."""
+        return self.scheme.naming if isinstance(self.scheme, HiddenNames) else ""
+
+    def are_spelt_as(self, other: Names[Any]) -> bool:
+        """Whether two keyspaces' names are made alike: of one key type, they would be the same."""
+        mine, theirs = self.scheme, other.scheme
+        options = ("prefix", "template", "limit", "naming")
+        return type(mine) is type(theirs) and all(
+            getattr(mine, name, None) == getattr(theirs, name, None) for name in options
+        )
+
+    @property
+    def alphabets(self) -> list[Any]:
+        """What the parts of raw keys are made of: digits, or digits with the sign that sorts."""
+        shape = getattr(self.scheme, "_shape", None)
+        return [] if shape is None else [part.alphabet for part in shape.parts]
+
+    def _join(self, key: K) -> str:
+        try:
+            return self.scheme.join(key)
+        except KVCodecError as error:
+            # Of hidden names, no message tells a key.
+            place(error, self._keyspace, None if self.naming else _shown_key(key))
+            raise
+
+
+class Table(Protocol):
+    """Raw keys by key."""
+
+    def __getitem__(self, key: Any, /) -> str: ...
+
+
+class _Remembered(dict[Any, str]):
+    """Raw keys by key, built when first asked for: looking one up is faster than building it."""
+
+    __slots__ = ("_join",)
+
+    def __init__(self, join: Callable[[Any], str]) -> None:
+        super().__init__()
+        self._join = join
+
+    def __missing__(self, key: Any) -> str:
+        raw_key = self._join(key)
+        if len(raw_key) > _LONGEST_KEPT:
+            return raw_key
+        if len(self) >= _NAMES_KEPT:
+            self.clear()
+        self[key] = raw_key
+        return raw_key
+
+
+class _Built:
+    """Raw keys by key, built each time: for keys that cannot be remembered, or not be hashed."""
+
+    __slots__ = ("_join",)
+
+    def __init__(self, join: Callable[[Any], str]) -> None:
+        self._join = join
+
+    def __getitem__(self, key: Any) -> str:
+        return self._join(key)
+
+
+def _bound(name: Any, key_type: Any, given: Any) -> Any:
+    if not isinstance(name, str) or name == "":
+        raise ConfigError("a keyspace needs a name: a str that is not empty")
+    scheme = PathKeys() if given is None else given
+    try:
+        return scheme.bind(name, key_type) if isinstance(scheme, BindableKeys) else scheme
+    except KeyNameError as error:
+        problem = str(error)
+    raise ConfigError(f"the name cannot begin a raw key: {problem}")
+
+
+def _shown_key(key: object) -> str:
+    """A key that has no raw key, for a message: of what may be a value in its place, the type."""
+    if isinstance(key, str):
+        return str.__str__(key)
+    if is_tuple(key) and type(key) is tuple:
+        return f"({', '.join(map(_shown_key, key))})"
+    return f"<{type(key).__name__}>"
+
+
+def shown_name(name: object) -> str:
+    """The name of a keyspace that could not be declared, for a message."""
+    return name if isinstance(name, str) else repr(name)

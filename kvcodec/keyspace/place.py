@@ -1,0 +1,122 @@
+"""Where one key's value is stored, and where older declarations kept it: ``Place``."""
+
+from __future__ import annotations
+
+from typing import Any, Generic
+
+from typing_extensions import TypeVar
+
+from kvcodec.errors import DecodeError
+from kvcodec.keyspace.declaration import NO_PLAIN, Declaration, Older
+from kvcodec.keyspace.explanation import Explanation, explain, explain_older
+from kvcodec.keyspace.wrapping import as_bytes
+
+__all__ = ["Place", "place_of"]
+
+V = TypeVar("V")
+K = TypeVar("K")
+
+
+class Place(Generic[V]):
+    """Where one key's value is stored, and where older declarations kept it."""
+
+    __slots__ = ("declaration", "name", "older", "raw_key")
+
+    def __init__(
+        self,
+        declaration: Declaration[V, Any],
+        raw_key: str,
+        older: tuple[tuple[Older, str], ...] = (),
+        name: str = "",
+    ) -> None:
+        self.declaration = declaration
+        self.raw_key = raw_key
+        self.older = older
+        self.name = name  # the whole one, where the raw key does not tell it
+
+    def seal(self, value: V, now: float, ttl: float | None = None) -> bytes:
+        """The bytes to store."""
+        return self.declaration.pipeline.seal(self.raw_key, value, now, ttl, name=self.name)
+
+    def seal_over(
+        self, value: V, held: bytes | None, now: float, ttl: float | None = None
+    ) -> bytes:
+        """The bytes to store in place of ``held``, with what this code does not know of those.
+
+        Raises what reading ``held`` raises: what cannot be read is not written over.
+        """
+        if held is None or not self.declaration.keep_unknown:
+            return self.seal(value, now, ttl)
+        return self.declaration.pipeline.seal_over(self.raw_key, value, held, now, ttl)
+
+    def in_todays_form(self, held: bytes, older: int | None, now: float) -> bytes | None:
+        """What is held as bytes of today's form, for ``seal_over``: with its unknown fields.
+
+        None where that cannot be: then there is nothing to keep.
+        """
+        if older is not None:
+            there, raw_key = self.older[older]
+            return self._with_unknown(there, raw_key, held, now)
+        here = self.declaration.older_form(self.raw_key, held, now)
+        if here is None:
+            return held
+        return self._with_unknown(here, self.raw_key, held, now)
+
+    def _with_unknown(self, older: Older, raw_key: str, held: bytes, now: float) -> bytes | None:
+        """What an older declaration stored as bytes of today's form, or None."""
+        declaration = self.declaration
+        if not declaration.keep_unknown or older.convert is not None:
+            return None
+        plain = older.declaration.plain(raw_key, held, now)
+        if plain is NO_PLAIN or declaration.pipeline.fields is not None:
+            return None
+        encoded = declaration.pipeline.codec.from_plain(plain)
+        return declaration.pipeline.wrap(self.raw_key, encoded, now, name=self.name)
+
+    def migrated(self, older: Older, raw_key: str, data: bytes, now: float) -> bytes:
+        """The bytes to store for what an older declaration wrote: its times stay.
+
+        A lifetime that the older form did not have begins now.
+        """
+        declaration = self.declaration
+        value = declaration.open_older(older, raw_key, data, now)
+        header = older.declaration.header(raw_key, data, now)
+        moment, ttl = declaration.pipeline.wrapping.times(header, now)
+        return self.seal_over(value, self._with_unknown(older, raw_key, data, now), moment, ttl)
+
+    def open(self, data: bytes, now: float) -> V:
+        """The value of bytes stored under today's name."""
+        return self.declaration.open(self.raw_key, data, now)
+
+    def open_older(self, at: int, data: bytes, now: float) -> V:
+        """The value of bytes stored under an older declaration's name."""
+        older, raw_key = self.older[at]
+        if not older.is_open(now):
+            raise DecodeError("of an older form that is no longer read (until=)", stage="envelope")
+        return self.declaration.open_older(older, raw_key, data, now)
+
+    def explain(self, data: bytes, older: int | None, *, show: bool) -> Explanation:
+        """The steps of what is stored under today's name, or under an older one."""
+        if older is None:
+            return explain(self.declaration, self.raw_key, data, show=show)
+        there, raw_key = self.older[older]
+        return explain_older(self.declaration, there, raw_key, data, show=show)
+
+    def is_expired(self, data: bytes, now: float) -> bool:
+        """Whether the lifetime of a value under today's name is over."""
+        return self.declaration.is_expired(self.raw_key, data, now)
+
+    def is_ahead(self, data: bytes, now: float) -> bool:
+        """Whether a value under today's name is refused for being from the future."""
+        return self.declaration.pipeline.wrapping.is_ahead(as_bytes(data), now)
+
+
+def place_of(declaration: Declaration[V, K], key: K) -> Place[V]:
+    """The place of a key's value. Raises KeyNameError."""
+    names = declaration.names
+    raw_key = names.raw_key(key)
+    older: tuple[tuple[Older, str], ...] = ()
+    if declaration.older:
+        there = ((each, each.declaration.names.raw[key]) for each in declaration.older)
+        older = tuple((each, name) for each, name in there if name != raw_key)
+    return Place(declaration, raw_key, older, names.whole(key))

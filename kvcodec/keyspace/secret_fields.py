@@ -1,0 +1,163 @@
+"""One more step of the way, for types with ``Secret`` fields: these are sealed, the rest readable.
+
+Out: encode, **seal the secrets**, compress, envelope. In: size, envelope, age, decompress, **open
+the secrets**, upgrade, depth, decode. Between its first and its last step an encoding holds the
+secrets marked and in clear (secrets/secret.py), so that all checks of a value are those of
+encoding.py.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Generic
+
+from msgspec.structs import replace
+from typing_extensions import TypeVar
+
+from kvcodec.codecs.evolve import carry_unknown
+from kvcodec.codecs.values import Secrets, reason
+from kvcodec.errors import ConfigError, DecodeError, EncodeError, KVCodecError
+from kvcodec.format.envelope import Header, associated_data
+from kvcodec.keyspace.encoding import Encoding
+from kvcodec.keyspace.form import Form
+from kvcodec.keyspace.versions import refuse_newer
+from kvcodec.keyspace.wrapping import Payload
+from kvcodec.protocols import Cipher, HiddenNames
+from kvcodec.secrets.fields import FieldSealer, as_sealed, left_over
+
+__all__ = ["SecretFields"]
+
+V = TypeVar("V")
+
+
+class SecretFields(Generic[V]):
+    """The secrets of one keyspace's values. ``place``: keyspace and codec, as associated data.
+
+    Raises ConfigError without a cipher, or with one whose tokens are tied to nothing.
+    """
+
+    __slots__ = ("_encoding", "_place", "_sealer", "_secrets")
+
+    def __init__(
+        self, encoding: Encoding[V], secrets: Secrets, declared: Form, place: bytes
+    ) -> None:
+        self._encoding = encoding
+        self._secrets = secrets
+        self._sealer = FieldSealer(_checked(declared), secrets.clear, secrets.route)
+        self._place = place
+
+    def context(self, raw_key: str, header: Header) -> bytes:
+        """What all secrets of a value are tied to, beside their paths."""
+        # Not to the compression: whether it is worth it is known only when they are sealed.
+        tied = replace(header, compression=0).encode()
+        return self._place + associated_data(tied, raw_key.encode())
+
+    # -------------------------------------------------------------------------------- out
+
+    def seal(self, plain: Any, context: bytes) -> bytes:
+        """The encoding of plain data, its marked and found secrets sealed."""
+        try:
+            data = self._encoding.codec.from_plain(self._sealer.seal(plain, context))
+        except RecursionError:  # a large max_depth=, or a caller deep down itself
+            data = None
+        if data is None:
+            self._encoding.refuse_depth("encode")
+        if self._secrets.clear.is_left(data):
+            raise EncodeError("a Secret is where it cannot be sealed", stage="encode")
+        return data
+
+    def merged(self, value: V, held: Payload, context: bytes) -> Any:
+        """Plain data of ``value``, marked, with what its type does not know of a payload.
+
+        Secrets that the type does not know are sealed again, where they stand now.
+        """
+        codec = self._encoding.codec
+        old = self._opened(held, context, keep_unknown=True)
+        new = codec.to_plain(self._encoding.encode(value))
+        merged = carry_unknown(codec.shape, old, new)
+        self._encoding.compare(value, codec.from_plain(as_sealed(merged)))
+        return merged
+
+    # --------------------------------------------------------------------------------- in
+
+    def open(self, payload: Payload, context: bytes) -> bytes:
+        """The encoding of a payload in today's version, its secrets opened.
+
+        Raises TooDeep, NotEncrypted, UnknownKey, Tampered, DecodeError.
+        """
+        try:
+            opened = as_sealed(self._opened(payload, context, keep_unknown=False))
+            encoded = self._encoding.codec.from_plain(opened)
+        except RecursionError:  # as in `seal`
+            encoded = None
+        if encoded is None:
+            self._encoding.refuse_depth("decode")
+        return encoded
+
+    def _opened(self, payload: Payload, context: bytes, *, keep_unknown: bool) -> Any:
+        """Plain data in today's version, its secrets marked, others found or as they are."""
+        plain = self.parsed(payload.encoded)
+        if payload.header.version != self._encoding.form.version:
+            return self._opened_and_upgraded(plain, payload.header.version, context)
+        opened = self._sealer.open(plain, context)
+        if not keep_unknown:
+            return opened
+        return left_over(*self._sealer.find(opened, context, self._secrets.decode))
+
+    def _opened_and_upgraded(self, plain: Any, version: int, context: bytes) -> Any:
+        plain, found = self._sealer.find(plain, context, self._secrets.decode)
+        plain = self._done(self._encoding.upgrade, plain, version)
+        marked = self._done(self._sealer.mark, plain, self._secrets.encode)
+        return self._done(left_over, marked, found)
+
+    def _done(self, step: Callable[..., Any], *given: Any) -> Any:
+        """What a step makes that is the user's, or works on what the user's code made."""
+        try:
+            return step(*given)
+        except KVCodecError:
+            raise
+        except Exception as error:  # noqa: BLE001 - the user's function may quote the data
+            why = reason(error)
+        version = self._encoding.form.version
+        raise DecodeError(f"upgrade to version {version}: {why}", stage="decode")
+
+    def parsed(self, encoded: bytes) -> Any:
+        """Plain data of an encoding, its secrets sealed. Raises TooDeep, DecodeError."""
+        encoding = self._encoding
+        encoding.check_depth(encoded)
+        try:
+            return encoding.codec.to_plain(encoded)
+        except Exception as error:  # noqa: BLE001 - a decoder's error may quote the data
+            why = reason(error)
+        if encoding.form.is_plain:
+            refuse_newer(encoded, encoding.form.version)
+        raise DecodeError(why, stage="decode")
+
+    # ---------------------------------------------------------------------------- rotation
+
+    def key_ids(self, payload: Payload, context: bytes) -> tuple[str, ...]:
+        """The ids of the keys that the secrets of a payload are sealed under.
+
+        By what sealed fields say: nothing is decrypted but what looks like one elsewhere.
+        """
+        todays = payload.header.version == self._encoding.form.version
+        found = self._sealer.key_ids(self.parsed(payload.encoded), context, todays=todays)
+        return tuple(sorted(key_id.hex() for key_id in found))
+
+    def resealed(self, payload: Payload, context: bytes) -> bytes:
+        """The same encoding, its secrets under the primary key: the version stays."""
+        plain = self.parsed(payload.encoded)
+        if payload.header.version == self._encoding.form.version:
+            plain = self._sealer.open(plain, context)
+        plain = left_over(*self._sealer.find(plain, context, self._secrets.decode))
+        return self.seal(plain, context)
+
+
+def _checked(declared: Form) -> Cipher:
+    if declared.cipher is None:
+        raise ConfigError("a type with Secret fields needs a cipher=: a KeyRing, or a Cipher")
+    if declared.bare is not None:
+        raise ConfigError("Secret fields are tied to their place: not with bound=False")
+    if isinstance(declared.names, HiddenNames):
+        raise ConfigError("HiddenKeys stores the name in a sealed value: not with Secret fields")
+    return declared.cipher

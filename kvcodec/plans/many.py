@@ -1,0 +1,68 @@
+"""Several names at once: in one call of the backend where it has one, else one by one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+
+from typing_extensions import TypeVar
+
+from kvcodec.backends.capabilities import Capabilities, all_stored, values_of
+from kvcodec.errors import ConfigError
+from kvcodec.plans.driver import Plan
+from kvcodec.plans.swap import get, put, remove
+
+__all__ = ["BATCH", "batches", "get_many", "put_many", "remove_many", "several"]
+
+T = TypeVar("T")
+
+BATCH = 100
+"""Names per read when a keyspace is walked."""
+
+
+def get_many(raw_keys: Sequence[str], can: Capabilities) -> Plan[Mapping[str, bytes]]:
+    """Read the stored bytes of those names that are there."""
+    if can.many:
+        return values_of((yield "get_many", raw_keys))
+    found: dict[str, bytes] = {}
+    for raw_key in raw_keys:
+        data = yield from get(raw_key)
+        if data is not None:
+            found[raw_key] = data
+    return found
+
+
+def put_many(items: Mapping[str, bytes], ttl: float | None, can: Capabilities) -> Plan[None]:
+    """Store every item. A fault may leave a part of them written."""
+    if can.many and not (ttl is not None and can.ttl):
+        all_stored((yield "set_many", items), items.keys())
+        return
+    for raw_key, data in items.items():
+        yield from put(raw_key, data, ttl, can)
+
+
+def remove_many(raw_keys: Sequence[str], can: Capabilities) -> Plan[None]:
+    """Remove every name; absent ones are no error."""
+    if can.many:
+        yield "delete_many", raw_keys
+        return
+    for raw_key in raw_keys:
+        yield from remove(raw_key)
+
+
+def several(keys: Iterable[T]) -> Iterable[T]:
+    """Keys that a caller gave. Raises ConfigError for one text, whose letters it would be."""
+    if isinstance(keys, str | bytes):
+        raise ConfigError("several keys are wanted here, not the letters of one: [key]")
+    return keys
+
+
+def batches(items: Iterable[T]) -> Iterable[list[T]]:
+    """Split into lists of at most BATCH."""
+    batch: list[T] = []
+    for item in items:
+        batch.append(item)
+        if len(batch) == BATCH:
+            yield batch
+            batch = []
+    if batch:
+        yield batch

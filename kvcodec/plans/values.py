@@ -1,0 +1,280 @@
+"""What is done to the value of one key: read, written, changed, claimed, taken, found expired."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any, NamedTuple
+
+from typing_extensions import TypeVar
+
+from kvcodec.backends.capabilities import Capabilities, yes_or_no
+from kvcodec.errors import Expired, MissingKey
+from kvcodec.keyspace.place import Place
+from kvcodec.plans.driver import NOT_AWAITED, Clock, Plan, called
+from kvcodec.plans.many import put_many, remove_many
+from kvcodec.plans.swap import (
+    PLAINLY,
+    Raced,
+    Stored,
+    exclusively,
+    get,
+    is_there,
+    put,
+    read,
+    remove,
+    retried,
+    swap,
+    swap_out,
+)
+
+__all__ = [
+    "NO_DEFAULT",
+    "Held",
+    "add",
+    "delete",
+    "delete_all",
+    "drop_expired",
+    "drop_older",
+    "exists",
+    "find",
+    "pop",
+    "read_older",
+    "replace",
+    "update",
+    "write",
+    "write_all",
+]
+
+V = TypeVar("V")
+
+NO_DEFAULT: Any = object()
+"""Stands for "no default was given": None is a default like any other."""
+
+_THE_VALUE = "the value"
+_UPDATE = NOT_AWAITED.format("what update() gets")
+
+
+class Held(NamedTuple):
+    """What is stored for a key."""
+
+    stored: Stored
+    raw_key: str
+    """The name under which it is stored: today's or an older one."""
+    older: int | None
+    """The position of the older declaration whose name it is; None for today's."""
+
+    @property
+    def data(self) -> Any:
+        """The bytes, as the KV returned them."""
+        return self.stored.data
+
+
+def find(place: Place[Any], can: Capabilities) -> Plan[Held | None]:
+    """What is stored for a key, under today's name or an older one."""
+    for at, raw_key in enumerate((place.raw_key, *(name for _, name in place.older))):
+        stored = yield from read(raw_key, can)
+        if stored is not None:
+            return Held(stored, raw_key, at - 1 if at else None)
+    return None
+
+
+# -------------------------------------------------------------------------------------- reading
+
+
+def read_older(place: Place[Any], default: Any, clock: Clock) -> Plan[Any]:
+    """The value that an older declaration keeps under another name, or ``default``."""
+    for at, (_, raw_key) in enumerate(place.older):
+        data = yield from get(raw_key)
+        if data is not None:
+            try:
+                return place.open_older(at, data, clock())
+            except Expired:
+                continue
+    return default
+
+
+def exists(place: Place[Any], clock: Clock, can: Capabilities) -> Plan[bool]:
+    """Say whether something is stored that has not expired."""
+    if not place.declaration.may_expire and not place.older:
+        return (yield from is_there(place.raw_key, can))
+    held = yield from find(place, PLAINLY)
+    return held is not None and not _is_expired(place, held, clock)
+
+
+def _is_expired(place: Place[Any], held: Held, clock: Clock) -> bool:
+    if held.older is None:
+        return place.is_expired(held.data, clock())
+    older, raw_key = place.older[held.older]
+    return older.declaration.is_expired(raw_key, held.data, clock())
+
+
+def _current(place: Place[Any], held: Held | None, default: Any, clock: Clock) -> Any:
+    if held is None:
+        return _or_missing(default)
+    if held.older is None:
+        return place.open(held.data, clock())
+    return place.open_older(held.older, held.data, clock())
+
+
+def _or_missing(default: Any) -> Any:
+    if default is NO_DEFAULT:
+        raise MissingKey("nothing is stored here, and no default was given", stage="store")
+    return default
+
+
+# -------------------------------------------------------------------------------------- writing
+
+
+def write(place: Place[Any], data: bytes, ttl: float | None, can: Capabilities) -> Plan[None]:
+    """Store a sealed value under today's name, and only then remove the older ones."""
+    yield from put(place.raw_key, data, ttl, can)
+    yield from drop_older(place)
+
+
+def write_all(
+    places: Sequence[tuple[Place[Any], bytes]], ttl: float | None, can: Capabilities
+) -> Plan[None]:
+    """Store every value. A fault may leave a part of them written."""
+    yield from put_many({place.raw_key: data for place, data in places}, ttl, can)
+    for place, _ in places:
+        yield from drop_older(place)
+
+
+def delete(place: Place[Any]) -> Plan[None]:
+    """Remove a value: older names first, or one of them would come back to light."""
+    yield from drop_older(place)
+    yield from remove(place.raw_key)
+
+
+def delete_all(places: Sequence[Place[Any]], can: Capabilities) -> Plan[None]:
+    """Remove every value, older names first."""
+    names = [name for place in places for _, name in reversed(place.older)]
+    yield from remove_many([*names, *(place.raw_key for place in places)], can)
+
+
+def drop_older(place: Place[Any]) -> Plan[None]:
+    """Remove what older declarations kept under other names, once it is written anew.
+
+    The last one first: what stands before another is read instead of it.
+    """
+    for _, raw_key in reversed(place.older):
+        yield from remove(raw_key)
+
+
+# ------------------------------------------------------------------------------- read and write
+
+
+def update(
+    place: Place[V],
+    change: Callable[[Any], V],
+    default: Any,
+    ttl: float | None,
+    clock: Clock,
+    can: Capabilities,
+) -> Plan[V]:
+    """Replace the value by what ``change`` makes of it. ``ttl``: in place of the declared one."""
+
+    def attempt() -> Plan[V]:
+        held = yield from find(place, can)
+        gone = held is not None and _is_expired(place, held, clock)
+        current = _or_missing(default) if gone else _current(place, held, default, clock)
+        value: V = called(change(current), _UPDATE)
+        data = _sealed_over(place, value, None if gone else held, clock, ttl)
+        yield from _replace(place, data, held, ttl, can)
+        return value
+
+    return exclusively(retried(attempt, _THE_VALUE), place.raw_key, can)
+
+
+def _sealed_over(
+    place: Place[V], value: V, held: Held | None, clock: Clock, ttl: float | None
+) -> bytes:
+    now = clock()
+    if held is None or not place.declaration.keep_unknown:
+        return place.seal(value, now, ttl)
+    return place.seal_over(value, place.in_todays_form(held.data, held.older, now), now, ttl)
+
+
+def _replace(
+    place: Place[Any], data: bytes, held: Held | None, ttl: float | None, can: Capabilities
+) -> Plan[None]:
+    """Write in place of what was found, or raise Raced. ``ttl`` as for ``update``."""
+    lifetime = place.declaration.ttl if ttl is None else ttl
+    stored = None if held is None or held.older is not None else held.stored
+    if not (yield from swap(place.raw_key, data, stored, lifetime, can)):
+        raise Raced
+    yield from drop_older(place)
+
+
+def replace(
+    place: Place[V], value: V, ttl: float | None, clock: Clock, can: Capabilities
+) -> Plan[None]:
+    """Store a value over what is there, keeping of that what this code does not know."""
+    yield from update(place, lambda _: value, value, ttl, clock, can)
+
+
+def add(
+    place: Place[Any], data: bytes, ttl: float | None, clock: Clock, can: Capabilities
+) -> Plan[bool]:
+    """Store bytes if nothing is stored, or only what has expired. ``ttl`` as for ``update``.
+
+    A backend that can claim a name needs nothing else for it; what has expired is replaced as by
+    ``update``.
+    """
+    if can.claims and not place.older:
+        lifetime = place.declaration.ttl if ttl is None else ttl
+        claimed = yield "set_if_absent", place.raw_key, data, lifetime
+        if yes_or_no(claimed, "set_if_absent"):
+            return True
+    attempt = partial(_added, place, data, ttl, clock, can)
+    return (yield from exclusively(retried(attempt, _THE_VALUE), place.raw_key, can))
+
+
+def _added(
+    place: Place[Any], data: bytes, ttl: float | None, clock: Clock, can: Capabilities
+) -> Plan[bool]:
+    held = yield from find(place, can)
+    if held is not None and not _is_expired(place, held, clock):
+        return False
+    yield from _replace(place, data, held, ttl, can)
+    return True
+
+
+def pop(place: Place[Any], default: Any, clock: Clock, can: Capabilities) -> Plan[Any]:
+    """Remove a value and return it: of any number of callers, one gets it."""
+
+    def attempt() -> Plan[Any]:
+        held = yield from find(place, can)
+        if held is None:
+            return default
+        gone = _is_expired(place, held, clock)
+        value = default if gone else _current(place, held, default, clock)
+        yield from _drop_others(place, held)
+        if not (yield from swap_out(held.raw_key, held.stored, can)):
+            raise Raced
+        return value
+
+    plan = retried(attempt, _THE_VALUE)
+    return plan if can.versions else exclusively(plan, place.raw_key, can)
+
+
+def _drop_others(place: Place[Any], held: Held) -> Plan[None]:
+    """Remove what would come to light once ``held`` is gone."""
+    behind = 0 if held.older is None else held.older + 1
+    for _, raw_key in reversed(place.older[behind:]):
+        yield from remove(raw_key)
+
+
+def drop_expired(place: Place[Any], clock: Clock, can: Capabilities) -> Plan[None]:
+    """Remove a value that was read as expired, where no newer one can be hit instead."""
+    if not can.versions:
+        return  # get, then delete: a value set in between would be lost
+    stored = yield from read(place.raw_key, can)
+    now = clock()
+    if stored is None or not place.is_expired(stored.data, now):
+        return
+    # One from the future is left: it may be this clock that is wrong.
+    if not place.is_ahead(stored.data, now):
+        yield from drop_older(place)  # of before it: it would come to light again
+        yield from swap_out(place.raw_key, stored, can)

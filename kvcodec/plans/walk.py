@@ -1,0 +1,245 @@
+"""Walking a keyspace: a step of maintenance is taken with every name, or with every key.
+
+``walk`` takes it through pages of places, and gathers what it finds in a ``Report``. The steps are
+in maintenance.py.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, NamedTuple
+
+from kvcodec.errors import DecodeError
+from kvcodec.format.derived import is_derived, lock_name
+from kvcodec.keyspace.declaration import Declaration
+from kvcodec.keyspace.place import Place, place_of
+from kvcodec.plans.driver import NOT_AWAITED, Plan, called, located
+from kvcodec.plans.index import Index, shards_of
+from kvcodec.plans.listing import Listing, Pages, Scan
+from kvcodec.plans.maintenance import Step, migrate, rewrap
+from kvcodec.plans.many import batches, get_many
+from kvcodec.plans.parts import beside
+from kvcodec.plans.report import Finding, Report
+from kvcodec.plans.swap import exclusively
+from kvcodec.plans.values import NO_DEFAULT
+
+__all__ = ["pages_of", "walk"]
+
+
+def walk(
+    listing: Listing[Any, Any],
+    step: Step,
+    pages: Pages[list[Place[Any]]],
+    report: Report,
+    limit: int | None,
+    on_progress: Callable[[Finding], object] | None,
+) -> Plan[Report]:
+    """Take a step with every name of these pages, until ``limit`` names are in the report.
+
+    Where they are keys, a key's parts are walked right after it and before the limit is looked
+    at: the cursor is always a name of the pages.
+    """
+    before, taking = report.checked, _Walk(listing, step, report, on_progress)
+    take = taking.key if report.scope in ("given", "indexed") else taking.name
+    while (page := (yield from pages.pull())) is not None:
+        for place in page:
+            yield from take(place)
+            report.cursor = place.raw_key
+            if limit is not None and report.checked - before >= limit:
+                return report
+    report.complete = True
+    return report
+
+
+class _Walk(NamedTuple):
+    """One step taken with many names, and where what it finds is said."""
+
+    listing: Listing[Any, Any]
+    step: Step
+    report: Report
+    on_progress: Callable[[Finding], object] | None
+
+    def key(self, place: Place[Any]) -> Plan[None]:
+        """Take the step with a key under each of its names, older ones too, and their parts."""
+        listing, report = self.listing, self.report
+        lock, before = lock_name(place.raw_key), report.checked
+        for each in _names_of(place):
+            yield from self.name(each, lock)
+            try:
+                names = yield from beside(each, listing.clock, listing.can)
+            except DecodeError as error:
+                # It opens, and nobody can say what is beside it: no key is free.
+                report.unreadable[each.raw_key] = f"{error.stage}: {type(error).__name__}"
+                continue
+            for name in names:
+                yield from self.name(Place(each.declaration, name))
+        if report.checked == before and not is_derived(place.raw_key):
+            self.say(Finding(place.raw_key, "missing"))
+
+    def name(self, place: Place[Any], lock: str | None = None) -> Plan[None]:
+        """Take the step with one name, under its own lock or another's."""
+        listing, raw_key = self.listing, place.raw_key
+        if self.step is migrate:
+            yield from listing.note(raw_key)
+        plan = self.step(place, listing.clock, listing.can)
+        plan = located(plan, place.declaration.name, raw_key)
+        finding = yield from exclusively(plan, lock or lock_name(raw_key), listing.can)
+        # Of a walk with parts: gone since its owner named it, or under another name of its key.
+        if finding.state != "missing" or self.report.scope == "keys":
+            self.say(finding)
+
+    def say(self, finding: Finding) -> None:
+        """Count what was found, and call back."""
+        self.report.add(finding)
+        if self.on_progress is not None:
+            called(self.on_progress(finding), NOT_AWAITED.format("on_progress="))
+
+
+def _names_of(place: Place[Any]) -> list[Place[Any]]:
+    """A key's place under today's name, then under each older one: each by itself."""
+    older = [Place(previous.declaration, raw_key) for previous, raw_key in place.older]
+    return [Place(place.declaration, place.raw_key, name=place.name), *older]
+
+
+def pages_of(
+    listing: Listing[Any, Any], step: Step, keys: Iterable[Any] | None, after: str
+) -> Pages[list[Place[Any]]]:
+    """What a step is taken with: given keys; or every name, and for all but rewrap every key.
+
+    Raises Unsupported where no keys are given and none can be listed.
+    """
+    if keys is not None:
+        return Given(listing, keys, after, shards=step is rewrap)
+    listing.must_list()
+    return Everywhere(listing, after) if step is rewrap else KeyPlaces(listing, after)
+
+
+class Given:
+    """The places of given keys, in the order of their raw keys; with ``shards`` the index too."""
+
+    __slots__ = ("_pages",)
+
+    def __init__(
+        self, listing: Listing[Any, Any], keys: Iterable[Any], after: str, *, shards: bool
+    ) -> None:
+        declared = listing.declared
+        # Today's last: of an older declaration of this name it keeps the index too.
+        keepers = [*declared.elsewhere, declared] if shards else []
+        kept = {name: each for each in keepers if each.indexed for name in shards_of(each)}
+        places = [Place(each, name) for name, each in kept.items()]
+        places += [place_of(declared, key) for key in keys]
+        later = (place for place in places if place.raw_key > after)
+        self._pages = iter(batches(sorted(later, key=_raw_key)))
+
+    def pull(self) -> Plan[list[Place[Any]] | None]:
+        """The next places; None at the end."""
+        yield from ()
+        return next(self._pages, None)
+
+
+class Everywhere:
+    """Every name of a keyspace and of its older declarations, parts and index included."""
+
+    __slots__ = ("_after", "_alone", "_listing", "_places", "_scan")
+
+    def __init__(self, listing: Listing[Any, Any], after: str) -> None:
+        declared = listing.declared
+        self._listing = listing
+        self._after = after
+        self._scan: Scan = listing.scan(declared, after, sort=True)
+        self._alone = not declared.elsewhere and not declared.indexed
+        self._places: Iterator[list[Place[Any]]] | None = None
+
+    def pull(self) -> Plan[list[Place[Any]] | None]:
+        """The next places; None at the end."""
+        if self._alone:
+            page = yield from self._scan.pull()
+            declared = self._listing.declared
+            return None if page is None else _places(declared, filter(declared.names.owns, page))
+        if self._places is None:
+            self._places = iter(batches((yield from self._merged())))
+        return next(self._places, None)
+
+    def _merged(self) -> Plan[list[Place[Any]]]:
+        """All of them in one order. Of a name that two declarations have, today's."""
+        listing, places = self._listing, dict[str, Place[Any]]()
+        for declared in (*reversed(listing.declared.elsewhere), listing.declared):
+            index = listing.index_of(declared)
+            if index is not None:
+                names = yield from self._of_index(index)
+            else:
+                names = yield from listing.own_names(declared, self._after)
+                names += yield from self._left_shards(declared)
+            for place in _places(declared, names):
+                if place.raw_key not in places or (yield from self._is_todays(place.raw_key)):
+                    places[place.raw_key] = place
+        return sorted(places.values(), key=_raw_key)
+
+    def _is_todays(self, raw_key: str) -> Plan[bool]:
+        """Whose a name is that two declarations have: a part goes with its owner."""
+        if raw_key in shards_of(self._listing.declared):
+            return self._listing.declared.indexed  # then it keeps the index of both
+        return (yield from self._listing.is_todays(raw_key.partition("!")[0]))
+
+    def _left_shards(self, declared: Declaration[Any, Any]) -> Plan[list[str]]:
+        """The shards of an index that was kept through a handle that cannot list."""
+        shards = shards_of(declared) if declared.indexed else ()
+        later = [name for name in shards if name > self._after]
+        found = yield from get_many(later, self._listing.can)
+        return list(found)
+
+    def _of_index(self, index: Index) -> Plan[list[str]]:
+        """The shards of an index with the names in them, those without a value of their own too."""
+        names: list[str] = []
+        for shard in index.shards:
+            found = yield from self._listing.shard(index, shard)
+            names += [shard, *found.present, *found.partial] if found.stored else []
+        return [name for name in names if name > self._after]
+
+
+class KeyPlaces:
+    """The place of every key, under today's name or an older one, in the order of today's names."""
+
+    __slots__ = ("_after", "_elsewhere", "_listing", "_scan")
+
+    def __init__(self, listing: Listing[Any, Any], after: str) -> None:
+        self._listing = listing
+        self._after = after
+        self._scan = listing.scan(listing.declared, after, sort=True)
+        self._elsewhere: list[Place[Any]] | None = None
+
+    def pull(self) -> Plan[list[Place[Any]] | None]:
+        """The next places; None at the end. A page may be empty."""
+        declared = self._listing.declared
+        if self._elsewhere is None:
+            self._elsewhere = yield from self._places_elsewhere()
+        page = yield from self._scan.pull()
+        if page is None:
+            rest, self._elsewhere = self._elsewhere[::-1], []
+            return rest or None
+        places: list[Place[Any]] = []
+        for raw_key in page:
+            if is_derived(raw_key) or not (yield from self._listing.is_todays(raw_key)):
+                continue
+            while self._elsewhere and self._elsewhere[-1].raw_key < raw_key:
+                places.append(self._elsewhere.pop())
+            key = yield from self._listing.key_of(declared, raw_key)
+            places.append(
+                Place(declared, raw_key) if key is NO_DEFAULT else place_of(declared, key)
+            )
+        return places
+
+    def _places_elsewhere(self) -> Plan[list[Place[Any]]]:
+        """Where older declarations alone keep a value, the last name first."""
+        keys = (yield from self._listing.elsewhere()).values()
+        places = (place_of(self._listing.declared, key) for key in keys)
+        later = (place for place in places if place.raw_key > self._after)
+        return sorted(later, key=_raw_key, reverse=True)
+
+
+def _places(declared: Declaration[Any, Any], names: Iterable[str]) -> list[Place[Any]]:
+    return [Place(declared, raw_key) for raw_key in names]
+
+
+def _raw_key(place: Place[Any]) -> str:
+    return place.raw_key
