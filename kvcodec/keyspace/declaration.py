@@ -22,7 +22,7 @@ from kvcodec.errors import (
     KeyNameError,
     KVCodecError,
     NewerVersion,
-    place,
+    locate,
 )
 from kvcodec.format.envelope import Header
 from kvcodec.keyspace.names import Names
@@ -190,7 +190,7 @@ class Declaration(Generic[V, K]):
             name = self.pipeline.wrapping.unwrap(raw_key, data, now).name
             return cast("K", names.stored.key(name))
         except KVCodecError as error:
-            place(error, self.name, raw_key)
+            locate(error, self.name, raw_key)
             raise
 
     def header(self, raw_key: str, data: Any, now: float) -> Header:

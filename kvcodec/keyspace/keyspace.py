@@ -14,7 +14,7 @@ from typing_extensions import TypeForm, TypeVar, Unpack
 
 from kvcodec.codecs.evolve import checked_upgrades
 from kvcodec.codecs.values import codec_for
-from kvcodec.errors import ConfigError, KVCodecError, forgetful, place, settle
+from kvcodec.errors import ConfigError, KVCodecError, forgetful, locate, settle
 from kvcodec.keys.paths import PathKeys
 from kvcodec.keyspace import options
 from kvcodec.keyspace.checks import check_older, check_together
@@ -322,7 +322,7 @@ class Keyspace(Generic[V, K]):
         try:
             return raw_key, self.declaration.seal(key, value, now, options.seconds(ttl))
         except KVCodecError as error:
-            place(error, self.name, raw_key)
+            locate(error, self.name, raw_key)
             raise
 
     @forgetful
@@ -335,7 +335,7 @@ class Keyspace(Generic[V, K]):
         try:
             return self.declaration.open(raw_key, data, now)
         except KVCodecError as error:
-            place(error, self.name, raw_key)
+            locate(error, self.name, raw_key)
             raise
 
     @forgetful
