@@ -618,12 +618,12 @@ MUTATIONS: list[Mutation] = [
     ),
     Mutation(
         "SQLiteKV: a set keeps the old expiry",
-        attribute(sqlite, "_SET", sqlite._SET.replace("exp = null, ", "")),
+        attribute(sqlite, "SET", sqlite.SET.replace("exp = null, ", "")),
         SQLITE,
     ),
     Mutation(
         "SQLiteKV: a write keeps the old version",
-        attribute(sqlite, "_SET", sqlite._SET.replace("rev = excluded.rev, ", "")),
+        attribute(sqlite, "SET", sqlite.SET.replace("rev = excluded.rev, ", "")),
         SQLITE,
     ),
     # ---------------------------------------------------------------------------- shapes
