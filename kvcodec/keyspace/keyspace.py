@@ -15,8 +15,10 @@ from typing import TYPE_CHECKING, Any, Generic, TypeAlias, TypedDict, cast, over
 from msgspec.structs import replace
 from typing_extensions import TypeForm, TypeVar, Unpack
 
+from kvcodec.codecs.codec import ValueCodec
 from kvcodec.codecs.evolve import checked_upgrades
-from kvcodec.codecs.values import ValueCodec, codec_for, same
+from kvcodec.codecs.same import same
+from kvcodec.codecs.values import codec_for
 from kvcodec.errors import (
     ConfigError,
     DecodeError,

@@ -13,8 +13,9 @@ from typing import Any
 from msgspec.structs import replace
 from typing_extensions import TypeVar
 
+from kvcodec.codecs.codec import Secrets, ValueCodec
 from kvcodec.codecs.evolve import carry_unknown
-from kvcodec.codecs.values import Secrets, ValueCodec, reason
+from kvcodec.codecs.reasons import reason
 from kvcodec.errors import ConfigError, DecodeError, EncodeError, KVCodecError, Tampered
 from kvcodec.format.derived import is_derived
 from kvcodec.format.envelope import Header, associated_data, checksum_field, envelope_start

@@ -30,7 +30,8 @@ from hypothesis.strategies import SearchStrategy
 from msgspec import Struct, structs
 
 from kvcodec.backends.memory import MemoryKV
-from kvcodec.codecs.values import field_names, same
+from kvcodec.codecs.parts import field_names
+from kvcodec.codecs.same import same
 from kvcodec.errors import (
     DecodeError,
     EncodeError,

@@ -33,7 +33,7 @@ from kvcodec.format.plain import is_dict, is_list
 from kvcodec.keyspace.keyspace import Keyspace, Previous
 from kvcodec.keyspace.pipeline import Payload, Pipeline
 from kvcodec.keyspace.secret_pipeline import SealedPayload, SecretPipeline
-from kvcodec.secrets import secret
+from kvcodec.secrets.marks import MARK
 from kvcodec.testing.strategies import keys, members, values
 from kvcodec.testing.views import unlike, view
 
@@ -204,7 +204,7 @@ def _encoded(pipeline: Pipeline[Any], drawn: Iterable[Any]) -> dict[bytes, Any]:
         except KVCodecError:
             continue  # too deep, for one: never stored, so nothing that was promised
         if len(data) <= pipeline.form.max_bytes:
-            found[data.replace(secret._MARK.encode(), _SAME_MARK)] = pipeline.codec.to_plain(data)
+            found[data.replace(MARK.encode(), _SAME_MARK)] = pipeline.codec.to_plain(data)
     return found
 
 
@@ -291,7 +291,7 @@ def _as_bytes(text: str) -> bytes:
     data = (
         base64.b64decode(text.removeprefix(_BASE64)) if text.startswith(_BASE64) else text.encode()
     )
-    return data.replace(_SAME_MARK, secret._MARK.encode())
+    return data.replace(_SAME_MARK, MARK.encode())
 
 
 # ------------------------------------------------------------------------------------- check
@@ -515,7 +515,7 @@ def _value(pipeline: Pipeline[Any], version: int, encoded: bytes) -> Any:
 
 
 def _shown(encoded: bytes) -> str:
-    return _as_text(encoded.replace(secret._MARK.encode(), b""))
+    return _as_text(encoded.replace(MARK.encode(), b""))
 
 
 def _lost(old: Any, new: Any, path: str) -> str | None:

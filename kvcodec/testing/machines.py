@@ -23,7 +23,7 @@ from hypothesis.stateful import (
 )
 from hypothesis.strategies import DataObject, SearchStrategy
 
-from kvcodec.codecs.values import same
+from kvcodec.codecs.same import same
 from kvcodec.errors import MissingKey
 from kvcodec.keyspace.keyspace import Keyspace
 from kvcodec.stores.cache import Cache

@@ -29,7 +29,7 @@ from kvcodec import (
     TooDeep,
     TooLarge,
 )
-from kvcodec.codecs.values import nests_deeper
+from kvcodec.codecs.depth import nests_deeper
 from tests.leaks import CANARY, leaks
 from tests.test_laws import TYPES, Message, Mood, Node
 

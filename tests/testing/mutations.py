@@ -45,7 +45,8 @@ from kvcodec import (
     Unavailable,
 )
 from kvcodec.backends import sqlite
-from kvcodec.codecs import values as codecs
+from kvcodec.codecs import msgspec as codecs
+from kvcodec.codecs import traits, values
 from kvcodec.keys import paths as keys
 from kvcodec.keyspace import pipeline
 from kvcodec.keyspace.pipeline import Pipeline
@@ -242,7 +243,7 @@ def encoder(change: Callable[[Any], Any]) -> Patch:
         lossy = lambda value: encode(change(value))  # noqa: E731 - two fields take the same one
         return msgspec.structs.replace(codec, encode=lossy, quick=lossy)
 
-    return around(codecs, "_msgspec", changed)
+    return around(values, "msgspec_codec", changed)
 
 
 def part_of_keys(kind: type, **changes: Any) -> Patch:
@@ -470,17 +471,17 @@ MUTATIONS: list[Mutation] = [
     ),
     Mutation(
         "sets are stored in their own order",
-        around(codecs, "_msgspec", _in_any_order),
+        around(values, "msgspec_codec", _in_any_order),
         laws(set[str]),
     ),
     Mutation(
         "NaN becomes null",
-        attribute(codecs, "_risk", lambda *_: "none"),
+        attribute(traits, "_risk", lambda *_: "none"),
         laws(Preferences, validate=False),
     ),
     Mutation("what was encoded is not read back", _nothing_compared, laws(Preferences)),
     Mutation(
-        "broken UTF-8 is replaced", attribute(codecs, "_decode_text", _lenient_text), laws(str)
+        "broken UTF-8 is replaced", attribute(values, "_decode_text", _lenient_text), laws(str)
     ),
     Mutation(
         "JSON may be of any depth", attribute(codecs, "json_too_deep", lambda *_: False), laws(Any)
