@@ -1,4 +1,4 @@
-"""What can go wrong, as one tree. Floor 0: imports nothing of kvcodec.
+"""What can go wrong, as one tree, and how an error leaves without what was at hand.
 
     KVCodecError
     ├── ConfigError               a declaration, an option or a key ring that cannot work
@@ -33,10 +33,15 @@ they are raised: the exception of a decoder is dropped before a new one is made,
 from __future__ import annotations
 
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+from functools import wraps
+from typing import TYPE_CHECKING, Any, Literal, ParamSpec, TypeAlias, TypeVar, cast
 
 if TYPE_CHECKING:
-    from types import TracebackType
+    from collections.abc import Awaitable, Callable
+    from types import FunctionType, TracebackType
+
+P = ParamSpec("P")
+R = TypeVar("R")
 
 __all__ = [
     "BackendError",
@@ -70,6 +75,9 @@ Stage: TypeAlias = Literal[
 
 _KEYSPACE_CHARS = 24
 """Of a keyspace's name in a message: enough to find it, so that a message stays under 200."""
+
+_COROUTINE = 0x80
+"""``inspect.CO_COROUTINE``, of functions written with ``async def``."""
 
 _RAW_KEY_CHARS = 64
 """Of a raw key in a message and in ``raw_key``: the rest is cut from its middle."""
@@ -271,6 +279,40 @@ class Conflict(BackendError):
 
 class Unsupported(BackendError):
     """The backend cannot do this, and nothing was tried."""
+
+
+def forgetful(function: Callable[P, R]) -> Callable[P, R]:
+    """Let errors leave a function, or a coroutine function, without what it was given.
+
+    For what is called with values and sets no keyspace or name: the same as ``forget`` in an
+    ``except`` block, for the decorated function and whatever of the library it called.
+    """
+    if cast("FunctionType", function).__code__.co_flags & _COROUTINE:
+        return cast("Callable[P, R]", _forgetful_coroutine(cast("Any", function)))
+
+    @wraps(function)
+    def forgets(*args: P.args, **kwargs: P.kwargs) -> R:
+        try:
+            return function(*args, **kwargs)
+        except BaseException as error:
+            del args, kwargs  # of this frame, which is running and cannot be cleared
+            forget(error)
+            raise
+
+    return forgets
+
+
+def _forgetful_coroutine(function: Callable[P, Awaitable[R]]) -> Callable[P, Awaitable[R]]:
+    @wraps(function)
+    async def forgets(*args: P.args, **kwargs: P.kwargs) -> R:
+        try:
+            return await function(*args, **kwargs)
+        except BaseException as error:
+            del args, kwargs
+            forget(error)
+            raise
+
+    return forgets
 
 
 def settle(error: BaseException, keyspace: str, raw_key: str | None) -> None:
