@@ -34,7 +34,9 @@ from kvcodec.errors import (
     UnknownKey,
     Unsupported,
 )
-from kvcodec.keys.paths import Ordered, PathKeys, TemplateKeys
+from kvcodec.keys.parts import Ordered
+from kvcodec.keys.paths import PathKeys
+from kvcodec.keys.templates import TemplateKeys
 from kvcodec.keyspace.explanation import Explanation
 from kvcodec.keyspace.keyspace import Keyspace, Previous
 from kvcodec.plans.report import Finding, Report

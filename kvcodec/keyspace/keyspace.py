@@ -32,11 +32,12 @@ from kvcodec.errors import (
 from kvcodec.format.plain import is_tuple
 from kvcodec.keys.paths import PathKeys
 from kvcodec.keyspace.pipeline import Form, Pipeline, as_bytes
+from kvcodec.protocols import StoredNames
 
 if TYPE_CHECKING:
     from kvcodec.format.compression import Compression
     from kvcodec.format.envelope import Header
-    from kvcodec.keys.hashed import StoredNames
+    from kvcodec.keys.hashed import HashedKeys, HiddenKeys
     from kvcodec.keyspace.explanation import Explanation
     from kvcodec.protocols import Cipher, Codec, KeyScheme
     from kvcodec.secrets.keyring import KeyRing
@@ -46,7 +47,7 @@ __all__ = ["Keyspace", "Place", "Previous"]
 V = TypeVar("V")
 K = TypeVar("K", default=str)
 
-AnyScheme: TypeAlias = "PathKeys[Any] | StoredNames[Any]"
+AnyScheme: TypeAlias = "PathKeys[Any] | HashedKeys[Any] | HiddenKeys[Any]"
 """The schemes that take the type of their keys from ``key=``, whatever type a checker gave them."""
 
 MAX_BYTES = 4 * 1024 * 1024
@@ -316,8 +317,7 @@ class Keyspace(Generic[V, K]):
 
     def _bind(self, scheme: KeyScheme[K]) -> None:
         self._scheme = scheme
-        stores_name = getattr(scheme, "stores_name", False)
-        self._naming: StoredNames[K] | None = cast("Any", scheme) if stores_name else None
+        self._naming = scheme if isinstance(scheme, StoredNames) else None
         # Remembering raw keys is sound only where equal keys are the same key: 1 == True.
         plain = getattr(scheme, "plain", False)
         self._names = _Names(self._join) if plain else _Built(self._join)
@@ -416,11 +416,12 @@ class Keyspace(Generic[V, K]):
                     key: K = previous.keyspace._key_in(raw_key, data, now)
                     return key
         try:
-            return self._naming.key(self._pipeline.unwrap(raw_key, data, now).name)
+            named: K = self._naming.key(self._pipeline.unwrap(raw_key, data, now).name)
         except KVCodecError as error:
             del data
             settle(error, self.name, raw_key)
             raise
+        return named
 
     def _whole_name(self, key: K) -> str:
         """What is stored in front of the value of ``key``, where its raw key does not tell it."""

@@ -47,8 +47,7 @@ from kvcodec.format.envelope import (
 
 if TYPE_CHECKING:
     from kvcodec.format.compression import Compression
-    from kvcodec.keys.hashed import StoredNames
-    from kvcodec.protocols import Cipher
+    from kvcodec.protocols import Cipher, StoredNames
 
 __all__ = ["ANY_AGE", "Form", "Payload", "Pipeline", "as_bytes", "no_quick_way"]
 
@@ -85,7 +84,7 @@ class Form(Struct, frozen=True, kw_only=True):
     cipher: Cipher | None = None
     checksum: bool = False
     keep_unknown: bool = False
-    naming: StoredNames[Any] | None = None
+    naming: StoredNames | None = None
     """The key scheme, where raw keys do not tell their keys: the name is stored with the value."""
 
     @property

@@ -37,7 +37,7 @@ from msgspec import NODEFAULT, UNSET, Meta, inspect
 from typing_extensions import TypeForm, TypeIs, TypeVar
 
 from kvcodec.errors import ConfigError
-from kvcodec.keys.paths import Ordered
+from kvcodec.keys.parts import Ordered
 from kvcodec.keyspace.keyspace import Keyspace
 from kvcodec.secrets.secret import Secret
 
