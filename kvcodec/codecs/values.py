@@ -15,8 +15,6 @@ from typing import Any, get_args
 from typing_extensions import TypeVar
 
 from kvcodec.codecs.codec import ENCODINGS, ValueCodec
-from kvcodec.codecs.msgspec import msgspec_codec
-from kvcodec.codecs.secrets import inner_types
 from kvcodec.errors import ConfigError
 from kvcodec.protocols import Codec, NamedCodec, TellingCodec
 
@@ -35,10 +33,17 @@ def codec_for(value_type: Any, encoding: str | Codec[Any]) -> ValueCodec[Any]:
         return _exact("raw", _encode_bytes, bytes)
     if value_type is str:
         return _exact("text", _encode_text, _decode_text)
+    return _encoded(value_type, encoding)
+
+
+def _encoded(value_type: Any, encoding: str) -> ValueCodec[Any]:
+    # Imported by who declares such a type: what only passes bytes on starts faster.
     if _has_pydantic(value_type):
-        from kvcodec.codecs.pydantic import pydantic_codec  # only for who stores its models
+        from kvcodec.codecs.pydantic import pydantic_codec
 
         return pydantic_codec(value_type, encoding)
+    from kvcodec.codecs.msgspec import msgspec_codec
+
     return msgspec_codec(value_type, encoding)
 
 
@@ -47,6 +52,8 @@ def _exact(name: str, encode: Callable[[V], bytes], decode: Callable[[bytes], V]
 
 
 def _custom(value_type: Any, codec: Codec[V]) -> ValueCodec[V]:
+    from kvcodec.codecs.secrets import inner_types
+
     if any(True for _ in inner_types(value_type)):
         raise ConfigError(
             "Secret fields are sealed in 'json' and 'msgpack', not in a Codec's bytes"

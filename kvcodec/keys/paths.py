@@ -43,6 +43,11 @@ class Scheme(Generic[K]):
         """Whether keys that compare equal are the same key: raw keys may be remembered."""
         return self._shape.plain
 
+    @property
+    def alphabets(self) -> list[frozenset[str]]:
+        """The characters that each part of a raw key is made of."""
+        return [part.alphabet for part in self._shape.parts]
+
     def join(self, key: K, /) -> str:
         """Return the raw key of ``key``.
 

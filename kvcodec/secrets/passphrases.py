@@ -13,6 +13,11 @@ __all__ = ["stretched"]
 
 _SALT_BYTES = 16
 """Of a passphrase's salt, at least: 128 bits, RFC 9106, section 3.1."""
+_ARGON2ID = {"iterations": 3, "lanes": 4, "memory_cost": 64 * 1024}
+"""The second recommended option of RFC 9106, section 4: 64 MiB, t=3, p=4."""
+_SCRYPT = {"n": 2**17, "r": 8, "p": 1}
+"""128 MiB, the first choice of OWASP's cheat sheet:
+https://cheatsheetseries.owasp.org/cheatsheets/Password_Storage_Cheat_Sheet.html#scrypt"""
 
 
 def stretched(phrase: object, salt: object, kdf: object) -> bytes:
@@ -42,11 +47,10 @@ def _utf8(text: object) -> bytes | None:
 
 
 def _argon2id(salt: bytes) -> Any:
-    """Argon2id with the second recommended option of RFC 9106, section 4: 64 MiB, t=3, p=4."""
     try:
         from cryptography.hazmat.primitives.kdf.argon2 import Argon2id
 
-        return Argon2id(salt=salt, length=KEY_BYTES, iterations=3, lanes=4, memory_cost=64 * 1024)
+        return Argon2id(salt=salt, length=KEY_BYTES, **_ARGON2ID)
     except (ImportError, UnsupportedAlgorithm):
         raise ConfigError(
             "argon2id is not to be had here: it needs cryptography 44 or newer with OpenSSL 3.2 "
@@ -55,13 +59,9 @@ def _argon2id(salt: bytes) -> Any:
 
 
 def _scrypt(salt: bytes) -> Any:
-    """Scrypt (RFC 7914) with N=2^17, r=8, p=1: 128 MiB, the first choice of OWASP's cheat sheet.
-
-    https://cheatsheetseries.owasp.org/cheatsheets/Password_Storage_Cheat_Sheet.html#scrypt
-    """
     from cryptography.hazmat.primitives.kdf.scrypt import Scrypt
 
-    return Scrypt(salt=salt, length=KEY_BYTES, n=2**17, r=8, p=1)
+    return Scrypt(salt=salt, length=KEY_BYTES, **_SCRYPT)
 
 
 def _derived(stretch: Any, phrase: bytes) -> bytes:

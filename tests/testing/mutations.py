@@ -244,7 +244,7 @@ def encoder(change: Callable[[Any], Any]) -> Patch:
         lossy = lambda value: encode(change(value))  # noqa: E731 - two fields take the same one
         return msgspec.structs.replace(codec, encode=lossy, quick=lossy)
 
-    return around(values, "msgspec_codec", changed)
+    return around(codecs, "msgspec_codec", changed)
 
 
 def part_of_keys(kind: type, **changes: Any) -> Patch:
@@ -477,7 +477,7 @@ MUTATIONS: list[Mutation] = [
     ),
     Mutation(
         "sets are stored in their own order",
-        around(values, "msgspec_codec", _in_any_order),
+        around(codecs, "msgspec_codec", _in_any_order),
         laws(set[str]),
     ),
     Mutation(
