@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Generic, cast
 from msgspec.structs import replace
 from typing_extensions import TypeVar
 
-from kvcodec.codecs.values import same
+from kvcodec.codecs.same import same
 from kvcodec.errors import (
     ConfigError,
     DecodeError,

@@ -26,7 +26,8 @@ from kvcodec.keyspace.pipeline import Pipeline
 from kvcodec.keyspace.wrapping import as_bytes
 
 if TYPE_CHECKING:
-    from kvcodec.protocols import Cipher, Codec, KeyScheme, StoredNames
+    from kvcodec.keys.hashed import HashedKeys, HiddenKeys
+    from kvcodec.protocols import Cipher, Codec, KeyScheme
     from kvcodec.secrets.keyring import KeyRing
 
 __all__ = ["Keyspace", "Previous"]
@@ -34,7 +35,7 @@ __all__ = ["Keyspace", "Previous"]
 V = TypeVar("V")
 K = TypeVar("K", default=str)
 
-AnyScheme: TypeAlias = "PathKeys[Any] | StoredNames"
+AnyScheme: TypeAlias = "PathKeys[Any] | HashedKeys[Any] | HiddenKeys[Any]"
 """The schemes that take the type of their keys from ``key=``, whatever type a checker gave them."""
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from kvcodec.codecs.values import same
+from kvcodec.codecs.same import same
 
 __all__ = ["expect", "expect_equal", "expect_false", "expect_same", "expect_true"]
 

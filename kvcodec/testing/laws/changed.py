@@ -10,7 +10,7 @@ from typing import Any, Final, cast
 
 from msgspec import Struct, structs
 
-from kvcodec.codecs.values import field_names
+from kvcodec.codecs.parts import field_names
 
 __all__ = ["changed", "refilled", "spoiled"]
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from hypothesis.strategies import SearchStrategy
 from typing_extensions import TypeVar
 
-from kvcodec.keys.paths import Ordered
+from kvcodec.keys.parts import Ordered
 from kvcodec.keyspace.keyspace import Keyspace
 from kvcodec.testing.strategies.objects import instances
 from kvcodec.testing.strategies.registry import is_strategy, source_of
