@@ -268,7 +268,7 @@ class Declaration(Generic[V, K]):
 
     def open_older(self, older: Older, raw_key: str, data: Any, now: float) -> V:
         """Today's value of bytes that an older declaration wrote."""
-        today = self._todays(older, older.declaration.open(raw_key, data, now))
+        today = self.todays(older, older.declaration.open(raw_key, data, now))
         if older.reads == 0:
             import logging  # 3 ms that only this needs
 
@@ -278,7 +278,7 @@ class Declaration(Generic[V, K]):
         older.reads += 1
         return today
 
-    def _todays(self, older: Older, old: Any) -> V:
+    def todays(self, older: Older, old: Any) -> V:
         """Today's value of an older declaration's. Raises DecodeError, SchemaMismatch."""
         # Through today's encoder and decoder, so that what is returned is of today's type.
         today = self.pipeline.encoding.decode(self.encoded(older.converted(old)))

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.strategies import SearchStrategy
 
 from kvcodec.errors import OutcomeUnknown, QuotaExceeded, Unavailable
-from kvcodec.plans.basic import Plan
+from kvcodec.plans.driver import Plan
 from kvcodec.testing.faulty.world import WRITES, Arguments, Fault, Stopped, World
 
 __all__ = [

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Iterable, S
 from typing import Any, cast
 
 from kvcodec.backends.adapt import as_async_kv, as_kv
-from kvcodec.plans import basic as plans
+from kvcodec.plans.driver import arun, run
 from kvcodec.protocols import KV, AsyncKV
 from kvcodec.testing.faulty.world import LISTS, METHODS, Fault, ManualClock, Operation, World
 
@@ -72,7 +72,7 @@ class FaultyKV(_Befallen):
         return functools.partial(self._call, name)
 
     def _call(self, method: str, /, *arguments: Any) -> Any:
-        return plans.run(self._world.perform(method, arguments), self.kv)
+        return run(self._world.perform(method, arguments), self.kv)
 
     def __repr__(self) -> str:
         return f"FaultyKV({self.kv!r})"
@@ -116,12 +116,12 @@ class AsyncFaultyKV(_Befallen):
         return functools.partial(self._list if name in LISTS else self._call, name)
 
     def _call(self, method: str, /, *arguments: Any) -> Awaitable[Any]:
-        return plans.arun(self._world.perform(method, arguments), self.kv)
+        return arun(self._world.perform(method, arguments), self.kv)
 
     async def _list(self, method: str, /, *arguments: Any) -> AsyncIterator[str]:
         # A listing is iterated, not awaited: what befalls it does so at its first step.
         listing = _Listing(self.kv)
-        keys = await plans.arun(self._world.perform(method, arguments), listing)
+        keys = await arun(self._world.perform(method, arguments), listing)
         async for key in cast("AsyncIterable[str]", keys):
             yield key
 

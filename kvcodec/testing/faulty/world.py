@@ -7,8 +7,8 @@ from typing import Any, Final, NamedTuple, TypeAlias, cast
 
 import msgspec
 
-from kvcodec.plans import basic as plans
-from kvcodec.plans.basic import Plan
+from kvcodec.plans.driver import Plan
+from kvcodec.plans.swap import get
 
 __all__ = [
     "LISTS",
@@ -138,7 +138,7 @@ class World:
         if self._versioned:
             found: tuple[bytes, Any] | None = yield "get_versioned", key
             return found
-        value = yield from plans.get(key)
+        value = yield from get(key)
         return None if value is None else (value, None)
 
     def _stale(self, method: str, arguments: Arguments) -> Plan[Any]:

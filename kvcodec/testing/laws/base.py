@@ -58,7 +58,7 @@ class Laws:
 
     @property
     def _pipeline(self) -> Pipeline[Any]:
-        return cast("Keyspace[Any, Any]", self.keyspace)._pipeline
+        return cast("Keyspace[Any, Any]", self.keyspace).declaration.pipeline
 
     @property
     def _form(self) -> Any:
@@ -102,7 +102,7 @@ class Laws:
     def _wrapped(self, key: Any, encoded: bytes) -> bytes:
         """An encoding in the declared envelope."""
         keyspace = self.keyspace
-        name = keyspace._whole_name(key)
+        name = keyspace.declaration.names.whole(key)
         return self._pipeline.wrap(keyspace.raw_key(key), encoded, NOW, name=name)
 
     def _unpack(self, raw_key: str, data: bytes) -> Any:

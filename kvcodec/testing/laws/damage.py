@@ -11,7 +11,6 @@ from hypothesis import strategies as st
 from msgspec import structs
 
 from kvcodec.errors import DecodeError, TooDeep, TooLarge
-from kvcodec.keyspace.keyspace import _pipeline as pipeline_of
 from kvcodec.keyspace.pipeline import Pipeline
 from kvcodec.testing.laws.base import JUNK, NOW, POSITION, Laws
 
@@ -39,7 +38,7 @@ class DamageLaws(Laws):
 
         def plaintext(key: Any, value: Any) -> None:
             raw_key, _ = self._pack(key, value)
-            encoded = self._pipeline.encode(value)
+            encoded = self._pipeline.encoding.encode(value)
             self._expect_refused(raw_key, encoded, "the bare encoding")
 
         self._run(plaintext, key=self._keys, value=self._values)
@@ -149,8 +148,8 @@ def _siblings(pipeline: Pipeline[Any]) -> Iterator[Pipeline[Any]]:
     name, codec = pipeline.form.keyspace, pipeline.codec
     cipher = pipeline.cipher
     form = structs.replace(pipeline.form, cipher=cipher)
-    yield pipeline_of(codec, structs.replace(form, keyspace=f"{name}-2"))
+    yield Pipeline(codec, structs.replace(form, keyspace=f"{name}-2"))
     if len(name) > 1:
         # Joined without their lengths, ("notes", "json") and ("note", "sjson") would be the same.
         shorter = structs.replace(form, keyspace=name[:-1])
-        yield pipeline_of(structs.replace(codec, name=name[-1] + codec.name), shorter)
+        yield Pipeline(structs.replace(codec, name=name[-1] + codec.name), shorter)

@@ -38,7 +38,9 @@ class NameLaws(Laws):
 
     def test_safe_names_stay_as_they_are(self) -> None:
         """A key of letters, digits and ``-._~`` stands in the raw key as it is."""
-        if self.keyspace.key_type is not str or not isinstance(self.keyspace._scheme, PathKeys):
+        if self.keyspace.key_type is not str or not isinstance(
+            self.keyspace.declaration.names.scheme, PathKeys
+        ):
             pytest.skip("for text keys of the default scheme")
 
         def safe(key: str) -> None:
@@ -52,7 +54,7 @@ class NameLaws(Laws):
 
     def test_other_names_are_nobodys(self) -> None:
         """A text that is no raw key is refused; one that is, is the raw key of what it gives."""
-        if self.keyspace._naming is not None:
+        if self.keyspace.declaration.names.stored is not None:
             pytest.skip("names that do not tell their keys")
 
         def nobodys(text: str) -> None:
@@ -68,9 +70,10 @@ class NameLaws(Laws):
     def _key(self, key: Any) -> Any:
         """A key as it is read from its name: the raw key, or the whole name beside a hash."""
         keyspace = self.keyspace
-        if keyspace._naming is None:
+        stored = keyspace.declaration.names.stored
+        if stored is None:
             return keyspace.key(keyspace.raw_key(key))
-        return keyspace._naming.key(keyspace._naming.name(key))
+        return stored.key(stored.name(key))
 
     def _expect_apart(self, key: Any, other: Any) -> None:
         if key == other:

@@ -143,18 +143,18 @@ def _problem(reader: _Reader, golden: _Golden) -> str | None:
     if version > keyspace.version:
         return f"today's code writes version {keyspace.version}: versions only go up"
     try:
-        value = decoded(keyspace._pipeline, version, encoded)
+        value = decoded(keyspace.declaration.pipeline, version, encoded)
         for outer, previous in reversed(reader.way):
-            value = outer._converted(previous, value)
+            value = outer.declaration.todays(previous, value)
         if version != keyspace.version or reader.way:
             return None
-        again = keyspace._pipeline.encode(value)
+        again = keyspace.declaration.pipeline.encoding.encode(value)
     except KVCodecError as error:
         return (
             f"cannot be read any more ({error.args[0]}): {_OTHER_WAY_OUT}; a new field needs a "
             f"default\n    stored: {shown(encoded)}"
         )
-    to_plain = keyspace._pipeline.codec.to_plain
+    to_plain = keyspace.declaration.pipeline.codec.to_plain
     lost = _lost(to_plain(encoded), to_plain(again), "$")
     if lost is None:
         return _other_meaning(golden, value)
@@ -174,7 +174,7 @@ def _other_meaning(golden: _Golden, value: Any) -> str | None:
 
 def _over_limits(keyspace: Keyspace[Any, Any], golden: _Golden) -> str | None:
     """Which limit was lowered so far that a golden value is over it."""
-    form, codec = keyspace._pipeline.form, keyspace._pipeline.codec
+    form, codec = keyspace.declaration.pipeline.form, keyspace.declaration.pipeline.codec
     most_bytes, depth = (golden.limits.get(name, 0) for name in ("max_bytes", "max_depth"))
     if form.max_bytes < len(golden.encoded) <= most_bytes:
         return f"max_bytes={form.max_bytes} is less than its {len(golden.encoded)} bytes"

@@ -15,9 +15,9 @@ from kvcodec.errors import KVCodecError
 from kvcodec.format.envelope import Header
 from kvcodec.format.plain import is_dict, is_list
 from kvcodec.keyspace.keyspace import Keyspace
-from kvcodec.keyspace.pipeline import Payload, Pipeline
-from kvcodec.keyspace.secret_pipeline import SealedPayload, SecretPipeline
-from kvcodec.secrets import secret
+from kvcodec.keyspace.pipeline import Pipeline
+from kvcodec.keyspace.wrapping import Payload
+from kvcodec.secrets.marks import MARK
 from kvcodec.testing.strategies import members, values
 
 __all__ = ["as_bytes", "as_text", "decoded", "entries", "golden_of", "samples", "shown"]
@@ -39,7 +39,7 @@ _BASE64 = "base64:"
 
 def golden_of(keyspace: Keyspace[Any, Any]) -> list[bytes]:
     """Return encodings of generated values, each kind and member of the type among them."""
-    pipeline = keyspace._pipeline
+    pipeline = keyspace.declaration.pipeline
     kind, encoding = keyspace.value_type, pipeline.codec.name
     drawn = samples(values(kind, encoding=encoding), DRAWN)
     chosen = _covering(_encoded(pipeline, drawn))
@@ -54,11 +54,11 @@ def _encoded(pipeline: Pipeline[Any], drawn: Iterable[Any]) -> dict[bytes, Any]:
     found: dict[bytes, Any] = {}
     for value in drawn:
         try:
-            data = pipeline.encode(value)
+            data = pipeline.encoding.encode(value)
         except KVCodecError:
             continue  # too deep, for one: never stored, so nothing that was promised
         if len(data) <= pipeline.form.max_bytes:
-            found[data.replace(secret._MARK.encode(), _SAME_MARK)] = pipeline.codec.to_plain(data)
+            found[data.replace(MARK.encode(), _SAME_MARK)] = pipeline.codec.to_plain(data)
     return found
 
 
@@ -140,20 +140,20 @@ def as_bytes(text: str) -> bytes:
     data = (
         base64.b64decode(text.removeprefix(_BASE64)) if text.startswith(_BASE64) else text.encode()
     )
-    return data.replace(_SAME_MARK, secret._MARK.encode())
+    return data.replace(_SAME_MARK, MARK.encode())
 
 
 def shown(encoded: bytes) -> str:
     """Return an encoding as messages show it, without the mark of secrets."""
-    return as_text(encoded.replace(secret._MARK.encode(), b""))
+    return as_text(encoded.replace(MARK.encode(), b""))
 
 
 def decoded(pipeline: Pipeline[Any], version: int, encoded: bytes) -> Any:
     """Return what an encoding of this version is read as. Raises as a keyspace does."""
     header = Header(version=version)
     payload = Payload(header, encoded)
-    if isinstance(pipeline, SecretPipeline):
-        context = pipeline._secret_context("", header)
+    if pipeline.fields is not None:
+        context = pipeline.fields.context("", header)
         plain = pipeline.codec.to_plain(encoded)
-        payload = SealedPayload(header, pipeline._sealed(plain, context), "", context)
-    return pipeline.decode(pipeline.upgraded(payload))
+        payload = Payload(header, pipeline.fields.seal(plain, context))
+    return pipeline.encoding.decode(pipeline.upgraded("", payload))

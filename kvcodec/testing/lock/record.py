@@ -52,16 +52,16 @@ def _view(keyspace: Keyspace[Any, Any], text: str, before: Any) -> Any:
     """
     encoded = as_bytes(text)
     try:
-        value = decoded(keyspace._pipeline, keyspace.version, encoded)
+        value = decoded(keyspace.declaration.pipeline, keyspace.version, encoded)
     except KVCodecError:
         return before
     if before is not None and unlike(before, value) is not None:
         return before
-    return view(value, keyspace._pipeline.codec.to_plain(encoded))
+    return view(value, keyspace.declaration.pipeline.codec.to_plain(encoded))
 
 
 def _limits(keyspace: Keyspace[Any, Any]) -> dict[str, int]:
-    form = keyspace._pipeline.form
+    form = keyspace.declaration.pipeline.form
     return {"max_bytes": form.max_bytes, "max_depth": form.max_depth}
 
 
@@ -71,23 +71,23 @@ def _higher(one: dict[str, int], other: dict[str, int]) -> dict[str, int]:
 
 def form_of(keyspace: Keyspace[Any, Any]) -> dict[str, Any]:
     """Return what decides the form of the stored bytes, beside the type."""
-    pipeline = keyspace._pipeline
+    pipeline = keyspace.declaration.pipeline
     form = pipeline.form
     return {
         "codec": pipeline.codec.name,
         "cipher": 0 if form.cipher is None else form.cipher.cipher_id,
-        "bare": form.bare,
+        "bare": form.bare is not None,
         "compression": 0 if form.compression is None else form.compression.compression_id,
         "dated": form.dated,
         "expires": form.ttl is not None,
         "checksum": form.checksum,
         "secrets": pipeline.codec.secrets is not None,
-        "named": form.naming is not None,
+        "named": form.names is not None,
     }
 
 
 def _names(keyspace: Keyspace[Any, Any]) -> dict[str, Any]:
-    if hasattr(keyspace._naming, "naming"):
+    if keyspace.declaration.names.naming:
         return {}  # HiddenKeys: another ring, other names
     return {keyspace.raw_key(key): _key_parts(key) for key in samples(keys(keyspace), NAMES)}
 
@@ -99,8 +99,8 @@ def _key_parts(key: Any) -> Any:
 
 def has_name(keyspace: Keyspace[Any, Any], raw_key: str, parts: Any) -> bool:
     """Say whether ``raw_key`` is still the name of the key that was recorded with it."""
-    if keyspace._naming is not None:
-        return keyspace._naming.is_raw_key(raw_key)
+    if keyspace.declaration.names.stored is not None:
+        return keyspace.declaration.names.is_name(raw_key)
     try:
         now = _key_parts(keyspace.key(raw_key))
     except KVCodecError:

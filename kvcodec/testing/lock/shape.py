@@ -19,7 +19,7 @@ _TAGGED = re.compile(r"(\w+), tag (.+):")
 
 def shape_of(keyspace: Keyspace[Any, Any]) -> list[str]:
     """The type as text: a line for each field of each class in it."""
-    root = keyspace._pipeline.codec.shape
+    root = keyspace.declaration.pipeline.codec.shape
     if root is None:
         return [_other_shape(keyspace)]
     named: dict[Any, list[str]] = {}
@@ -32,7 +32,7 @@ def _other_shape(keyspace: Keyspace[Any, Any]) -> str:
     schema = getattr(kind, "model_json_schema", None)
     if schema is not None:
         return json.dumps(schema(), sort_keys=True)
-    return f"{getattr(kind, '__name__', str(kind))} as {keyspace._pipeline.codec.name}"
+    return f"{getattr(kind, '__name__', str(kind))} as {keyspace.declaration.pipeline.codec.name}"
 
 
 def _text(node: Any, named: dict[Any, list[str]]) -> str:

@@ -35,7 +35,7 @@ def machine_of(
 ) -> type[M]:
     """Return a subclass of ``shape`` for this keyspace, on what ``make_kv`` makes."""
     if values is None:
-        values = values_of(keyspace.value_type, encoding=keyspace._pipeline.codec.name)
+        values = values_of(keyspace.value_type, encoding=keyspace.declaration.pipeline.codec.name)
     members = {
         "make_kv": staticmethod(make_kv),
         "keyspace": keyspace,
@@ -56,7 +56,7 @@ class Model:
     def set(self, key: Any, value: Any, ttl: float | None = None) -> None:
         """Keep a value, until its end."""
         life = self.keyspace.ttl if ttl is None else ttl
-        oldest = self.keyspace._pipeline.form.max_age
+        oldest = self.keyspace.declaration.pipeline.form.max_age
         lives = [age for age in (life, oldest) if age is not None]
         end = self.clock() + min(lives) if lives else float("inf")
         self._stored[self.keyspace.raw_key(key)] = (value, end)
@@ -129,7 +129,7 @@ class ShapeMachine(RuleBasedStateMachine):
 class AgingMachine(ShapeMachine):
     """A shape whose values may have lifetimes."""
 
-    @precondition(lambda self: self.keyspace._pipeline.form.dated)
+    @precondition(lambda self: self.keyspace.declaration.pipeline.form.dated)
     @rule(seconds=st.sampled_from([0.5, 1.0, 59.0, 61.0, 86_400.0]))
     def advance(self, seconds: float) -> None:
         """Let time pass."""

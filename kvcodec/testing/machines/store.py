@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import invariant, precondition, rule
 from hypothesis.strategies import DataObject, SearchStrategy
 
+from kvcodec.backends.capabilities import capabilities_of
 from kvcodec.errors import MissingKey
 from kvcodec.keyspace.keyspace import Keyspace
 from kvcodec.stores.store import Store
@@ -44,7 +45,8 @@ class StoreMachine(AgingMachine):
 
     @property
     def _lists(self) -> bool:
-        return "scan_keys" in self.store._capabilities
+        lists: bool = capabilities_of(self.kv).scan
+        return lists
 
     # ------------------------------------------------------------------------------ rules
 

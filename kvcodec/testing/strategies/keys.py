@@ -61,7 +61,7 @@ def keys(keyspace: Keyspace[Any, K]) -> SearchStrategy[K]:
     Raises ConfigError for a key type of a user's own key scheme that it cannot draw.
     """
     # A scheme that knows its own key type (a template) is declared without ``key=``.
-    kind = getattr(keyspace._scheme, "key_type", keyspace.key_type)
+    kind = getattr(keyspace.declaration.names.scheme, "key_type", keyspace.key_type)
     return cast("SearchStrategy[K]", _keys_of(kind, keyspace.name))
 
 
