@@ -23,8 +23,8 @@ class Posing:
     def __init__(self, inner: object) -> None:
         self._inner = inner
 
-    @property  # type: ignore[misc] # it is not set
-    def __class__(self) -> Any:
+    @property  # type: ignore[misc] # it is not set, here and for pyright
+    def __class__(self) -> Any:  # pyright: ignore[reportIncompatibleMethodOverride]
         return type(self._inner)
 
     def __getattr__(self, name: str) -> Any:

@@ -145,7 +145,11 @@ def test_a_handle_may_say_it_itself() -> None:
     """By the protocol; what is called backing and is none is left aside."""
     said = client(backing=lambda self, key: ("database 3", f"app:{key}"))
     assert place_behind(said, "k") == ("database 3", "app:k")
-    others: tuple[Any, ...] = (None, "a file", lambda _: ("x", "y"), lambda _, one, two: ("x", "y"))
+
+    def one_more(_self: object, _one: str, _two: str) -> tuple[str, str]:
+        return "x", "y"
+
+    others: list[Any] = [None, "a file", one_more]
     for other in others:
         handle = client(backing=other)
         assert place_behind(handle, "k") == (("handle", id(handle)), "k")
