@@ -25,6 +25,7 @@ from kvcodec import (
     SQLiteKV,
     TemplateKeys,
 )
+from kvcodec.keys import paths
 from kvcodec.testing import (
     Golden,
     KeyspaceLaws,
@@ -37,6 +38,7 @@ from kvcodec.testing import (
     store_machine,
     value_machine,
 )
+from kvcodec.testing.laws.changed import refilled
 
 RING = KeyRing.generate()
 
@@ -200,3 +202,22 @@ def test_machines_run_on_sqlite(tmp_path: Path) -> None:
     numbers = iter(range(1000))
     machine = store_machine(lambda: SQLiteKV(tmp_path / f"{next(numbers)}.db"), NOTES)
     run_state_machine_as_test(machine, settings=settings(SMALL, max_examples=5))
+
+
+def test_the_law_of_equal_bytes_fills_sets_otherwise() -> None:
+    """An equal set that iterates in the same order would tell nothing about the encoding."""
+    words = {f"word {number}" for number in range(20)}
+    again = refilled([words])[0]
+    assert again == words
+    assert [*again] != [*words]
+
+
+def test_awkward_names_are_tried_whatever_is_drawn() -> None:
+    """A scheme that leaves a slash as it is fails at once, with no example of it drawn."""
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        monkeypatch.setattr(paths, "_is_safe", lambda _: True)
+        laws = KeyspaceLaws()
+        laws.keyspace = Keyspace("notes", int)
+        with pytest.raises(AssertionError):
+            laws.test_awkward_names()
+    laws.test_awkward_names()
