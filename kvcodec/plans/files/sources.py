@@ -1,4 +1,4 @@
-"""What ``put`` takes: bytes, binary files and iterables of bytes, looked at here and nowhere else."""
+"""What ``put`` takes: bytes, binary files, iterables. Looked at here and nowhere else."""
 
 from __future__ import annotations
 
@@ -64,9 +64,9 @@ async def async_pieces(data: Any, size: int) -> AsyncGenerator[Any]:
 def _reading(data: Any) -> Callable[[int], Any] | None:
     """The ``read`` of a file; also of one that hands it on, as those of ``tempfile`` do.
 
-    What has bytes at hand (``mmap``, which is a file too) is stored whole.
+    Asked first of all: ``mmap`` is bytes too, and read from where it stands like any file.
     """
-    read = None if isinstance(data, Buffer) else getattr(data, "read", None)
+    read = getattr(data, "read", None)
     return read if callable(read) else None
 
 
