@@ -53,9 +53,10 @@ from kvcodec.keys.parts import escape, is_safe
 from kvcodec.keyspace import pipeline
 from kvcodec.keyspace.pipeline import Pipeline
 from kvcodec.plans import basic as plans
-from kvcodec.plans import files as files_plans
 from kvcodec.plans import listing
 from kvcodec.plans import log as log_plans
+from kvcodec.plans.files import sources
+from kvcodec.plans.files.reading import Cursor
 from kvcodec.plans.listing import Listing
 from kvcodec.plans.log import LogLayout
 from kvcodec.secrets import ciphers as crypto
@@ -647,10 +648,10 @@ MUTATIONS: list[Mutation] = [
         _note_later,
         crashes(_note_many, _check_listing, like_cache),
     ),
-    Mutation("Files: a seek goes astray", around(files_plans.Cursor, "seek", _astray), files),
+    Mutation("Files: a seek goes astray", around(Cursor, "seek", _astray), files),
     Mutation(
         "Files: a put that fails is stored",
-        around(files_plans, "pieces", _ended_by_failure),
+        around(sources, "pieces", _ended_by_failure),
         files,
     ),
     Mutation("Cache: what is fresh is loaded again", attribute(Cache, "_look", _nothing), cached),
