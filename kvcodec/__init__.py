@@ -34,7 +34,8 @@ from kvcodec.errors import (
     UnknownKey,
     Unsupported,
 )
-from kvcodec.keys.paths import Ordered, PathKeys, TemplateKeys
+from kvcodec.keys.parts import Ordered
+from kvcodec.keys.paths import PathKeys
 from kvcodec.keyspace.explanation import Explanation
 from kvcodec.keyspace.keyspace import Keyspace, Previous
 from kvcodec.plans.report import Finding, Report
@@ -55,6 +56,7 @@ if TYPE_CHECKING:
     from kvcodec.backends.url import open_async_kv, open_kv
     from kvcodec.codecs.legacy import BigEndian, GzipJSON
     from kvcodec.keys.hashed import HashedKeys, HiddenKeys
+    from kvcodec.keys.templates import TemplateKeys
     from kvcodec.secrets.ciphers import AESGCMCipher, FernetCipher
     from kvcodec.secrets.keyring import KeyRing
     from kvcodec.stores.cache import AsyncCache, Cache, CacheStats
@@ -165,6 +167,7 @@ _LAZY = {
     "MemoryKV": "kvcodec.backends.memory",
     "PrefixKV": "kvcodec.backends.prefix",
     "SQLiteKV": "kvcodec.backends.sqlite",
+    "TemplateKeys": "kvcodec.keys.templates",
     "open_async_kv": "kvcodec.backends.url",
     "open_kv": "kvcodec.backends.url",
 }

@@ -281,7 +281,7 @@ class Unsupported(BackendError):
     """The backend cannot do this, and nothing was tried."""
 
 
-def place(error: BaseException, keyspace: str, raw_key: str | None) -> None:
+def locate(error: BaseException, keyspace: str, raw_key: str | None) -> None:
     """Say where an error happened, if it is kvcodec's and does not know yet."""
     if isinstance(error, KVCodecError):
         error.keyspace = error.keyspace or keyspace
@@ -330,7 +330,7 @@ def settle(error: BaseException, keyspace: str, raw_key: str | None) -> None:
     reporter prints the locals of every frame, and the library's frames hold values and
     plaintext; frames of the user's code and of clients are left as they are.
     """
-    place(error, keyspace, raw_key)
+    locate(error, keyspace, raw_key)
     forget(error)
 
 

@@ -1,68 +1,276 @@
-"""What a handle can do beyond get, set and delete: asked once, when a keyspace is opened on it."""
+"""What a handle can do beyond get, set and delete, and what its answers to that mean.
+
+A handle is somebody else's object: it may be a proxy, have a method of a capability's name that
+means something else, or answer with what no method of that capability answers with. So it is
+looked at here and nowhere else, once per handle, and what is not sure to be a capability is left
+aside: three methods are enough for everything.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Hashable, Mapping
-from typing import Any
+from collections.abc import Callable, Collection, Hashable, Mapping
+from contextlib import suppress
+from types import BuiltinFunctionType, MethodType, MethodWrapperType
+from typing import Any, Final, NamedTuple, cast
+from weakref import ref
 
 from msgspec import Struct
 
-from kvcodec.protocols import Limits
+from kvcodec.errors import ConfigError, OutcomeUnknown
+from kvcodec.protocols import Backing, Limits, Token
 
-__all__ = ["Capabilities", "capabilities_of", "place_behind"]
+__all__ = [
+    "Capabilities",
+    "all_stored",
+    "capabilities_of",
+    "place_behind",
+    "values_of",
+    "versioned",
+    "yes_or_no",
+]
 
 
 class Capabilities(Struct, frozen=True):
-    """Which groups of methods a handle has, whole, and the limits that it tells."""
+    """What a handle can do beyond get, set and delete: whole groups of methods only."""
 
     exists: bool = False
+    """``exists``"""
     many: bool = False
+    """``get_many``, ``set_many`` and ``delete_many``"""
     scan: bool = False
+    """``scan_keys``"""
     ordered: bool = False
+    """``scan_keys`` lists in the order of the keys' UTF-8 bytes"""
     ttl: bool = False
+    """``set_with_ttl``"""
     claims: bool = False
+    """``set_if_absent``"""
     versions: bool = False
+    """``get_versioned``, ``set_if_version`` and ``delete_if_version``"""
     limits: Limits = Limits()
 
 
-def capabilities_of(kv: Any) -> Capabilities:
-    """Say what a handle can do."""
+def capabilities_of(kv: object) -> Capabilities:
+    """Look at a handle, without any I/O.
 
-    def has(*names: str) -> bool:
-        return all(callable(getattr(kv, name, None)) for name in names)
-
+    A group is there if each of its methods is, can be called as the protocol calls it, and takes
+    several keys as one argument. A method that is None is not there, and a callable whose
+    signature cannot be read is taken at its word.
+    """
+    ask = _FORWARDING.get(type(kv))
+    if ask is not None:
+        return ask(kv)
+    scan = _offers(kv, _GROUPS["scan"])
+    ordered: object = getattr(kv, "ordered", None)
+    limits = getattr(kv, "limits", None)
     return Capabilities(
-        exists=has("exists"),
-        many=has("get_many", "set_many", "delete_many"),
-        scan=has("scan_keys"),
-        ordered=bool(getattr(kv, "ordered", False)),
-        ttl=has("set_with_ttl"),
-        claims=has("set_if_absent"),
-        versions=has("get_versioned", "set_if_version", "delete_if_version"),
-        limits=getattr(kv, "limits", None) or Limits(),
+        exists=_offers(kv, _GROUPS["exists"]),
+        many=_offers(kv, _GROUPS["many"]),
+        scan=scan,
+        ordered=scan and ordered is True,
+        ttl=_offers(kv, _GROUPS["ttl"]),
+        claims=_offers(kv, _GROUPS["claims"]),
+        versions=_offers(kv, _GROUPS["versions"]),
+        limits=limits if isinstance(limits, Limits) else _NO_LIMITS,
     )
 
 
-def place_behind(kv: Any, key: str) -> tuple[Hashable, str]:
-    """The store behind a handle and the key's full name there."""
-    backing = getattr(kv, "backing", None)
-    return (("handle", id(kv)), key) if backing is None else backing(key)
+def place_behind(kv: object, key: str) -> tuple[Hashable, str]:
+    """Return the store behind a handle, and the full name of ``key`` there: for locks.
+
+    As the handle's own ``backing`` says (see ``protocols.Backing``); else the handle itself is the
+    store, as an object: its ``==`` and ``hash`` are its own affair. Raises ConfigError for a
+    ``backing`` that returns anything else.
+    """
+    if not _offers(kv, _BACKING):
+        return ("handle", id(kv)), key
+    place: Any = cast("Backing", kv).backing(key)
+    if not _is_place(place):
+        raise ConfigError(
+            f"backing() of {type(kv).__name__} returned no pair of the store's identity and the "
+            "key's full name",
+            stage="store",
+        )
+    return place[0], place[1]
 
 
-def values_of(answer: Any) -> Mapping[str, bytes]:
-    """What get_many returned."""
-    return answer
+def _is_place(place: object) -> bool:
+    pair = cast("tuple[Any, ...]", place)
+    return isinstance(place, tuple) and len(pair) == 2 and isinstance(pair[1], str)
 
 
-def all_stored(answer: Any, names: Collection[str]) -> None:
-    """What set_many returned."""
+# ------------------------------------------------------------------------------------- answers
+#
+# A wrong answer is an error and never "missing", "stored" or "no": each of these returns what the
+# plans may rely on. No message holds an answer, of which only the type is told.
 
 
-def yes_or_no(answer: Any, method: str) -> bool:
-    """What a method returned that says whether something was done."""
-    return bool(answer)
+def values_of(answer: object) -> Mapping[str, bytes]:
+    """Return what ``get_many`` answered. Raises ConfigError for all but a mapping of names."""
+    if not isinstance(answer, Mapping):
+        raise _wrong("get_many", answer, "a mapping of those keys that are there to their values")
+    found = cast("Mapping[str, bytes]", answer)
+    name: object = next(iter(found), "")
+    if not isinstance(name, str):
+        raise _wrong("get_many", answer, f"a mapping whose keys are str, not {_kind(name)}")
+    return found
 
 
-def versioned(answer: Any) -> tuple[bytes, Any] | None:
-    """What get_versioned returned."""
-    return answer
+def all_stored(answer: object, names: Collection[str]) -> None:
+    """Look at what ``set_many`` answered. Raises OutcomeUnknown if it named any of ``names``.
+
+    Django's caches and pymemcache answer with the keys that were not stored.
+    """
+    if not answer or isinstance(answer, str | bytes) or not isinstance(answer, Collection):
+        return
+    known = frozenset(names)
+    failed = sum(isinstance(name, str) and name in known for name in cast("Any", answer))
+    if failed:
+        raise OutcomeUnknown(
+            f"set_many of this handle named {failed} of {len(names)} keys in its answer, which "
+            "are taken as not stored: set them again; if it names those that it stored, let it "
+            "return None",
+            stage="store",
+        )
+
+
+def yes_or_no(answer: object, method: str) -> bool:
+    """Return what a method answered that says whether something is so, or was done.
+
+    Raises for all but a bool and an int: ConfigError for ``exists``, OutcomeUnknown for the
+    methods that write.
+    """
+    if isinstance(answer, int):
+        return bool(answer)
+    wrong = _wrong(method, answer, "True or False")
+    if method == "exists":
+        raise wrong
+    raise OutcomeUnknown(str(wrong.args[0]), stage="store")
+
+
+def versioned(answer: object) -> tuple[bytes, Token] | None:
+    """Return what ``get_versioned`` answered. Raises ConfigError for all but None and a pair."""
+    if answer is None:
+        return None
+    pair: Any = answer
+    if isinstance(answer, tuple | list) and len(pair) == 2 and pair[0] is not None:
+        return pair[0], pair[1]
+    raise _wrong("get_versioned", pair, "a pair of the value and its token, or None")
+
+
+def _wrong(method: str, answer: object, wanted: str) -> ConfigError:
+    return ConfigError(
+        f"{method} of this handle returned {_kind(answer)}, where {wanted} is wanted: wrap the "
+        f"handle in a class whose {method} returns that, or leave the method out",
+        stage="store",
+    )
+
+
+def _kind(answer: object) -> str:
+    return "None" if answer is None else type(answer).__name__
+
+
+# --------------------------------------------------------------------------- shapes of methods
+
+
+class _Method(NamedTuple):
+    """A method of a protocol: what it is called with, and which functions take that."""
+
+    name: str
+    arguments: int
+    several: bool
+    """Whether its first argument is a collection of keys or items."""
+    fitting: dict[int, ref[Any]]
+    """Functions that take what it is called with as methods of a handle, by their ids, for as
+    long as they live: reading a signature takes longer than all the rest. By function and not by
+    class or handle, neither of which says what its methods are."""
+
+    def fits(self, found: Any) -> bool:
+        """Say whether what a handle has under this name can be called as the protocol calls it."""
+        if found is None or not callable(found):
+            return False
+        if type(found) in _OF_C:
+            return True
+        if not self._takes(found):
+            return False
+        if isinstance(found, MethodType):
+            self._remember(found.__func__)
+        return True
+
+    def _remember(self, function: object) -> None:
+        at = id(function)
+        with suppress(TypeError):  # no weak references to it: looked at each time
+            self.fitting[at] = ref(function, lambda _: self.fitting.pop(at, None))
+
+    def _takes(self, found: Callable[..., Any]) -> bool:
+        import inspect  # 10 ms, and only who brings a handle of his own comes here
+
+        try:
+            signature = inspect.signature(found)
+        except Exception:  # noqa: BLE001 - of C, or annotations that cannot be evaluated
+            return True
+        try:
+            signature.bind(*[None] * self.arguments)
+        except TypeError:
+            return False
+        kinds = [parameter.kind for parameter in signature.parameters.values()]
+        # `get_many(*keys)` takes each key as an argument of its own; `call(*args, **kwargs)`
+        # passes on whatever it is given.
+        apart = kinds[0] is inspect.Parameter.VAR_POSITIONAL
+        return not (self.several and apart and inspect.Parameter.VAR_KEYWORD not in kinds)
+
+
+_OF_C: Final = (BuiltinFunctionType, MethodWrapperType)
+"""Methods of types written in C: another object each time one is asked for, and few of them tell
+their signature. Taken at their word."""
+
+
+def _method(name: str, arguments: int, *, several: bool = False) -> _Method:
+    return _Method(name, arguments, several, {})
+
+
+_GROUPS: Final = {
+    "exists": (_method("exists", 1),),
+    "many": tuple(
+        _method(name, 1, several=True) for name in ("get_many", "set_many", "delete_many")
+    ),
+    "scan": (_method("scan_keys", 2),),
+    "ttl": (_method("set_with_ttl", 3),),
+    "claims": (_method("set_if_absent", 3),),
+    "versions": (
+        _method("get_versioned", 1),
+        _method("set_if_version", 4),
+        _method("delete_if_version", 2),
+    ),
+}
+"""The methods of each field of ``Capabilities``."""
+
+_FIELD_OF: Final = {method.name: field for field, group in _GROUPS.items() for method in group}
+
+_BACKING: Final = (_method("backing", 1),)
+
+_NO_LIMITS: Final = Limits()
+
+_FORWARDING: Final[dict[type, Callable[[Any], Capabilities]]] = {}
+"""Wrappers of kvcodec's own, and how to ask them for what they wrap. Exact types only: a subclass
+may have taken a method away."""
+
+
+def has_method(capabilities: Capabilities, name: str) -> bool:
+    """Say whether the group is there that a method of this name belongs to."""
+    return bool(getattr(capabilities, _FIELD_OF[name]))
+
+
+def forwards(kind: type, ask: Callable[[Any], Capabilities]) -> None:
+    """Let a wrapper answer for itself, in place of a look at methods that only pass on."""
+    _FORWARDING[kind] = ask
+
+
+def _offers(kv: object, group: tuple[_Method, ...]) -> bool:
+    for method in group:
+        found = getattr(kv, method[0], None)
+        # Written out, and not in a function of its own: this is what a warm look costs.
+        known = type(found) is MethodType and id(found.__func__) in method[3]
+        if not known and not method.fits(found):
+            return False
+    return True

@@ -23,12 +23,13 @@ from kvcodec.errors import (
     OutcomeUnknown,
     QuotaExceeded,
     Unavailable,
+    forgetful,
     shorten,
 )
 from kvcodec.protocols import Limits
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Hashable
 
 __all__ = ["DifyKV", "DifyStorage"]
 
@@ -131,6 +132,7 @@ class DifyKV:
             )
         self._storage = storage
 
+    @forgetful
     def get(self, key: str, /) -> bytes | None:
         """Return the value stored under ``key``, or None if there is none.
 
@@ -162,6 +164,7 @@ class DifyKV:
             raise Unavailable("not read: exist() gave no yes or no", raw_key=key, stage="store")
         return found
 
+    @forgetful
     def set(self, key: str, value: bytes, /) -> None:
         """Store ``value`` under ``key``, replacing what was there, whole.
 
@@ -171,10 +174,9 @@ class DifyKV:
         the host cannot take, TypeError if ``value`` is not bytes-like.
         """
         problem = _key_problem(key) or _value_problem(key, value)
-        fault = None if problem else _attempt(self._storage.set, key, bytes(value))[1]
-        del value
         if problem is not None:
             raise problem
+        fault = _attempt(self._storage.set, key, bytes(value))[1]
         if fault is not None:
             raise _write_error(fault, key)
 
@@ -191,6 +193,13 @@ class DifyKV:
         found = _attempt(self._storage.exist, key)[0] if fault.absent else None
         if found is not False:
             raise _write_error(fault, key)
+
+    def backing(self, key: str, /) -> tuple[Hashable, str]:
+        """Return what stands for the plugin's storage, and the key's name in it."""
+        # One for all: the SDK makes a new storage object for each request, and all of a workspace
+        # are the same storage. Nothing of the object tells the workspace; those that share a
+        # process wait for each other at most.
+        return "dify", key
 
 
 # ------------------------------------------------------------------------------ what went wrong
@@ -250,7 +259,6 @@ def _as_bytes(data: object, key: str) -> bytes | None:
         return None
     if not isinstance(data, Buffer):
         kind = type(data).__name__
-        del data
         raise Unavailable(f"not read: got {kind} for bytes", raw_key=key, stage="store")
     return bytes(data)
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable
 from typing import TypeAlias, TypeVar, cast
 
-from kvcodec.errors import ConfigError
+from kvcodec.backends.capabilities import place_behind
+from kvcodec.errors import ConfigError, forgetful
 from kvcodec.protocols import KV, AsyncKV
 
 __all__ = ["AsyncHandleKV", "HandleKV"]
@@ -36,6 +38,7 @@ class HandleKV:
         except self._missing:
             return None
 
+    @forgetful
     def set(self, key: str, value: bytes, /) -> object:
         """Store ``value`` under ``key``, replacing what was there."""
         return self._handle.set(key, value)
@@ -46,6 +49,10 @@ class HandleKV:
             self._handle.delete(key)
         except self._missing:
             return
+
+    def backing(self, key: str, /) -> tuple[Hashable, str]:
+        """Return what identifies the client's store, and the key's name in it."""
+        return place_behind(self._handle, key)
 
 
 class AsyncHandleKV:
@@ -70,6 +77,7 @@ class AsyncHandleKV:
         except self._missing:
             return None
 
+    @forgetful
     async def set(self, key: str, value: bytes, /) -> object:
         """Store ``value`` under ``key``, replacing what was there."""
         return await self._handle.set(key, value)
@@ -80,6 +88,10 @@ class AsyncHandleKV:
             await self._handle.delete(key)
         except self._missing:
             return
+
+    def backing(self, key: str, /) -> tuple[Hashable, str]:
+        """Return what identifies the client's store, and the key's name in it."""
+        return place_behind(self._handle, key)
 
 
 def _with_three_methods(handle: T) -> T:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from collections.abc import AsyncIterator, Callable, Hashable, Iterable, Iterator
 from typing import Protocol
+
+from kvcodec.errors import forgetful
 
 __all__ = ["AsyncMappingKV", "BytesMapping", "MappingKV"]
 
@@ -75,6 +77,10 @@ class MappingKV:
             if key is not None and key.startswith(prefix) and key > start_after:
                 yield key
 
+    def backing(self, key: str, /) -> tuple[Hashable, str]:
+        """Return what identifies the mapping, for every handle on it, and the key's name there."""
+        return ("handle", id(self._mapping)), key
+
     def _names(self) -> list[object]:
         for _ in range(_SNAPSHOT_TRIES - 1):
             try:
@@ -112,6 +118,7 @@ class AsyncMappingKV:
         """Return the value stored under ``key``, or None if there is none."""
         return self._kv.get(key)
 
+    @forgetful
     async def set(self, key: str, value: bytes, /) -> None:
         """Store ``value`` under ``key``, replacing what was there."""
         self._kv.set(key, value)
@@ -132,3 +139,7 @@ class AsyncMappingKV:
         """
         for key in self._kv.scan_keys(prefix, start_after):
             yield key
+
+    def backing(self, key: str, /) -> tuple[Hashable, str]:
+        """Return what identifies the mapping, for every handle on it, and the key's name there."""
+        return self._kv.backing(key)

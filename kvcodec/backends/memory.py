@@ -19,10 +19,10 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Hashable, Iterator, Mapping, Sequence
 from threading import RLock
 
-from kvcodec.errors import ConfigError
+from kvcodec.errors import ConfigError, forgetful
 from kvcodec.protocols import Token
 
 __all__ = ["AsyncMemoryKV", "MemoryKV"]
@@ -129,6 +129,7 @@ class MemoryKV:
         get = self.get
         return {key: value for key in keys if (value := get(key)) is not None}
 
+    @forgetful
     def set_many(self, items: Mapping[str, bytes], /) -> None:
         """Store every item."""
         self._values.update(items)
@@ -149,21 +150,19 @@ class MemoryKV:
             names = {*values, *filter(values.live, list(values.writes))}
         yield from sorted(name for name in names if name.startswith(prefix) and name > start_after)
 
+    @forgetful
     def set_with_ttl(self, key: str, value: bytes, ttl: float, /) -> None:
         """Store ``value`` for ``ttl`` seconds."""
-        if not _lasts(ttl):
-            del value
-            raise ConfigError(_NO_LIFETIME)
+        _check_lasts(ttl)
         values = self._values
         with values.lock:
             values.pop(key, None)  # before the write: a sweep takes a hidden one for outdated
             self._write(key, value, ttl)
 
+    @forgetful
     def set_if_absent(self, key: str, value: bytes, ttl: float | None, /) -> bool:
         """Store ``value``, for ``ttl`` seconds if given, unless ``key`` holds one; say whether."""
-        if not _lasts(ttl):
-            del value
-            raise ConfigError(_NO_LIFETIME)
+        _check_lasts(ttl)
         values = self._values
         with values.lock:
             if key in values or values.live(key) is not None:
@@ -178,14 +177,13 @@ class MemoryKV:
             write = values.current(key)
             return None if write is None else (write.value, write)
 
+    @forgetful
     def set_if_version(self, key: str, value: bytes, token: Token, ttl: float | None, /) -> bool:
         """Replace the value if nothing was written since ``token``; say whether it was.
 
         The new value lives ``ttl`` seconds, or for good if that is None.
         """
-        if not _lasts(ttl):
-            del value
-            raise ConfigError(_NO_LIFETIME)
+        _check_lasts(ttl)
         values = self._values
         with values.lock:
             if not values.unchanged(key, token):
@@ -220,6 +218,10 @@ class MemoryKV:
         values.writes[key] = _Write(value, expires)
         if len(values.writes) > self._next_sweep:  # at twice what was left: constant per write
             self.purge()
+
+    def backing(self, key: str, /) -> tuple[Hashable, str]:
+        """Return what identifies these tables, and the key's name in them."""
+        return ("handle", id(self._values)), key
 
 
 class AsyncMemoryKV:
@@ -258,6 +260,7 @@ class AsyncMemoryKV:
         """Return the values that are there; absent keys are left out."""
         return self._kv.get_many(keys)
 
+    @forgetful
     async def set_many(self, items: Mapping[str, bytes], /) -> None:
         """Store every item."""
         self._kv.set_many(items)
@@ -275,24 +278,21 @@ class AsyncMemoryKV:
         for key in self._kv.scan_keys(prefix, start_after):
             yield key
 
+    @forgetful
     async def set_with_ttl(self, key: str, value: bytes, ttl: float, /) -> None:
         """Store ``value`` for ``ttl`` seconds."""
-        if not _lasts(ttl):
-            del value
-            raise ConfigError(_NO_LIFETIME)
         self._kv.set_with_ttl(key, value, ttl)
 
+    @forgetful
     async def set_if_absent(self, key: str, value: bytes, ttl: float | None, /) -> bool:
         """Store ``value``, for ``ttl`` seconds if given, unless ``key`` holds one; say whether."""
-        if not _lasts(ttl):
-            del value
-            raise ConfigError(_NO_LIFETIME)
         return self._kv.set_if_absent(key, value, ttl)
 
     async def get_versioned(self, key: str, /) -> tuple[bytes, Token] | None:
         """Return the value and a token that stands for this very write of it, or None."""
         return self._kv.get_versioned(key)
 
+    @forgetful
     async def set_if_version(
         self, key: str, value: bytes, token: Token, ttl: float | None, /
     ) -> bool:
@@ -300,9 +300,6 @@ class AsyncMemoryKV:
 
         The new value lives ``ttl`` seconds, or for good if that is None.
         """
-        if not _lasts(ttl):
-            del value
-            raise ConfigError(_NO_LIFETIME)
         return self._kv.set_if_version(key, value, token, ttl)
 
     async def delete_if_version(self, key: str, token: Token, /) -> bool:
@@ -313,9 +310,11 @@ class AsyncMemoryKV:
         """Give back the memory of expired values now; return how many there were."""
         return self._kv.purge()
 
+    def backing(self, key: str, /) -> tuple[Hashable, str]:
+        """Return what identifies these tables, and the key's name in them."""
+        return self._kv.backing(key)
 
-_NO_LIFETIME = "a ttl is a number of seconds above 0, and finite"
 
-
-def _lasts(ttl: float | None) -> bool:
-    return ttl is None or 0 < ttl < math.inf
+def _check_lasts(ttl: float | None) -> None:
+    if ttl is not None and not 0 < ttl < math.inf:
+        raise ConfigError("a ttl is a number of seconds above 0, and finite")

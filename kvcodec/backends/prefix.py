@@ -7,16 +7,29 @@ from collections.abc import (
     AsyncIterator,
     Awaitable,
     Callable,
+    Hashable,
     Iterator,
     Mapping,
     MutableMapping,
     Sequence,
 )
-from typing import Any, ClassVar, Final, TypeAlias
+from types import MethodType
+from typing import Any, ClassVar, Final
+
+from msgspec.structs import replace
 
 from kvcodec.backends.adapt import as_async_kv, as_kv
-from kvcodec.errors import ConfigError
-from kvcodec.protocols import KV, AsyncKV, Limits
+from kvcodec.backends.capabilities import (
+    Capabilities,
+    all_stored,
+    capabilities_of,
+    forwards,
+    has_method,
+    place_behind,
+    values_of,
+)
+from kvcodec.errors import ConfigError, forgetful
+from kvcodec.protocols import KV, AsyncKV, Limits, Token
 
 __all__ = ["AsyncPrefixKV", "PrefixKV"]
 
@@ -24,80 +37,92 @@ _SEPARATORS: Final = ("/", ":")
 """What a prefix may end in. Not ``!``: it introduces the names that kvcodec derives, and whoever
 lists the whole KV would take a tenant's values for parts of another value."""
 
-_Offer: TypeAlias = Callable[[Any, str], Any]
-
 
 # ------------------------------------------------------------------------------- capabilities
 #
-# Each takes the wrapped KV's method and the prefix, and returns the method under the names that
-# follow the prefix. Those that only pass a result on serve both twins: an awaitable is a result.
+# Methods of the twins that are there only if the wrapped KV has them. Those that only pass a
+# result on serve both: an awaitable is a result.
 
 
-def _keyed(method: Callable[..., Any], prefix: str) -> Callable[..., Any]:
-    def keyed(key: str, /, *rest: Any) -> Any:
-        return method(prefix + key, *rest)
-
-    return keyed
+def _exists(self: _Prefixed, key: str, /) -> Any:
+    return self._kv.exists(self._prefix + key)
 
 
-def _set_many(
-    method: Callable[[Mapping[str, bytes]], object], prefix: str
-) -> Callable[[Mapping[str, bytes]], object]:
-    def set_many(items: Mapping[str, bytes], /) -> object:
-        return method({prefix + key: value for key, value in items.items()})
-
-    return set_many
+@forgetful
+def _set_with_ttl(self: _Prefixed, key: str, value: bytes, ttl: float, /) -> Any:
+    return self._kv.set_with_ttl(self._prefix + key, value, ttl)
 
 
-def _delete_many(
-    method: Callable[[Sequence[str]], object], prefix: str
-) -> Callable[[Sequence[str]], object]:
-    def delete_many(keys: Sequence[str], /) -> object:
-        return method([prefix + key for key in keys])
-
-    return delete_many
+@forgetful
+def _set_if_absent(self: _Prefixed, key: str, value: bytes, ttl: float | None, /) -> Any:
+    return self._kv.set_if_absent(self._prefix + key, value, ttl)
 
 
-def _get_many(
-    method: Callable[[Sequence[str]], Mapping[str, bytes]], prefix: str
-) -> Callable[[Sequence[str]], dict[str, bytes]]:
-    def get_many(keys: Sequence[str], /) -> dict[str, bytes]:
-        return _stripped(method([prefix + key for key in keys]), prefix)
-
-    return get_many
+def _get_versioned(self: _Prefixed, key: str, /) -> Any:
+    return self._kv.get_versioned(self._prefix + key)
 
 
-def _async_get_many(
-    method: Callable[[Sequence[str]], Awaitable[Mapping[str, bytes]]], prefix: str
-) -> Callable[[Sequence[str]], Awaitable[dict[str, bytes]]]:
-    async def get_many(keys: Sequence[str], /) -> dict[str, bytes]:
-        return _stripped(await method([prefix + key for key in keys]), prefix)
-
-    return get_many
+@forgetful
+def _set_if_version(
+    self: _Prefixed, key: str, value: bytes, token: Token, ttl: float | None, /
+) -> Any:
+    return self._kv.set_if_version(self._prefix + key, value, token, ttl)
 
 
-def _stripped(found: Mapping[str, bytes], prefix: str) -> dict[str, bytes]:
-    return {key[len(prefix) :]: value for key, value in found.items()}
+def _delete_if_version(self: _Prefixed, key: str, token: Token, /) -> Any:
+    return self._kv.delete_if_version(self._prefix + key, token)
 
 
-def _scan_keys(method: Any, prefix: str) -> Callable[..., Iterator[str]]:
-    def scan_keys(inner: str, start_after: str = "", /) -> Iterator[str]:
-        for key in method(prefix + inner, start_after and prefix + start_after):
-            yield key[len(prefix) :]
-
-    return scan_keys
+def _delete_many(self: _Prefixed, keys: Sequence[str], /) -> Any:
+    return self._kv.delete_many([self._prefix + key for key in keys])
 
 
-def _async_scan_keys(method: Any, prefix: str) -> Callable[..., AsyncIterator[str]]:
-    async def scan_keys(inner: str, start_after: str = "", /) -> AsyncIterator[str]:
-        async for key in method(prefix + inner, start_after and prefix + start_after):
-            yield key[len(prefix) :]
-
-    return scan_keys
+def _whole(self: _Prefixed, items: Mapping[str, bytes]) -> dict[str, bytes]:
+    return {self._prefix + key: value for key, value in items.items()}
 
 
-def _ordered(ordered: bool, _prefix: str) -> bool:  # noqa: FBT001 - the signature of every offer
-    return ordered  # names that share a prefix sort as what follows it does
+@forgetful
+def _set_many(self: _Prefixed, items: Mapping[str, bytes], /) -> Any:
+    whole = _whole(self, items)
+    answer = self._kv.set_many(whole)
+    all_stored(answer, whole)  # here, as the answer is in the names of the whole
+    return answer
+
+
+@forgetful
+async def _async_set_many(self: _Prefixed, items: Mapping[str, bytes], /) -> None:
+    whole = _whole(self, items)
+    all_stored(await self._kv.set_many(whole), whole)
+
+
+@forgetful
+def _get_many(self: _Prefixed, keys: Sequence[str], /) -> dict[str, bytes]:
+    prefix = self._prefix
+    return _stripped(self._kv.get_many([prefix + key for key in keys]), prefix)
+
+
+@forgetful
+async def _async_get_many(self: _Prefixed, keys: Sequence[str], /) -> dict[str, bytes]:
+    prefix = self._prefix
+    return _stripped(await self._kv.get_many([prefix + key for key in keys]), prefix)
+
+
+def _stripped(answer: object, prefix: str) -> dict[str, bytes]:
+    return {key[len(prefix) :]: value for key, value in values_of(answer).items()}
+
+
+def _scan_keys(self: _Prefixed, prefix: str, start_after: str = "", /) -> Iterator[str]:
+    own = self._prefix
+    for key in self._kv.scan_keys(own + prefix, start_after and own + start_after):
+        yield key[len(own) :]
+
+
+async def _async_scan_keys(
+    self: _Prefixed, prefix: str, start_after: str = "", /
+) -> AsyncIterator[str]:
+    own = self._prefix
+    async for key in self._kv.scan_keys(own + prefix, start_after and own + start_after):
+        yield key[len(own) :]
 
 
 def _reduced(limits: Limits | None, prefix: str) -> Limits | None:
@@ -111,17 +136,14 @@ def _reduced(limits: Limits | None, prefix: str) -> Limits | None:
     return Limits(key_bytes=left, value_bytes=limits.value_bytes)
 
 
-_OFFERS: Final[dict[str, _Offer]] = {
-    "exists": _keyed,
-    "set_with_ttl": _keyed,
-    "set_if_absent": _keyed,
-    "get_versioned": _keyed,
-    "set_if_version": _keyed,
-    "delete_if_version": _keyed,
-    "set_many": _set_many,
+_OFFERS: Final[dict[str, Callable[..., Any]]] = {
+    "exists": _exists,
     "delete_many": _delete_many,
-    "ordered": _ordered,
-    "limits": _reduced,
+    "set_with_ttl": _set_with_ttl,
+    "set_if_absent": _set_if_absent,
+    "get_versioned": _get_versioned,
+    "set_if_version": _set_if_version,
+    "delete_if_version": _delete_if_version,
 }
 
 
@@ -135,22 +157,40 @@ _NO_PATH: Final = re.compile(r"\.\.|(?:^|/)\.?/")
 class _Prefixed:
     """What the twins share: the prefix, and what the wrapped KV can do beyond three methods."""
 
-    __slots__ = ("_kv", "_prefix")
+    __slots__ = ("_found", "_kv", "_prefix")
 
-    _offers: ClassVar[Mapping[str, _Offer]]
+    _offers: ClassVar[Mapping[str, Callable[..., Any]]]
 
     def __init__(self, kv: Any, prefix: str) -> None:
         self._kv = kv
         self._prefix = _checked(prefix)
+        self._found: Capabilities | None = None
         _reduced(getattr(kv, "limits", None), prefix)  # refused here, not at the first use
 
     def __getattr__(self, name: str) -> Any:
-        # Only for names that are not set: a capability is asked for once, when a keyspace is
-        # opened, and one that the wrapped KV lacks is an AttributeError here as it is there.
+        # Only for names that are not set: a capability that the wrapped KV lacks is an
+        # AttributeError here as it is there.
+        if name == "limits":
+            return _reduced(self._kv.limits, self._prefix)
+        if name == "ordered":
+            return self._kv.ordered  # names that share a prefix sort as what follows it does
         offer = self._offers.get(name)
-        if offer is None:
+        if offer is None or not has_method(self._wrapped(), name):
             raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
-        return offer(getattr(self._kv, name), self._prefix)
+        return MethodType(offer, self)
+
+    def backing(self, key: str, /) -> tuple[Hashable, str]:
+        """Return what identifies the wrapped KV's store, and the key's whole name in it."""
+        return place_behind(self._kv, self._prefix + key)
+
+    def _wrapped(self) -> Capabilities:
+        if self._found is None:
+            self._found = capabilities_of(self._kv)
+        return self._found
+
+    def _own(self) -> Capabilities:
+        found = self._wrapped()
+        return replace(found, limits=_reduced(found.limits, self._prefix))
 
 
 class PrefixKV(_Prefixed):
@@ -174,23 +214,41 @@ class PrefixKV(_Prefixed):
 
     __slots__ = ()
 
-    _offers: ClassVar = {**_OFFERS, "get_many": _get_many, "scan_keys": _scan_keys}
+    _offers: ClassVar = {
+        **_OFFERS,
+        "get_many": _get_many,
+        "set_many": _set_many,
+        "scan_keys": _scan_keys,
+    }
 
     def __init__(self, kv: KV | MutableMapping[str, bytes], prefix: str) -> None:
         super().__init__(as_kv(kv), prefix)
 
     def get(self, key: str, /) -> bytes | None:
         """Return the value stored under ``key``, or None if there is none."""
-        value: bytes | None = self._kv.get(self._prefix + key)
+        name = self._prefix + key
+        try:
+            value: bytes | None = self._kv.get(name)
+        except KeyError as error:
+            if not _is_missing(error, name):
+                raise
+            return None
         return value
 
+    @forgetful
     def set(self, key: str, value: bytes, /) -> object:
         """Store ``value`` under ``key``, replacing what was there."""
         return self._kv.set(self._prefix + key, value)
 
     def delete(self, key: str, /) -> object:
         """Remove ``key``; no error if it is absent."""
-        return self._kv.delete(self._prefix + key)
+        name = self._prefix + key
+        try:
+            return self._kv.delete(name)
+        except KeyError as error:
+            if not _is_missing(error, name):
+                raise
+            return None
 
 
 class AsyncPrefixKV(_Prefixed):
@@ -217,6 +275,7 @@ class AsyncPrefixKV(_Prefixed):
     _offers: ClassVar = {
         **_OFFERS,
         "get_many": _async_get_many,
+        "set_many": _async_set_many,
         "scan_keys": _async_scan_keys,
     }
 
@@ -225,9 +284,10 @@ class AsyncPrefixKV(_Prefixed):
 
     def get(self, key: str, /) -> Awaitable[bytes | None]:
         """Return the value stored under ``key``, or None if there is none."""
-        value: Awaitable[bytes | None] = self._kv.get(self._prefix + key)
+        value: Awaitable[bytes | None] = _or_missing(self._kv.get, self._prefix + key)
         return value
 
+    @forgetful
     def set(self, key: str, value: bytes, /) -> Awaitable[object]:
         """Store ``value`` under ``key``, replacing what was there."""
         done: Awaitable[object] = self._kv.set(self._prefix + key, value)
@@ -235,8 +295,37 @@ class AsyncPrefixKV(_Prefixed):
 
     def delete(self, key: str, /) -> Awaitable[object]:
         """Remove ``key``; no error if it is absent."""
-        done: Awaitable[object] = self._kv.delete(self._prefix + key)
+        done: Awaitable[object] = _or_missing(self._kv.delete, self._prefix + key)
         return done
+
+
+def _is_missing(error: KeyError, name: str) -> bool:
+    """Say whether an error names the very key asked for: any other may be the client's fault.
+
+    Looked at here because whoever asks the part knows the key by its shorter name.
+    """
+    return error.args == (name,)
+
+
+def _or_missing(method: Callable[[str], Any], name: str) -> Any:
+    """Call a method of an async KV; where it raises that the key is missing, return None."""
+    try:
+        answer = method(name)
+    except KeyError as error:
+        if not _is_missing(error, name):
+            raise
+        return _awaited_or_missing(None, name)
+    # What cannot be awaited is passed on as it is: whoever awaits it says what is wrong.
+    return _awaited_or_missing(answer, name) if hasattr(answer, "__await__") else answer
+
+
+async def _awaited_or_missing(answer: Awaitable[Any] | None, name: str) -> Any:
+    try:
+        return None if answer is None else await answer
+    except KeyError as error:
+        if not _is_missing(error, name):
+            raise
+        return None
 
 
 def _checked(prefix: str) -> str:
@@ -248,3 +337,7 @@ def _checked(prefix: str) -> str:
     if _NO_PATH.search(prefix) is not None:
         raise ConfigError("a prefix holds no '..', and no part of it is empty or '.'")
     return prefix
+
+
+forwards(PrefixKV, PrefixKV._own)
+forwards(AsyncPrefixKV, AsyncPrefixKV._own)

@@ -13,11 +13,12 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Literal, Self, TypeVar, TypeVarTuple
 
-from kvcodec.backends.sqlite import PAGE_KEYS, SQLiteKV
-from kvcodec.errors import Unavailable
+from kvcodec.backends.sqlite import SQLiteKV
+from kvcodec.backends.sqlite_statements import PAGE_KEYS
+from kvcodec.errors import Unavailable, forgetful
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+    from collections.abc import AsyncIterator, Callable, Hashable, Mapping, Sequence
     from types import TracebackType
 
     from kvcodec.protocols import Limits, Token
@@ -85,17 +86,20 @@ class AsyncSQLiteKV:
         self._executor.shutdown(wait=False)  # no new work; the thread ends after the last
         await closing
 
+    def backing(self, key: str, /) -> tuple[Hashable, str]:
+        """Return the file, the same for every handle on it, and the key's name in it."""
+        return self._kv.backing(key)
+
     # ------------------------------------------------------------------------ the three methods
 
     async def get(self, key: str, /) -> bytes | None:
         """Return the value stored under ``key``, or None if there is none."""
         return await self._submit(self._kv.get, key)
 
+    @forgetful
     async def set(self, key: str, value: bytes, /) -> None:
         """Store ``value`` under ``key``, replacing what was there, whole. Ends a ttl."""
-        done = self._submit(self._kv.set, key, value)
-        del value  # here and below: an error must not find it in the frame that it passes
-        await done
+        await self._submit(self._kv.set, key, value)
 
     async def delete(self, key: str, /) -> None:
         """Remove ``key``. No error if it is absent."""
@@ -114,11 +118,10 @@ class AsyncSQLiteKV:
         """
         return await self._submit(self._kv.get_many, keys)
 
+    @forgetful
     async def set_many(self, items: Mapping[str, bytes], /) -> None:
         """Store every item, in one transaction: all of them or none. Ends their ttls."""
-        done = self._submit(self._kv.set_many, items)
-        del items
-        await done
+        await self._submit(self._kv.set_many, items)
 
     async def delete_many(self, keys: Sequence[str], /) -> None:
         """Remove every key, in one transaction: all of them or none. Absent ones are no error."""
@@ -144,11 +147,10 @@ class AsyncSQLiteKV:
 
     # -------------------------------------------------------------------------------- lifetimes
 
+    @forgetful
     async def set_with_ttl(self, key: str, value: bytes, ttl: float, /) -> None:
         """Store ``value`` for ``ttl`` seconds (more than 0), by the injected clock."""
-        done = self._submit(self._kv.set_with_ttl, key, value, ttl)
-        del value
-        await done
+        await self._submit(self._kv.set_with_ttl, key, value, ttl)
 
     async def purge(self) -> int:
         """Delete the rows of expired values, and return how many there were.
@@ -160,19 +162,19 @@ class AsyncSQLiteKV:
 
     # ------------------------------------------------------------------- claims, compare-and-set
 
+    @forgetful
     async def set_if_absent(self, key: str, value: bytes, ttl: float | None, /) -> bool:
         """Store ``value`` if nothing is stored under ``key``; say whether it was.
 
         Of any number of threads and processes exactly one wins. ``ttl`` in seconds, or None.
         """
-        added = self._submit(self._kv.set_if_absent, key, value, ttl)
-        del value
-        return await added
+        return await self._submit(self._kv.set_if_absent, key, value, ttl)
 
     async def get_versioned(self, key: str, /) -> tuple[bytes, Token] | None:
         """Return the value and a token that stands for this very write of it, or None."""
         return await self._submit(self._kv.get_versioned, key)
 
+    @forgetful
     async def set_if_version(
         self, key: str, value: bytes, token: Token, ttl: float | None, /
     ) -> bool:
@@ -181,9 +183,7 @@ class AsyncSQLiteKV:
         ``ttl`` in seconds, or None for no end. A value set to the same bytes again, or deleted
         and set again, has another token.
         """
-        done = self._submit(self._kv.set_if_version, key, value, token, ttl)
-        del value
-        return await done
+        return await self._submit(self._kv.set_if_version, key, value, token, ttl)
 
     async def delete_if_version(self, key: str, token: Token, /) -> bool:
         """Remove the value if it is still the one of ``token``; say whether it was."""

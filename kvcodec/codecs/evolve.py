@@ -1,17 +1,19 @@
-"""Values that change shape: what each version's fields are, and what code does not know. Floor 1.
+"""Values that change shape: upgrades by version, and the fields that today's type does not know.
 
-Pure functions over plain data: what a decoder makes of the bytes when it is given no type.
+All of it works on plain data: what a decoder makes of the bytes when it is given no type.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from msgspec import inspect as kinds
 from msgspec.msgpack import Ext
 
 from kvcodec.errors import ConfigError
 from kvcodec.format.plain import is_dict, is_list
+from kvcodec.format.shapes import Fields, is_array, is_object, tag_of
 
 __all__ = ["carry_unknown", "checked_upgrades"]
 
@@ -62,7 +64,7 @@ def _carry_object(shape: Any, old: dict[Any, Any], new: dict[Any, Any]) -> Any:
 
 
 def _carry_array(shape: Any, old: list[Any], new: list[Any]) -> list[Any]:
-    if hasattr(shape, "item_type"):
+    if isinstance(shape, kinds.CollectionType):
         return _carry_items(shape.item_type, old, new)
     known = [
         carry_unknown(_part(shape, at), old[at], value) if at < len(old) else value
@@ -110,45 +112,42 @@ _UNKNOWN: Any = object()
 
 def _part(shape: Any, at: Any) -> Any:
     """The type of what is under a name or at a position; None if anything may be there."""
-    if hasattr(shape, "value_type"):
-        return shape.value_type
-    if hasattr(shape, "item_type"):
-        return shape.item_type
-    if hasattr(shape, "item_types"):
-        return shape.item_types[at] if at < len(shape.item_types) else _UNKNOWN
-    if not hasattr(shape, "fields"):
-        return None
-    tag_field = getattr(shape, "tag_field", None)
-    if not _is_array(shape):
+    match shape:
+        case kinds.DictType():
+            return shape.value_type
+        case kinds.CollectionType():
+            return shape.item_type
+        case kinds.TupleType():
+            return _at(shape.item_types, at)
+        case _:
+            return _field(shape, at) if isinstance(shape, Fields) else None
+
+
+def _field(shape: Fields, at: Any) -> Any:
+    tag_field, _ = tag_of(shape)
+    if not is_array(shape):
         types = {field.encode_name: field.type for field in shape.fields}
         return None if at == tag_field else types.get(at, _UNKNOWN)
-    at = at if tag_field is None else at - 1  # the tag stands first
-    if at < 0:
-        return None
-    return shape.fields[at].type if at < len(shape.fields) else _UNKNOWN
+    if tag_field is None:
+        return _at([field.type for field in shape.fields], at)
+    return _at([None, *(field.type for field in shape.fields)], at)  # the tag stands first
+
+
+def _at(types: Sequence[Any], at: int) -> Any:
+    return types[at] if at < len(types) else _UNKNOWN
 
 
 def _member(shape: Any, plain: Any) -> Any:
     """The member of a union that an object or array is of; None for none. Or the type itself."""
-    if type(shape).__name__ != "UnionType":
+    if not isinstance(shape, kinds.UnionType):
         return shape
     return next((kind for kind in shape.types if _holds(kind, plain)), None)
 
 
 def _holds(kind: Any, plain: Any) -> bool:
-    if _is_array(kind) is not is_list(plain):
+    if not (is_array(kind) if is_list(plain) else is_object(kind)):
         return False
-    if getattr(kind, "tag_field", None) is None:
-        return any(hasattr(kind, name) for name in ("fields", *_ARRAYS, "value_type"))
-    if is_list(plain):
-        return bool(plain) and bool(plain[0] == kind.tag)
-    return bool(plain.get(kind.tag_field) == kind.tag)
-
-
-_ARRAYS = ("item_type", "item_types")
-
-
-def _is_array(kind: Any) -> bool:
-    if any(hasattr(kind, name) for name in _ARRAYS) or type(kind).__name__ == "NamedTupleType":
+    tag_field, tag = tag_of(kind)
+    if tag_field is None:
         return True
-    return bool(getattr(kind, "array_like", False))
+    return bool(plain[:1] == [tag] if is_list(plain) else plain.get(tag_field) == tag)

@@ -1,4 +1,4 @@
-"""Codecs of what programs wrote by hand, before kvcodec: to read it where it is. Floor 1.
+"""Codecs of what programs wrote by hand, before kvcodec: to read it where it is.
 
 UTF-8 text is ``Keyspace(name, str)`` and ``str(number)`` is ``Keyspace(name, int)``, both without
 a codec: plain is plain. What is here is named in ``encoding=``, most often of a declaration in

@@ -1,4 +1,4 @@
-"""Compression of encoded values: pure functions, with a bound on what comes out. Floor 1.
+"""Compression of encoded values: which algorithms there are, with a bound on what comes out.
 
 zlib is in the standard library. zstd is where Python 3.14 or the ``zstandard`` package is.
 """
@@ -38,21 +38,23 @@ class Compression(Struct, frozen=True):
         Never makes more than ``limit + 1`` bytes of it: 1 MB of zlib can stand for 1 GB. Raises
         TooLarge for more than ``limit`` bytes, DecodeError for what is no single whole stream.
         """
-        stream = self.decompressor()
-        try:
-            plain: bytes = stream.decompress(data, limit + 1)
-            whole = stream.eof and not stream.unused_data
-        except Exception:  # noqa: BLE001 - each library raises its own, and none tells more
-            plain, whole = b"", False
-        if len(plain) > limit:
-            del plain
-            raise TooLarge(
-                f"more than max_bytes={limit} once decompressed", limit=limit, stage="decompress"
-            )
-        if not whole:
-            del plain
-            raise DecodeError("not one whole compressed stream", stage="decompress")
+        plain = _decompressed(self.decompressor(), data, limit)
+        if isinstance(plain, DecodeError):
+            raise plain
         return plain
+
+
+def _decompressed(stream: Any, data: bytes, limit: int) -> bytes | DecodeError:
+    """The data, or what is wrong with it. Not raised here, where the data is a local variable."""
+    try:
+        plain: bytes = stream.decompress(data, limit + 1)
+        whole = stream.eof and not stream.unused_data
+    except Exception:  # noqa: BLE001 - each library raises its own, and none tells more
+        plain, whole = b"", False
+    if len(plain) > limit:
+        message = f"more than max_bytes={limit} once decompressed"
+        return TooLarge(message, limit=limit, stage="decompress")
+    return plain if whole else DecodeError("not one whole compressed stream", stage="decompress")
 
 
 def compression_of(name: str) -> Compression:

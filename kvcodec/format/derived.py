@@ -1,13 +1,13 @@
-"""Names that kvcodec derives from a key's own. Floor 1: pure functions.
+"""Names that kvcodec derives from a key's own: which there are, and how they are spelled.
 
 A derived name is a raw key, ``!``, a letter, and what its owner tells it apart by. No encoded part
 of a key contains ``!``, so that a derived name is never a key's, and lives "under" nothing:
 
-    !s !p !w !l   of a log: segments, pieces, lanes and the grid of lanes (log_format.py)
-    !g !t         of a file: chunks and the trace (files_plans.py)
-    !n            of a cache: the news that there is nothing to load (cache.py)
-    !i            of a keyspace: the index (index.py)
-    !q            of nobody: bytes in quarantine (parts.py)
+    !s !p !w !l   of a log: segments, pieces, lanes and the grid of lanes
+    !g !t         of a file: chunks and the trace
+    !n            of a cache: the news that there is nothing to load
+    !i            of a keyspace: the index
+    !q            of nobody: bytes in quarantine
 """
 
 from __future__ import annotations

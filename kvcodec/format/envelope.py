@@ -1,4 +1,4 @@
-"""The stored bytes of a value that needs more than its encoding: pure functions. Floor 1.
+"""The stored bytes of a value that needs more than its encoding: the header, and what it ties.
 
 Format version 1 (docs/FORMAT.md draws it with examples); all integers are big-endian:
 

@@ -1,4 +1,4 @@
-"""Plain data, looked at: what a decoder makes of bytes when it is given no type. Floor 0.
+"""Plain data, looked at: what a decoder makes of bytes when it is given no type.
 
 ``isinstance(value, dict)`` leaves a type checker in the dark about what the dict holds. These say
 it: anything.

@@ -15,7 +15,7 @@ from langchain_core.chat_history import BaseChatMessageHistory
 from langchain_core.messages import BaseMessage, message_to_dict, messages_from_dict
 from langchain_core.stores import BaseStore
 
-from kvcodec.codecs.values import json_too_deep
+from kvcodec.codecs.depth import json_too_deep
 from kvcodec.keyspace.keyspace import MAX_DEPTH, Keyspace
 from kvcodec.protocols import KV, AsyncKV
 from kvcodec.stores.log import AsyncLog, Log

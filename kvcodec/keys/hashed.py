@@ -1,9 +1,8 @@
 """Names that do not tell their key: hashed where they would grow too long, hidden where they tell.
 
-Floor 1. A hash has no way back. So the whole name of a key (``name/part/part``, as ``PathKeys``
-builds it) is stored in front of the value's encoding, inside the encryption where there is one
-(``stores_name``; pipeline.py does it). Reading checks that the name which is stored belongs to
-the raw key, and listing reads it.
+A hash has no way back. So the whole name of a key (``name/part/part``, as ``PathKeys`` builds it)
+is stored in front of the value's encoding, inside the encryption where there is one. Reading
+checks that the name which is stored belongs to the raw key, and listing reads it.
 """
 
 from __future__ import annotations
@@ -16,14 +15,15 @@ from typing import TYPE_CHECKING, Any, Generic, Self
 
 from typing_extensions import TypeVar
 
-from kvcodec.errors import ConfigError, KeyNameError
+from kvcodec.errors import ConfigError, KeyNameError, forgetful
 from kvcodec.format.envelope import associated_data
 from kvcodec.keys.paths import PathKeys
 
 if TYPE_CHECKING:
-    from kvcodec.secrets.keyring import KeyRing, RingKey
+    from kvcodec.secrets.keyring import KeyRing
+    from kvcodec.secrets.ring_keys import RingKey
 
-__all__ = ["HashedKeys", "HiddenKeys", "StoredNames"]
+__all__ = ["HashedKeys", "HiddenKeys"]
 
 K = TypeVar("K", default=str)
 
@@ -40,18 +40,15 @@ _DERIVED_CHARS = 32
 takes ``!g``, 16 characters, a dot and its number."""
 
 
-class StoredNames(Generic[K]):
+class _HashedNames(Generic[K]):
     """What both schemes are: ``PathKeys`` names, and raw keys made of them with no way back."""
 
     __slots__ = ("_inner", "prefix")
 
-    stores_name = True
-    """The pipeline stores the whole name in front of the value, and checks it on reading."""
-
     prefix: str
     """What every raw key of the scheme starts with."""
 
-    def bind(self, name: str, key_type: Any) -> Self:
+    def bind(self, name: str, key_type: Any, /) -> Self:
         """Return the scheme of keyspace ``name`` with keys of ``key_type``."""
         bound = self._unbound_copy()
         bound._inner = PathKeys().bind(name, key_type)
@@ -63,11 +60,11 @@ class StoredNames(Generic[K]):
         """The same options, for another keyspace."""
 
     @abstractmethod
-    def raw_key_of(self, name: str) -> str:
+    def raw_key_of(self, name: str, /) -> str:
         """Return the raw key of a whole name."""
 
     @abstractmethod
-    def is_raw_key(self, raw_key: str) -> bool:
+    def is_raw_key(self, raw_key: str, /) -> bool:
         """Say whether text has the form of a raw key of this scheme."""
 
     @property
@@ -84,11 +81,11 @@ class StoredNames(Generic[K]):
         why = "a hash does not tell its key: it is stored with the value"
         raise KeyNameError(why, raw_key=raw_key, stage="name")
 
-    def name(self, key: K) -> str:
+    def name(self, key: K, /) -> str:
         """Return the whole name of ``key``, as it is stored with the value."""
         return self._inner.join(key)
 
-    def key(self, name: str) -> K:
+    def key(self, name: str, /) -> K:
         """Return the key of a whole name. Raises KeyNameError if it is none of this keyspace."""
         key: K = self._inner.split(name)
         return key
@@ -96,7 +93,7 @@ class StoredNames(Generic[K]):
     _inner: PathKeys[Any]
 
 
-class HashedKeys(StoredNames[K]):
+class HashedKeys(_HashedNames[K]):
     """Names of bounded length, for keys that may outgrow the host's limit.
 
     A raw key is the keyspace's name, a readable beginning of the key where there is room for it,
@@ -118,7 +115,7 @@ class HashedKeys(StoredNames[K]):
         self._inner = PathKeys()
         self.prefix = self._inner.prefix
 
-    def bind(self, name: str, key_type: Any) -> Self:
+    def bind(self, name: str, key_type: Any, /) -> Self:
         """Return the scheme of keyspace ``name`` with keys of ``key_type``."""
         bound = super().bind(name, key_type)
         needed = len(bound.prefix) + len(_MARK) + _HASHED_CHARS
@@ -129,7 +126,7 @@ class HashedKeys(StoredNames[K]):
     def _unbound_copy(self) -> Self:
         return type(self)(limit=self.limit)
 
-    def raw_key_of(self, name: str) -> str:
+    def raw_key_of(self, name: str, /) -> str:
         """Return the raw key of a whole name."""
         room = self.limit - len(self.prefix) - len(_MARK) - _HASHED_CHARS - _DERIVED_CHARS
         # For people who look into the store, never parsed. Without "/", or a raw key could be
@@ -138,16 +135,19 @@ class HashedKeys(StoredNames[K]):
         hashed = _base32(hashlib.sha256(name.encode()).digest())
         return f"{self.prefix}{start}{_MARK}{hashed}"
 
-    def is_raw_key(self, raw_key: str) -> bool:
+    def is_raw_key(self, raw_key: str, /) -> bool:
         """Say whether text has the form of a raw key of this scheme."""
         rest = raw_key.removeprefix(self.prefix)
         return rest != raw_key and re.fullmatch(r"[\w-]*=[a-z2-7]{52}", rest, re.ASCII) is not None
 
     def __repr__(self) -> str:
-        return f"HashedKeys(limit={getattr(self, 'limit', 'refused')})"
+        try:
+            return f"HashedKeys(limit={self.limit})"
+        except AttributeError:  # refused by its own constructor
+            return "HashedKeys(refused)"
 
 
-class HiddenKeys(StoredNames[K]):
+class HiddenKeys(_HashedNames[K]):
     """Names that reveal nothing of the key to whoever lacks the ring.
 
     A raw key is the keyspace's name and a keyed hash of the whole name (HKDF-SHA-256 under the
@@ -165,14 +165,12 @@ class HiddenKeys(StoredNames[K]):
 
     __slots__ = ("_deriver", "_key", "naming")
 
+    @forgetful  # perhaps the text of a key stands in the place of its ring or id
     def __init__(self, ring: KeyRing, *, naming: str | None = None) -> None:
-        try:
-            self._use(_naming_key(ring, naming))
-        finally:
-            del ring, naming  # perhaps the text of a key, in the place of its ring or id
+        self._use(_naming_key(ring, naming))
 
     def _use(self, key: RingKey) -> None:
-        from kvcodec.secrets.keyring import Deriver  # cryptography is imported by who encrypts
+        from kvcodec.secrets.ring_keys import Deriver  # cryptography is imported by who encrypts
 
         self._key = key
         self._deriver = Deriver(key, _HIDDEN_LABEL)
@@ -185,35 +183,36 @@ class HiddenKeys(StoredNames[K]):
         copy._use(self._key)
         return copy
 
-    def raw_key_of(self, name: str) -> str:
+    def raw_key_of(self, name: str, /) -> str:
         """Return the raw key of a whole name."""
         hashed = self._deriver.derive(associated_data(name.encode()))
         return self.prefix + _MARK + _base32(hashed[:_HIDDEN_BYTES])
 
-    def is_raw_key(self, raw_key: str) -> bool:
+    def is_raw_key(self, raw_key: str, /) -> bool:
         """Say whether text has the form of a raw key of this scheme."""
         rest = raw_key.removeprefix(self.prefix)
         return rest != raw_key and re.fullmatch(r"=[a-z2-7]{32}", rest) is not None
 
     def __repr__(self) -> str:
-        return f"HiddenKeys(naming={getattr(self, 'naming', 'refused')})"
+        try:
+            return f"HiddenKeys(naming={self.naming})"
+        except AttributeError:  # refused by its own constructor
+            return "HiddenKeys(refused)"
 
 
-def _naming_key(ring: KeyRing, naming: str | None) -> RingKey:
-    held: tuple[RingKey, ...] = getattr(ring, "_keys", ())
-    keys = {key.id.hex(): key for key in held}
-    primary = getattr(ring, "primary", "")
-    del ring
-    if not keys:
+def _naming_key(ring: Any, naming: str | None) -> RingKey:
+    from kvcodec.secrets.keyring import KeyRing, keys_of
+
+    if not isinstance(ring, KeyRing):
         raise ConfigError("HiddenKeys takes a KeyRing")
+    keys = {key.id.hex(): key for key in keys_of(ring)}
     if naming is None and len(keys) > 1:
         raise ConfigError(
             "names do not change with the primary key: say which key of the ring they are made "
             f"with, naming= one of {list(keys)}"
         )
-    chosen = keys.get(primary if naming is None else naming)
+    chosen = keys.get(ring.primary if naming is None else naming)
     if chosen is None:
-        del naming
         raise ConfigError(f"naming= is no id of a key of the ring, which has {list(keys)}")
     return chosen
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from kvcodec.codecs.values import ValueCodec
+from kvcodec.codecs.codec import ValueCodec
 from kvcodec.errors import ConfigError
 from kvcodec.keyspace.declaration import Declaration, Older
 from kvcodec.keyspace.form import Form

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Generic, cast
 from msgspec.structs import replace
 from typing_extensions import TypeVar
 
-from kvcodec.codecs.values import same
+from kvcodec.codecs.same import same
 from kvcodec.errors import (
     ConfigError,
     DecodeError,
@@ -22,7 +22,7 @@ from kvcodec.errors import (
     KeyNameError,
     KVCodecError,
     NewerVersion,
-    place,
+    locate,
 )
 from kvcodec.format.envelope import Header
 from kvcodec.keyspace.names import Names
@@ -190,7 +190,7 @@ class Declaration(Generic[V, K]):
             name = self.pipeline.wrapping.unwrap(raw_key, data, now).name
             return cast("K", names.stored.key(name))
         except KVCodecError as error:
-            place(error, self.name, raw_key)
+            locate(error, self.name, raw_key)
             raise
 
     def header(self, raw_key: str, data: Any, now: float) -> Header:
@@ -268,7 +268,7 @@ class Declaration(Generic[V, K]):
 
     def open_older(self, older: Older, raw_key: str, data: Any, now: float) -> V:
         """Today's value of bytes that an older declaration wrote."""
-        today = self._todays(older, older.declaration.open(raw_key, data, now))
+        today = self.todays(older, older.declaration.open(raw_key, data, now))
         if older.reads == 0:
             import logging  # 3 ms that only this needs
 
@@ -278,7 +278,7 @@ class Declaration(Generic[V, K]):
         older.reads += 1
         return today
 
-    def _todays(self, older: Older, old: Any) -> V:
+    def todays(self, older: Older, old: Any) -> V:
         """Today's value of an older declaration's. Raises DecodeError, SchemaMismatch."""
         # Through today's encoder and decoder, so that what is returned is of today's type.
         today = self.pipeline.encoding.decode(self.encoded(older.converted(old)))

@@ -12,8 +12,11 @@ from typing import Any, Generic, NoReturn
 
 from typing_extensions import TypeVar
 
+from kvcodec.codecs.codec import ValueCodec
+from kvcodec.codecs.depth import UNNESTED_BYTES, nests_deeper
 from kvcodec.codecs.evolve import carry_unknown
-from kvcodec.codecs.values import UNNESTED_BYTES, ValueCodec, nests_deeper, reason, same
+from kvcodec.codecs.reasons import reason
+from kvcodec.codecs.same import same
 from kvcodec.errors import DecodeError, EncodeError, SchemaMismatch, Stage, TooDeep
 from kvcodec.keyspace.form import Form
 from kvcodec.keyspace.versions import refuse_newer

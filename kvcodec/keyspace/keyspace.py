@@ -14,7 +14,7 @@ from typing_extensions import TypeForm, TypeVar, Unpack
 
 from kvcodec.codecs.evolve import checked_upgrades
 from kvcodec.codecs.values import codec_for
-from kvcodec.errors import ConfigError, KVCodecError, forgetful, place, settle
+from kvcodec.errors import ConfigError, KVCodecError, forgetful, locate, settle
 from kvcodec.keys.paths import PathKeys
 from kvcodec.keyspace import options
 from kvcodec.keyspace.checks import check_older, check_together
@@ -26,7 +26,8 @@ from kvcodec.keyspace.pipeline import Pipeline
 from kvcodec.keyspace.wrapping import as_bytes
 
 if TYPE_CHECKING:
-    from kvcodec.protocols import Cipher, Codec, KeyScheme, StoredNames
+    from kvcodec.keys.hashed import HashedKeys, HiddenKeys
+    from kvcodec.protocols import Cipher, Codec, KeyScheme
     from kvcodec.secrets.keyring import KeyRing
 
 __all__ = ["Keyspace", "Previous"]
@@ -34,7 +35,7 @@ __all__ = ["Keyspace", "Previous"]
 V = TypeVar("V")
 K = TypeVar("K", default=str)
 
-AnyScheme: TypeAlias = "PathKeys[Any] | StoredNames"
+AnyScheme: TypeAlias = "PathKeys[Any] | HashedKeys[Any] | HiddenKeys[Any]"
 """The schemes that take the type of their keys from ``key=``, whatever type a checker gave them."""
 
 
@@ -322,7 +323,7 @@ class Keyspace(Generic[V, K]):
         try:
             return raw_key, self.declaration.seal(key, value, now, options.seconds(ttl))
         except KVCodecError as error:
-            place(error, self.name, raw_key)
+            locate(error, self.name, raw_key)
             raise
 
     @forgetful
@@ -335,7 +336,7 @@ class Keyspace(Generic[V, K]):
         try:
             return self.declaration.open(raw_key, data, now)
         except KVCodecError as error:
-            place(error, self.name, raw_key)
+            locate(error, self.name, raw_key)
             raise
 
     @forgetful

@@ -7,7 +7,7 @@ from typing import Any, Generic, Protocol
 
 from typing_extensions import TypeVar
 
-from kvcodec.errors import ConfigError, KeyNameError, KVCodecError, place
+from kvcodec.errors import ConfigError, KeyNameError, KVCodecError, locate
 from kvcodec.format.plain import is_tuple
 from kvcodec.keys.paths import PathKeys
 from kvcodec.protocols import BindableKeys, HiddenNames, KeyScheme, MemorableKeys, StoredNames
@@ -54,7 +54,7 @@ class Names(Generic[K]):
         try:
             return self.scheme.split(raw_key)
         except KVCodecError as error:
-            place(error, self._keyspace, raw_key)
+            locate(error, self._keyspace, raw_key)
             raise
 
     def whole(self, key: K) -> str:
@@ -103,7 +103,7 @@ class Names(Generic[K]):
             return self.scheme.join(key)
         except KVCodecError as error:
             # Of hidden names, no message tells a key.
-            place(error, self._keyspace, None if self.naming else _shown_key(key))
+            locate(error, self._keyspace, None if self.naming else _shown_key(key))
             raise
 
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Generic
 from msgspec.structs import replace
 from typing_extensions import TypeVar
 
-from kvcodec.codecs.values import ValueCodec
+from kvcodec.codecs.codec import ValueCodec
 from kvcodec.format.derived import is_derived
 from kvcodec.format.envelope import Header
 from kvcodec.keyspace.encoding import Encoding

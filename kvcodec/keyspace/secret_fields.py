@@ -14,8 +14,9 @@ from typing import Any, Generic
 from msgspec.structs import replace
 from typing_extensions import TypeVar
 
+from kvcodec.codecs.codec import Secrets
 from kvcodec.codecs.evolve import carry_unknown
-from kvcodec.codecs.values import Secrets, reason
+from kvcodec.codecs.reasons import reason
 from kvcodec.errors import ConfigError, DecodeError, EncodeError, KVCodecError
 from kvcodec.format.envelope import Header, associated_data
 from kvcodec.keyspace.encoding import Encoding

@@ -2,29 +2,44 @@
 
 A plan is a generator: it yields ``(method, *arguments)`` of a KV, is sent what the method
 returned, and returns its result. ``run`` drives it on a KV, ``arun`` on an async one; nothing
-else differs between a store and its async twin. Three operations are the drivers' own:
+else differs between a store and its async twin. Some operations are the drivers' own:
 
-    "lock", name, plan      what the plan returns, driven while nobody else changes this name
-    "list", prefix, after   the names that begin so, for "take"
-    "take", names, most     a list of the next ones; of all that are left, if ``most`` is None
+    "lock", name, plan        what the plan returns, driven while nobody else changes this name
+    "turn", name, plan, wait  the same while nobody else loads it; BUSY without ``wait`` if one does
+    "call", function          what a function of the user's returns, a coroutine function of an
+                              async store's
+    "list", prefix, after     the names that begin so, for "take"
+    "take", names, most       a list of the next ones; of all that are left, if ``most`` is None
 """
 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Generator, Iterator, Mapping
+from contextlib import suppress
 from itertools import islice
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from typing_extensions import TypeVar
 
 from kvcodec.backends.capabilities import place_behind
-from kvcodec.errors import ConfigError, Conflict, place
-from kvcodec.plans.locks import Lock, WouldWaitForever
+from kvcodec.errors import ConfigError, Conflict, locate
+from kvcodec.plans.locks import Lock, WouldWaitForever, running_loop
 
 if TYPE_CHECKING:
     from kvcodec.protocols import KV, AsyncKV
 
-__all__ = ["Clock", "Plan", "arun", "awaitable", "called", "located", "not_awaitable", "run"]
+__all__ = [
+    "BUSY",
+    "NOT_AWAITED",
+    "Clock",
+    "Plan",
+    "arun",
+    "awaitable",
+    "called",
+    "located",
+    "not_awaitable",
+    "run",
+]
 
 T = TypeVar("T")
 
@@ -32,6 +47,9 @@ Operation: TypeAlias = tuple[Any, ...]
 Plan: TypeAlias = Generator[Operation, Any, T]
 Clock: TypeAlias = Callable[[], float]
 """Seconds since the epoch, as ``time.time``."""
+
+BUSY: Any = object()
+"""Stands for "somebody else is at it": None is a value that may be loaded."""
 
 
 def run(plan: Plan[T], kv: KV) -> T:
@@ -77,21 +95,50 @@ async def arun(plan: Plan[T], kv: AsyncKV) -> T:
 
 
 def _locked(kv: Any, name: str, plan: Plan[Any]) -> Any:
-    try:
-        with Lock(place_behind(kv, name), "change"):
-            return run(plan, kv)
-    except WouldWaitForever:
-        pass
+    with suppress(WouldWaitForever), Lock(place_behind(kv, name), "change"):
+        return run(plan, kv)
     raise _waits_for_itself()
 
 
 async def _alocked(kv: Any, name: str, plan: Plan[Any]) -> Any:
-    try:
+    with suppress(WouldWaitForever):
         async with Lock(place_behind(kv, name), "change"):
             return await arun(plan, kv)
-    except WouldWaitForever:
-        pass
     raise _waits_for_itself()
+
+
+def _in_turn(kv: Any, name: str, plan: Plan[Any], wait: bool) -> Any:  # noqa: FBT001 - an operation
+    lock = Lock(place_behind(kv, name), "load")
+    if not wait:
+        return _run_at_once(kv, lock, plan) if lock.enter_at_once() else BUSY
+    with suppress(WouldWaitForever), lock:
+        return run(plan, kv)
+    return run(plan, kv)  # who waits for this one would never load: it does so by itself
+
+
+def _run_at_once(kv: Any, lock: Lock, plan: Plan[Any]) -> Any:
+    try:
+        return run(plan, kv)
+    finally:
+        lock.leave()
+
+
+async def _ain_turn(kv: Any, name: str, plan: Plan[Any], wait: bool) -> Any:  # noqa: FBT001 - as above
+    lock = Lock(place_behind(kv, name), "load")
+    if not wait:
+        free = lock.enter_at_once(running_loop())
+        return await _arun_at_once(kv, lock, plan) if free else BUSY
+    with suppress(WouldWaitForever):
+        async with lock:
+            return await arun(plan, kv)
+    return await arun(plan, kv)
+
+
+async def _arun_at_once(kv: Any, lock: Lock, plan: Plan[Any]) -> Any:
+    try:
+        return await arun(plan, kv)
+    finally:
+        lock.leave()
 
 
 def _waits_for_itself() -> Conflict:
@@ -127,9 +174,28 @@ async def _ataken(kv: Any, names: Any, most: int | None) -> list[str]:
     return taken
 
 
-_OWN: Mapping[str, Callable[..., Any]] = {"lock": _locked, "list": _listed, "take": _taken}
+def _called(_: Any, function: Callable[[], Any]) -> Any:
+    return called(function(), "the loader is async: use AsyncCache")
+
+
+async def _acalled(_: Any, function: Callable[[], Any]) -> Any:
+    result = function()
+    if not hasattr(result, "__await__"):
+        raise ConfigError("the loader is not async: use Cache")
+    return await result
+
+
+_OWN: Mapping[str, Callable[..., Any]] = {
+    "lock": _locked,
+    "turn": _in_turn,
+    "call": _called,
+    "list": _listed,
+    "take": _taken,
+}
 _OWN_ASYNC: Mapping[str, Callable[..., Any]] = {
     "lock": _alocked,
+    "turn": _ain_turn,
+    "call": _acalled,
     "list": _alisted,
     "take": _ataken,
 }
@@ -178,5 +244,5 @@ def located(plan: Plan[T], keyspace: str, raw_key: str) -> Plan[T]:
     try:
         return (yield from plan)
     except Exception as error:
-        place(error, keyspace, raw_key)
+        locate(error, keyspace, raw_key)
         raise

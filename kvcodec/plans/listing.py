@@ -22,7 +22,7 @@ from kvcodec.errors import (
     NewerVersion,
     UnknownKey,
     Unsupported,
-    place,
+    locate,
 )
 from kvcodec.format.derived import is_derived
 from kvcodec.keyspace.declaration import Declaration
@@ -265,7 +265,7 @@ class Listing(Generic[V, K]):
         try:
             return self.declared.open(raw_key, data, now)
         except KVCodecError as error:
-            place(error, self.declared.name, raw_key)
+            locate(error, self.declared.name, raw_key)
             raise
 
 

@@ -131,7 +131,10 @@ class Lock:
         self._token: Token[_Hold | None] | None = None
 
     def enter_at_once(self, loop: asyncio.AbstractEventLoop | None = None) -> bool:
-        """Take it if it is free, or the caller's own; say whether it was."""
+        """Take it if it is free, or the caller's own; say whether it was. ``leave`` ends it.
+
+        ``loop``: the running one, of who calls from a task.
+        """
         hold = self._hold = self._asked(loop)
         owner = _holds.setdefault(self._key, hold)
         if owner is hold:
@@ -171,20 +174,24 @@ class Lock:
             raise
 
     def __exit__(self, *_: object) -> None:
+        self.leave()
+
+    async def __aexit__(self, *_: object) -> None:
+        self.leave()
+
+    def leave(self) -> None:
+        """Hand it on, if it was taken here and not further out."""
         hold, token = self._hold, self._token
         if hold is not None:
             _end(hold)
         if token is not None:
             _here.reset(token)  # after it: a signal handler in between is still within
 
-    async def __aexit__(self, *_: object) -> None:
-        self.__exit__()
-
     def _give_up(self, waiter: _Waiter | None) -> None:
         if waiter is not None:
             _leave(waiter)
         if self._hold is not None and _holds.get(self._key) is self._hold:
-            self.__exit__()
+            self.leave()
 
     def _asked(self, loop: asyncio.AbstractEventLoop | None) -> _Hold:
         return _Hold(self._key, threading.get_ident() if loop is None else None, loop)

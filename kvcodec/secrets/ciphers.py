@@ -1,7 +1,7 @@
-"""Ciphers: authenticated encryption with associated data, in the words of RFC 5116. Floor 1.
+"""Ciphers: authenticated encryption with associated data, in the words of RFC 5116.
 
 Every value is sealed under a key of its own, derived from the ring's key and the place of the
-value (keyring.py), so that a value moved to another place fails before it is decrypted.
+value (ring_keys.py), so that a value moved to another place fails before it is decrypted.
 """
 
 from __future__ import annotations
@@ -14,14 +14,15 @@ from cryptography.exceptions import InvalidTag
 from cryptography.fernet import Fernet, InvalidToken
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from kvcodec.errors import ConfigError, NotEncrypted, Tampered, UnknownKey
+from kvcodec.errors import ConfigError, NotEncrypted, Tampered, UnknownKey, forgetful
 from kvcodec.format.envelope import KEY_ID_BYTES
-from kvcodec.secrets.keyring import Deriver, KeyRing, RingKey
+from kvcodec.secrets.keyring import KeyRing, keys_of
+from kvcodec.secrets.ring_keys import Deriver, RingKey
 
 if TYPE_CHECKING:
     from kvcodec.protocols import Cipher
 
-__all__ = ["AESGCMCipher", "FernetCipher", "KeyRing", "as_cipher"]
+__all__ = ["AESGCMCipher", "FernetCipher", "as_cipher"]
 
 _FERNET = {False: (1, b"kvcodec fernet v1"), True: (3, b"kvcodec fernet padded v1")}
 _AES_GCM = {False: (2, b"kvcodec aes-256-gcm v1"), True: (4, b"kvcodec aes-256-gcm padded v1")}
@@ -47,12 +48,11 @@ class _PlaceCipher:
 
     def _set_up(self, ring: Any, form: tuple[int, bytes], pad_to: int | None) -> None:
         if not isinstance(ring, KeyRing):
-            del ring
             raise ConfigError("a cipher takes a KeyRing")
         self.cipher_id, label = form
         self._ring: KeyRing = ring
         self._pad_to = _bucket(pad_to)
-        self._keys = {key.id: Deriver(key, label) for key in ring._keys}
+        self._keys = {key.id: Deriver(key, label) for key in keys_of(ring)}
         self.key_id = bytes.fromhex(ring.primary)
 
     def _key(self, key_id: bytes) -> Deriver:
@@ -78,7 +78,10 @@ class _PlaceCipher:
         return content[:-1] if content.endswith(b"\x80") else None
 
     def __repr__(self) -> str:
-        return f"{type(self).__name__}({getattr(self, '_ring', 'refused')!r})"
+        try:
+            return f"{type(self).__name__}({self._ring!r})"
+        except AttributeError:  # refused by its own constructor
+            return f"{type(self).__name__}(refused)"
 
     def __reduce__(self) -> NoReturn:
         raise TypeError("a cipher cannot be pickled or copied: its keys would go along")
@@ -109,6 +112,7 @@ class FernetCipher(_PlaceCipher):
 
     __slots__ = ("_own", "bare", "hide_time")
 
+    @forgetful  # perhaps the text of a key stands in the place of its ring
     def __init__(
         self,
         ring: KeyRing,
@@ -119,13 +123,10 @@ class FernetCipher(_PlaceCipher):
     ) -> None:
         self.bare = not bound
         self.hide_time = hide_time
-        try:
-            self._set_up(ring, _FERNET[pad_to is not None], pad_to)
-            self._own: tuple[RingKey, ...] = () if bound else _own(ring, pad_to)
-        finally:
-            del ring  # perhaps the text of a key, in the place of its ring
+        self._set_up(ring, _FERNET[pad_to is not None], pad_to)
+        self._own: tuple[RingKey, ...] = () if bound else _own(ring, pad_to)
 
-    def under(self, ring: KeyRing) -> FernetCipher:
+    def under(self, ring: KeyRing, /) -> FernetCipher:
         """Return the same cipher with another ring."""
         return FernetCipher(
             ring, bound=not self.bare, hide_time=self.hide_time, pad_to=self._pad_to
@@ -162,7 +163,7 @@ class FernetCipher(_PlaceCipher):
             return content
         raise Tampered(_TAMPERED, stage="decrypt")
 
-    def recognises(self, data: bytes) -> bool:
+    def recognises(self, data: bytes, /) -> bool:
         """Say whether bytes have the form of a token, exactly, whoever made it."""
         # 0x80 and the upper bits of the time: "g", and a character for the bits 00....
         return data[:1] == b"g" and len(data) >= _LEAST_TOKEN and _is_canonical(data)
@@ -172,7 +173,7 @@ class FernetCipher(_PlaceCipher):
             raise NotEncrypted("no Fernet token in its canonical form", stage="envelope")
         return self._opened(token)[1]
 
-    def key_id_of(self, token: bytes) -> bytes:
+    def key_id_of(self, token: bytes, /) -> bytes:
         """Return the id of the key that a bare token is sealed under, by trying each.
 
         Raises NotEncrypted or Tampered, as ``decrypt``.
@@ -197,11 +198,12 @@ _LEAST_TOKEN = 100
 def _own(ring: KeyRing, pad_to: int | None) -> tuple[RingKey, ...]:
     if pad_to is not None:
         raise ConfigError("pad_to= goes with bound=True: other programs would read the padding")
-    if len({key.half_id for key in ring._keys}) != len(ring._keys):
+    keys = keys_of(ring)
+    if len({key.half_id for key in keys}) != len(keys):
         raise ConfigError(
             "two keys of the ring share their signing half: a bare token would open under both"
         )
-    return ring._keys
+    return keys
 
 
 def _fernet(key: Deriver, place: bytes) -> Fernet:
@@ -240,13 +242,11 @@ class AESGCMCipher(_PlaceCipher):
 
     __slots__ = ()
 
+    @forgetful  # as above
     def __init__(self, ring: KeyRing, *, pad_to: int | None = None) -> None:
-        try:
-            self._set_up(ring, _AES_GCM[pad_to is not None], pad_to)
-        finally:
-            del ring  # perhaps the text of a key, in the place of its ring
+        self._set_up(ring, _AES_GCM[pad_to is not None], pad_to)
 
-    def under(self, ring: KeyRing) -> AESGCMCipher:
+    def under(self, ring: KeyRing, /) -> AESGCMCipher:
         """Return the same cipher with another ring."""
         return AESGCMCipher(ring, pad_to=self._pad_to)
 

@@ -1,4 +1,4 @@
-"""Sealed fields: each ``Secret`` of a value encrypted where it stands, the rest readable. Floor 1.
+"""Sealed fields: each ``Secret`` of a value encrypted where it stands, the rest readable.
 
 Works on plain data, as a decoder without a type gives it. A sealed field is one string, in JSON
 and in MessagePack (docs/FORMAT.md draws it):
@@ -9,34 +9,29 @@ The ciphertext is as it is where it is text (Fernet), else base64url, without pa
 to LP(keyspace) LP(codec) LP(header fields without compression) LP(raw key) LP(path), where path
 is the MessagePack array of the member names and positions that lead to the field.
 
-Which fields are sealed is compiled from the type (``Route``); the bytes never decide it. Writing
-looks for the marks of secret.py instead, everywhere: what the compiler could have overlooked is
+Which fields are sealed is compiled from the type (routes.py); the bytes never decide it. Writing
+looks for the marks of marks.py instead, everywhere: what the compiler could have overlooked is
 sealed all the same, and refused on reading.
 """
 
 from __future__ import annotations
 
 import binascii
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any, NamedTuple, TypeAlias
 
 import msgspec
 from msgspec import Struct
 
-from kvcodec.errors import ConfigError, DecodeError, NotEncrypted, Tampered, UnknownKey
+from kvcodec.errors import DecodeError, NotEncrypted, Tampered, UnknownKey
 from kvcodec.format.envelope import KEY_ID_BYTES, associated_data
 from kvcodec.format.plain import is_dict, is_sequence
 from kvcodec.protocols import Cipher
-from kvcodec.secrets.secret import IS_SECRET, Clear, Secret
+from kvcodec.secrets.marks import Clear
+from kvcodec.secrets.routes import Route
+from kvcodec.secrets.secret import Secret
 
-__all__ = [
-    "FieldSealer",
-    "Route",
-    "as_sealed",
-    "left_over",
-    "route_of",
-    "route_of_pydantic",
-]
+__all__ = ["FieldSealer", "as_sealed", "left_over"]
 
 PREFIX = "kvs1."
 
@@ -48,247 +43,6 @@ _IDS_CHARS = 23
 
 Path: TypeAlias = tuple[Any, ...]
 _Object: TypeAlias = dict[Any, Any]
-
-
-# ------------------------------------------------------------------------------------- routes
-
-
-class Members(Struct):
-    """What leads on from an object or an array: by name or position, and for all the others."""
-
-    named: dict[Any, Route]
-    others: Route | None = None
-
-
-class Route(Struct):
-    """How to come from a place in plain data to the secrets below it."""
-
-    is_secret: bool = False
-    optional: bool = False
-    """Whether None may stand there instead."""
-    tag_field: str | None = None
-    objects: dict[Any, Members] = {}  # msgspec copies it for each
-    """By tag; None for an object without one."""
-    arrays: dict[Any, Members] = {}
-    """By the tag that stands first in an array; None for an array without one."""
-
-    def members(self, plain: Any) -> Members | None:
-        """What leads on from this object or array."""
-        if is_dict(plain):
-            return _chosen(self.objects, plain.get(self.tag_field))
-        if is_sequence(plain):
-            return _chosen(self.arrays, plain[0] if plain else None)
-        return None
-
-    def leads(self) -> bool:
-        """Whether there is a secret at the end of it."""
-        seen: dict[int, Route] = {}
-        left: list[Route] = [self]
-        while left:
-            route = left.pop()
-            if route.is_secret:
-                return True
-            if id(route) not in seen:
-                seen[id(route)] = route
-                left += route.onward()
-        return False
-
-    def onward(self) -> Iterator[Route]:
-        """The routes that this one leads on to."""
-        for members in (*self.objects.values(), *self.arrays.values()):
-            yield from members.named.values()
-            if members.others is not None:
-                yield members.others
-
-    def prune(self) -> None:
-        """Forget what leads nowhere, here and below: no time is spent on it."""
-        seen: dict[int, Route] = {}
-        left: list[Route] = [self]
-        while left:
-            route = left.pop()
-            if id(route) in seen:
-                continue
-            seen[id(route)] = route
-            for members in (*route.objects.values(), *route.arrays.values()):
-                members.named = {name: to for name, to in members.named.items() if to.leads()}
-                if members.others is not None and not members.others.leads():
-                    members.others = None
-            left += route.onward()
-
-
-def _chosen(by_tag: dict[Any, Members], tag: Any) -> Members | None:
-    if len(by_tag) == 1:  # a type that is no union may leave its tag out
-        return next(iter(by_tag.values()))
-    return by_tag.get(tag) if isinstance(tag, str | int) else None
-
-
-def route_of(node: Any) -> Route:
-    """Return the route to the secrets of a type of ``msgspec.inspect``.
-
-    Raises ConfigError for a Secret where none can be sealed: the key of a dict, an item of a set.
-    """
-    route = _Routes().of(node)
-    route.prune()
-    return route
-
-
-def route_of_pydantic(schema: Any) -> Route | None:
-    """Return the route to the secrets of a core schema of pydantic; None if it has none.
-
-    Raises ConfigError as ``route_of``, and for a union in which nothing tells where they are.
-    """
-    route = _PydanticRoutes().of(schema)
-    if not route.leads():
-        return None
-    route.prune()
-    return route
-
-
-class _Routes:
-    """Compiles routes; a recursive type leads back to a route that is made already."""
-
-    def __init__(self) -> None:
-        self.made: dict[int, Route] = {}
-
-    def of(self, node: Any) -> Route:
-        route = self.made.get(id(node))
-        if route is None:
-            route = self.made[id(node)] = Route()
-            self.fill(route, node)
-        return route
-
-    def fill(self, route: Route, node: Any) -> None:
-        kind = type(node).__name__
-        if kind == "UnionType":
-            for member in node.types:
-                self.fill(route, member)
-        elif kind == "NoneType":
-            route.optional = True
-        elif kind == "CustomType":
-            route.is_secret = node.cls is Secret
-        elif kind == "DictType":
-            _refuse_secret(self.of(node.key_type), "the key of a dict")
-            route.objects[None] = Members({}, self.of(node.value_type))
-        elif hasattr(node, "item_type"):
-            if "Set" in kind:
-                _refuse_secret(self.of(node.item_type), "an item of a set")
-            route.arrays[None] = Members({}, self.of(node.item_type))
-        elif hasattr(node, "item_types"):
-            route.arrays[None] = Members(dict(enumerate(map(self.of, node.item_types))))
-        elif hasattr(node, "fields"):
-            self.fill_fields(route, node, kind)
-
-    def fill_fields(self, route: Route, node: Any, kind: str) -> None:
-        tag = getattr(node, "tag", None)
-        if kind == "NamedTupleType" or getattr(node, "array_like", False):
-            first = 0 if tag is None else 1
-            fields = enumerate(node.fields, start=first)
-            route.arrays[tag] = Members({at: self.of(each.type) for at, each in fields})
-            return
-        route.tag_field = getattr(node, "tag_field", None)
-        route.objects[tag] = Members({f.encode_name: self.of(f.type) for f in node.fields})
-
-
-def _refuse_secret(route: Route, place: str) -> None:
-    if route.leads():
-        raise ConfigError(f"a Secret cannot be {place}: it has no place of its own to be tied to")
-
-
-class _PydanticRoutes(_Routes):
-    """The same from the core schemas of pydantic."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.definitions: dict[str, Any] = {}
-
-    def fill(self, route: Route, node: Any) -> None:
-        kind = node["type"]
-        metadata: dict[str, Any] = node.get("metadata") or {}
-        if metadata.get(IS_SECRET):
-            route.is_secret = True
-        elif kind == "definitions":
-            self.definitions |= {each["ref"]: each for each in node["definitions"]}
-            self.fill(route, node["schema"])
-        elif kind == "definition-ref":
-            # Filled anew and not taken over: the definition may be what is being filled just now.
-            self.fill(route, self.definitions[node["schema_ref"]])
-        elif kind == "nullable":
-            route.optional = True
-            self.fill(route, node["schema"])
-        elif "fields" in node and kind in ("model-fields", "typed-dict", "dataclass-args"):
-            route.objects[None] = self.fields_of(node["fields"])
-        elif kind in ("list", "set", "frozenset", "tuple", "dict"):
-            self.fill_collection(route, node, kind)
-        elif kind in ("union", "tagged-union"):
-            self.fill_union(route, node)
-        else:
-            inner = node.get("json_schema") or node.get("lax_schema") or node.get("schema")
-            for each in [inner, *node.get("steps", ())]:
-                if isinstance(each, dict) and "type" in each:
-                    self.fill(route, each)
-
-    def fields_of(self, fields: Any) -> Members:
-        named: _Object = fields if is_dict(fields) else {f["name"]: f for f in fields}
-        return Members(
-            {f.get("serialization_alias", name): self.of(f["schema"]) for name, f in named.items()}
-        )
-
-    def fill_collection(self, route: Route, node: Any, kind: str) -> None:
-        if kind == "dict":
-            _refuse_secret(self.of_optional(node.get("keys_schema")), "the key of a dict")
-            route.objects[None] = Members({}, self.of_optional(node.get("values_schema")))
-        elif kind == "tuple":
-            self.fill_tuple(route, node)
-        else:
-            items = self.of_optional(node.get("items_schema"))
-            if kind != "list":
-                _refuse_secret(items, "an item of a set")
-            route.arrays[None] = Members({}, items)
-
-    def fill_tuple(self, route: Route, node: Any) -> None:
-        items = [self.of(each) for each in node["items_schema"]]
-        variadic = node.get("variadic_item_index")
-        if variadic is not None and variadic != len(items) - 1:
-            for each in items:
-                _refuse_secret(each, "in a tuple after items of any number")
-        others = None if variadic is None else items.pop()
-        route.arrays[None] = Members(dict(enumerate(items)), others)
-
-    def of_optional(self, node: Any) -> Route:
-        return Route() if node is None else self.of(node)
-
-    def fill_union(self, route: Route, node: Any) -> None:
-        discriminator = node.get("discriminator")
-        tagged = isinstance(discriminator, str)
-        choices = node["choices"].items() if "discriminator" in node else enumerate(node["choices"])
-        for tag, given in choices:
-            member = Route()
-            self.fill(member, given[0] if isinstance(given, tuple) else given)
-            if tagged and None in member.objects:
-                member = Route(tag_field=discriminator, objects={tag: member.objects[None]})
-            self.fill_from(route, member)
-
-    def fill_from(self, route: Route, member: Route) -> None:
-        """Take over a member of a union. Without a tag, members must agree where secrets are."""
-        route.is_secret = route.is_secret or member.is_secret
-        route.optional = route.optional or member.optional
-        route.tag_field = route.tag_field or member.tag_field
-        for mine, theirs in ((route.objects, member.objects), (route.arrays, member.arrays)):
-            for tag, members in theirs.items():
-                mine[tag] = members if tag not in mine else _agreed(mine[tag], members)
-
-
-def _agreed(one: Members, other: Members) -> Members:
-    shared = one.named.keys() & other.named.keys()
-    if any(one.named[name].leads() != other.named[name].leads() for name in shared):
-        raise ConfigError("a field is a Secret in one member of a union only: give it a tag")
-    for each in (one.others, other.others):
-        if each is not None and each.leads():
-            raise ConfigError("a union of collections of Secrets and others needs a tag")
-    return Members({**one.named, **other.named})
-
-
-# ---------------------------------------------------------------------------------- the sealer
 
 
 class FieldSealer:

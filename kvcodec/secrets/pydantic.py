@@ -1,4 +1,7 @@
-"""``Secret[T]`` in pydantic models. Floor 1; imported by who declares such a model."""
+"""``Secret[T]`` in pydantic models: how a field of it is validated and dumped.
+
+Imported by who declares such a model.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +10,7 @@ from typing import TYPE_CHECKING, Any, get_args
 from pydantic import TypeAdapter, ValidationError
 from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
-from kvcodec.secrets.secret import IS_SECRET, MASK, TEXT, TEXT_WITHIN, Clear, Secret
+from kvcodec.secrets.marks import IS_SECRET, MASK, TEXT, TEXT_WITHIN, Clear
 
 if TYPE_CHECKING:
     from pydantic import GetCoreSchemaHandler
@@ -35,10 +38,13 @@ _WITHIN = _Storing(TEXT_WITHIN)
 """Of what is in a secret, which is sealed with it."""
 
 
-def core_schema_of(source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
-    """The schema of ``Secret[T]``: takes what T takes, or a Secret; dumps asterisks as JSON."""
+def core_schema_of(secret: type[Any], source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+    """The schema of ``Secret[T]``: takes what T takes, or a Secret; dumps asterisks as JSON.
+
+    ``secret``: the class itself, whose module imports this one.
+    """
     kind: Any = (get_args(source) or (Any,))[0]
-    inner = _Inner(kind)
+    inner = _Inner(secret, kind)
     return core_schema.with_info_wrap_validator_function(
         inner.validate,
         handler.generate_schema(kind),
@@ -52,9 +58,10 @@ def core_schema_of(source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
 class _Inner:
     """The value inside a secret, to pydantic."""
 
-    __slots__ = ("_adapter", "_kind")
+    __slots__ = ("_adapter", "_kind", "_secret")
 
-    def __init__(self, kind: Any) -> None:
+    def __init__(self, secret: type[Any], kind: Any) -> None:
+        self._secret = secret
         self._kind = kind
         self._adapter: TypeAdapter[Any] | None = None
 
@@ -66,24 +73,24 @@ class _Inner:
 
     def validate(
         self, value: Any, handler: ValidatorFunctionWrapHandler, info: ValidationInfo
-    ) -> Secret[Any]:
+    ) -> Any:
+        secret = self._secret
         try:
             if isinstance(info.context, _Storing):
                 encoded = info.context.clear.encoded(value)
                 if encoded is not None:
-                    return Secret(self.adapter.validate_json(encoded, context=_WITHIN))
+                    return secret(self.adapter.validate_json(encoded, context=_WITHIN))
             else:
-                return Secret(handler(value.reveal() if isinstance(value, Secret) else value))
+                return secret(handler(value.reveal() if isinstance(value, secret) else value))
         except ValidationError:
             pass
         # Raised here: pydantic's own error quotes its input, and would be the context of this one.
         raise PydanticCustomError("secret", "Input should be what the Secret field declares")
 
     def dump(self, value: Any, info: SerializationInfo) -> Any:
-        secret: Secret[Any] = value
-        if type(value) is not Secret:
+        if type(value) is not self._secret:
             return MASK  # model_construct lets anything in; what it is stays hidden
         if isinstance(info.context, _Storing) and info.mode == "json":
-            inside = self.adapter.dump_json(secret.reveal(), warnings="error", context=_WITHIN)
+            inside = self.adapter.dump_json(value.reveal(), warnings="error", context=_WITHIN)
             return info.context.clear.leaf(inside)
-        return secret if info.mode == "python" else MASK
+        return value if info.mode == "python" else MASK

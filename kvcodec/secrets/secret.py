@@ -1,38 +1,21 @@
-"""``Secret[T]``: a value that shows nothing of itself, encrypted where it is stored. Floor 1.
-
-How secret fields are sealed is in fields.py; this is what users and their classes see.
-"""
+"""``Secret[T]``, as users and their classes see it: a value that shows nothing of itself."""
 
 from __future__ import annotations
 
-import os
 from copy import deepcopy
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, NoReturn, final
 
 from typing_extensions import TypeVar
 
+from kvcodec.secrets.marks import MASK
+
 if TYPE_CHECKING:
     from pydantic import GetCoreSchemaHandler
     from pydantic_core import CoreSchema
 
-__all__ = [
-    "BINARY",
-    "BINARY_WITHIN",
-    "IS_SECRET",
-    "MASK",
-    "TEXT",
-    "TEXT_WITHIN",
-    "Clear",
-    "Secret",
-]
+__all__ = ["Secret"]
 
 T_co = TypeVar("T_co", covariant=True)
-
-MASK = "**********"
-"""What stands for every secret, however long it is: the mask that pydantic's SecretStr has."""
-
-IS_SECRET = "kvcodec_secret"  # noqa: S105 - a mark
-"""In the metadata of pydantic's core schema of a secret: fields.py looks for it."""
 
 
 @final
@@ -106,56 +89,10 @@ class Secret(Generic[T_co]):
         """How pydantic validates and shows a field of this type; pydantic calls it."""
         from kvcodec.secrets.pydantic import core_schema_of
 
-        return core_schema_of(source, handler)
+        return core_schema_of(cls, source, handler)
 
 
 def _same_bytes(one: bytes, other: bytes) -> bool:
     from hmac import compare_digest  # not when kvcodec is imported: it takes OpenSSL along
 
     return compare_digest(one, other)
-
-
-# ------------------------------------------------------------- between an encoder and its sealing
-
-_MARK = f"kvo1.{os.urandom(16).hex()}."
-"""Begins a secret that is not sealed yet, or not any longer, in an encoding that never leaves the
-process. Nobody outside can know it: plaintext in the store is never taken for an opened secret."""
-
-
-class Clear:
-    """How a secret stands in an encoding until it is sealed: marked, with its own encoding."""
-
-    __slots__ = ("_mark", "is_text")
-
-    def __init__(self, *, is_text: bool, mark: str) -> None:
-        self.is_text = is_text
-        self._mark: Any = mark if is_text else mark.encode()
-
-    def leaf(self, encoded: bytes) -> str | bytes:
-        """The marked leaf of an encoded secret."""
-        marked: str | bytes = self._mark + (encoded.decode() if self.is_text else encoded)
-        return marked
-
-    def encoded(self, leaf: Any) -> bytes | None:
-        """The encoding in a marked leaf; None for anything else."""
-        if not isinstance(leaf, str if self.is_text else bytes) or not leaf.startswith(self._mark):
-            return None
-        rest: str | bytes = leaf[len(self._mark) :]
-        return rest.encode() if isinstance(rest, str) else rest
-
-    def is_left(self, data: bytes) -> bool:
-        """Whether a marked leaf is left somewhere in encoded data."""
-        return _MARK.encode() in data
-
-
-TEXT = Clear(is_text=True, mark=_MARK)
-"""In JSON: a string that holds the secret's JSON."""
-BINARY = Clear(is_text=False, mark=_MARK)
-"""In MessagePack: a byte string that holds the secret's MessagePack."""
-
-_MARK_WITHIN = "kvi1."
-"""Begins a secret within another one, in the encoding that is sealed. The same in every process,
-since it is stored; nobody else can put it there, since what it is in is authenticated."""
-
-TEXT_WITHIN = Clear(is_text=True, mark=_MARK_WITHIN)
-BINARY_WITHIN = Clear(is_text=False, mark=_MARK_WITHIN)

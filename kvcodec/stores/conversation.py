@@ -18,13 +18,15 @@ from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeAlias, TypeGuard
 import msgspec
 from typing_extensions import TypeVar
 
-from kvcodec.codecs.values import codec_for, json_too_deep, reason
+from kvcodec.codecs.depth import json_too_deep
+from kvcodec.codecs.reasons import reason
+from kvcodec.codecs.values import codec_for
 from kvcodec.errors import ConfigError, DecodeError, EncodeError, KVCodecError, forgetful
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
 
-    from kvcodec.codecs.values import ValueCodec
+    from kvcodec.codecs.codec import ValueCodec
     from kvcodec.keyspace.keyspace import Keyspace
     from kvcodec.stores.log import AsyncLog, Log
 

@@ -26,6 +26,7 @@ from kvcodec.plans.listing import Listing
 from kvcodec.plans.locks import running_loop
 from kvcodec.plans.log.layout import SEGMENT_BYTES, Reading, Track, layout_of, track_of
 from kvcodec.protocols import KV, AsyncKV
+from kvcodec.stores.opened import shown
 
 __all__ = ["AsyncLog", "Log"]
 
@@ -75,7 +76,7 @@ class _OpenedLog(Generic[V, K]):
         return self._keyspace
 
     def __repr__(self) -> str:
-        return f"<{type(self).__name__} {self._keyspace.name!r} on {type(self._kv).__name__}>"
+        return shown(self, type(self).__name__)
 
     # --------------------------------------------------------------------------------- plans
 

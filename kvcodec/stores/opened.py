@@ -1,7 +1,4 @@
-"""What a store and its async twin are alike in. Floor 3: no I/O.
-
-A keyspace, a KV, a clock; and every method's plan (plans.py), which either of them drives.
-"""
+"""What a store and its async twin are alike in: keyspace, KV, clock, and every method's plan."""
 
 from __future__ import annotations
 
@@ -12,20 +9,33 @@ from typing import Any, Generic, NoReturn
 
 from typing_extensions import TypeVar
 
+from kvcodec.backends.capabilities import Capabilities, capabilities_of
 from kvcodec.errors import ConfigError, MissingKey, settle
 from kvcodec.format.plain import is_mapping
-from kvcodec.keyspace.keyspace import Keyspace, Place, seconds
-from kvcodec.keyspace.pipeline import SAFE_RECURSION, as_bytes, no_quick_way
-from kvcodec.plans import basic as plans
-from kvcodec.plans import maintenance
-from kvcodec.plans.basic import Plan
+from kvcodec.keyspace.encoding import SAFE_RECURSION, no_quick_way
+from kvcodec.keyspace.keyspace import Keyspace
+from kvcodec.keyspace.options import seconds
+from kvcodec.keyspace.place import Place, place_of
+from kvcodec.keyspace.wrapping import as_bytes
+from kvcodec.plans import maintenance, values, walk, writing
+from kvcodec.plans.driver import Plan
 from kvcodec.plans.listing import Listing
+from kvcodec.plans.many import several
 from kvcodec.plans.report import Finding, Report, new_report, rewrap_report
+from kvcodec.plans.swap import PLAINLY, exclusively
 
-__all__ = ["Opened"]
+__all__ = ["Opened", "shown"]
 
 V = TypeVar("V")
 K = TypeVar("K", default=str)
+
+
+def shown(opened: Any, kind: str) -> str:
+    """The repr of what is opened; of what was refused too, for who prints a traceback's locals."""
+    try:
+        return f"<{kind} {opened.keyspace.name!r} on {type(opened._kv).__name__}>"
+    except AttributeError:
+        return f"<{kind}, refused>"
 
 
 class Opened(Generic[V, K]):
@@ -34,6 +44,7 @@ class Opened(Generic[V, K]):
     __slots__ = (
         "_can",
         "_clock",
+        "_declared",
         "_decode",
         "_direct",
         "_keyspace",
@@ -53,21 +64,22 @@ class Opened(Generic[V, K]):
         self._keyspace = keyspace
         self._kv = kv
         self._clock = clock
+        declared = self._declared = keyspace.declaration
         # Bound once: what `get` and `set` of a usual value need, and nothing else.
         self._kv_get = kv.get
         self._kv_set = kv.set
-        self._names = keyspace._names
-        pipeline = keyspace._pipeline
-        self._older = bool(keyspace._previous and keyspace._elsewhere)
-        more = keyspace.keep_unknown or keyspace.indexed
-        plain = pipeline.direct >= 0 and not (more or keyspace._previous)
-        self._one_set = not (more or self._older) and keyspace.ttl is None
+        self._names = declared.names.raw
+        pipeline = declared.pipeline
+        self._older = bool(declared.older and declared.elsewhere)
+        more = declared.keep_unknown or declared.indexed
+        plain = pipeline.direct >= 0 and not (more or declared.older)
+        self._one_set = not (more or self._older) and pipeline.form.ttl is None
         self._decode = pipeline.codec.decode
         self._direct = pipeline.direct if plain else -1
         # Asked here and not by every `set`: programs raise the limit when they start.
         quick = plain and getrecursionlimit() <= SAFE_RECURSION
-        self._quick = pipeline.quick if quick else no_quick_way
-        self._can: frozenset[str] | None = None
+        self._quick = pipeline.encoding.quick if quick else no_quick_way
+        self._can: Capabilities | None = None
         self._listing_here: Listing[V, K] | None = None
 
     @property
@@ -76,61 +88,44 @@ class Opened(Generic[V, K]):
         return self._keyspace
 
     def __repr__(self) -> str:
-        return f"<{type(self).__name__} {self._keyspace.name!r} on {type(self._kv).__name__}>"
+        return shown(self, type(self).__name__)
 
     @property
-    def _capabilities(self) -> frozenset[str]:
+    def _capabilities(self) -> Capabilities:
         if self._can is None:
-            self._can = plans.capabilities(self._kv)
+            self._can = capabilities_of(self._kv)
         return self._can
 
     @property
     def _listing(self) -> Listing[V, K]:
+        """The names of the keyspace on this KV."""
         if self._listing_here is None:
-            ordered = bool(getattr(self._kv, "ordered", False))
-            self._listing_here = Listing(
-                self._keyspace, self._capabilities, self._clock, ordered=ordered
-            )
+            self._listing_here = Listing(self._declared, self._capabilities, self._clock)
         return self._listing_here
 
     # ------------------------------------------------------------------------- single values
 
-    def _setting(self, key: K, raw_key: str, value: V, ttl: timedelta | float | None) -> Plan[None]:
-        keyspace, can = self._keyspace, self._capabilities
-        place = keyspace._place(key)
-        if keyspace.keep_unknown:
-            yield from self._listing.note(raw_key)
-            plan = plans.replace(place, value, seconds(ttl), self._clock, can)
-            yield from plans.exclusively(plan, raw_key, can)
-            return
-        data = keyspace._seal(key, value, self._clock(), ttl)  # what it refuses leaves no entry
-        yield from self._listing.note(raw_key)
-        yield from plans.write(place, data, self._lifetime(ttl), can)
+    def _place(self, key: K) -> Place[V]:
+        """Where the value of a key is stored. Raises KeyNameError."""
+        return place_of(self._declared, key)
+
+    def _setting(self, key: K, value: V, ttl: timedelta | float | None) -> Plan[None]:
+        return writing.set_value(self._listing, self._place(key), value, seconds(ttl))
+
+    def _existing(self, key: K) -> Plan[bool]:
+        return values.exists(self._place(key), self._clock, self._capabilities)
 
     def _popping(self, key: Any, default: Any) -> Plan[Any]:
-        place, can = self._keyspace._place(key), self._capabilities
-        plan = plans.pop(place, default, self._clock, can)
-        return (yield from plans.exclusively(plan, place.raw_key, can))
+        return values.pop(self._place(key), default, self._clock, self._capabilities)
 
     def _adding(self, key: K, value: V, ttl: timedelta | float | None) -> Plan[bool]:
-        raw_key, data = self._keyspace.pack(key, value, now=self._clock(), ttl=ttl)
-        yield from self._listing.note(raw_key)
-        place, can = self._keyspace._place(key), self._capabilities
-        plan = plans.add(place, data, self._lifetime(ttl), self._clock, can)
-        return (yield from plans.exclusively(plan, raw_key, can))
+        return writing.add_value(self._listing, self._place(key), value, seconds(ttl))
 
     def _updating(self, key: K, change: Callable[[V], V], default: V) -> Plan[V]:
-        place, can = self._keyspace._place(key), self._capabilities
-        yield from self._listing.note(place.raw_key)
-        plan = plans.update(place, change, default, None, self._clock, can)
-        return (yield from plans.exclusively(plan, place.raw_key, can))
+        return writing.update_value(self._listing, self._place(key), change, default)
 
     def _dropping_expired(self, key: K) -> Plan[None]:
-        place = self._keyspace._place(key)
-        yield from plans.drop_expired(place, self._clock, self._capabilities)
-
-    def _lifetime(self, ttl: timedelta | float | None) -> float | None:
-        return self._keyspace.ttl if ttl is None else seconds(ttl)
+        return values.drop_expired(self._place(key), self._clock, self._capabilities)
 
     # --------------------------------------------------------------------------- many values
 
@@ -141,28 +136,11 @@ class Opened(Generic[V, K]):
     def _setting_many(
         self, items: Mapping[K, V] | Iterable[tuple[K, V]], ttl: timedelta | float | None
     ) -> Plan[None]:
-        pairs = _pairs(items)
-        packed = self._packed(pairs, ttl)
-        if self._keyspace.keep_unknown:
-            for (place, _), (key, value) in zip(packed, pairs, strict=True):
-                yield from self._setting(key, place.raw_key, value, ttl)
-            return
-        for place, _ in packed:
-            yield from self._listing.note(place.raw_key)
-        yield from plans.put_many(packed, self._lifetime(ttl), self._capabilities)
-
-    def _packed(
-        self, pairs: Iterable[tuple[K, V]], ttl: timedelta | float | None
-    ) -> list[tuple[Place[V], bytes]]:
-        keyspace, now = self._keyspace, self._clock()
-        return [
-            (keyspace._place(key), keyspace.pack(key, value, now=now, ttl=ttl)[1])
-            for key, value in pairs
-        ]
+        placed = [(self._place(key), value) for key, value in _pairs(items)]
+        return writing.set_values(self._listing, placed, seconds(ttl))
 
     def _deleting_many(self, keys: Iterable[K]) -> Plan[None]:
-        places = [self._keyspace._place(key) for key in keys]
-        yield from plans.delete_many(places, self._capabilities)
+        return values.delete_all([self._place(key) for key in keys], self._capabilities)
 
     # --------------------------------------------------------------------------- maintenance
 
@@ -174,50 +152,45 @@ class Opened(Generic[V, K]):
         limit: int | None,
         on_progress: Callable[[Finding], object] | None,
     ) -> Plan[Report]:
-        keyspace, listing = self._keyspace, self._listing
-        keys = None if keys is None else list(plans.several(keys))
+        declared, listing = self._declared, self._listing
+        keys = None if keys is None else list(several(keys))
         if step is maintenance.rewrap:
-            report = rewrap_report(keyspace, after, keys, limit, lists=listing.lists)
+            report = rewrap_report(declared, after, keys, limit, lists=listing.lists)
         else:
-            report = new_report(keyspace, after, limit)
-        pages = maintenance.pages_of(listing, step, keys, report.cursor)
-        return (yield from maintenance.walk(listing, step, pages, report, limit, on_progress))
+            report = new_report(declared, after, limit)
+        pages = walk.pages_of(listing, step, keys, report.cursor)
+        return (yield from walk.walk(listing, step, pages, report, limit, on_progress))
 
     def _reading_raw(self, key: K) -> Plan[bytes | None]:
-        held = yield from plans.find(self._keyspace._place(key), frozenset())
+        held = yield from values.find(self._place(key), PLAINLY)
         return None if held is None else as_bytes(held.data)
 
     def _explaining(self, key: K, *, show: bool) -> Plan[Any]:
-        place = self._keyspace._place(key)
-        held = yield from plans.find(place, frozenset())
+        place = self._place(key)
+        held = yield from values.find(place, PLAINLY)
         if held is None:
             return None
         return place.explain(as_bytes(held.data), held.older, show=show)
 
     def _quarantining(self, key: K) -> Plan[str | None]:
-        place, can = self._keyspace._place(key), self._capabilities
-        return (
-            yield from plans.exclusively(maintenance.quarantine(place, can), place.raw_key, can)
-        )
+        place, can = self._place(key), self._capabilities
+        return exclusively(maintenance.quarantine(place, can), place.raw_key, can)
 
     def _reindexing(self, keys: Iterable[K]) -> Plan[None]:
-        yield from self._listing.reindex(map(self._keyspace.raw_key, plans.several(keys)))
+        return self._listing.reindex(map(self._keyspace.raw_key, several(keys)))
 
     # -------------------------------------------------------------------------------- errors
 
-    def _must_be_there(self, raw_key: str) -> NoReturn:
+    def _must_be_there(self, key: K) -> NoReturn:
         raise MissingKey(
             "nothing is stored here: get() has a default",
             keyspace=self._keyspace.name,
-            raw_key=raw_key,
+            raw_key=self._keyspace.raw_key(key),
             stage="store",
         )
 
-    def _leave(self, error: BaseException, raw_key: str | None = None) -> None:
-        settle(error, self._keyspace.name, raw_key)
-
     def _leave_at(self, error: BaseException, raw_key: str | None, key: K) -> None:
-        """As ``_leave``; of a key that cannot be hashed, raise what says why it has no name."""
+        """Settle an error; of a key that cannot be hashed, raise what says why it has no name."""
         settle(error, self._keyspace.name, raw_key)
         if raw_key is None and isinstance(error, TypeError):
             self._keyspace.raw_key(key)

@@ -1,7 +1,7 @@
-"""``Store``: a keyspace opened on a KV. Floor 3: a driver, no logic of its own.
+"""``Store``: a keyspace opened on a KV. A driver, no logic of its own.
 
 ``AsyncStore`` (store_async.py) is its twin: the same methods, the same words, the same bytes.
-What takes more than one operation of the KV is a plan (plans.py) that either of them drives.
+What takes more than one operation of the KV is a plan (plans/) that either of them drives.
 """
 
 from __future__ import annotations
@@ -15,14 +15,16 @@ from typing import Any, cast, overload
 from typing_extensions import TypeVar
 
 from kvcodec.backends.adapt import as_kv
-from kvcodec.errors import Expired, MissingKey
+from kvcodec.errors import Expired, KVCodecError, forget, forgetful, locate
 from kvcodec.keyspace.explanation import Explanation
 from kvcodec.keyspace.keyspace import Keyspace
-from kvcodec.plans import basic as plans
-from kvcodec.plans import maintenance
-from kvcodec.plans.basic import NO_DEFAULT, not_awaitable, run
+from kvcodec.keyspace.options import seconds
+from kvcodec.plans import maintenance, values
+from kvcodec.plans.driver import Plan, not_awaitable, run
 from kvcodec.plans.report import Finding, Report
+from kvcodec.plans.values import NO_DEFAULT
 from kvcodec.protocols import KV
+from kvcodec.stores.mapping import StoreMapping
 from kvcodec.stores.opened import Opened
 
 __all__ = ["Store"]
@@ -73,29 +75,25 @@ class Store(Opened[V, K]):
         raw_key: Any = None
         data: Any = None
         try:
-            raw_key = self._names[key]
-            kv_get, decode = self._kv_get, self._decode  # locals: CPython calls them faster
-            data = kv_get(raw_key)
-            if type(data) is bytes and len(data) <= self._direct:
-                try:
-                    return decode(data)
-                except Exception:  # noqa: BLE001, S110 - the long way below says what is wrong
-                    pass
-            if data is None:
+            try:
+                raw_key = self._names[key]
+                kv_get, decode = self._kv_get, self._decode  # locals: CPython calls them faster
+                data = kv_get(raw_key)
+                if type(data) is bytes and len(data) <= self._direct:
+                    try:
+                        return decode(data)
+                    except Exception:  # noqa: BLE001, S110 - the long way below says what is wrong
+                        pass
+                if data is not None:
+                    return self._declared.open(raw_key, not_awaitable(data), self._clock())
                 if not self._older:
                     return default
-                plan = plans.read_older(self._keyspace._place(key), default, self._clock)
-                return run(plan, self._kv)
-            return self._keyspace._open(raw_key, not_awaitable(data), self._clock())
-        except Expired as error:
-            data = None
-            self._leave(error)
-            try:
+                return run(values.read_older(self._place(key), default, self._clock), self._kv)
+            except Expired as error:
+                data = None
+                forget(error)
                 self._drop_expired(key)
-            except BaseException:
-                del default
-                raise
-            return default
+                return default
         except BaseException as error:
             data = None
             if isinstance(error, KeyError) and error.args == (raw_key,):
@@ -127,9 +125,9 @@ class Store(Opened[V, K]):
                     pass
             if data is None or len(data) > self._direct:
                 if not self._one_set:
-                    run(self._setting(key, raw_key, value, ttl), self._kv)
+                    run(self._setting(key, value, ttl), self._kv)
                     return
-                data = self._keyspace._seal(key, value, self._clock(), ttl)
+                data = self._declared.seal(key, value, self._clock(), seconds(ttl))
             kv_set = self._kv_set
             result = kv_set(raw_key, data)
             if result is not None:
@@ -146,7 +144,7 @@ class Store(Opened[V, K]):
         Raises KeyNameError; a BackendError, or what the KV raises.
         """
         raw_key = self._keyspace.raw_key(key)
-        self._done(plans.delete(self._keyspace._place(key)), raw_key)
+        self._done(values.delete(self._place(key)), raw_key)
 
     def require(self, key: K) -> V:
         """Return the value of ``key``.
@@ -155,7 +153,7 @@ class Store(Opened[V, K]):
         """
         value = self.get(key, NO_DEFAULT)
         if value is NO_DEFAULT:
-            self._must_be_there(self._keyspace.raw_key(key))
+            self._must_be_there(key)
         return cast("V", value)
 
     def exists(self, key: K) -> bool:
@@ -165,8 +163,7 @@ class Store(Opened[V, K]):
         raises.
         """
         raw_key = self._keyspace.raw_key(key)
-        plan = plans.exists(self._keyspace._place(key), self._clock, self._capabilities)
-        return self._done(plan, raw_key)
+        return self._done(self._existing(key), raw_key)
 
     @overload
     def pop(self, key: K, default: None = None) -> V | None: ...
@@ -174,6 +171,7 @@ class Store(Opened[V, K]):
     def pop(self, key: K, default: V) -> V: ...  # as for get
     @overload
     def pop(self, key: K, default: D) -> V | D: ...
+    @forgetful
     def pop(self, key: Any, default: Any = None) -> Any:
         """Remove the value of ``key`` and return it, or ``default`` if there is none.
 
@@ -181,12 +179,9 @@ class Store(Opened[V, K]):
         compare-and-set, among the callers of this process on others. A value that cannot be
         read raises as in ``get``, and stays.
         """
-        try:
-            return self._done(self._popping(key, default), self._keyspace.raw_key(key))
-        except BaseException:
-            del default
-            raise
+        return self._done(self._popping(key, default), self._keyspace.raw_key(key))
 
+    @forgetful
     def add(self, key: K, value: V, *, ttl: timedelta | float | None = None) -> bool:
         """Store ``value`` only if nothing is stored under ``key``; say whether it was.
 
@@ -194,12 +189,9 @@ class Store(Opened[V, K]):
         reach that ``pop`` has. What has expired counts as nothing; what cannot be read counts as
         something. Raises what ``set`` raises.
         """
-        try:
-            return self._done(self._adding(key, value, ttl), self._keyspace.raw_key(key))
-        except BaseException:
-            del value
-            raise
+        return self._done(self._adding(key, value, ttl), self._keyspace.raw_key(key))
 
+    @forgetful
     def update(self, key: K, change: Callable[[V], V], *, default: V = NO_DEFAULT) -> V:
         """Replace the value of ``key`` by ``change(value)`` and return the new one.
 
@@ -209,19 +201,16 @@ class Store(Opened[V, K]):
         the callers of this process on others. A lifetime starts anew. Raises what ``get`` and
         ``set`` raise, and what ``change`` raises, with what is stored untouched.
         """
-        try:
-            plan = self._updating(key, change, default)
-            return self._done(plan, self._keyspace.raw_key(key))
-        except BaseException:
-            del default
-            raise
+        plan = self._updating(key, change, default)
+        return self._done(plan, self._keyspace.raw_key(key))
 
-    def _done(self, plan: plans.Plan[D], raw_key: str | None = None) -> D:
+    @forgetful
+    def _done(self, plan: Plan[D], raw_key: str | None = None) -> D:
         """Drive a plan; what it raises says where, and holds nothing."""
         try:
             return run(plan, self._kv)
-        except BaseException as error:
-            self._leave(error, raw_key)
+        except KVCodecError as error:
+            locate(error, self._keyspace.name, raw_key)
             raise
 
     # ----------------------------------------------------------------------- many values
@@ -233,6 +222,7 @@ class Store(Opened[V, K]):
         """
         return self._done(self._getting_many(keys))
 
+    @forgetful
     def set_many(
         self,
         items: Mapping[K, V] | Iterable[tuple[K, V]],
@@ -244,11 +234,7 @@ class Store(Opened[V, K]):
         Every value is checked before the first is written. Not atomic: a fault of the KV may
         leave a part of them written. Raises what ``set`` raises.
         """
-        try:
-            self._done(self._setting_many(items, ttl))
-        except BaseException:
-            del items
-            raise
+        self._done(self._setting_many(items, ttl))
 
     def delete_many(self, keys: Iterable[K]) -> None:
         """Remove the values of ``keys``. No error for those that have none."""
@@ -392,12 +378,9 @@ class Store(Opened[V, K]):
     def __getitem__(self, key: K) -> V:
         return self.require(key)
 
+    @forgetful
     def __setitem__(self, key: K, value: V) -> None:
-        try:
-            self.set(key, value)
-        except BaseException:
-            del value
-            raise
+        self.set(key, value)
 
     def __delitem__(self, key: K) -> None:
         self.delete(key)
@@ -420,92 +403,4 @@ class Store(Opened[V, K]):
         As a mapping has it: ``del`` of what is missing raises KeyError. Iteration needs a
         backend that can list.
         """
-        return _StoreMapping(self)
-
-
-class _StoreMapping(MutableMapping[Key, V]):
-    __slots__ = ("_store",)
-
-    def __init__(self, store: Store[V, Key]) -> None:
-        self._store = store
-
-    def __getitem__(self, key: Key) -> V:
-        return self._store.require(key)
-
-    def __setitem__(self, key: Key, value: V) -> None:
-        try:
-            self._store.set(key, value)
-        except BaseException:
-            del value
-            raise
-
-    def __delitem__(self, key: Key) -> None:
-        if not self._store.exists(key):
-            self._store._must_be_there(self._store._keyspace.raw_key(key))
-        self._store.delete(key)
-
-    # Not as MutableMapping has them: it takes every KeyError for "missing", a client's fault too,
-    # and its frames, which are not ours to clear, would show values in tracebacks.
-
-    def get(self, key: Key, default: Any = None) -> Any:
-        try:
-            return self._store.get(key, default)
-        except BaseException:
-            del default
-            raise
-
-    def pop(self, key: Key, default: Any = NO_DEFAULT) -> Any:
-        try:
-            value = self._store.pop(key, default)
-        except BaseException:
-            del default
-            raise
-        if value is NO_DEFAULT:
-            self._store._must_be_there(self._store._keyspace.raw_key(key))
-        return value
-
-    def popitem(self) -> tuple[Key, V]:
-        for key in self:
-            return key, self.pop(key)
-        raise MissingKey("nothing is stored here", keyspace=self._store.keyspace.name)
-
-    def update(self, other: Any = (), /, **more: Any) -> None:
-        try:
-            self._store.set_many([*_items(other), *_items(more)])
-        except BaseException as error:
-            del other, more
-            self._store._leave(error)
-            raise
-
-    def setdefault(self, key: Key, default: Any = None) -> Any:
-        try:
-            value = self._store.get(key, NO_DEFAULT)
-            if value is NO_DEFAULT and self._store.add(key, default):
-                return default
-            return self._store.require(key) if value is NO_DEFAULT else value
-        except BaseException:
-            del default
-            raise
-
-    def clear(self) -> None:
-        self._store.delete_many(list(self._store.keys()))
-
-    def __contains__(self, key: object) -> bool:
-        return self._store.exists(cast("Key", key))
-
-    def __iter__(self) -> Iterator[Key]:
-        return self._store.keys()
-
-    def __len__(self) -> int:
-        return self._store.count()
-
-    def __repr__(self) -> str:
-        return f"<mapping of {self._store!r}>"
-
-
-def _items(given: Any) -> Iterable[tuple[Any, Any]]:
-    """The items of what a mapping's ``update`` takes: anything with ``keys``, or pairs."""
-    if not hasattr(given, "keys"):
-        return cast("Iterable[tuple[Any, Any]]", given)
-    keys: Iterable[Any] = given.keys()
-    return [(key, given[key]) for key in keys]
+        return StoreMapping(self)

@@ -1,7 +1,7 @@
-"""``AsyncStore``: a keyspace opened on an async KV. Floor 3: a driver, no logic of its own.
+"""``AsyncStore``: a keyspace opened on an async KV. A driver, no logic of its own.
 
 ``Store`` (store.py) is its twin: the same methods, the same words, the same bytes. What takes
-more than one operation of the KV is a plan (plans.py) that either of them drives.
+more than one operation of the KV is a plan (plans/) that either of them drives.
 """
 
 from __future__ import annotations
@@ -15,13 +15,14 @@ from typing import Any, cast, overload
 from typing_extensions import TypeVar
 
 from kvcodec.backends.adapt import as_async_kv
-from kvcodec.errors import Expired
+from kvcodec.errors import Expired, KVCodecError, forget, forgetful, locate
 from kvcodec.keyspace.explanation import Explanation
 from kvcodec.keyspace.keyspace import Keyspace
-from kvcodec.plans import basic as plans
-from kvcodec.plans import maintenance
-from kvcodec.plans.basic import NO_DEFAULT, arun, awaitable
+from kvcodec.keyspace.options import seconds
+from kvcodec.plans import maintenance, values
+from kvcodec.plans.driver import Plan, arun, awaitable
 from kvcodec.plans.report import Finding, Report
+from kvcodec.plans.values import NO_DEFAULT
 from kvcodec.protocols import AsyncKV
 from kvcodec.stores.opened import Opened
 
@@ -72,28 +73,25 @@ class AsyncStore(Opened[V, K]):
         raw_key: Any = None
         data: Any = None
         try:
-            raw_key = self._names[key]
-            data = await awaitable(self._kv_get(raw_key))
-            if type(data) is bytes and len(data) <= self._direct:
-                try:
-                    return self._decode(data)
-                except Exception:  # noqa: BLE001, S110 - the long way below says what is wrong
-                    pass
-            if data is None:
+            try:
+                raw_key = self._names[key]
+                data = await awaitable(self._kv_get(raw_key))
+                if type(data) is bytes and len(data) <= self._direct:
+                    try:
+                        return self._decode(data)
+                    except Exception:  # noqa: BLE001, S110 - the long way below says what is wrong
+                        pass
+                if data is not None:
+                    return self._declared.open(raw_key, data, self._clock())
                 if not self._older:
                     return default
-                plan = plans.read_older(self._keyspace._place(key), default, self._clock)
+                plan = values.read_older(self._place(key), default, self._clock)
                 return await arun(plan, self._kv)
-            return self._keyspace._open(raw_key, data, self._clock())
-        except Expired as error:
-            data = None
-            self._leave(error)
-            try:
+            except Expired as error:
+                data = None
+                forget(error)
                 await self._drop_expired(key)
-            except BaseException:
-                del default
-                raise
-            return default
+                return default
         except BaseException as error:
             data = None
             if isinstance(error, KeyError) and error.args == (raw_key,):
@@ -125,9 +123,9 @@ class AsyncStore(Opened[V, K]):
                     pass
             if data is None or len(data) > self._direct:
                 if not self._one_set:
-                    await arun(self._setting(key, raw_key, value, ttl), self._kv)
+                    await arun(self._setting(key, value, ttl), self._kv)
                     return
-                data = self._keyspace._seal(key, value, self._clock(), ttl)
+                data = self._declared.seal(key, value, self._clock(), seconds(ttl))
             await awaitable(self._kv_set(raw_key, data))
         except BaseException as error:
             del value
@@ -141,7 +139,7 @@ class AsyncStore(Opened[V, K]):
         Raises KeyNameError; a BackendError, or what the KV raises.
         """
         raw_key = self._keyspace.raw_key(key)
-        await self._done(plans.delete(self._keyspace._place(key)), raw_key)
+        await self._done(values.delete(self._place(key)), raw_key)
 
     async def require(self, key: K) -> V:
         """Return the value of ``key``.
@@ -150,7 +148,7 @@ class AsyncStore(Opened[V, K]):
         """
         value = await self.get(key, NO_DEFAULT)
         if value is NO_DEFAULT:
-            self._must_be_there(self._keyspace.raw_key(key))
+            self._must_be_there(key)
         return cast("V", value)
 
     async def exists(self, key: K) -> bool:
@@ -160,8 +158,7 @@ class AsyncStore(Opened[V, K]):
         raises.
         """
         raw_key = self._keyspace.raw_key(key)
-        plan = plans.exists(self._keyspace._place(key), self._clock, self._capabilities)
-        return await self._done(plan, raw_key)
+        return await self._done(self._existing(key), raw_key)
 
     @overload
     async def pop(self, key: K, default: None = None) -> V | None: ...
@@ -169,6 +166,7 @@ class AsyncStore(Opened[V, K]):
     async def pop(self, key: K, default: V) -> V: ...  # as for get
     @overload
     async def pop(self, key: K, default: D) -> V | D: ...
+    @forgetful
     async def pop(self, key: Any, default: Any = None) -> Any:
         """Remove the value of ``key`` and return it, or ``default`` if there is none.
 
@@ -176,12 +174,9 @@ class AsyncStore(Opened[V, K]):
         compare-and-set, among the callers of this process on others. A value that cannot be
         read raises as in ``get``, and stays.
         """
-        try:
-            return await self._done(self._popping(key, default), self._keyspace.raw_key(key))
-        except BaseException:
-            del default
-            raise
+        return await self._done(self._popping(key, default), self._keyspace.raw_key(key))
 
+    @forgetful
     async def add(self, key: K, value: V, *, ttl: timedelta | float | None = None) -> bool:
         """Store ``value`` only if nothing is stored under ``key``; say whether it was.
 
@@ -189,12 +184,9 @@ class AsyncStore(Opened[V, K]):
         reach that ``pop`` has. What has expired counts as nothing; what cannot be read counts as
         something. Raises what ``set`` raises.
         """
-        try:
-            return await self._done(self._adding(key, value, ttl), self._keyspace.raw_key(key))
-        except BaseException:
-            del value
-            raise
+        return await self._done(self._adding(key, value, ttl), self._keyspace.raw_key(key))
 
+    @forgetful
     async def update(self, key: K, change: Callable[[V], V], *, default: V = NO_DEFAULT) -> V:
         """Replace the value of ``key`` by ``change(value)`` and return the new one.
 
@@ -204,19 +196,16 @@ class AsyncStore(Opened[V, K]):
         the callers of this process on others. A lifetime starts anew. Raises what ``get`` and
         ``set`` raise, and what ``change`` raises, with what is stored untouched.
         """
-        try:
-            plan = self._updating(key, change, default)
-            return await self._done(plan, self._keyspace.raw_key(key))
-        except BaseException:
-            del default
-            raise
+        plan = self._updating(key, change, default)
+        return await self._done(plan, self._keyspace.raw_key(key))
 
-    async def _done(self, plan: plans.Plan[D], raw_key: str | None = None) -> D:
+    @forgetful
+    async def _done(self, plan: Plan[D], raw_key: str | None = None) -> D:
         """Drive a plan; what it raises says where, and holds nothing."""
         try:
             return await arun(plan, self._kv)
-        except BaseException as error:
-            self._leave(error, raw_key)
+        except KVCodecError as error:
+            locate(error, self._keyspace.name, raw_key)
             raise
 
     # ----------------------------------------------------------------------- many values
@@ -228,6 +217,7 @@ class AsyncStore(Opened[V, K]):
         """
         return await self._done(self._getting_many(keys))
 
+    @forgetful
     async def set_many(
         self,
         items: Mapping[K, V] | Iterable[tuple[K, V]],
@@ -239,11 +229,7 @@ class AsyncStore(Opened[V, K]):
         Every value is checked before the first is written. Not atomic: a fault of the KV may
         leave a part of them written. Raises what ``set`` raises.
         """
-        try:
-            await self._done(self._setting_many(items, ttl))
-        except BaseException:
-            del items
-            raise
+        await self._done(self._setting_many(items, ttl))
 
     async def delete_many(self, keys: Iterable[K]) -> None:
         """Remove the values of ``keys``. No error for those that have none."""

@@ -1,6 +1,6 @@
 """``Subjects`` and ``AsyncSubjects``: one data key per person, so that a person can be forgotten.
 
-Floor 3. A subject's values are sealed under a data key of the subject's own, which is stored
+A subject's values are sealed under a data key of the subject's own, which is stored
 sealed under the ring. Deleting that one value makes all of the subject's values unreadable,
 wherever they are.
 """
@@ -15,7 +15,7 @@ from typing import Any, Generic, NoReturn
 
 from typing_extensions import TypeVar
 
-from kvcodec.errors import ConfigError, UnknownKey, settle
+from kvcodec.errors import ConfigError, UnknownKey, forgetful, settle
 from kvcodec.keyspace.keyspace import Keyspace
 from kvcodec.protocols import KV, AsyncKV
 from kvcodec.secrets.keyring import KeyRing
@@ -86,7 +86,7 @@ class Subjects(Generic[S]):
         kvcodec, whose cipher ties values to nothing, or with ``indexed=True``: its index would be
         everybody's.
         """
-        return keyspace._sealed_under(self.ring(subject))
+        return keyspace.under(self.ring(subject))
 
     def store(
         self,
@@ -170,7 +170,7 @@ class AsyncSubjects(Generic[S]):
         kvcodec, whose cipher ties values to nothing, or with ``indexed=True``: its index would be
         everybody's.
         """
-        return keyspace._sealed_under(await self.ring(subject))
+        return keyspace.under(await self.ring(subject))
 
     async def store(
         self,
@@ -201,19 +201,17 @@ class AsyncSubjects(Generic[S]):
 
 
 def _checked(keys: Keyspace[bytes, S]) -> Keyspace[bytes, S]:
-    form = keys._pipeline.form
-    if keys.value_type is not bytes or form.cipher is None or form.bare:
+    form = keys.declaration.pipeline.form
+    if keys.value_type is not bytes or form.cipher is None or form.bare is not None:
         raise ConfigError(
             "data keys are sealed bytes: Keyspace(name, bytes, cipher=ring)", keyspace=keys.name
         )
     return keys
 
 
+@forgetful
 def _ring(data_key: bytes | None) -> KeyRing | None:
-    try:
-        return None if data_key is None else KeyRing(base64.urlsafe_b64encode(data_key))
-    finally:
-        del data_key
+    return None if data_key is None else KeyRing(base64.urlsafe_b64encode(data_key))
 
 
 def _refuse(keys: Any, subject: Any) -> NoReturn:

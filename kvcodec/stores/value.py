@@ -1,4 +1,4 @@
-"""``Value`` and ``AsyncValue``: a keyspace of one value (``key=None``) opened on a KV. Floor 3."""
+"""``Value`` and ``AsyncValue``: a keyspace of one value (``key=None``) opened on a KV."""
 
 from __future__ import annotations
 
@@ -9,10 +9,11 @@ from typing import Any, Generic, overload
 
 from typing_extensions import TypeVar
 
-from kvcodec.errors import ConfigError
+from kvcodec.errors import ConfigError, forgetful
 from kvcodec.keyspace.keyspace import Keyspace
-from kvcodec.plans.basic import NO_DEFAULT
+from kvcodec.plans.values import NO_DEFAULT
 from kvcodec.protocols import KV, AsyncKV
+from kvcodec.stores.opened import shown
 from kvcodec.stores.store import Store
 from kvcodec.stores.store_async import AsyncStore
 
@@ -45,21 +46,15 @@ class Value(Generic[V]):
     def get(self, default: V) -> V: ...  # as for Store.get
     @overload
     def get(self, default: D) -> V | D: ...
+    @forgetful
     def get(self, default: Any = None) -> Any:
         """Return the value, or ``default`` if there is none. Raises what ``Store.get`` raises."""
-        try:
-            return self._store.get(None, default)
-        except BaseException:
-            del default
-            raise
+        return self._store.get(None, default)
 
+    @forgetful
     def set(self, value: V, *, ttl: timedelta | float | None = None) -> None:
         """Store the value. Raises what ``Store.set`` raises."""
-        try:
-            self._store.set(None, value, ttl=ttl)
-        except BaseException:
-            del value
-            raise
+        self._store.set(None, value, ttl=ttl)
 
     def delete(self) -> None:
         """Remove the value. No error if there is none."""
@@ -73,16 +68,13 @@ class Value(Generic[V]):
         """Say whether there is a value. Raises what ``Store.exists`` raises."""
         return self._store.exists(None)
 
+    @forgetful
     def update(self, change: Callable[[V], V], *, default: V = NO_DEFAULT) -> V:
         """Replace the value by ``change(value)`` and return the new one, as ``Store.update``."""
-        try:
-            return self._store.update(None, change, default=default)
-        except BaseException:
-            del default
-            raise
+        return self._store.update(None, change, default=default)
 
     def __repr__(self) -> str:
-        return repr(self._store).replace("Store", "Value", 1)
+        return shown(self._store, type(self).__name__)
 
 
 class AsyncValue(Generic[V]):
@@ -108,21 +100,15 @@ class AsyncValue(Generic[V]):
     async def get(self, default: V) -> V: ...  # as for Store.get
     @overload
     async def get(self, default: D) -> V | D: ...
+    @forgetful
     async def get(self, default: Any = None) -> Any:
         """Return the value, or ``default`` if there is none. Raises what ``Store.get`` raises."""
-        try:
-            return await self._store.get(None, default)
-        except BaseException:
-            del default
-            raise
+        return await self._store.get(None, default)
 
+    @forgetful
     async def set(self, value: V, *, ttl: timedelta | float | None = None) -> None:
         """Store the value. Raises what ``Store.set`` raises."""
-        try:
-            await self._store.set(None, value, ttl=ttl)
-        except BaseException:
-            del value
-            raise
+        await self._store.set(None, value, ttl=ttl)
 
     async def delete(self) -> None:
         """Remove the value. No error if there is none."""
@@ -136,20 +122,19 @@ class AsyncValue(Generic[V]):
         """Say whether there is a value. Raises what ``Store.exists`` raises."""
         return await self._store.exists(None)
 
+    @forgetful
     async def update(self, change: Callable[[V], V], *, default: V = NO_DEFAULT) -> V:
         """Replace the value by ``change(value)`` and return the new one, as ``Store.update``."""
-        try:
-            return await self._store.update(None, change, default=default)
-        except BaseException:
-            del default
-            raise
+        return await self._store.update(None, change, default=default)
 
     def __repr__(self) -> str:
-        return repr(self._store).replace("Store", "Value", 1)
+        return shown(self._store, type(self).__name__)
 
 
 def _of_one(keyspace: Keyspace[V, None]) -> Keyspace[V, None]:
-    if getattr(keyspace, "key_type", None) is not None:  # what is no keyspace, Store refuses
+    given: object = keyspace
+    # What is no keyspace, Store refuses.
+    if isinstance(given, Keyspace) and given.key_type is not None:
         raise ConfigError(
             "a Value is one value: declare it with key=None, or open this keyspace as a Store",
             keyspace=keyspace.name,

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 PROFILE = "kvcodec"
 
-_LOCK_UPDATE = "KVCODEC_LOCK_UPDATE"
+LOCK_UPDATE = "KVCODEC_LOCK_UPDATE"
 """What ``SchemaLock`` goes by; an environment variable, so that pytest-xdist's workers see it."""
 
 
@@ -42,7 +42,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     """Pass the option on, and define the profile if it is asked for."""
     if config.getoption("--kvcodec-lock-update"):
-        os.environ[_LOCK_UPDATE] = "1"
+        os.environ[LOCK_UPDATE] = "1"
     if config.getoption("--hypothesis-profile", default=None) == PROFILE:
         from hypothesis import settings
 
@@ -52,7 +52,7 @@ def pytest_configure(config: pytest.Config) -> None:
 def pytest_unconfigure(config: pytest.Config) -> None:
     """Leave the environment as it was: pytest may run several times in one process."""
     if config.getoption("--kvcodec-lock-update"):
-        os.environ.pop(_LOCK_UPDATE, None)
+        os.environ.pop(LOCK_UPDATE, None)
 
 
 @pytest.fixture

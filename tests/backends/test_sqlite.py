@@ -23,9 +23,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kvcodec.backends import sqlite as sqlite_module
-from kvcodec.backends.sqlite import PAGE_KEYS, SQLiteKV
+from kvcodec.backends import sqlite_pool
+from kvcodec.backends.sqlite import SQLiteKV
 from kvcodec.backends.sqlite_async import AsyncSQLiteKV
+from kvcodec.backends.sqlite_statements import PAGE_KEYS
 from kvcodec.errors import (
     BackendError,
     ConfigError,
@@ -323,7 +324,7 @@ def test_a_connection_that_did_cross_a_fork_is_never_used(path: Path) -> None:
             kv.get("a")
         assert connections[0].execute("select count(*) from kv").fetchone() == (1,)  # still open
     finally:
-        for connection in sqlite_module._INHERITED.pop(str(path)):
+        for connection in sqlite_pool._INHERITED.pop(str(path)):
             connection.close()
     assert kv.get("a") == b"1"
     kv.close()

@@ -45,8 +45,10 @@ from kvcodec import (
     Unavailable,
 )
 from kvcodec.backends import sqlite
-from kvcodec.codecs import values as codecs
-from kvcodec.keys import paths as keys
+from kvcodec.codecs import msgspec as codecs
+from kvcodec.codecs import traits, values
+from kvcodec.keys import parts, paths
+from kvcodec.keys.parts import escape, is_safe
 from kvcodec.keyspace import pipeline
 from kvcodec.keyspace.pipeline import Pipeline
 from kvcodec.plans import basic as plans
@@ -242,22 +244,21 @@ def encoder(change: Callable[[Any], Any]) -> Patch:
         lossy = lambda value: encode(change(value))  # noqa: E731 - two fields take the same one
         return msgspec.structs.replace(codec, encode=lossy, quick=lossy)
 
-    return around(codecs, "_msgspec", changed)
+    return around(codecs, "msgspec_codec", changed)
 
 
 def part_of_keys(kind: type, **changes: Any) -> Patch:
     """Change how parts of one type are joined and split."""
-    part = msgspec.structs.replace(keys._PARTS[kind], **changes)
-    return lambda monkeypatch: monkeypatch.setitem(keys._PARTS, kind, part)
+    part = msgspec.structs.replace(parts._PARTS[kind], **changes)
+    return lambda monkeypatch: monkeypatch.setitem(parts._PARTS, kind, part)
 
 
 def _safe_with_dots(text: str) -> bool:
-    return keys._UNRESERVED.issuperset(text)
+    return parts._UNRESERVED.issuperset(text)
 
 
-def _cut(original: Any, text: str) -> str:
-    escaped: str = original(text)
-    return escaped[:9]
+def _cut(text: str) -> str:
+    return escape(text)[:9]
 
 
 def _without_sign(number: int) -> str:
@@ -321,12 +322,20 @@ def _nothing(_self: Any, _raw_key: str) -> None:
     return None
 
 
+def of_parts(name: str, new: Callable[[str], Any]) -> Patch:
+    """Replace a function of text in parts, wherever keys are joined."""
+
+    def patch(monkeypatch: pytest.MonkeyPatch) -> None:
+        for module in (parts, paths):
+            monkeypatch.setattr(module, name, new)
+
+    return patch
+
+
 def safe_also(characters: str) -> Patch:
     """Take more characters for safe in a name."""
     safe = frozenset(characters)
-    return around(
-        keys, "_is_safe", lambda original, text: original("".join(set(text) - safe) or "a")
-    )
+    return of_parts("is_safe", lambda text: is_safe("".join(set(text) - safe) or "a"))
 
 
 def _with_ints_as_floats(value: Any) -> Any:
@@ -334,9 +343,9 @@ def _with_ints_as_floats(value: Any) -> Any:
 
 
 def _split_without_looking_back(scheme: Any, raw_key: str) -> Any:
-    match = keys._pattern(scheme._literals, scheme._shape.parts).fullmatch(raw_key)
-    found = keys._NO_KEY if match is None else scheme._rebuild(match.groups())
-    if found is keys._NO_KEY:
+    match = paths._pattern(scheme._literals, scheme._shape.parts).fullmatch(raw_key)
+    found = paths._NO_KEY if match is None else scheme._rebuild(match.groups())
+    if found is paths._NO_KEY:
         raise KeyNameError("not a raw key of this scheme", raw_key=raw_key, stage="name")
     return found
 
@@ -427,7 +436,7 @@ def _sqlite(folder: Path, clock: Callable[[], float]) -> Any:
     return SQLiteKV(folder / "kv.db", clock=clock)
 
 
-ORDERED = Annotated[int, keys.Ordered()]
+ORDERED = Annotated[int, parts.Ordered()]
 SECONDS: Patch = attribute(
     pipeline,
     "is_over",
@@ -441,11 +450,9 @@ MUTATIONS: list[Mutation] = [
     # ------------------------------------------------------------------------------ keys
     Mutation("a percent sign is left as it is", safe_also("%"), laws(int)),
     Mutation("a slash is left as it is", safe_also("/"), laws(int)),
-    Mutation(
-        "two dots are left as they are", attribute(keys, "_is_safe", _safe_with_dots), laws(int)
-    ),
+    Mutation("two dots are left as they are", of_parts("is_safe", _safe_with_dots), laws(int)),
     Mutation("a control character is left as it is", safe_also("\n"), laws(int)),
-    Mutation("an escaped name is cut", around(keys, "_escape", _cut), laws(int)),
+    Mutation("an escaped name is cut", of_parts("escape", _cut), laws(int)),
     Mutation(
         "an int part goes through a float",
         part_of_keys(int, join=lambda value: str(int(float(value)))),
@@ -453,12 +460,12 @@ MUTATIONS: list[Mutation] = [
     ),
     Mutation(
         "an Ordered part loses its sign",
-        attribute(keys, "_ORDERED", msgspec.structs.replace(keys._ORDERED, join=_without_sign)),
+        attribute(parts, "_ORDERED", msgspec.structs.replace(parts._ORDERED, join=_without_sign)),
         laws(str, key=ORDERED),
     ),
     Mutation(
         "other spellings of a raw key are taken",
-        attribute(keys._Scheme, "split", _split_without_looking_back),
+        attribute(paths.Scheme, "split", _split_without_looking_back),
         laws(int),
     ),
     # ---------------------------------------------------------------------------- codecs
@@ -470,17 +477,17 @@ MUTATIONS: list[Mutation] = [
     ),
     Mutation(
         "sets are stored in their own order",
-        around(codecs, "_msgspec", _in_any_order),
+        around(codecs, "msgspec_codec", _in_any_order),
         laws(set[str]),
     ),
     Mutation(
         "NaN becomes null",
-        attribute(codecs, "_risk", lambda *_: "none"),
+        attribute(traits, "_risk", lambda *_: "none"),
         laws(Preferences, validate=False),
     ),
     Mutation("what was encoded is not read back", _nothing_compared, laws(Preferences)),
     Mutation(
-        "broken UTF-8 is replaced", attribute(codecs, "_decode_text", _lenient_text), laws(str)
+        "broken UTF-8 is replaced", attribute(values, "_decode_text", _lenient_text), laws(str)
     ),
     Mutation(
         "JSON may be of any depth", attribute(codecs, "json_too_deep", lambda *_: False), laws(Any)
@@ -618,12 +625,12 @@ MUTATIONS: list[Mutation] = [
     ),
     Mutation(
         "SQLiteKV: a set keeps the old expiry",
-        attribute(sqlite, "_SET", sqlite._SET.replace("exp = null, ", "")),
+        attribute(sqlite, "SET", sqlite.SET.replace("exp = null, ", "")),
         SQLITE,
     ),
     Mutation(
         "SQLiteKV: a write keeps the old version",
-        attribute(sqlite, "_SET", sqlite._SET.replace("rev = excluded.rev, ", "")),
+        attribute(sqlite, "SET", sqlite.SET.replace("rev = excluded.rev, ", "")),
         SQLITE,
     ),
     # ---------------------------------------------------------------------------- shapes

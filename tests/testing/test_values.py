@@ -38,7 +38,7 @@ from pydantic import BaseModel, Field
 from typing_extensions import TypedDict
 
 from kvcodec import ConfigError, Keyspace, Ordered, TemplateKeys
-from kvcodec.codecs.values import same
+from kvcodec.codecs.same import same
 from kvcodec.testing.strategies import keys, register, values
 
 T = TypeVar("T")

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 from msgspec import Struct
 from msgspec.structs import replace
 
-from kvcodec.errors import DecodeError, KVCodecError, LimitExceeded, place
+from kvcodec.errors import DecodeError, KVCodecError, LimitExceeded, locate
 from kvcodec.format.envelope import MAGIC
 from kvcodec.format.log import Head, Item, Lane, Segment, is_log, parse, spell
 from kvcodec.keyspace.declaration import Declaration, Older
@@ -70,7 +70,7 @@ class Parts(Struct, frozen=True):
         try:
             return self._opened(name, as_bytes(data), kind)
         except KVCodecError as error:
-            place(error, self.declaration.name, name)
+            locate(error, self.declaration.name, name)
             raise
 
     def _opened(self, name: str, data: bytes, kind: type[T]) -> T:

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from kvcodec.secrets.ciphers import KeyRing
+from kvcodec.secrets.keyring import KeyRing
 from tests.backends.dify.conftest import MIB, require_dify
 from tests.backends.dify.daemon import (
     S3,

@@ -1,0 +1,84 @@
+"""Codecs of what msgspec stores: Structs, dataclasses, collections, scalars, with Secret fields."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+
+from kvcodec.codecs.codec import ENCODINGS, Secrets, ValueCodec
+from kvcodec.codecs.depth import json_too_deep, msgpack_too_deep
+from kvcodec.codecs.order import by_encoding, deterministic
+from kvcodec.codecs.secrets import SecretHooks, inner_types
+from kvcodec.codecs.traits import Traits, first_bytes, traits_of
+from kvcodec.errors import ConfigError
+
+__all__ = ["msgspec_codec"]
+
+
+def msgspec_codec(value_type: Any, encoding: str) -> ValueCodec[Any]:
+    """The codec of a type that msgspec knows. Raises ConfigError for any other."""
+    traits = traits_of(value_type, encoding)
+    form = ENCODINGS[encoding]
+    if traits.secrets:
+        return _with_secrets(value_type, encoding, traits)
+    try:
+        decode = form.Decoder(value_type).decode
+    except TypeError as error:
+        raise ConfigError(f"the type cannot be stored: {error}") from error
+    quick = form.Encoder(order="deterministic").encode
+    encode = deterministic(quick, encoding)
+    if traits.subsets:
+        quick = encode = by_encoding(form.Encoder().encode)
+    return ValueCodec(
+        encoding,
+        encode,
+        decode,
+        form.decode,
+        form.Encoder().encode,
+        traits.risk,
+        compares_types=isinstance(value_type, msgspec.StructMeta),
+        nests=traits.nests,
+        quick=quick,
+        too_deep=json_too_deep if encoding == "json" else msgpack_too_deep,
+        first=first_bytes(traits.root, encoding),
+        shape=traits.root,
+    )
+
+
+def _with_secrets(value_type: Any, encoding: str, traits: Traits) -> ValueCodec[Any]:
+    """The codec of a type with Secret fields: they stand in the encoding marked and encoded."""
+    from kvcodec.secrets.routes import route_of  # only for who has secrets
+
+    form = ENCODINGS[encoding]
+    hooks = SecretHooks(encoding)
+    subsets = traits.subsets
+    for inner in inner_types(value_type):
+        hooks.decoder(inner)
+        subsets = subsets or (inner is not Any and traits_of(inner, encoding).subsets)
+    try:
+        decode = form.Decoder(value_type, dec_hook=hooks.revealed).decode
+    except TypeError as error:
+        raise ConfigError(f"the type cannot be stored: {error}") from error
+
+    def encoder(hook: Callable[[Any], Any]) -> Callable[[Any], bytes]:
+        if subsets:
+            return by_encoding(form.Encoder(enc_hook=hook).encode)
+        ordered = form.Encoder(order="deterministic", enc_hook=hook).encode
+        return deterministic(ordered, encoding, hook)
+
+    encode, hooks.encode = encoder(hooks.marked), encoder(hooks.marked_within)
+    return ValueCodec(
+        encoding,
+        encode,
+        decode,
+        form.decode,
+        form.Encoder().encode,
+        "any",  # msgspec.inspect does not say what is in a Secret: it is always read back
+        nests=True,
+        too_deep=json_too_deep if encoding == "json" else msgpack_too_deep,
+        first=first_bytes(traits.root, encoding),
+        shape=traits.root,
+        secrets=Secrets(route_of(traits.root), hooks.clear, hooks.encode, form.decode),
+    )

@@ -1,0 +1,64 @@
+"""Codecs of pydantic models: the JSON that pydantic writes, in deterministic order."""
+
+from __future__ import annotations
+
+from typing import Any, cast
+
+import msgspec
+from pydantic import TypeAdapter
+
+from kvcodec.codecs.codec import ENCODINGS, Secrets, ValueCodec
+from kvcodec.codecs.depth import json_too_deep, msgpack_too_deep
+from kvcodec.codecs.order import with_sorted_sets
+from kvcodec.format.plain import is_dict, is_sequence
+from kvcodec.secrets.marks import TEXT
+from kvcodec.secrets.pydantic import STORING
+from kvcodec.secrets.pydantic_routes import route_of_pydantic
+
+__all__ = ["pydantic_codec"]
+
+
+def pydantic_codec(value_type: Any, encoding: str) -> ValueCodec[Any]:
+    """The codec of a type that is, or holds, a pydantic model."""
+    adapter: TypeAdapter[Any] = TypeAdapter(value_type)
+    form = ENCODINGS[encoding]
+    order = form.Encoder(order="deterministic").encode
+    holds_sets = _mentions_sets(adapter.core_schema)
+    route = route_of_pydantic(adapter.core_schema)
+    context = None if route is None else STORING
+
+    def encode(value: Any) -> bytes:
+        plain = adapter.dump_python(
+            value, mode="json", by_alias=True, warnings="error", context=context
+        )
+        if holds_sets:  # as lists in `plain`, in the order of this process's hashes
+            held = adapter.dump_python(value, by_alias=True, warnings="error")
+            plain = with_sorted_sets(plain, held, order)
+        return cast("bytes", order(plain))
+
+    def decode(data: bytes) -> Any:
+        text = data if encoding == "json" else msgspec.json.encode(form.decode(data))
+        return adapter.validate_json(text, context=context)
+
+    too_deep = json_too_deep if encoding == "json" else msgpack_too_deep
+    return ValueCodec(
+        encoding,
+        encode,
+        decode,
+        form.decode,
+        form.Encoder().encode,
+        "any",
+        nests=True,
+        too_deep=too_deep,
+        secrets=None
+        if route is None
+        else Secrets(route, TEXT, msgspec.json.encode, msgspec.json.decode),
+    )
+
+
+def _mentions_sets(schema: Any) -> bool:
+    if is_sequence(schema):
+        return any(map(_mentions_sets, schema))
+    if not is_dict(schema):
+        return False
+    return schema.get("type") in ("set", "frozenset") or any(map(_mentions_sets, schema.values()))

@@ -1,0 +1,187 @@
+"""Parts of keys: each kind's text and back, and the characters that the text may hold.
+
+Each part becomes text that holds only ``A-Z a-z 0-9 - . _ ~ %``; whatever stands between parts is
+something that no part can hold, so a raw key splits in one way only.
+
+Text parts follow RFC 3986: unreserved characters stand for themselves, everything else is
+percent-encoded UTF-8. One addition: where dots would meet or stand alone, the whole part is
+encoded, dots too, because hosts clean ``..`` and ``.`` away as paths.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Callable
+from datetime import date
+from typing import Annotated, Any, NewType, get_args, get_origin
+from uuid import UUID
+
+import msgspec
+
+from kvcodec.errors import ConfigError, KeyNameError
+
+__all__ = ["TEXT", "Ordered", "Part", "escape", "is_safe", "join_text", "part_of"]
+
+
+class Ordered:
+    """Marks an integer part whose raw keys sort as the integers do.
+
+    ``Annotated[int, Ordered()]`` in a NamedTuple, Struct or tuple key: 64-bit integers as
+    ``p`` and 19 digits, negative ones as ``n`` and 19 digits counted up from -10**19, so that
+    the order of the names is the order of the numbers. Other integers raise KeyNameError.
+    """
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return "Ordered()"
+
+
+_DIGITS = "0123456789"
+_UNRESERVED = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz-._~" + _DIGITS)
+"""RFC 3986, section 2.3."""
+_ESCAPES = tuple(
+    chr(byte) if chr(byte) in _UNRESERVED - {"."} else f"%{byte:02X}" for byte in range(256)
+)
+"""Of each byte of a part that is encoded: dots too, which urllib's ``quote`` always leaves."""
+
+
+def is_safe(text: str) -> bool:
+    """Say whether text stands for itself as a part."""
+    return _UNRESERVED.issuperset(text) and ".." not in text and text.strip(".") != ""
+
+
+def escape(text: str) -> str:
+    """Return text with all that is reserved encoded, and dots too. Raises KeyNameError."""
+    try:
+        return "".join([_ESCAPES[byte] for byte in text.encode()])
+    except UnicodeEncodeError:
+        pass
+    raise KeyNameError("a part holds a lone surrogate, which has no UTF-8", stage="name")
+
+
+def join_text(value: Any) -> str:
+    """Return the text of a text part. Raises KeyNameError if it is empty, or no text."""
+    if not isinstance(value, str):
+        raise KeyNameError(f"expected a str part, got {type(value).__name__}", stage="name")
+    if value == "":
+        raise KeyNameError("a part is empty", stage="name")
+    # Of a subclass (a StrEnum, a marked-up string) only the characters count.
+    return str.__str__(value) if is_safe(value) else escape(value)
+
+
+def _split_text(part: str) -> str:
+    if "%" not in part:
+        return part
+    try:
+        return _unquoted(part).decode()
+    except ValueError:
+        pass
+    raise KeyNameError("a part is not percent-encoded UTF-8", stage="name")
+
+
+def _unquoted(part: str) -> bytes:
+    first, *rest = part.split("%")
+    return first.encode() + b"".join(
+        bytes.fromhex(piece[:2]) + piece[2:].encode() for piece in rest
+    )
+
+
+def _join_int(value: int) -> str:
+    if type(value) is not int:
+        raise KeyNameError(f"expected an int part, got {type(value).__name__}", stage="name")
+    try:
+        return str(value)
+    except ValueError:  # sys.set_int_max_str_digits
+        pass
+    raise KeyNameError("an int part has too many digits", stage="name")
+
+
+def _split_int(part: str) -> int:
+    return int(part)
+
+
+_INT64 = 2**63
+_ORDER = 10**19
+
+
+def _join_ordered(value: int) -> str:
+    if type(value) is not int or not -_INT64 <= value < _INT64:
+        raise KeyNameError("an Ordered part takes integers of 64 bits", stage="name")
+    return f"p{value:019d}" if value >= 0 else f"n{_ORDER + value:019d}"
+
+
+def _split_ordered(part: str) -> int:
+    return int(part[1:]) - (0 if part[0] == "p" else _ORDER)
+
+
+def _join_uuid(value: UUID) -> str:
+    if not isinstance(value, UUID):
+        raise KeyNameError(f"expected a UUID part, got {type(value).__name__}", stage="name")
+    return str(value)
+
+
+def _join_date(value: date) -> str:
+    if type(value) is not date:  # a datetime is a date too, and would lose its time
+        raise KeyNameError(f"expected a date part, got {type(value).__name__}", stage="name")
+    return value.isoformat()
+
+
+class Part(msgspec.Struct, frozen=True):
+    """One part: its two directions and the characters that its text may hold."""
+
+    join: Callable[[Any], str]
+    split: Callable[[str], Any]
+    alphabet: frozenset[str]
+    plain: bool = False
+    """Whether equal keys are always the same key: 1 == True, but "1" equals only "1"."""
+
+
+TEXT = Part(join_text, _split_text, _UNRESERVED | {"%"}, plain=True)
+_PARTS: dict[Any, Part] = {
+    str: TEXT,
+    int: Part(_join_int, _split_int, frozenset(_DIGITS + "-")),
+    UUID: Part(_join_uuid, UUID, frozenset(_DIGITS + "abcdef-")),
+    date: Part(_join_date, date.fromisoformat, frozenset(_DIGITS + "-")),
+}
+_ORDERED = Part(_join_ordered, _split_ordered, frozenset(_DIGITS + "np"))
+
+
+def _enum_part(kind: type[enum.Enum]) -> Part:
+    names = {member: _enum_text(member) for member in kind}
+    members = {text: member for member, text in names.items()}
+    if len(members) != len(names):
+        raise ConfigError(f"two members of {kind.__name__} have the same text as a key")
+
+    def join(value: Any) -> str:
+        if type(value) is not kind or value not in names:  # a Flag of several is not declared
+            raise KeyNameError(f"expected a member of {kind.__name__}", stage="name")
+        return names[value]
+
+    def split(part: str) -> Any:
+        if part not in members:
+            raise KeyNameError(f"a part is no member of {kind.__name__}", stage="name")
+        return members[part]
+
+    return Part(join, split, TEXT.alphabet)
+
+
+def _enum_text(member: enum.Enum) -> str:
+    value = member.value
+    return join_text(str(value) if isinstance(value, str | int) else member.name)
+
+
+def part_of(key_type: Any) -> Part | None:
+    """Return the part that keys of a type are, or None for a type that is no single part."""
+    if get_origin(key_type) is Annotated:
+        kind, *marks = get_args(key_type)
+        ordered = any(mark is Ordered or isinstance(mark, Ordered) for mark in marks)
+        if not ordered:
+            return part_of(kind)
+        if kind is not int:
+            raise ConfigError("Ordered() is for int: str, date and UUID sort as they are")
+        return _ORDERED
+    kind = key_type.__supertype__ if isinstance(key_type, NewType) else key_type
+    if isinstance(kind, type) and issubclass(kind, enum.Enum):
+        return _enum_part(kind)
+    return _PARTS.get(kind)

@@ -1,0 +1,75 @@
+"""Passphrases: how a phrase and its salt are stretched to the material of a key, at which cost."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from cryptography.exceptions import UnsupportedAlgorithm
+
+from kvcodec.errors import ConfigError
+from kvcodec.secrets.ring_keys import KEY_BYTES
+
+__all__ = ["stretched"]
+
+_SALT_BYTES = 16
+"""Of a passphrase's salt, at least: 128 bits, RFC 9106, section 3.1."""
+_ARGON2ID = {"iterations": 3, "lanes": 4, "memory_cost": 64 * 1024}
+"""The second recommended option of RFC 9106, section 4: 64 MiB, t=3, p=4."""
+_SCRYPT = {"n": 2**17, "r": 8, "p": 1}
+"""128 MiB, the first choice of OWASP's cheat sheet:
+https://cheatsheetseries.owasp.org/cheatsheets/Password_Storage_Cheat_Sheet.html#scrypt"""
+
+
+def stretched(phrase: object, salt: object, kdf: object) -> bytes:
+    """Return the key material of a phrase. Raises ConfigError, which shows neither."""
+    secret, public = _utf8(phrase), _utf8(salt)
+    if secret is None or public is None:
+        raise ConfigError("a passphrase and its salt are bytes, or text that has UTF-8")
+    if secret.strip() == b"":
+        raise ConfigError("the passphrase is empty")
+    if len(public) < _SALT_BYTES or public == public[:1] * len(public):
+        raise ConfigError(f"the salt needs {_SALT_BYTES} random bytes or more, once made and kept")
+    if kdf == "argon2id":
+        return _derived(_argon2id(public), secret)
+    if kdf == "scrypt":
+        return _derived(_scrypt(public), secret)
+    raise ConfigError('kdf= is "argon2id" or "scrypt"')
+
+
+def _utf8(text: object) -> bytes | None:
+    """The bytes of a phrase or salt; None for what is neither text nor bytes, or has no UTF-8."""
+    if isinstance(text, str):
+        try:
+            return text.encode()
+        except UnicodeEncodeError:  # holds the text: nothing is raised from here
+            return None
+    return text if isinstance(text, bytes) else None
+
+
+def _argon2id(salt: bytes) -> Any:
+    try:
+        from cryptography.hazmat.primitives.kdf.argon2 import Argon2id
+
+        return Argon2id(salt=salt, length=KEY_BYTES, **_ARGON2ID)
+    except (ImportError, UnsupportedAlgorithm):
+        raise ConfigError(
+            "argon2id is not to be had here: it needs cryptography 44 or newer with OpenSSL 3.2 "
+            'or newer; or declare kdf="scrypt" everywhere, which gives another key'
+        ) from None
+
+
+def _scrypt(salt: bytes) -> Any:
+    from cryptography.hazmat.primitives.kdf.scrypt import Scrypt
+
+    return Scrypt(salt=salt, length=KEY_BYTES, **_SCRYPT)
+
+
+def _derived(stretch: Any, phrase: bytes) -> bytes:
+    try:
+        material: bytes = stretch.derive(phrase)
+    except MemoryError:
+        pass
+    else:
+        return material
+    # Raised here: cryptography's frames, which hold the phrase, would come along as its context.
+    raise ConfigError("not enough memory: argon2id takes 64 MiB, scrypt 128 MiB")

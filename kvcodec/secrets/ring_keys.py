@@ -1,0 +1,147 @@
+"""Single keys of a ring: their text and their ids, and how the keys of places are derived.
+
+Every value is encrypted under a key of its own, derived from the ring's key and the place of the
+value (HKDF-SHA-256, RFC 5869):
+
+    PRK         = HKDF-Extract(salt = "kvcodec key ring v1", IKM = the ring's 32-byte key)
+    key id      = HKDF-Expand(PRK, "kvcodec key id", 16)
+    place's key = HKDF-Expand(PRK, place, 32)
+    place       = label, key id, associated data; each as 4-byte length and bytes
+
+The derived keys are not kept: a cache would save 2 µs and hold keys in memory.
+
+The key id is derived from the whole key, so that it commits to it: two keys with one id would be
+a collision of 128 bits, 2^64 tries, of a hash over keys that are drawn at random. Neither AES-GCM
+nor Fernet commits to its key by itself (docs/SECURITY.md, "One token, one key").
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import os
+import re
+from typing import NoReturn
+
+from cryptography.fernet import Fernet
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.hmac import HMAC
+
+from kvcodec.errors import ConfigError
+from kvcodec.format.envelope import KEY_ID_BYTES, associated_data
+
+__all__ = [
+    "KEY_BYTES",
+    "Deriver",
+    "RingKey",
+    "holds_key",
+    "key_of",
+    "new_key",
+    "split_keys",
+    "text_of",
+]
+
+_SALT = b"kvcodec key ring v1"
+_KEY_ID_INFO = b"kvcodec key id"
+_HALF_INFO = b"kvcodec signing half"
+
+KEY_BYTES = 32
+_KEY_CHARS = 44
+"""Of 32 bytes in base64url: https://github.com/fernet/spec/blob/master/Spec.md, Key Format."""
+
+
+class RingKey:
+    """One key of a ring: its id and its HKDF pseudo-random key, inside an HMAC state.
+
+    Shows nothing of the key, and cannot be pickled or copied.
+    """
+
+    __slots__ = ("fernet", "half_id", "id", "state")
+
+    def __init__(self, material: bytes) -> None:
+        extract = HMAC(_SALT, SHA256())
+        extract.update(material)
+        self.state = HMAC(extract.finalize(), SHA256())
+        self.id = expand(self.state, _KEY_ID_INFO)[:KEY_ID_BYTES]
+        # Of use to bare tokens only: the key as the Fernet specification takes it, and an id of
+        # its signing half, which is all that a token commits to.
+        self.fernet = Fernet(base64.urlsafe_b64encode(material))
+        self.half_id = expand(HMAC(material[:16], SHA256()), _HALF_INFO)
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("a key cannot be pickled or copied")
+
+
+class Deriver:
+    """The keys of places under one key of the ring, for one purpose."""
+
+    __slots__ = ("_state",)
+
+    def __init__(self, key: RingKey, label: bytes) -> None:
+        self._state = key.state.copy()
+        self._state.update(associated_data(label, key.id))
+
+    def derive(self, place: bytes) -> bytes:
+        """Return the 32-byte key of ``place``: parts of associated data."""
+        return expand(self._state, place)
+
+
+def expand(state: HMAC, info: bytes) -> bytes:
+    """HKDF-Expand (RFC 5869, section 2.3) to one block of 32 bytes."""
+    # Not cryptography's HKDFExpand: copying an HMAC state that holds the key already is three
+    # times as fast, and the key is nowhere as bytes again.
+    block = state.copy()
+    block.update(info + b"\x01")
+    return block.finalize()
+
+
+def text_of(material: bytes) -> str:
+    """Return the text of a key of 32 bytes."""
+    return base64.urlsafe_b64encode(material).decode()
+
+
+def new_key() -> str:
+    """Return the text of a new random key."""
+    return text_of(os.urandom(KEY_BYTES))
+
+
+def key_of(text: object) -> RingKey:
+    """Return the key that a text is. Raises ConfigError, which holds nothing of the text."""
+    if not isinstance(text, str | bytes):
+        kind = type(text).__name__
+        raise ConfigError(f"a key is text of {_KEY_CHARS} base64url characters, not {kind}")
+    encoded = text.encode(errors="replace") if isinstance(text, str) else text
+    if len(encoded) != _KEY_CHARS:
+        found = len(encoded)
+        raise ConfigError(f"a key has {_KEY_CHARS} base64url characters, this one has {found}")
+    material = _decoded(encoded)
+    if base64.urlsafe_b64encode(material) != encoded or len(material) != KEY_BYTES:
+        raise ConfigError(f"a key has {_KEY_CHARS} base64url characters and nothing else")
+    if material == material[:1] * KEY_BYTES:
+        raise ConfigError("a key that repeats one byte is not random: use KeyRing.generate_key()")
+    return RingKey(material)
+
+
+def _decoded(encoded: bytes) -> bytes:
+    try:
+        return base64.urlsafe_b64decode(encoded)
+    except binascii.Error:  # its frames hold the text: nothing is raised from here
+        return b""
+
+
+def split_keys(text: str) -> list[str]:
+    """Return the keys in a text, which commas or white space stand between."""
+    return [key for key in re.split(r"[\s,]+", text.strip()) if key]
+
+
+def holds_key(text: object) -> bool:
+    """Say whether what should name a key's place is the key itself, or several."""
+    return any(_is_key(part) for part in (split_keys(text) if isinstance(text, str) else [text]))
+
+
+def _is_key(text: object) -> bool:
+    try:
+        key_of(text)
+    except ConfigError:
+        return False
+    return True

@@ -1,0 +1,201 @@
+"""What of a lock file today's declarations break, in words and with the way out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Any, NamedTuple
+
+from kvcodec.errors import KVCodecError
+from kvcodec.format.plain import is_dict, is_list
+from kvcodec.keyspace.keyspace import Keyspace, Previous
+from kvcodec.testing.lock.golden import as_bytes, decoded, entries, shown
+from kvcodec.testing.lock.record import Entry, form_of, has_name
+from kvcodec.testing.lock.shape import changes, exchanged_tag
+from kvcodec.testing.lock.views import unlike
+
+__all__ = ["problems"]
+
+_WAY_OUT = "record it with: pytest --kvcodec-lock-update"
+_OTHER_WAY_OUT = "raise version= with an upgrade, or name the old declaration in previous="
+
+_NOTHING = object()
+
+
+def problems(
+    keyspaces: Iterable[Keyspace[Any, Any]], recorded: dict[str, Entry], *, update: bool
+) -> Iterator[str]:
+    """Yield each promise that is broken; with ``update``, not what only waits to be recorded."""
+    given_ones = {keyspace.name: keyspace for keyspace in keyspaces}
+    heirs = {
+        reader.keyspace.name: keyspace
+        for keyspace in given_ones.values()
+        for reader in _readers(keyspace)
+    }
+    for name, keyspace in given_ones.items():
+        if name not in recorded and not update:
+            yield f"keyspace {name!r} is not in the lock file: {_WAY_OUT}"
+        elif name in recorded and not update and not _is_recorded(keyspace, recorded[name]):
+            yield (
+                f"keyspace {name!r}: version {keyspace.version} in this form is not recorded: "
+                f"{_WAY_OUT}"
+            )
+    for name, entry in recorded.items():
+        if name in heirs:
+            keyspace = given_ones.get(name, heirs[name])
+            yield from (f"keyspace {name!r}: {text}" for text in _problems_of(keyspace, entry))
+        else:
+            yield (
+                f"keyspace {name!r} is recorded, and not checked any more: give it to check(), "
+                "name it in previous= of the one that has its values now, or remove it from the "
+                "file once its data is gone"
+            )
+
+
+def _is_recorded(keyspace: Keyspace[Any, Any], entry: Entry) -> bool:
+    form = form_of(keyspace)
+    return any(
+        old["form"] == form and str(keyspace.version) in old["versions"] for old in entry["forms"]
+    )
+
+
+def _problems_of(keyspace: Keyspace[Any, Any], entry: Entry) -> Iterator[str]:
+    for old in entry["forms"]:
+        for version, held in old["versions"].items():
+            problem = _first_problem(keyspace, old["form"], int(version), held)
+            if problem is not None:
+                yield f"version {version}: {problem}" + changes(keyspace, held["shape"])
+    for raw_key, parts in entry["names"].items():
+        if not any(has_name(one.keyspace, raw_key, parts) for one in _readers(keyspace)):
+            yield (
+                f"the stored name {raw_key!r} is no longer that of the key {parts!r}: name the old "
+                "declaration in previous="
+            )
+            break
+
+
+class _Reader(NamedTuple):
+    """A declaration, and the older ones on the way to it: each with whose ``previous`` it is."""
+
+    keyspace: Keyspace[Any, Any]
+    way: tuple[tuple[Keyspace[Any, Any], Previous], ...] = ()
+
+
+def _readers(
+    keyspace: Keyspace[Any, Any], way: tuple[tuple[Keyspace[Any, Any], Previous], ...] = ()
+) -> Iterator[_Reader]:
+    yield _Reader(keyspace, way)
+    for previous in keyspace.previous:
+        yield from _readers(previous.keyspace, (*way, (keyspace, previous)))
+
+
+def _first_problem(
+    keyspace: Keyspace[Any, Any], form: dict[str, Any], version: int, held: Entry
+) -> str | None:
+    readers = [one for one in _readers(keyspace) if _reads(form_of(one.keyspace), form)]
+    if not readers:
+        changed = _difference(form, form_of(keyspace))
+        return f"its form changed ({changed}): name the old declaration in previous="
+    todays = [one.keyspace for one in readers if one.keyspace.version == version]
+    tags = [exchanged_tag(one, held["shape"]) for one in todays]
+    if len(tags) == len(readers) and None not in tags:
+        return f"means something else ({tags[0]}): {_OTHER_WAY_OUT}"
+    views = held.get("views", [None] * len(held["golden"]))  # a file of before has none
+    if len(views) != len(held["golden"]):
+        return "its views and golden values are not of the same number: restore the file"
+    for text, seen in zip(held["golden"], views, strict=True):
+        golden = _Golden(version, as_bytes(text), seen, held.get("limits", {}))
+        found = [_problem(reader, golden) for reader in readers]
+        if None not in found:
+            return found[0]
+    return None
+
+
+def _reads(now: dict[str, Any], old: dict[str, Any]) -> bool:
+    """Whether a form reads what another one stored: also what was not compressed."""
+    return now == old or (
+        old["compression"] == 0 and now == {**old, "compression": now["compression"]}
+    )
+
+
+def _difference(old: dict[str, Any], new: dict[str, Any]) -> str:
+    return ", ".join(
+        f"{name}: {old[name]} -> {new[name]}" for name in old if old[name] != new[name]
+    )
+
+
+class _Golden(NamedTuple):
+    """A golden value as it is recorded."""
+
+    version: int
+    encoded: bytes
+    seen: Any
+    """Its view; None if there is none."""
+    limits: dict[str, int]
+    """Those under which it may have been stored."""
+
+
+def _problem(reader: _Reader, golden: _Golden) -> str | None:
+    keyspace = reader.keyspace
+    version, encoded = golden.version, golden.encoded
+    too_much = _over_limits(keyspace, golden)
+    if too_much is not None:
+        return f"cannot be read any more ({too_much}): raise it again"
+    if version > keyspace.version:
+        return f"today's code writes version {keyspace.version}: versions only go up"
+    try:
+        value = decoded(keyspace.declaration.pipeline, version, encoded)
+        for outer, previous in reversed(reader.way):
+            value = outer.declaration.todays(previous, value)
+        if version != keyspace.version or reader.way:
+            return None
+        again = keyspace.declaration.pipeline.encoding.encode(value)
+    except KVCodecError as error:
+        return (
+            f"cannot be read any more ({error.args[0]}): {_OTHER_WAY_OUT}; a new field needs a "
+            f"default\n    stored: {shown(encoded)}"
+        )
+    to_plain = keyspace.declaration.pipeline.codec.to_plain
+    lost = _lost(to_plain(encoded), to_plain(again), "$")
+    if lost is None:
+        return _other_meaning(golden, value)
+    return (
+        f"would be stored differently ({lost}): {_OTHER_WAY_OUT}\n"
+        f"    stored: {shown(encoded)}\n    today:  {shown(again)}"
+    )
+
+
+def _other_meaning(golden: _Golden, value: Any) -> str | None:
+    """How a golden value that reads and writes back unchanged has become another one."""
+    other = None if golden.seen is None else unlike(golden.seen, value)
+    if other is None:
+        return None
+    return f"means something else ({other}): {_OTHER_WAY_OUT}\n    stored: {shown(golden.encoded)}"
+
+
+def _over_limits(keyspace: Keyspace[Any, Any], golden: _Golden) -> str | None:
+    """Which limit was lowered so far that a golden value is over it."""
+    form, codec = keyspace.declaration.pipeline.form, keyspace.declaration.pipeline.codec
+    most_bytes, depth = (golden.limits.get(name, 0) for name in ("max_bytes", "max_depth"))
+    if form.max_bytes < len(golden.encoded) <= most_bytes:
+        return f"max_bytes={form.max_bytes} is less than its {len(golden.encoded)} bytes"
+    if form.max_depth < depth and codec.too_deep is not None:
+        is_over = codec.too_deep(golden.encoded, form.max_depth)
+        return f"it nests deeper than max_depth={form.max_depth}" if is_over else None
+    return None
+
+
+def _lost(old: Any, new: Any, path: str) -> str | None:
+    """Where plain data of before is missing or another in today's; None if all is there."""
+    for name, value in entries(old):
+        found = dict(entries(new)).get(name, _NOTHING)
+        if found is _NOTHING:
+            return f"{path}.{name} is gone"
+        lost = _lost(value, found, f"{path}.{name}")
+        if lost is not None:
+            return lost
+    if type(old) is not type(new) or (is_list(old) and len(old) != len(new)):
+        return f"{path} is another value"
+    if is_dict(old) or is_list(old) or old == new:
+        return None
+    is_nan = old != old and new != new  # noqa: PLR0124 - as MessagePack can hold it
+    return None if is_nan else f"{path} is another value"
