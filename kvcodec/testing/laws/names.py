@@ -70,7 +70,9 @@ class NameLaws(Laws):
 
     @property
     def _has_text_keys(self) -> bool:
-        return self.keyspace.key_type is str and isinstance(self.keyspace.declaration.names.scheme, PathKeys)
+        return self.keyspace.key_type is str and isinstance(
+            self.keyspace.declaration.names.scheme, PathKeys
+        )
 
     def _expect_name(self, key: Any) -> None:
         raw_key = self.keyspace.raw_key(key)
