@@ -44,7 +44,7 @@ from kvcodec import (
     Store,
     Unavailable,
 )
-from kvcodec.backends import sqlite
+from kvcodec.backends import sqlite, sqlite_statements
 from kvcodec.codecs import values as codecs
 from kvcodec.keys import paths as keys
 from kvcodec.keyspace import pipeline
@@ -618,12 +618,12 @@ MUTATIONS: list[Mutation] = [
     ),
     Mutation(
         "SQLiteKV: a set keeps the old expiry",
-        attribute(sqlite, "SET", sqlite.SET.replace("exp = null, ", "")),
+        attribute(sqlite, "SET", sqlite_statements.SET.replace("exp = null, ", "")),
         SQLITE,
     ),
     Mutation(
         "SQLiteKV: a write keeps the old version",
-        attribute(sqlite, "SET", sqlite.SET.replace("rev = excluded.rev, ", "")),
+        attribute(sqlite, "SET", sqlite_statements.SET.replace("rev = excluded.rev, ", "")),
         SQLITE,
     ),
     # ---------------------------------------------------------------------------- shapes
