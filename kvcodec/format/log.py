@@ -1,4 +1,4 @@
-"""The bytes of a log, as they stand before compression, encryption and envelope. Floor 1.
+"""The bytes of a log, as they stand before compression, encryption and envelope.
 
     raw key           the head: what is where, and the newest messages
     raw key !s B.N    segment N of the log begun at B (ms, hexadecimal): a row of older messages

@@ -19,9 +19,10 @@ from kvcodec.keyspace.pipeline import Pipeline
 from kvcodec.keyspace.place import Place
 from kvcodec.keyspace.wrapping import as_bytes
 from kvcodec.plans.driver import Clock, Plan
+from kvcodec.plans.log.tracks import marked_places
 from kvcodec.plans.swap import Raced, get, read, retried, swap, swap_out
 
-__all__ = ["beside", "log_form", "marked_places", "move_aside", "pipelines"]
+__all__ = ["beside", "log_form", "move_aside", "pipelines"]
 
 T = TypeVar("T")
 
@@ -98,20 +99,6 @@ def _beside_log(declared: Declaration[Any, Any], log: str, now: float) -> Plan[l
         head_there = _part(declared, name, (yield from get(name)), Head, now)
         names += [] if head_there is None else [stem + each for each in head_there.suffixes()]
     return names
-
-
-def marked_places(log: str) -> Plan[list[tuple[int, int]]]:
-    """The places of a log's grid of lanes that some writer came to, diagonal by diagonal."""
-    found: list[tuple[int, int]] = []
-    rows = [(0, 0)]
-    while rows:
-        marked: list[tuple[int, int]] = []
-        for right, down in rows:
-            if (yield from get(grid_name(log, "y", right, down))) is not None:
-                marked.append((right, down))
-        found += marked
-        rows = sorted({(r + 1, d) for r, d in marked} | {(r, d + 1) for r, d in marked})
-    return found
 
 
 def _part(

@@ -1,4 +1,4 @@
-"""Conversations in a log: what fits into a model's context, and JSON lines out and in. Floor 3.
+"""Conversations in a log: what fits into a model's context, and JSON lines out and in.
 
     window(log, key, last=20)
     window(log, key, budget=8_000, cost=count_tokens)
@@ -12,6 +12,7 @@ from __future__ import annotations
 import codecs
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
+from functools import partial
 from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeAlias, TypeGuard, cast
 
 import msgspec
@@ -20,7 +21,7 @@ from typing_extensions import TypeVar
 from kvcodec.codecs.depth import json_too_deep
 from kvcodec.codecs.reasons import reason
 from kvcodec.codecs.values import codec_for
-from kvcodec.errors import ConfigError, DecodeError, EncodeError, KVCodecError, settle
+from kvcodec.errors import ConfigError, DecodeError, EncodeError, KVCodecError, forgetful
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
@@ -103,8 +104,8 @@ def _parts(field: Any) -> list[Any]:
 
 def _kind(part: Any) -> str:
     """What a part says it is: in a field, or, of a tagged Struct, by its tag."""
-    config = getattr(part, "__struct_config__", None)
-    for kind in (_field(part, "type"), _field(part, "part_kind"), getattr(config, "tag", None)):
+    tag = part.__struct_config__.tag if isinstance(part, msgspec.Struct) else None
+    for kind in (_field(part, "type"), _field(part, "part_kind"), tag):
         if isinstance(kind, str):
             return kind
     return ""
@@ -151,6 +152,7 @@ class _Window(Generic[V]):
         return messages[start:]
 
 
+@forgetful
 def window(
     log: Log[V, K],
     key: K,
@@ -170,17 +172,13 @@ def window(
     """
     taken = _Window(last, budget, cost)
     reading = log.iterate(key, reverse=True)
-    try:
-        with suppress(StopIteration):  # all of it fits
-            while not taken.is_full() and taken.takes(next(reading)):
-                pass
-        return taken.whole(links)
-    except BaseException as error:
-        del taken
-        settle(error, log.keyspace.name, None)
-        raise
+    with suppress(StopIteration):  # all of it fits
+        while not taken.is_full() and taken.takes(next(reading)):
+            pass
+    return taken.whole(links)
 
 
+@forgetful
 async def awindow(
     log: AsyncLog[V, K],
     key: K,
@@ -200,15 +198,10 @@ async def awindow(
     """
     taken = _Window(last, budget, cost)
     reading = log.iterate(key, reverse=True)
-    try:
-        with suppress(StopAsyncIteration):  # all of it fits
-            while not taken.is_full() and taken.takes(await anext(reading)):
-                pass
-        return taken.whole(links)
-    except BaseException as error:
-        del taken
-        settle(error, log.keyspace.name, None)
-        raise
+    with suppress(StopAsyncIteration):  # all of it fits
+        while not taken.is_full() and taken.takes(await anext(reading)):
+            pass
+    return taken.whole(links)
 
 
 # ------------------------------------------------------------------------------------ JSON lines
@@ -222,13 +215,7 @@ def export_lines(log: Log[V, K], key: K) -> Iterator[bytes]:
     ``iterate`` raises.
     """
     encode = _line_codec(log.keyspace).encode
-    for message in log.iterate(key):
-        try:
-            line = _line(encode, message, log.keyspace.name)
-        finally:
-            del message  # should this step fail, or the next, its traceback does not show it
-        yield line
-        del line
+    yield from map(partial(_line, encode, log.keyspace.name), log.iterate(key))
 
 
 async def aexport_lines(log: AsyncLog[V, K], key: K) -> AsyncIterator[bytes]:
@@ -239,55 +226,42 @@ async def aexport_lines(log: AsyncLog[V, K], key: K) -> AsyncIterator[bytes]:
     ``iterate`` raises.
     """
     encode = _line_codec(log.keyspace).encode
-    async for message in log.iterate(key):
-        try:
-            line = _line(encode, message, log.keyspace.name)
-        finally:
-            del message  # should this step fail, or the next, its traceback does not show it
-        yield line
-        del line
+    messages = log.iterate(key)
+    with suppress(StopAsyncIteration):
+        while True:  # without a name for a message: should the next step fail, it would show it
+            yield _line(encode, log.keyspace.name, await anext(messages))
 
 
-def _line(encode: Callable[[Any], bytes], message: Any, keyspace: str) -> bytes:
+@forgetful
+def _line(encode: Callable[[Any], bytes], keyspace: str, message: Any) -> bytes:
     try:
         return encode(message) + b"\n"
     except Exception as error:  # noqa: BLE001 - what MessagePack holds, JSON need not
         why = reason(error)
-    del message
     raise EncodeError(f"no JSON: {why}", keyspace=keyspace, stage="encode")
 
 
+@forgetful
 def import_lines(log: Log[V, K], key: K, lines: Iterable[bytes | str]) -> int:
     """Append messages from JSON lines, a file opened for reading for instance; return how many.
 
     All lines are read before the first message is stored; empty ones are left out. Raises
     DecodeError, naming the line, if one is no message of the keyspace; what ``extend`` raises.
     """
-    messages: list[V] = []
-    try:
-        messages = _messages(log.keyspace, lines)
-        log.extend(key, messages)
-    except BaseException as error:
-        del lines, messages
-        settle(error, log.keyspace.name, None)
-        raise
+    messages = _messages(log.keyspace, lines)
+    log.extend(key, messages)
     return len(messages)
 
 
+@forgetful
 async def aimport_lines(log: AsyncLog[V, K], key: K, lines: Iterable[bytes | str]) -> int:
     """Append messages from JSON lines, a file opened for reading for instance; return how many.
 
     All lines are read before the first message is stored; empty ones are left out. Raises
     DecodeError, naming the line, if one is no message of the keyspace; what ``extend`` raises.
     """
-    messages: list[V] = []
-    try:
-        messages = _messages(log.keyspace, lines)
-        await log.extend(key, messages)
-    except BaseException as error:
-        del lines, messages
-        settle(error, log.keyspace.name, None)
-        raise
+    messages = _messages(log.keyspace, lines)
+    await log.extend(key, messages)
     return len(messages)
 
 
@@ -297,12 +271,13 @@ class _LineCodec(NamedTuple):
 
 
 def _line_codec(keyspace: Keyspace[Any, Any]) -> _LineCodec:
-    codec: ValueCodec[Any] = keyspace._pipeline.codec
+    codec: ValueCodec[Any] = keyspace.declaration.pipeline.codec
     if codec.name in ("raw", "text"):
         decoder = msgspec.json.Decoder(keyspace.value_type)
         return _LineCodec(msgspec.json.encode, decoder.decode)
     if codec.name not in ("json", "msgpack"):
-        raise ConfigError("JSON lines need a codec of kvcodec's own: 'json' or 'msgpack'")
+        why = "JSON lines need a codec of kvcodec's own: 'json' or 'msgpack'"
+        raise ConfigError(why, keyspace=keyspace.name)
     if codec.name == "msgpack":
         codec = codec_for(keyspace.value_type, "json")
     return _LineCodec(codec.encode, codec.decode)
@@ -310,13 +285,14 @@ def _line_codec(keyspace: Keyspace[Any, Any]) -> _LineCodec:
 
 def _messages(keyspace: Keyspace[V, Any], lines: Iterable[bytes | str]) -> list[V]:
     decode = _line_codec(keyspace).decode
+    max_depth = keyspace.declaration.pipeline.form.max_depth
     messages: list[V] = []
     for number, line in enumerate(lines, start=1):
         data = line.encode() if isinstance(line, str) else line
         data = data.removeprefix(codecs.BOM_UTF8).strip()
-        if data and json_too_deep(data, keyspace._pipeline.form.max_depth):
-            del data, line, lines
-            raise DecodeError(f"line {number}: nested too deep", stage="decode")
+        if data and json_too_deep(data, max_depth):
+            why = f"line {number}: nested too deep"
+            raise DecodeError(why, keyspace=keyspace.name, stage="decode")
         if data:
             messages.append(_message(decode, data, number, keyspace.name))
     return messages
@@ -327,5 +303,4 @@ def _message(decode: Callable[[bytes], V], data: bytes, number: int, keyspace: s
         return decode(data)
     except Exception as error:  # noqa: BLE001 - a codec may raise anything, and quote the line
         why = str(error) if isinstance(error, KVCodecError) else reason(error)
-    del data
     raise DecodeError(f"line {number}: {why}", keyspace=keyspace, stage="decode")

@@ -1,6 +1,6 @@
-"""``Log`` and ``AsyncLog``: conversations, events, anything that grows at its end. Floor 3.
+"""``Log`` and ``AsyncLog``: conversations, events, anything that grows at its end.
 
-Drivers, no logic of their own: what is done is in log_plans.py, once for both.
+Drivers, no logic of their own: what is done is in plans/log/, once for both.
 """
 
 from __future__ import annotations
@@ -9,23 +9,24 @@ import os
 import re
 import secrets
 import time
+from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, MutableMapping
-from typing import TYPE_CHECKING, Any, Generic, Literal
+from functools import partial
+from typing import Any, Generic, Literal
 from weakref import WeakKeyDictionary
 
 from typing_extensions import TypeVar
 
 from kvcodec.backends.adapt import as_async_kv, as_kv
-from kvcodec.errors import ConfigError, UnknownKey, settle
+from kvcodec.backends.capabilities import capabilities_of
+from kvcodec.errors import ConfigError, forgetful
 from kvcodec.keyspace.keyspace import Keyspace
-from kvcodec.plans import basic as plans
-from kvcodec.plans.basic import Plan, arun, run
+from kvcodec.plans.driver import Clock, Plan, arun, located, run
 from kvcodec.plans.listing import Listing
-from kvcodec.plans.log import SEGMENT_BYTES, LogLayout, Reading, Track, layout_of, track_of
+from kvcodec.plans.locks import running_loop
+from kvcodec.plans.log.layout import SEGMENT_BYTES, Reading, Track, layout_of, track_of
 from kvcodec.protocols import KV, AsyncKV
-
-if TYPE_CHECKING:
-    from kvcodec.format.log import Item
+from kvcodec.stores.opened import shown
 
 __all__ = ["AsyncLog", "Log"]
 
@@ -37,20 +38,37 @@ _WRITER = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
 
 class _OpenedLog(Generic[V, K]):
-    """What both logs are: a keyspace, a KV, and how the log is kept there."""
+    """What both logs are: a keyspace, a KV, how the log is kept there, and each method's plan."""
 
     __slots__ = ("_keyspace", "_kv", "_layout", "_listing", "_writer")
 
     def __init__(
-        self, keyspace: Keyspace[V, K], kv: Any, layout: LogLayout, writer: str | None
+        self,
+        keyspace: Keyspace[V, K],
+        kv: Any,
+        clock: Clock,
+        *,
+        max_items: int | None,
+        max_bytes: int | None,
+        segment_bytes: int,
+        lanes: bool,
+        writer: str | None,
     ) -> None:
-        if writer is not None and not (layout.lanes and _WRITER.fullmatch(writer)):
-            raise ConfigError('writer= is for writers="many": 1 to 64 letters, digits, "-" or "_"')
         self._keyspace = keyspace
         self._kv = kv
-        self._layout = layout
         self._writer = writer
-        self._listing = Listing(keyspace, layout.can, layout.clock, ordered=False)
+        self._layout = layout_of(
+            keyspace.declaration,
+            capabilities_of(kv),
+            clock,
+            segment_bytes=segment_bytes,
+            max_items=max_items,
+            max_bytes=max_bytes,
+            lanes=lanes,
+        )
+        if writer is not None and not (lanes and _WRITER.fullmatch(writer)):
+            raise ConfigError('writer= is for writers="many": 1 to 64 letters, digits, "-" or "_"')
+        self._listing = Listing(keyspace.declaration, self._layout.can, clock)
 
     @property
     def keyspace(self) -> Keyspace[V, K]:
@@ -58,50 +76,48 @@ class _OpenedLog(Generic[V, K]):
         return self._keyspace
 
     def __repr__(self) -> str:
-        return f"<{type(self).__name__} {self._keyspace.name!r} on {type(self._kv).__name__}>"
+        return shown(self, type(self).__name__)
 
-    def _encoded(self, messages: Iterable[V]) -> list[bytes]:
-        encode = self._keyspace._pipeline.encode
-        return [encode(message) for message in messages]
+    # --------------------------------------------------------------------------------- plans
 
-    def _decoded(self, items: Iterable[Item]) -> list[V]:
-        decode = self._layout.decode
-        return [decode(item) for item in items]
+    def _at(self, key: K, plan_of: Callable[[Track], Plan[T]]) -> Plan[T]:
+        """What is to be done to one log; its errors name it. Raises KeyNameError."""
+        log = self._log(key)
+        return located(plan_of(log), self._keyspace.name, log.log)
 
-    def _raw_key(self, key: K) -> str:
-        raw_key = self._keyspace.raw_key(key)
-        if self._keyspace._naming is not None:
-            self._layout.names[raw_key] = self._keyspace._whole_name(key)
-        return raw_key
+    def _log(self, key: K) -> Track:
+        names = self._keyspace.declaration.names
+        return track_of(names.raw_key(key), names.whole(key))
 
     def _appending(
-        self, raw_key: str, lane: str, encoded: list[bytes], message_id: str | None
+        self, key: K, messages: Iterable[V], message_id: str | None, lane: Callable[[], str]
     ) -> Plan[None]:
-        yield from self._listing.note(raw_key)
-        track = track_of(raw_key, lane)
-        yield from self._exclusively(self._layout.append(track, encoded, message_id), track)
+        return self._at(key, partial(self._append, messages, message_id, lane))
 
-    def _trimming(self, raw_key: str, keep: int) -> Plan[None]:
-        for track, share in (yield from self._layout.shares(raw_key, keep)):
-            yield from self._exclusively(self._layout.trim(track, share), track)
+    def _append(
+        self, messages: Iterable[V], message_id: str | None, lane: Callable[[], str], log: Track
+    ) -> Plan[None]:
+        encode = self._keyspace.declaration.pipeline.encoding.encode
+        encoded = [encode(message) for message in messages]
+        own = (self._writer or lane()) if self._layout.tracks.many else ""
+        yield from self._listing.note(log.log)
+        yield from self._layout.append(log, own, encoded, message_id)
 
-    def _clearing(self, raw_key: str) -> Plan[None]:
-        try:
-            for track in (yield from self._layout.tracks(raw_key)):
-                yield from self._exclusively(self._layout.clear(track), track)
-            yield from self._layout.clear_lanes(raw_key)
-        except UnknownKey:  # of a person who was forgotten, of a key that was dropped
-            yield from self._exclusively(self._layout.remove_all(raw_key), track_of(raw_key))
+    def _tail(self, n: int, log: Track) -> Plan[list[V]]:
+        items = yield from self._layout.tail(log, _not_negative(n, "n"))
+        return list(map(self._layout.parts.message, items))
 
-    def _exclusively(self, plan: Plan[T], track: Track) -> Plan[T]:
-        return plans.exclusively(plan, track.head, self._layout.can)
+    def _trim(self, keep: int, log: Track) -> Plan[None]:
+        yield from self._layout.trim(log, _not_negative(keep, "keep"))
 
-    def _reading(self, raw_key: str, start: int, *, backward: bool) -> Reading:
-        skip = _not_negative(start, "start")
-        return Reading(self._layout, raw_key, skip=skip, backward=backward)
+    def _reading(self, log: Track, start: int, *, backward: bool) -> Reading:
+        return self._layout.reading(log, _not_negative(start, "start"), backward=backward)
 
-    def _leave(self, error: BaseException, raw_key: str | None = None) -> None:
-        settle(error, self._keyspace.name, raw_key)
+    def _pulling(self, log: str, reading: Reading) -> Plan[list[V]]:
+        return located(self._page_of(reading), self._keyspace.name, log)
+
+    def _page_of(self, reading: Reading) -> Plan[list[V]]:
+        return list(map(self._layout.parts.message, (yield from reading.pull())))
 
 
 def _not_negative(number: int, name: str) -> int:
@@ -130,9 +146,7 @@ def _lane_of_process() -> str:
 
 def _lane_of_loop() -> str:
     """The lane of the running event loop: the tasks of two loops cannot wait for each other."""
-    import asyncio  # by who runs a loop, and then it is imported already
-
-    return _loops.setdefault(asyncio.get_running_loop(), secrets.token_hex(8))
+    return _loops.setdefault(running_loop(), secrets.token_hex(8))
 
 
 class Log(_OpenedLog[V, K]):
@@ -171,18 +185,18 @@ class Log(_OpenedLog[V, K]):
         writer: str | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        handle = as_kv(kv)
-        layout = layout_of(
+        super().__init__(
             keyspace,
-            handle,
+            as_kv(kv),
             clock,
-            segment_bytes=segment_bytes,
             max_items=max_items,
             max_bytes=max_bytes,
+            segment_bytes=segment_bytes,
             lanes=_has_lanes(writers),
+            writer=writer,
         )
-        super().__init__(keyspace, handle, layout, writer)
 
+    @forgetful
     def append(self, key: K, message: V, *, id: str | None = None) -> None:  # noqa: A002 - its name
         """Add a message at the end.
 
@@ -192,18 +206,9 @@ class Log(_OpenedLog[V, K]):
         TooLarge for a message that would not come back equal, with the log untouched; a
         BackendError, or what the KV raises.
         """
-        raw_key: Any = None
-        encoded: Any = None
-        try:
-            raw_key = self._raw_key(key)
-            encoded = self._encoded([message])
-            self._append(raw_key, encoded, id)
-        except BaseException as error:
-            del message
-            encoded = None
-            self._leave(error, raw_key)
-            raise
+        run(self._appending(key, [message], id, _lane_of_process), self._kv)
 
+    @forgetful
     def extend(self, key: K, messages: Iterable[V]) -> None:
         """Add messages at the end, in their order.
 
@@ -211,36 +216,16 @@ class Log(_OpenedLog[V, K]):
         once; of more a fault of the KV may leave the first ones added. Raises what ``append``
         raises.
         """
-        raw_key: Any = None
-        encoded: Any = None
-        try:
-            raw_key = self._raw_key(key)
-            encoded = self._encoded(messages)
-            self._append(raw_key, encoded, None)
-        except BaseException as error:
-            del messages
-            encoded = None
-            self._leave(error, raw_key)
-            raise
+        run(self._appending(key, messages, None, _lane_of_process), self._kv)
 
-    def _append(self, raw_key: str, encoded: list[bytes], message_id: str | None) -> None:
-        lane = (self._writer or _lane_of_process()) if self._layout.lanes else ""
-        run(self._appending(raw_key, lane, encoded, message_id), self._kv)
-
+    @forgetful
     def tail(self, key: K, n: int) -> list[V]:
         """Return the newest ``n`` messages, oldest first; all of them if there are fewer.
 
         Raises KeyNameError; a DecodeError if what is stored cannot be read as declared; a
         BackendError, or what the KV raises.
         """
-        raw_key: Any = None
-        try:
-            raw_key = self._raw_key(key)
-            plan = self._layout.tail(raw_key, _not_negative(n, "n"))
-            return self._decoded(run(plan, self._kv))
-        except BaseException as error:
-            self._leave(error, raw_key)
-            raise
+        return run(self._at(key, partial(self._tail, n)), self._kv)
 
     def iterate(self, key: K, start: int = 0, *, reverse: bool = False) -> Iterator[V]:
         """Iterate over the messages, oldest first, without the first ``start``.
@@ -249,48 +234,35 @@ class Log(_OpenedLog[V, K]):
         when it is its turn. What is appended after the first step is not seen; what is forgotten
         meanwhile may be left out. Raises what ``tail`` raises.
         """
-        raw_key = self._raw_key(key)
-        return self._iterate(raw_key, self._reading(raw_key, start, backward=reverse))
+        log = self._log(key)
+        return self._iterate(log.log, self._reading(log, start, backward=reverse))
 
-    def _iterate(self, raw_key: str, reading: Reading) -> Iterator[V]:
-        while messages := self._pulled(raw_key, reading):
-            yield from messages
-            del messages  # should the next step fail, its traceback shows none of them
+    def _iterate(self, log: str, reading: Reading) -> Iterator[V]:
+        while not reading.is_over:
+            yield from self._pulled(log, reading)  # and no name for it: the next step may fail
 
-    def _pulled(self, raw_key: str, reading: Reading) -> list[V]:
-        try:
-            return self._decoded(run(reading.pull(), self._kv))
-        except BaseException as error:
-            self._leave(error, raw_key)
-            raise
+    @forgetful
+    def _pulled(self, log: str, reading: Reading) -> list[V]:
+        return run(self._pulling(log, reading), self._kv)
 
+    @forgetful
     def count(self, key: K) -> int:
         """Count the messages: by one get, or by reading them where they have a lifetime.
 
         Raises what ``tail`` raises.
         """
-        raw_key: Any = None
-        try:
-            raw_key = self._raw_key(key)
-            return run(self._layout.count(raw_key), self._kv)
-        except BaseException as error:
-            self._leave(error, raw_key)
-            raise
+        return run(self._at(key, self._layout.count), self._kv)
 
+    @forgetful
     def trim(self, key: K, keep: int) -> None:
         """Forget all but the newest ``keep`` messages.
 
         With several writers on a backend without compare-and-set only while none of them
         appends. Raises what ``tail`` raises.
         """
-        raw_key: Any = None
-        try:
-            raw_key = self._raw_key(key)
-            run(self._trimming(raw_key, _not_negative(keep, "keep")), self._kv)
-        except BaseException as error:
-            self._leave(error, raw_key)
-            raise
+        run(self._at(key, partial(self._trim, keep)), self._kv)
 
+    @forgetful
     def clear(self, key: K) -> None:
         """Forget all messages, and leave nothing behind.
 
@@ -299,13 +271,7 @@ class Log(_OpenedLog[V, K]):
         writers on a backend without compare-and-set only while none of them appends. Raises what
         ``tail`` raises.
         """
-        raw_key: Any = None
-        try:
-            raw_key = self._raw_key(key)
-            run(self._clearing(raw_key), self._kv)
-        except BaseException as error:
-            self._leave(error, raw_key)
-            raise
+        run(self._at(key, self._layout.clear), self._kv)
 
 
 class AsyncLog(_OpenedLog[V, K]):
@@ -344,18 +310,18 @@ class AsyncLog(_OpenedLog[V, K]):
         writer: str | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        handle = as_async_kv(kv)
-        layout = layout_of(
+        super().__init__(
             keyspace,
-            handle,
+            as_async_kv(kv),
             clock,
-            segment_bytes=segment_bytes,
             max_items=max_items,
             max_bytes=max_bytes,
+            segment_bytes=segment_bytes,
             lanes=_has_lanes(writers),
+            writer=writer,
         )
-        super().__init__(keyspace, handle, layout, writer)
 
+    @forgetful
     async def append(self, key: K, message: V, *, id: str | None = None) -> None:  # noqa: A002 - its name
         """Add a message at the end.
 
@@ -365,18 +331,9 @@ class AsyncLog(_OpenedLog[V, K]):
         TooLarge for a message that would not come back equal, with the log untouched; a
         BackendError, or what the KV raises.
         """
-        raw_key: Any = None
-        encoded: Any = None
-        try:
-            raw_key = self._raw_key(key)
-            encoded = self._encoded([message])
-            await self._append(raw_key, encoded, id)
-        except BaseException as error:
-            del message
-            encoded = None
-            self._leave(error, raw_key)
-            raise
+        await arun(self._appending(key, [message], id, _lane_of_loop), self._kv)
 
+    @forgetful
     async def extend(self, key: K, messages: Iterable[V]) -> None:
         """Add messages at the end, in their order.
 
@@ -384,36 +341,16 @@ class AsyncLog(_OpenedLog[V, K]):
         once; of more a fault of the KV may leave the first ones added. Raises what ``append``
         raises.
         """
-        raw_key: Any = None
-        encoded: Any = None
-        try:
-            raw_key = self._raw_key(key)
-            encoded = self._encoded(messages)
-            await self._append(raw_key, encoded, None)
-        except BaseException as error:
-            del messages
-            encoded = None
-            self._leave(error, raw_key)
-            raise
+        await arun(self._appending(key, messages, None, _lane_of_loop), self._kv)
 
-    async def _append(self, raw_key: str, encoded: list[bytes], message_id: str | None) -> None:
-        lane = (self._writer or _lane_of_loop()) if self._layout.lanes else ""
-        await arun(self._appending(raw_key, lane, encoded, message_id), self._kv)
-
+    @forgetful
     async def tail(self, key: K, n: int) -> list[V]:
         """Return the newest ``n`` messages, oldest first; all of them if there are fewer.
 
         Raises KeyNameError; a DecodeError if what is stored cannot be read as declared; a
         BackendError, or what the KV raises.
         """
-        raw_key: Any = None
-        try:
-            raw_key = self._raw_key(key)
-            plan = self._layout.tail(raw_key, _not_negative(n, "n"))
-            return self._decoded(await arun(plan, self._kv))
-        except BaseException as error:
-            self._leave(error, raw_key)
-            raise
+        return await arun(self._at(key, partial(self._tail, n)), self._kv)
 
     def iterate(self, key: K, start: int = 0, *, reverse: bool = False) -> AsyncIterator[V]:
         """Iterate over the messages, oldest first, without the first ``start``.
@@ -422,50 +359,38 @@ class AsyncLog(_OpenedLog[V, K]):
         when it is its turn. What is appended after the first step is not seen; what is forgotten
         meanwhile may be left out. Raises what ``tail`` raises.
         """
-        raw_key = self._raw_key(key)
-        return self._iterate(raw_key, self._reading(raw_key, start, backward=reverse))
+        log = self._log(key)
+        return self._iterate(log.log, self._reading(log, start, backward=reverse))
 
-    async def _iterate(self, raw_key: str, reading: Reading) -> AsyncIterator[V]:
-        while messages := await self._pulled(raw_key, reading):
-            for message in messages:
-                yield message
-                del message
-            del messages  # should the next step fail, its traceback shows none of them
+    async def _iterate(self, log: str, reading: Reading) -> AsyncIterator[V]:
+        ready: deque[V] = deque()
+        while not reading.is_over:
+            ready.extend(await self._pulled(log, reading))
+            while ready:
+                yield ready.popleft()  # and no name for it: the next step may fail
 
-    async def _pulled(self, raw_key: str, reading: Reading) -> list[V]:
-        try:
-            return self._decoded(await arun(reading.pull(), self._kv))
-        except BaseException as error:
-            self._leave(error, raw_key)
-            raise
+    @forgetful
+    async def _pulled(self, log: str, reading: Reading) -> list[V]:
+        return await arun(self._pulling(log, reading), self._kv)
 
+    @forgetful
     async def count(self, key: K) -> int:
         """Count the messages: by one get, or by reading them where they have a lifetime.
 
         Raises what ``tail`` raises.
         """
-        raw_key: Any = None
-        try:
-            raw_key = self._raw_key(key)
-            return await arun(self._layout.count(raw_key), self._kv)
-        except BaseException as error:
-            self._leave(error, raw_key)
-            raise
+        return await arun(self._at(key, self._layout.count), self._kv)
 
+    @forgetful
     async def trim(self, key: K, keep: int) -> None:
         """Forget all but the newest ``keep`` messages.
 
         With several writers on a backend without compare-and-set only while none of them
         appends. Raises what ``tail`` raises.
         """
-        raw_key: Any = None
-        try:
-            raw_key = self._raw_key(key)
-            await arun(self._trimming(raw_key, _not_negative(keep, "keep")), self._kv)
-        except BaseException as error:
-            self._leave(error, raw_key)
-            raise
+        await arun(self._at(key, partial(self._trim, keep)), self._kv)
 
+    @forgetful
     async def clear(self, key: K) -> None:
         """Forget all messages, and leave nothing behind.
 
@@ -474,10 +399,4 @@ class AsyncLog(_OpenedLog[V, K]):
         writers on a backend without compare-and-set only while none of them appends. Raises what
         ``tail`` raises.
         """
-        raw_key: Any = None
-        try:
-            raw_key = self._raw_key(key)
-            await arun(self._clearing(raw_key), self._kv)
-        except BaseException as error:
-            self._leave(error, raw_key)
-            raise
+        await arun(self._at(key, self._layout.clear), self._kv)

@@ -87,9 +87,13 @@ def test_many_empty_messages_that_are_over_are_let_go_at_once() -> None:
     """In one pass: letting go of them one by one took half a minute for a megabyte."""
     items = [[1, 0, b""]] * 200_000
     kv = Bare()
-    kv.values["notes/a"] = PLAIN._pipeline.wrap("notes/a", head(newest=[0, 0, items]), 0.0)
+    kv.values["notes/a"] = PLAIN.declaration.pipeline.wrap(
+        "notes/a", head(newest=[0, 0, items]), 0.0
+    )
     aging = Keyspace("notes", str, max_age=1)
-    kv.values["notes/a"] = aging._pipeline.wrap("notes/a", head(newest=[0, 0, items]), 1e9)
+    kv.values["notes/a"] = aging.declaration.pipeline.wrap(
+        "notes/a", head(newest=[0, 0, items]), 1e9
+    )
     log = Log(aging, kv, clock=lambda: 1e9)
     log.append("a", "new")
     assert log.tail("a", 5) == ["new"]
@@ -114,7 +118,10 @@ def test_what_is_written_is_read() -> None:
     """The bounds take every head and row that logs make."""
     kv = Bare()
     Log(NOTES, kv, segment_bytes=1).extend("a", [f"message {number}" for number in range(300)])
-    heads = [NOTES._pipeline.unwrap(name, data, None).encoded for name, data in kv.values.items()]
+    heads = [
+        NOTES.declaration.pipeline.wrapping.unwrap(name, data, None).encoded
+        for name, data in kv.values.items()
+    ]
     kinds = {bytes([1]): Head, bytes([2]): Segment}
     for encoded in heads:
         kind: Any = kinds[encoded[1:2]]

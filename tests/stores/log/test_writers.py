@@ -14,8 +14,9 @@ from hypothesis import strategies as st
 
 from kvcodec import Keyspace, Log, MemoryKV, SQLiteKV
 from kvcodec.errors import ConfigError
-from kvcodec.plans.basic import Plan, run
-from kvcodec.plans.log import LogLayout, track_of
+from kvcodec.plans.driver import Plan, run
+from kvcodec.plans.log.tracks import track_of
+from kvcodec.plans.log.writing import Writing
 from kvcodec.testing import ManualClock
 from tests.stores.log.stores import Bare
 
@@ -24,10 +25,10 @@ NOTES = Keyspace("notes", str)
 WRITERS, EACH = 4, 1000
 
 
-def layout(kv: Any, **options: Any) -> LogLayout:
+def writing(kv: Any, **options: Any) -> Writing:
     """The plans of a log with short segments, to be driven step by step."""
     clock = options.pop("clock", ManualClock())
-    return Log(NOTES, kv, segment_bytes=40, clock=clock, **options)._layout
+    return Log(NOTES, kv, segment_bytes=40, clock=clock, **options)._layout.writing
 
 
 class Stepper:
@@ -58,7 +59,7 @@ def test_compare_and_set_is_exact_in_every_interleaving(data: st.DataObject) -> 
     """Writers that are stopped between any two operations lose nothing and add nothing twice."""
     kv = MemoryKV()
     writers = data.draw(st.integers(2, 3))
-    logs = [layout(kv) for _ in range(writers)]
+    logs = [writing(kv) for _ in range(writers)]
     waiting = [
         [f"{who}{number:02}{'x' * (number % 4 * 9)}" for number in range(12)]
         for who in range(writers)
@@ -95,7 +96,7 @@ def test_a_writer_far_behind_harms_no_new_log(turns: list[bool], before: int, cl
     log = Log(NOTES, kv, segment_bytes=40, clock=clock)
     old = [f"old {number}" for number in range(before)]
     log.extend("k", old)
-    late = Stepper(kv, layout(kv, clock=clock).append(track_of("notes/k"), [b"late"], None))
+    late = Stepper(kv, writing(kv, clock=clock).append(track_of("notes/k"), [b"late"], None))
     for turn in turns:
         if not late.done and turn:
             late.step()
@@ -205,8 +206,8 @@ def test_lanes_are_found_in_every_interleaving(data: st.DataObject) -> None:
     steppers = [
         Stepper(
             kv,
-            layout(kv, writers="many", writer=f"w{who}").append(
-                track_of("notes/k", f"w{who}"), [b"%d" % who], None
+            writing(kv, writers="many", writer=f"w{who}").append(
+                track_of("notes/k").of_lane(f"w{who}"), [b"%d" % who], None
             ),
         )
         for who in range(writers)
@@ -319,10 +320,10 @@ def test_a_fork_is_a_process_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None
 def test_a_plan_is_driven_by_hand() -> None:
     """The stepper that these tests rely on does what ``run`` does."""
     by_hand, driven = MemoryKV(), MemoryKV()
-    stepper = Stepper(by_hand, layout(by_hand).append(track_of("notes/k"), [b"a"], None))
+    stepper = Stepper(by_hand, writing(by_hand).append(track_of("notes/k"), [b"a"], None))
     while not stepper.done:
         stepper.step()
-    run(layout(driven).append(track_of("notes/k"), [b"a"], None), driven)
+    run(writing(driven).append(track_of("notes/k"), [b"a"], None), driven)
     assert by_hand.get("notes/k") == driven.get("notes/k") is not None
 
 
@@ -333,7 +334,7 @@ def test_a_clear_takes_only_what_it_saw() -> None:
         kv, clock = MemoryKV(), ManualClock()
         log = Log(NOTES, kv, segment_bytes=40, clock=clock)
         log.extend("k", [f"old {number}" for number in range(30)])
-        clear = Stepper(kv, layout(kv, clock=clock).clear(track_of("notes/k")))
+        clear = Stepper(kv, writing(kv, clock=clock).clear(track_of("notes/k")))
         for _ in range(steps):
             if not clear.done:
                 clear.step()

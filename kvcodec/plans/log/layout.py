@@ -1,0 +1,140 @@
+"""``LogLayout``: how one keyspace's logs are kept on one backend, and the plans that stores drive.
+
+Made of what stands beside it; here is only what takes several tracks, and who waits for whom.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, TypeVar
+
+from msgspec import Struct
+
+from kvcodec.backends.capabilities import Capabilities
+from kvcodec.errors import ConfigError, UnknownKey
+from kvcodec.format.log import Item
+from kvcodec.keyspace.declaration import Declaration
+from kvcodec.plans.driver import Clock, Plan
+from kvcodec.plans.log.bounds import SEGMENT_BYTES, Bounds, bounds_of
+from kvcodec.plans.log.heads import Heads
+from kvcodec.plans.log.parts import Parts
+from kvcodec.plans.log.reading import Reading
+from kvcodec.plans.log.spill import Spill
+from kvcodec.plans.log.tracks import Track, Tracks, track_of
+from kvcodec.plans.log.window import Window
+from kvcodec.plans.log.writing import Writing
+from kvcodec.plans.many import remove_many
+from kvcodec.plans.swap import exclusively, remove
+
+__all__ = ["SEGMENT_BYTES", "LogLayout", "Reading", "Track", "layout_of", "track_of"]
+
+T = TypeVar("T")
+
+_LETTERS = "splw"
+"""What the names of a log's parts begin with, behind the mark (format/derived.py)."""
+
+
+class LogLayout(Struct, frozen=True):
+    """One keyspace's logs on one backend. ``log`` is a log's own track everywhere."""
+
+    parts: Parts
+    bounds: Bounds
+    tracks: Tracks
+    writing: Writing
+    can: Capabilities
+
+    def append(
+        self, log: Track, lane: str, encoded: Sequence[bytes], message_id: str | None
+    ) -> Plan[None]:
+        """Add encoded messages in their order, to the log's own track or to a lane."""
+        track = log.of_lane(lane) if lane else log
+        yield from self._alone(track, self.writing.append(track, encoded, message_id))
+
+    def trim(self, log: Track, keep: int) -> Plan[None]:
+        """Forget all but the newest ``keep`` messages."""
+        for track, share in (yield from self._shares(log, keep)):
+            yield from self._alone(track, self.writing.trim(track, share))
+
+    def clear(self, log: Track) -> Plan[None]:
+        """Forget all messages, and leave nothing behind."""
+        try:
+            for track in (yield from self.tracks.of(log)):
+                yield from self._alone(track, self.writing.clear(track))
+            yield from self.tracks.clear_grid(log)
+        except UnknownKey:  # of a person who was forgotten, of a key that was dropped
+            yield from self._alone(log, self._remove_all(log.log))
+
+    def count(self, log: Track) -> Plan[int]:
+        """How many messages there are: by the heads, or one by one where they have an age."""
+        reading = self.reading(log, 0, backward=False)
+        if self.bounds.lifetime is None:
+            return (yield from reading.total())
+        counted = 0
+        while items := (yield from reading.pull()):
+            counted += len(items)
+        return counted
+
+    def tail(self, log: Track, wanted: int) -> Plan[list[Item]]:
+        """The newest messages, oldest first."""
+        reading = self.reading(log, 0, backward=True)
+        found: list[Item] = []
+        while len(found) < wanted and (items := (yield from reading.pull())):
+            found += items
+        return found[:wanted][::-1]
+
+    def reading(self, log: Track, skip: int, *, backward: bool) -> Reading:
+        """The messages from one end, without the first ``skip``."""
+        return Reading(self.parts, self.bounds, self.tracks, log, skip, backward=backward)
+
+    def _alone(self, track: Track, plan: Plan[T]) -> Plan[T]:
+        return exclusively(plan, track.head, self.can)
+
+    def _shares(self, log: Track, keep: int) -> Plan[list[tuple[Track, int]]]:
+        """Every track, with how many of the log's newest ``keep`` messages it has."""
+        if not self.tracks.many:
+            return [(log, keep)]
+        return (yield from self.reading(log, 0, backward=True).shares(keep))
+
+    def _remove_all(self, log: str) -> Plan[None]:
+        """Remove a log whose head cannot be opened: what a listing finds of it, and its head."""
+        names: list[str] = []
+        if self.can.scan:
+            names = yield "take", (yield "list", f"{log}!", ""), None
+        parts = [name for name in names if name[len(log) + 1 :][:1] in _LETTERS]
+        yield from remove_many(parts, self.can)
+        yield from remove(log)
+
+
+def layout_of(
+    declaration: Declaration[Any, Any],
+    can: Capabilities,
+    clock: Clock,
+    *,
+    segment_bytes: int,
+    max_items: int | None,
+    max_bytes: int | None,
+    lanes: bool,
+) -> LogLayout:
+    """How a keyspace's logs are kept on a backend. Raises ConfigError for what cannot work.
+
+    ``lanes``: whether writers have lanes of their own.
+    """
+    if declaration.elsewhere:
+        raise ConfigError("a log is read under today's names only: export it from the older ones")
+    if declaration.pipeline.fields is not None:
+        raise ConfigError("a log has no Secret fields: give them a plain type, and seal all of it")
+    value_bytes = can.limits.value_bytes
+    bounds = bounds_of(
+        declaration.pipeline.form,
+        value_bytes,
+        clock,
+        segment_bytes=segment_bytes,
+        max_items=max_items,
+        max_bytes=max_bytes,
+    )
+    parts = Parts(declaration, value_bytes, clock)
+    tracks = Tracks(parts, can, lanes)
+    heads = Heads(parts, bounds, can)
+    spill, window = Spill(parts, bounds, heads, can), Window(parts, bounds)
+    writing = Writing(parts, bounds, tracks, heads, spill, window, can)
+    return LogLayout(parts, bounds, tracks, writing, can)
