@@ -54,9 +54,9 @@ from kvcodec.keyspace.pipeline import Pipeline
 from kvcodec.plans import basic as plans
 from kvcodec.plans import files as files_plans
 from kvcodec.plans import listing
-from kvcodec.plans import log as log_plans
 from kvcodec.plans.listing import Listing
-from kvcodec.plans.log import LogLayout
+from kvcodec.plans.log import writing as log_writing
+from kvcodec.plans.log.spill import Spill
 from kvcodec.secrets import ciphers as crypto
 from kvcodec.stores.opened import Opened
 from kvcodec.testing import (
@@ -282,7 +282,7 @@ def _good(self: Any, key: str, value: bytes, _token: Any, _ttl: Any) -> bool:
 
 def _forget_first(original: Any, self: Any, track: Any, held: Any, head: Any) -> Any:
     forgetful = msgspec.structs.replace(head, newest=head.newest.since(head.newest.end))
-    yield from self._commit(track, forgetful, held)
+    yield from self.heads.commit(track, forgetful, held)
     return (yield from original(self, track, held, head))
 
 
@@ -636,11 +636,11 @@ MUTATIONS: list[Mutation] = [
     # ---------------------------------------------------------------------------- shapes
     Mutation(
         "Log: the head forgets before the piece is stored",
-        around(LogLayout, "_spilled", _forget_first),
+        around(Spill, "out_of", _forget_first),
         crashes(_append, _check_messages, dict),
     ),
-    Mutation("Log: pieces are never stored", attribute(LogLayout, "_write", _never_stored), log),
-    Mutation("Log: a message id is forgotten", attribute(log_plans, "_digest", _new_digest), log),
+    Mutation("Log: pieces are never stored", attribute(Spill, "_write", _never_stored), log),
+    Mutation("Log: a message id is forgotten", attribute(log_writing, "_digest", _new_digest), log),
     Mutation(
         "the index is written after the value",
         _note_later,
