@@ -350,7 +350,8 @@ def _forget_locals(traceback: TracebackType | None) -> None:
     while traceback is not None:
         frame = traceback.tb_frame
         owner = frame.f_globals.get("__name__", "")
-        if owner == "kvcodec" or owner.startswith("kvcodec."):
+        # A view of somebody's Mapping, which holds it, is of collections.abc.
+        if owner in ("kvcodec", "collections.abc") or owner.startswith("kvcodec."):
             with suppress(RuntimeError):  # still running: it does its own `del`
                 frame.clear()
         traceback = traceback.tb_next

@@ -101,8 +101,12 @@ class AsyncKV(Protocol):
 
 # ------------------------------------------------------- what a backend may offer beyond them
 #
-# Found by the names of the methods, once, when a keyspace is opened. A backend that cannot do
-# one of these does not have the method: there is no "not supported" at run time.
+# Found once per handle, by the names and the shapes of its methods. A backend that cannot do one
+# of these does not have the methods, or has None in their place: there is no "not supported" at
+# run time. A protocol is used if each of its methods is there and takes its arguments by position,
+# several keys as one of them; else none of its methods is called, and nothing is lost but speed.
+# What they answer is looked at: an answer of another kind than the one said here is an error, and
+# never reads as "missing", "stored" or "no".
 
 
 class Exists(Protocol):
@@ -121,7 +125,7 @@ class Many(Protocol):
         ...
 
     def set_many(self, items: Mapping[str, bytes], /) -> object:
-        """Store every item."""
+        """Store every item. A collection of some of their keys, returned, says: not these."""
         ...
 
     def delete_many(self, keys: Sequence[str], /) -> object:
@@ -200,7 +204,7 @@ class AsyncMany(Protocol):
         ...
 
     def set_many(self, items: Mapping[str, bytes], /) -> Awaitable[object]:
-        """Store every item."""
+        """Store every item. A collection of some of their keys, returned, says: not these."""
         ...
 
     def delete_many(self, keys: Sequence[str], /) -> Awaitable[object]:
@@ -479,7 +483,10 @@ class TimeHidingCipher(Cipher, Protocol):
 
 
 class Backing(Protocol):
-    """A handle that stands for a store, which others may stand for too."""
+    """A handle that stands for a store, which others may stand for too.
+
+    Without it a handle stands for itself: two handles on one store do not know of each other.
+    """
 
     def backing(self, key: str, /) -> tuple[Hashable, str]:
         """Return what identifies the store, the same for every handle on it, and the key's name.

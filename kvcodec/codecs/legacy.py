@@ -13,7 +13,7 @@ from typing import Generic
 from typing_extensions import TypeForm, TypeVar
 
 from kvcodec.codecs.values import codec_for
-from kvcodec.errors import ConfigError
+from kvcodec.errors import ConfigError, forgetful
 from kvcodec.format.compression import Compression
 
 __all__ = ["BigEndian", "GzipJSON"]
@@ -89,10 +89,12 @@ class GzipJSON(Generic[V]):
         self._max_depth = max_depth
         self.name = "gzip-json"
 
+    @forgetful
     def encode(self, value: V, /) -> bytes:
         """Return the gzip stream of a value's JSON: equal values, equal bytes."""
         return self._gzip.compress(self._codec.encode(value))
 
+    @forgetful
     def decode(self, data: bytes, /) -> V:
         """Return the value of a gzip stream.
 

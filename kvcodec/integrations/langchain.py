@@ -16,7 +16,9 @@ from langchain_core.messages import BaseMessage, message_to_dict, messages_from_
 from langchain_core.stores import BaseStore
 
 from kvcodec.codecs.depth import json_too_deep
-from kvcodec.keyspace.keyspace import MAX_DEPTH, Keyspace
+from kvcodec.errors import forgetful
+from kvcodec.keyspace.keyspace import Keyspace
+from kvcodec.keyspace.options import MAX_DEPTH
 from kvcodec.protocols import KV, AsyncKV
 from kvcodec.stores.log import AsyncLog, Log
 from kvcodec.stores.store import Store
@@ -75,13 +77,10 @@ class KeyspaceStore(BaseStore[str, V]):
         found = self._store.get_many(keys)
         return [found.get(key) for key in keys]
 
+    @forgetful
     def mset(self, key_value_pairs: Sequence[tuple[str, V]]) -> None:
         """Store every pair. Raises what ``set`` raises, before the first pair is written."""
-        try:
-            self._store.set_many(key_value_pairs)
-        except BaseException:
-            del key_value_pairs
-            raise
+        self._store.set_many(key_value_pairs)
 
     def mdelete(self, keys: Sequence[str]) -> None:
         """Remove the values of ``keys``; absent ones are no error."""
@@ -103,16 +102,13 @@ class KeyspaceStore(BaseStore[str, V]):
         found = await self._async.get_many(keys)
         return [found.get(key) for key in keys]
 
+    @forgetful
     async def amset(self, key_value_pairs: Sequence[tuple[str, V]]) -> None:
         """Store every pair. Raises what ``set`` raises, before the first pair is written."""
-        try:
-            if self._async is None:
-                await super().amset(key_value_pairs)
-            else:
-                await self._async.set_many(key_value_pairs)
-        except BaseException:
-            del key_value_pairs
-            raise
+        if self._async is None:
+            await super().amset(key_value_pairs)
+        else:
+            await self._async.set_many(key_value_pairs)
 
     async def amdelete(self, keys: Sequence[str]) -> None:
         """Remove the values of ``keys``; absent ones are no error."""
@@ -165,13 +161,10 @@ class ChatHistory(BaseChatMessageHistory):
         """All messages, oldest first. Raises what ``Log.iterate`` raises."""
         return list(self.log.iterate(self.session_id))
 
+    @forgetful
     def add_messages(self, messages: Sequence[BaseMessage]) -> None:
         """Add messages at the end. Raises what ``Log.extend`` raises."""
-        try:
-            self.log.extend(self.session_id, messages)
-        except BaseException:
-            del messages
-            raise
+        self.log.extend(self.session_id, messages)
 
     def clear(self) -> None:
         """Forget all messages of the session. Raises what ``Log.clear`` raises."""
@@ -183,16 +176,13 @@ class ChatHistory(BaseChatMessageHistory):
             return await super().aget_messages()
         return [message async for message in self._async.iterate(self.session_id)]
 
+    @forgetful
     async def aadd_messages(self, messages: Sequence[BaseMessage]) -> None:
         """Add messages at the end. Raises what ``Log.extend`` raises."""
-        try:
-            if self._async is None:
-                await super().aadd_messages(messages)
-            else:
-                await self._async.extend(self.session_id, messages)
-        except BaseException:
-            del messages
-            raise
+        if self._async is None:
+            await super().aadd_messages(messages)
+        else:
+            await self._async.extend(self.session_id, messages)
 
     async def aclear(self) -> None:
         """Forget all messages of the session. Raises what ``Log.clear`` raises."""
@@ -201,5 +191,5 @@ class ChatHistory(BaseChatMessageHistory):
         else:
             await self._async.clear(self.session_id)
 
-    def __repr__(self) -> Any:
+    def __repr__(self) -> str:
         return f"<ChatHistory {self.session_id!r} in {self.log!r}>"

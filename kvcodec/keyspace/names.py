@@ -9,7 +9,7 @@ from typing_extensions import TypeVar
 
 from kvcodec.errors import ConfigError, KeyNameError, KVCodecError, locate
 from kvcodec.format.plain import is_tuple
-from kvcodec.keys.paths import PathKeys
+from kvcodec.keys.paths import PathKeys, Scheme
 from kvcodec.protocols import BindableKeys, HiddenNames, KeyScheme, MemorableKeys, StoredNames
 
 __all__ = ["Names", "shown_name"]
@@ -93,10 +93,10 @@ class Names(Generic[K]):
         )
 
     @property
-    def alphabets(self) -> list[Any]:
+    def alphabets(self) -> list[frozenset[str]]:
         """What the parts of raw keys are made of: digits, or digits with the sign that sorts."""
-        shape = getattr(self.scheme, "_shape", None)
-        return [] if shape is None else [part.alphabet for part in shape.parts]
+        scheme: object = self.scheme
+        return scheme.alphabets if isinstance(scheme, Scheme) else []
 
     def _join(self, key: K) -> str:
         try:

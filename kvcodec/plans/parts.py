@@ -37,7 +37,7 @@ def pipelines(place: Place[Any]) -> Iterator[Pipeline[Any]]:
 
         yield from Index(declared, float).pipelines()
     if kind == "t" and declared.pipeline.codec.name == "raw":
-        from kvcodec.plans.files import layout_of  # by who keeps files
+        from kvcodec.plans.files.layout import layout_of  # by who keeps files
 
         yield layout_of(declared).traces
 
@@ -77,7 +77,7 @@ def beside(place: Place[Any], clock: Clock, can: Capabilities) -> Plan[list[str]
     if data is None or log_form(declared, raw_key, data, clock()) is not None:
         names += yield from _beside_log(declared, raw_key, clock())
     if declared.pipeline.codec.name == "raw":
-        from kvcodec.plans.files import beside_file  # by who keeps files
+        from kvcodec.plans.files.removing import beside_file  # by who keeps files
 
         names += yield from beside_file(declared, raw_key, can)
     return names

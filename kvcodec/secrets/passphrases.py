@@ -13,10 +13,10 @@ __all__ = ["stretched"]
 
 _SALT_BYTES = 16
 """Of a passphrase's salt, at least: 128 bits, RFC 9106, section 3.1."""
-_ARGON2ID = {"iterations": 3, "lanes": 4, "memory_cost": 64 * 1024}
-"""The second recommended option of RFC 9106, section 4: 64 MiB, t=3, p=4."""
-_SCRYPT = {"n": 2**17, "r": 8, "p": 1}
-"""128 MiB, the first choice of OWASP's cheat sheet:
+_ARGON2ID_KIB = 64 * 1024
+"""With t=3 and p=4, the second recommended option of RFC 9106, section 4."""
+_SCRYPT_N = 2**17
+"""With r=8 and p=1: 128 MiB, the first choice of OWASP's cheat sheet:
 https://cheatsheetseries.owasp.org/cheatsheets/Password_Storage_Cheat_Sheet.html#scrypt"""
 
 
@@ -50,7 +50,9 @@ def _argon2id(salt: bytes) -> Any:
     try:
         from cryptography.hazmat.primitives.kdf.argon2 import Argon2id
 
-        return Argon2id(salt=salt, length=KEY_BYTES, **_ARGON2ID)
+        return Argon2id(
+            salt=salt, length=KEY_BYTES, iterations=3, lanes=4, memory_cost=_ARGON2ID_KIB
+        )
     except (ImportError, UnsupportedAlgorithm):
         raise ConfigError(
             "argon2id is not to be had here: it needs cryptography 44 or newer with OpenSSL 3.2 "
@@ -61,7 +63,7 @@ def _argon2id(salt: bytes) -> Any:
 def _scrypt(salt: bytes) -> Any:
     from cryptography.hazmat.primitives.kdf.scrypt import Scrypt
 
-    return Scrypt(salt=salt, length=KEY_BYTES, **_SCRYPT)
+    return Scrypt(salt=salt, length=KEY_BYTES, n=_SCRYPT_N, r=8, p=1)
 
 
 def _derived(stretch: Any, phrase: bytes) -> bytes:

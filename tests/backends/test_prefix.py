@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import copy
-from typing import Any
+from collections.abc import Callable
+from typing import Any, cast
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from kvcodec import AsyncStore, Keyspace, Store
 from kvcodec.backends.mapping import AsyncMappingKV, MappingKV
 from kvcodec.backends.memory import AsyncMemoryKV, MemoryKV
 from kvcodec.backends.prefix import AsyncPrefixKV, PrefixKV
@@ -170,3 +172,116 @@ def test_the_twin_awaits() -> None:
         return await part.get_many(["a", "absent"]), [key async for key in part.scan_keys("", "a")]
 
     assert asyncio.run(run()) == ({"a": b"1"}, ["b"])
+
+
+class Raising:
+    """A client that raises KeyError for what it does not have."""
+
+    def __init__(self) -> None:
+        self.data: dict[str, bytes] = {}
+
+    def get(self, key: str) -> bytes:
+        return self.data[key]
+
+    def set(self, key: str, value: bytes) -> None:
+        self.data[key] = value
+
+    def delete(self, key: str) -> None:
+        del self.data[key]
+
+
+class AsyncRaising(Raising):
+    """The same, awaited."""
+
+    async def get(self, key: str) -> bytes:  # type: ignore[override] # pyright: ignore[reportIncompatibleMethodOverride]
+        return super().get(key)
+
+    async def set(self, key: str, value: bytes) -> None:  # type: ignore[override] # pyright: ignore[reportIncompatibleMethodOverride]
+        super().set(key, value)
+
+    async def delete(self, key: str) -> None:  # type: ignore[override] # pyright: ignore[reportIncompatibleMethodOverride]
+        super().delete(key)
+
+
+class FutureRaising(AsyncRaising):
+    """A client that raises before there is anything to await."""
+
+    def get(self, key: str) -> Any:
+        return AsyncRaising.get(self, self.known(key))
+
+    def delete(self, key: str) -> Any:
+        return AsyncRaising.delete(self, self.known(key))
+
+    def known(self, key: str) -> str:
+        if key not in self.data:
+            raise KeyError(key)
+        return key
+
+
+def used(kv: Any, operation: str, *arguments: Any) -> Any:
+    """Call a method of a part, and await what has to be."""
+    result = getattr(kv, operation)(*arguments)
+    return asyncio.run(result) if hasattr(result, "__await__") else result
+
+
+PARTS_OF_RAISING: list[Callable[[Any], Any]] = [
+    lambda kind: PrefixKV(kind(), "t/"),
+    lambda kind: PrefixKV(PrefixKV(kind(), "t/"), "u/"),
+]
+ASYNC_PARTS_OF_RAISING: list[Callable[[Any], Any]] = [
+    lambda kind: AsyncPrefixKV(kind(), "t/"),
+    lambda kind: AsyncPrefixKV(AsyncPrefixKV(kind(), "t/"), "u/"),
+]
+RAISING_PARTS = [
+    *((make, Raising) for make in PARTS_OF_RAISING),
+    *((make, AsyncRaising) for make in ASYNC_PARTS_OF_RAISING),
+    *((make, FutureRaising) for make in ASYNC_PARTS_OF_RAISING),
+]
+
+
+@pytest.mark.parametrize(("make", "kind"), RAISING_PARTS)
+def test_a_key_error_that_names_the_key_means_missing(
+    make: Callable[[Any], Any], kind: Any
+) -> None:
+    """As it does without the part, where the store knows the key by the name it asked for.
+
+    Behind a part the client names the whole name, which the store took for a fault.
+    """
+    part = make(kind)
+    assert used(part, "get", "key") is None
+    assert used(part, "delete", "key") is None
+    used(part, "set", "key", b"value")
+    assert used(part, "get", "key") == b"value"
+    used(part, "delete", "key")
+    assert used(part, "get", "key") is None
+
+
+@pytest.mark.parametrize(("make", "kind"), RAISING_PARTS)
+@pytest.mark.parametrize("said", [("key",), ("another",), (), ("t/key", "more"), (b"t/key",)])
+def test_any_other_key_error_is_a_fault(
+    make: Callable[[Any], Any], kind: Any, said: tuple[object, ...]
+) -> None:
+    """The same object, as the client raised it: an outage never reads as missing."""
+    error = KeyError(*said)
+
+    class Broken(kind):  # type: ignore[misc] # a class that is a parameter
+        def get(self, key: str) -> Any:
+            raise error
+
+        def delete(self, key: str) -> Any:
+            raise error
+
+    for operation in ("get", "delete"):
+        with pytest.raises(KeyError) as caught:
+            used(make(Broken), operation, "key")
+        assert caught.value is error
+
+
+def test_a_part_of_the_wrong_kind_is_said_to_be_it() -> None:
+    """A part passes on what cannot be awaited, and what would have to be: the store says so."""
+    keyspace, sync, twin = Keyspace("n", int), MemoryKV(), AsyncMemoryKV()
+    handles: list[Any] = [AsyncPrefixKV(cast("Any", sync), "t/"), PrefixKV(cast("Any", twin), "t/")]
+    with pytest.raises(ConfigError, match="not async"):
+        asyncio.run(AsyncStore(keyspace, handles[0]).get("x"))
+    with pytest.raises(ConfigError, match="is async"):
+        Store(keyspace, handles[1]).get("x")

@@ -7,8 +7,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import copy
 import gc
+import math
 import os
+import pickle
 import random
 import sqlite3
 import stat
@@ -393,6 +396,98 @@ def test_the_file_is_the_owners_alone(path: Path) -> None:
     path.chmod(0o640)
     with SQLiteKV(path):
         assert stat.S_IMODE(path.stat().st_mode) == 0o640
+
+
+def test_a_file_behind_a_link_is_the_owners_alone(tmp_path: Path) -> None:
+    """A file that is made through a link to nothing yet has mode 0600, and so have its two.
+
+    SQLite followed the link and made the file itself, readable by all.
+    """
+    (tmp_path / "data").mkdir()
+    link, real = tmp_path / "app.db", tmp_path / "data" / "real.db"
+    link.symlink_to(real)
+    before = os.umask(0o022)
+    try:
+        with SQLiteKV(link) as kv:
+            kv.set("a", b"1")
+            for file in (real, *(real.with_name(f"real.db-{end}") for end in ("wal", "shm"))):
+                assert stat.S_IMODE(file.stat().st_mode) == 0o600
+    finally:
+        os.umask(before)
+    assert link.is_symlink()
+
+
+def test_a_link_into_no_directory_is_refused(tmp_path: Path) -> None:
+    """As a path into no directory is: ConfigError that says what to create."""
+    (tmp_path / "app.db").symlink_to(tmp_path / "absent" / "real.db")
+    with pytest.raises(ConfigError, match=r"directory of .*real\.db does not exist"):
+        SQLiteKV(tmp_path / "app.db")
+
+
+def test_a_link_that_is_turned_leaves_an_open_file_alone(tmp_path: Path) -> None:
+    """Connections that are opened later find the file that the first one opened."""
+    link = tmp_path / "app.db"
+    link.symlink_to(tmp_path / "one.db")
+    with SQLiteKV(link) as kv:
+        kv.set("a", b"1")
+        link.unlink()
+        link.symlink_to(tmp_path / "other.db")
+        kv._connections.idle.append(kv._connections.opened())
+        assert kv.get("a") == b"1"
+
+
+@pytest.mark.parametrize("copied", [copy.deepcopy, pickle.dumps])
+def test_an_open_file_is_neither_copied_nor_pickled(
+    path: Path, copied: Callable[[object], object], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """TypeError that says what to do, and no half-made copy is left whose end fails.
+
+    Python printed "Exception ignored in __del__" once the copy was collected.
+    """
+    unraisable: list[object] = []
+    monkeypatch.setattr(sys, "unraisablehook", unraisable.append)
+
+    async def twin() -> None:
+        async with AsyncSQLiteKV(path) as kv:
+            with pytest.raises(TypeError):
+                copied(kv)
+
+    with SQLiteKV(path) as kv:
+        kv.set("a", b"1")
+        with pytest.raises(TypeError, match="open its path again"):
+            copied(kv)
+        asyncio.run(twin())
+        gc.collect()
+        assert kv.get("a") == b"1"
+    assert unraisable == []
+
+
+def test_connections_that_were_never_made_can_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A signal may arrive in the middle of a constructor."""
+    unraisable: list[object] = []
+    monkeypatch.setattr(sys, "unraisablehook", unraisable.append)
+    half = sqlite_pool.Connections.__new__(sqlite_pool.Connections)
+    del half
+    gc.collect()
+    assert unraisable == []
+
+
+@pytest.mark.parametrize("kind", [SQLiteKV, AsyncSQLiteKV])
+@pytest.mark.parametrize("timeout", [2_147_484, 3_000_000, math.inf, math.nan, -1, -math.inf])
+def test_a_timeout_that_sqlite_cannot_keep_is_refused(
+    path: Path, kind: Any, timeout: float
+) -> None:
+    """ConfigError at the start, with the longest: SQLite did not wait at all for more."""
+    with pytest.raises(ConfigError, match="from 0 to 2147483"):
+        kind(path, timeout=timeout)
+    assert not path.exists()
+
+
+def test_the_longest_timeout_is_kept(path: Path) -> None:
+    """SQLite has the milliseconds that were asked for, to the last."""
+    with SQLiteKV(path, timeout=2_147_483) as kv:
+        cursor = kv._connections.idle[0]
+        assert cursor.execute("pragma busy_timeout").fetchone() == (2_147_483_000,)
 
 
 def test_a_relative_path_stays_the_same_file(

@@ -38,6 +38,7 @@ from kvcodec import (
 from kvcodec.errors import TooLarge
 from kvcodec.testing import check_keyspace, crash_everywhere
 from tests.both import NOW, World, backends, every_world
+from tests.leaks import CANARY, leaks
 
 RING = KeyRing("AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=")
 
@@ -283,6 +284,20 @@ def test_gzip_json_is_what_gzip_reads_and_writes() -> None:
     for level in range(10):
         assert codec.decode(gzip.compress(json.dumps(HISTORY).encode(), level)) == MESSAGES
     assert codec.encode(MESSAGES)[3:10] == b"\0\0\0\0\0\x02\xff"  # no name, time or machine
+
+
+@pytest.mark.parametrize(
+    "stored", [json.dumps(CANARY), json.dumps([CANARY])[:-1], json.dumps([CANARY] * 99), "[" * 99]
+)
+def test_what_a_codec_refuses_is_in_no_frame(stored: str) -> None:
+    """Of another type, cut, too large, too deep, and what has no JSON: called by itself, too."""
+    codec = GzipJSON(list[Any], max_bytes=999, max_depth=9)
+    with pytest.raises((DecodeError, ValueError)) as caught:
+        codec.decode(gzip.compress(f"{stored} ".replace("[", f'["{CANARY}",', 1).encode()))
+    assert leaks(caught.value) == []
+    with pytest.raises(TypeError) as refused:
+        codec.encode([CANARY, object()])
+    assert leaks(refused.value) == []
 
 
 def test_gzip_json_keeps_the_laws() -> None:

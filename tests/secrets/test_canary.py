@@ -490,7 +490,7 @@ def test_no_object_shows_or_pickles_it(make: Callable[[], Any]) -> None:
     store.set("a", make())
     held = store.get("a")
     explanation = store.explain("a", show=True)
-    living = [*_living(), explanation, store, store.keyspace, store.keyspace._pipeline]
+    living = [*_living(), explanation, store, store.keyspace, store.keyspace.declaration.pipeline]
     assert len(living) > 10
     for each in living:
         assert CANARY not in repr(each)

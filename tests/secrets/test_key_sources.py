@@ -235,8 +235,8 @@ SCRYPT = "Ci-MzGjXuEmQQKEyLcaXlXfvmiPb6Emi-JGngh4e398="
 @pytest.fixture
 def cheap(monkeypatch: pytest.MonkeyPatch) -> None:
     """Both functions at the least cost: for what is the same at any."""
-    monkeypatch.setitem(passphrases._ARGON2ID, "memory_cost", 32)
-    monkeypatch.setitem(passphrases._SCRYPT, "n", 2)
+    monkeypatch.setattr(passphrases, "_ARGON2ID_KIB", 32)
+    monkeypatch.setattr(passphrases, "_SCRYPT_N", 2)
 
 
 def test_a_passphrase_gives_the_key_of_the_declared_function() -> None:

@@ -407,7 +407,7 @@ def _spaces() -> list[tuple[Keyspace[Any], str, bytes]]:
 def _split(space: Keyspace[Any], data: bytes) -> tuple[bytes, Any]:
     """Envelope and plain data of stored bytes."""
     head = 3 + data[2] if data[:1] == b"\xc1" else 0
-    return data[:head], space._pipeline.codec.to_plain(data[head:])
+    return data[:head], space.declaration.pipeline.codec.to_plain(data[head:])
 
 
 def test_every_ordered_pair_of_places() -> None:
@@ -421,7 +421,7 @@ def test_every_ordered_pair_of_places() -> None:
         from_space, _, from_data = spaces[source[0]]
         _put(plain, target[1], _at(_split(from_space, from_data)[1], source[1]))
         with pytest.raises((Tampered, UnknownKey)):
-            space.unpack(raw_key, head + space._pipeline.codec.from_plain(plain), now=0)
+            space.unpack(raw_key, head + space.declaration.pipeline.codec.from_plain(plain), now=0)
 
 
 def test_whole_values_do_not_move() -> None:
@@ -697,7 +697,7 @@ def test_resealing(options: dict[str, Any]) -> None:
     both = _space("k", Newer, cipher=KeyRing(OTHER_KEY, retired=[KEY]), **options)
     new = _space("k", Newer, cipher=KeyRing(OTHER_KEY), **options)
     raw_key, data = old.pack("a", value, now=1)
-    pipeline = both._pipeline
+    pipeline = both.declaration.pipeline
     assert pipeline.key_ids(raw_key, data) == (RING.primary,)
     resealed = pipeline.reseal(raw_key, data)
     assert (

@@ -16,6 +16,7 @@ from kvcodec import (
     ConfigError,
     HashedKeys,
     HiddenKeys,
+    KeyNameError,
     KeyRing,
     Keyspace,
     MemoryKV,
@@ -25,6 +26,7 @@ from kvcodec import (
     SQLiteKV,
     TemplateKeys,
 )
+from kvcodec.keys import paths
 from kvcodec.testing import (
     Golden,
     KeyspaceLaws,
@@ -37,6 +39,7 @@ from kvcodec.testing import (
     store_machine,
     value_machine,
 )
+from kvcodec.testing.laws.changed import refilled
 
 RING = KeyRing.generate()
 
@@ -200,3 +203,21 @@ def test_machines_run_on_sqlite(tmp_path: Path) -> None:
     numbers = iter(range(1000))
     machine = store_machine(lambda: SQLiteKV(tmp_path / f"{next(numbers)}.db"), NOTES)
     run_state_machine_as_test(machine, settings=settings(SMALL, max_examples=5))
+
+
+def test_the_law_of_equal_bytes_fills_sets_otherwise() -> None:
+    """Of small sets half iterate in another order; else the law would tell nothing of it."""
+    pairs = [{f"one {number}", f"two {number}"} for number in range(200)]
+    again = refilled(pairs)
+    assert again == pairs
+    assert sum([*new] != [*old] for new, old in zip(again, pairs, strict=True)) > 75
+
+
+def test_awkward_names_are_tried_whatever_is_drawn(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A scheme that leaves all characters as they are fails at once, with nothing drawn."""
+    laws = KeyspaceLaws()
+    laws.keyspace = Keyspace("notes", int)
+    laws.test_awkward_names()
+    monkeypatch.setattr(paths, "_is_safe", bool)
+    with pytest.raises((AssertionError, KeyNameError)):
+        laws.test_awkward_names()

@@ -9,9 +9,6 @@ from __future__ import annotations
 import dataclasses
 import enum
 import json
-import os
-import subprocess
-import sys
 import time
 from collections.abc import Callable
 from datetime import date
@@ -38,8 +35,8 @@ from kvcodec import (
 )
 from kvcodec.testing import LockBroken, SchemaLock, values
 from tests.leaks import CANARY
+from tests.testing.runs import pytest_in
 
-ROOT = Path(__file__).parents[2]
 RING = KeyRing("AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=")
 
 
@@ -755,38 +752,13 @@ def test_schema_lock():
 """
 
 
-def _pytest(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    # The option is registered before the command line is read: by the installed entry point, or
-    # here by name.
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"]
-    if not _is_installed():
-        command += ["-p", "kvcodec.testing.plugin"]
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    environment.pop("KVCODEC_LOCK_UPDATE", None)
-    return subprocess.run(
-        [*command, *arguments],
-        cwd=folder,
-        env=environment,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-
-
-def _is_installed() -> bool:
-    from importlib.metadata import entry_points
-
-    return any(point.value == "kvcodec.testing.plugin" for point in entry_points(group="pytest11"))
-
-
 def test_one_line_in_a_users_test(tmp_path: Path) -> None:
     """It fails until it is recorded with the option, passes then, and fails on a change."""
-    (tmp_path / "test_lock.py").write_text(ONE_LINE.format(kind="int"))
-    missing = _pytest(tmp_path)
+    ints, texts = (ONE_LINE.format(kind=kind) for kind in ("int", "str"))
+    missing = pytest_in(tmp_path, ints)
     assert missing.returncode == 1
     assert "record it with: pytest --kvcodec-lock-update" in missing.stdout
-    assert _pytest(tmp_path, "--kvcodec-lock-update").returncode == 0
+    assert pytest_in(tmp_path, ints, "--kvcodec-lock-update").returncode == 0
     assert json.loads((tmp_path / "kvcodec.lock.json").read_text())["keyspaces"].keys() == {"notes"}
-    assert _pytest(tmp_path).returncode == 0
-    (tmp_path / "test_lock.py").write_text(ONE_LINE.format(kind="str"))
-    assert "cannot be read any more" in _pytest(tmp_path).stdout
+    assert pytest_in(tmp_path, ints).returncode == 0
+    assert "cannot be read any more" in pytest_in(tmp_path, texts).stdout

@@ -1,4 +1,4 @@
-"""The public kit catches every deliberate fault of the table, and prints which check caught it."""
+"""The public kit catches every deliberate fault of the table, and prints by which check."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ def found() -> Iterator[dict[str, list[str]]]:
 
 @pytest.mark.parametrize("mutation", MUTATIONS, ids=lambda mutation: mutation.name)
 def test_the_kit_catches(mutation: Mutation, found: dict[str, list[str]]) -> None:
-    """At least one check fails while the fault is there."""
-    found[mutation.name] = catchers(mutation)
+    """At least one check fails while the fault is there; the first that does is enough."""
+    found[mutation.name] = catchers(mutation, most=1)
     assert found[mutation.name] != []
 
 

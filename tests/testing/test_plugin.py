@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
-from importlib.metadata import entry_points
 from pathlib import Path
 
-ROOT = Path(__file__).parents[2]
+from tests.testing.runs import ROOT, pytest_in
 
 FIXTURES = """
 from kvcodec import Keyspace, Store
@@ -61,56 +58,26 @@ def test_profile():
     assert settings.default.print_blob
 """
 
-LOCKED = """
-from kvcodec import Keyspace
-from kvcodec.testing import SchemaLock
-
-
-def test_lock():
-    SchemaLock("lock.json").check(Keyspace("counts", int))
-"""
-
-
-def pytest_in(folder: Path, text: str, *options: str) -> subprocess.CompletedProcess[str]:
-    """Run pytest on one file in a folder of its own, with the plugin as users get it."""
-    (folder / "test_it.py").write_text(text, encoding="utf-8")
-    installed = any(point.name == "kvcodec" for point in entry_points(group="pytest11"))
-    plugin = () if installed else ("-p", "kvcodec.testing.plugin")
-    return subprocess.run(
-        [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", *plugin, *options],
-        capture_output=True,
-        check=False,
-        cwd=folder,
-        encoding="utf-8",
-        env={"PYTHONPATH": str(ROOT)},
-    )
-
 
 def test_fixtures(tmp_path: Path) -> None:
     """The fixtures give KVs that are open, empty and closed afterwards."""
-    run = pytest_in(tmp_path, FIXTURES)
+    run = pytest_in(tmp_path, FIXTURES, installed=True)
     assert run.returncode == 0, run.stdout
     assert "4 passed" in run.stdout
 
 
 def test_nothing_happens_where_it_is_not_used(tmp_path: Path) -> None:
     """A run that uses nothing of it imports neither hypothesis nor the kit."""
-    run = pytest_in(tmp_path, UNUSED, "-p", "no:hypothesispytest")
+    run = pytest_in(tmp_path, UNUSED)
     assert run.returncode == 0, run.stdout
 
 
 def test_the_profile(tmp_path: Path) -> None:
     """The profile is there when it is asked for."""
-    assert pytest_in(tmp_path, PROFILE, "--hypothesis-profile=kvcodec").returncode == 0
-    assert pytest_in(tmp_path, PROFILE).returncode == 1
-
-
-def test_the_lock_option(tmp_path: Path) -> None:
-    """Told so, a SchemaLock records; afterwards it is held against the file again."""
-    assert pytest_in(tmp_path, LOCKED).returncode == 1
-    assert pytest_in(tmp_path, LOCKED, "--kvcodec-lock-update").returncode == 0
-    assert (tmp_path / "lock.json").exists()
-    assert pytest_in(tmp_path, LOCKED).returncode == 0
+    of_hypothesis = ("-p", "_hypothesis_pytestplugin")
+    profile = "--hypothesis-profile=kvcodec"
+    assert pytest_in(tmp_path, PROFILE, *of_hypothesis, profile).returncode == 0
+    assert pytest_in(tmp_path, PROFILE, *of_hypothesis).returncode == 1
 
 
 def test_the_entry_point() -> None:

@@ -31,9 +31,6 @@ _HOOKED: Final[dict[str, tuple[str, Test]]] = {}
 _OPTIONAL: Final[set[Callable[..., Any]]] = set()
 """The hooks as they are here, which raise: who has one of these has none."""
 
-_NO_HOOK: Final = False
-"""In place of a check whose hook is not there. None is what users take checks out with."""
-
 
 def optional(hook: Hook) -> Hook:
     """Mark a hook that a suite may leave as it is here; its checks are not defined then."""
@@ -60,10 +57,16 @@ def check(*needs: str, hook: str | None = None) -> Callable[[Body], Test]:
 
 def define_hooked(suite: type[Suite]) -> None:
     """Define the checks whose hook ``suite`` has, and only these."""
+    waiting = suite.waiting - vars(suite).keys()
     for name, (hook, test) in _HOOKED.items():
-        lacking = getattr(suite, hook) in _OPTIONAL
-        if getattr(suite, name) is (test if lacking else _NO_HOOK):
-            setattr(suite, name, _NO_HOOK if lacking else test)
+        if getattr(suite, hook) not in _OPTIONAL:
+            if name in waiting:
+                setattr(suite, name, test)
+                waiting -= {name}
+        elif getattr(suite, name) is test:
+            setattr(suite, name, None)
+            waiting |= {name}
+    suite.waiting = waiting
 
 
 class Suite(ABC):
@@ -78,6 +81,9 @@ class Suite(ABC):
     rounds: ClassVar[int] = 50
     """Times that each of 8 threads or tasks repeats what it races for. A fault whose window is a
     few instructions wide shows in some runs only: raise it where you suspect one."""
+
+    waiting: ClassVar[frozenset[str]] = frozenset()
+    """Checks that are None for want of their hook, not because somebody took them out."""
 
     @optional
     def advance(self, seconds: float) -> None:

@@ -16,9 +16,10 @@ __all__ = ["changed", "refilled", "spoiled"]
 
 
 def refilled(value: Any) -> Any:
-    """An equal value whose sets and dicts were filled in another order, and had more in them."""
+    """Return an equal value whose sets and dicts were filled otherwise: they iterate otherwise."""
     if isinstance(value, dict):
-        return _refilled_dict(cast("Any", value))
+        items: dict[Any, Any] = cast("Any", value)
+        return {key: refilled(items[key]) for key in reversed([*items])}
     if isinstance(value, set | frozenset):
         return _refilled_set(cast("Any", value))
     if isinstance(value, list):
@@ -27,14 +28,11 @@ def refilled(value: Any) -> Any:
     return value if not names else _with(value, {n: refilled(getattr(value, n)) for n in names})
 
 
-def _refilled_dict(items: dict[Any, Any]) -> dict[Any, Any]:
-    return {key: refilled(items[key]) for key in reversed([*items])}
-
-
 def _refilled_set(items: Any) -> Any:
     others = {*range(-1000, -1)} - items
-    refilled = others | {*reversed([*items])}  # a roomy table, in another order
-    refilled -= others
+    refilled = others | {*reversed([*items])}  # in a roomy table
+    for other in others:  # one by one: `-=` would make the table small again
+        refilled.discard(other)
     return refilled if isinstance(items, set) else frozenset(refilled)
 
 

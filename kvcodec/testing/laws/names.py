@@ -12,6 +12,7 @@ from kvcodec.errors import KeyNameError
 from kvcodec.keys.paths import PathKeys
 from kvcodec.testing.expect import expect
 from kvcodec.testing.laws.base import Laws
+from kvcodec.testing.strategies.keys import AWKWARD
 
 __all__ = ["NameLaws"]
 
@@ -26,29 +27,29 @@ class NameLaws(Laws):
         """Raw keys lead back to their keys, differ, are never paths of one another, and clean."""
 
         def names(key: Any, other: Any) -> None:
-            raw_key = self.keyspace.raw_key(key)
-            back = self._key(key)
-            expect(type(back) is type(key), f"{raw_key!r} leads to {back!r}")
-            expect(back == key, f"{raw_key!r} leads to {back!r}")
-            expect(raw_key.startswith(self.keyspace.prefix), f"{raw_key!r} lacks the prefix")
-            _expect_clean(raw_key)
+            self._expect_name(key)
+            self._expect_name(other)
             self._expect_apart(key, other)
 
         self._run(names, key=self._keys, other=self._keys)
 
+    def test_awkward_names(self) -> None:
+        """What file systems, URLs and patterns stumble over has a clean name, alone and inside."""
+        if not self._has_text_keys:
+            pytest.skip("for text keys of the default scheme")
+        for text in AWKWARD:
+            self._expect_name(text)
+            self._expect_name(f"a{text}b")
+
     def test_safe_names_stay_as_they_are(self) -> None:
         """A key of letters, digits and ``-._~`` stands in the raw key as it is."""
-        if self.keyspace.key_type is not str or not isinstance(
-            self.keyspace.declaration.names.scheme, PathKeys
-        ):
+        if not self._has_text_keys:
             pytest.skip("for text keys of the default scheme")
 
         def safe(key: str) -> None:
             assume(".." not in key and key.strip("."))
-            expect(
-                self.keyspace.raw_key(key) == self.keyspace.prefix + key,
-                "self.keyspace.raw_key(key) == self.keyspace.prefix + key",
-            )
+            raw_key = self.keyspace.raw_key(key)
+            expect(raw_key == self.keyspace.prefix + key, f"{key!r} stands as {raw_key!r}")
 
         self._run(safe, key=st.text(sorted(_SAFE), min_size=1))
 
@@ -66,6 +67,20 @@ class NameLaws(Laws):
 
         tails = st.text() | st.sampled_from(["", "%", "%2", "%2f", "+1", "01", "a//b", "..", "A!1"])
         self._run(nobodys, text=tails | tails.map(lambda tail: self.keyspace.prefix + tail))
+
+    @property
+    def _has_text_keys(self) -> bool:
+        return self.keyspace.key_type is str and isinstance(
+            self.keyspace.declaration.names.scheme, PathKeys
+        )
+
+    def _expect_name(self, key: Any) -> None:
+        raw_key = self.keyspace.raw_key(key)
+        back = self._key(key)
+        expect(type(back) is type(key), f"{raw_key!r} leads to {back!r}")
+        expect(back == key, f"{raw_key!r} leads to {back!r}")
+        expect(raw_key.startswith(self.keyspace.prefix), f"{raw_key!r} lacks the prefix")
+        _expect_clean(raw_key)
 
     def _key(self, key: Any) -> Any:
         """A key as it is read from its name: the raw key, or the whole name beside a hash."""

@@ -19,13 +19,13 @@ from kvcodec.testing.strategies.registry import is_strategy, source_of
 from kvcodec.testing.strategies.scalars import BRANCHES, SIZE, TEXT, Strategy
 from kvcodec.testing.strategies.values import strategy_of
 
-__all__ = ["keys"]
+__all__ = ["AWKWARD", "keys"]
 
 K = TypeVar("K", default=str)
 
 _INT64: Final = 2**63
 
-_AWKWARD: Final = (
+AWKWARD: Final = (
     "a b",
     "a/b",
     "..",
@@ -50,6 +50,7 @@ _AWKWARD: Final = (
     "~",
     "-",
 )
+"""What file systems, URLs and patterns stumble over."""
 
 
 def keys(keyspace: Keyspace[Any, K]) -> SearchStrategy[K]:
@@ -102,7 +103,7 @@ def _names_of_parts(kind: object) -> tuple[str, ...] | None:
 
 def _parts_of_text() -> SearchStrategy[str]:
     usual = st.text("abz019-._~", min_size=1, max_size=SIZE)
-    awkward = st.sampled_from(_AWKWARD)
+    awkward = st.sampled_from(AWKWARD)
     joined = st.lists(usual | awkward, min_size=2, max_size=BRANCHES).map("".join)
     return usual | awkward | joined | st.text(TEXT, min_size=1)
 

@@ -496,7 +496,7 @@ def test_parts_behind_a_message_that_cannot_be_converted_are_walked() -> None:
 def test_a_head_that_opens_and_is_none_frees_no_key() -> None:
     """What cannot say what is beside it, though it is authentic, is named."""
     kv = Bare()
-    broken = declared(str, BEFORE)._pipeline.wrap("parts/a", b"\xfa\1\x90", 1e9)
+    broken = declared(str, BEFORE).declaration.pipeline.wrap("parts/a", b"\xfa\1\x90", 1e9)
     kv.set("parts/a", broken)
     report = Store(declared(str, ROTATED), kv).rewrap(["a"])
     assert report.unreadable == {"parts/a": "decode: DecodeError"}

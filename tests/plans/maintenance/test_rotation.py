@@ -374,12 +374,14 @@ def test_given_keys_can_be_walked_in_parts_too() -> None:
 def test_names_derived_from_keys_are_walked(kind: str) -> None:
     """Whatever a log or a file keeps beside its key is sealed anew, under its own name."""
     names = ["tokens/ada!s12", "tokens/ada!g0f.3", "tokens/ada"]
-    pipeline = sealed(BEFORE)._pipeline
+    pipeline = sealed(BEFORE).declaration.pipeline
     values = {name: pipeline.wrap(name, b"a part", 1e9) for name in names}
     twin = Twin(kind, sealed(ROTATED), values)
     assert twin("rewrap").changed == 3
     for name, data in twin.stored().items():
-        assert sealed(AFTER)._pipeline.unwrap(name, data, 1e9).encoded == b"a part"
+        assert (
+            sealed(AFTER).declaration.pipeline.wrapping.unwrap(name, data, 1e9).encoded == b"a part"
+        )
 
 
 def test_other_keyspaces_are_left_alone() -> None:
@@ -468,7 +470,7 @@ def test_an_index_that_another_writer_changes_is_a_conflict() -> None:
     def happens(method: str, key: str) -> None:
         looks[key] += method == "get"
         if key in shards and looks[key] == 3:  # to list, to seal anew, and before the write
-            bare.values[key] = sealed(BEFORE)._pipeline.wrap(key, b"{}", 1e9)
+            bare.values[key] = sealed(BEFORE).declaration.pipeline.wrap(key, b"{}", 1e9)
 
     report = Store(sealed(ROTATED, indexed=True), Between(bare, happens)).rewrap()
     assert report.conflicts == shards

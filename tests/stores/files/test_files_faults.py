@@ -29,7 +29,7 @@ from kvcodec import (
     Unavailable,
 )
 from kvcodec.backends.adapt import as_kv
-from kvcodec.plans import files as files_plans
+from kvcodec.plans.files.traces import uploading
 from kvcodec.testing import (
     ErrorBefore,
     FaultyKV,
@@ -256,17 +256,17 @@ def test_a_put_that_another_process_took_for_dead() -> None:
 
         def overtaken(files: Files = files) -> Iterator[bytes]:
             yield LONG
-            alive = set(files_plans._uploading)
-            files_plans._uploading.clear()  # as another process sees it
+            alive = set(uploading)
+            uploading.clear()  # as another process sees it
             files.put("a", SHORTER)
-            files_plans._uploading.update(alive)
+            uploading.update(alive)
             yield LONG
 
         with pytest.raises(Conflict, match="taken this one for dead"):
             files.put("a", overtaken())
         assert files.get("a") == SHORTER
         assert names_on(kv) == expected_names({"a": len(SHORTER)})
-        assert not files_plans._uploading
+        assert not uploading
 
 
 @pytest.mark.parametrize("kind", HANDLES)

@@ -1,0 +1,192 @@
+"""Under which names and in which form the files of a keyspace are stored, and how large chunks are.
+
+The bytes of manifests and traces themselves are in format/files.py.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+from weakref import WeakKeyDictionary
+
+from msgspec.structs import replace
+
+from kvcodec.backends.capabilities import Capabilities
+from kvcodec.errors import ConfigError, LimitExceeded
+from kvcodec.format.derived import trace_name
+from kvcodec.format.files import (
+    Lots,
+    Manifest,
+    parse_manifest,
+    parse_trace,
+    spell_manifest,
+    spell_trace,
+)
+from kvcodec.keyspace.declaration import Declaration
+from kvcodec.keyspace.pipeline import ANY_AGE, Pipeline
+from kvcodec.keyspace.wrapping import as_bytes
+from kvcodec.protocols import Limits
+
+__all__ = ["FileLayout", "FilePlace", "check_room", "chunk_size", "derived_from", "layout_of"]
+
+CHUNK_BYTES = 256 * 1024
+"""Of a file's content, by default. Measured on SQLiteKV with 32 MiB: 64 KiB write 134 and read
+444 MB/s, 256 KiB 195 and 608, larger ones no more; and every reader and writer holds a chunk."""
+
+_KEY_ROOM = 32
+"""Bytes that the longest derived name is longer than its raw key: ``!g``, 16 hexadecimal digits,
+a dot and the number of a chunk, of which 13 digits are enough for any disk."""
+
+_MANIFEST_ROOM = 512
+"""Bytes of an envelope's header and of a manifest's fields beside its content."""
+
+_CIPHER_ROOM = 128
+"""Bytes that a cipher adds before base64, which makes 4 of 3: Fernet 73, AEADs 40 at most."""
+
+_NO_TIME = 0.0
+"""Of writing a trace: its header says none, since it outlives what it is about."""
+
+
+class FileLayout:
+    """How the files of one keyspace are stored: compiled once, whenever it is opened."""
+
+    __slots__ = ("traces", "values")
+
+    def __init__(self, declared: Declaration[bytes, Any]) -> None:
+        form = declared.pipeline.form
+        if declared.pipeline.codec.name != "raw":
+            raise ConfigError("files are kept in a keyspace of bytes: Keyspace(name, bytes)")
+        if form.version != 1 or declared.older:
+            raise ConfigError(
+                "files have no version= and no previous=: copy each into Files of a keyspace of "
+                "another name, then delete it with the old Files (in place, old chunks would stay)"
+            )
+        if form.bare is not None:
+            raise ConfigError("files need a cipher with bound=True, or chunks could be swapped")
+        # Manifests and chunks are bytes like any value: what one is, its raw key says, which it
+        # is bound to. So maintenance (rewrap, verify) treats them as values.
+        self.values: Pipeline[bytes] = declared.pipeline
+        # A manifest lives, expires and is sealed as its chunks are. A trace outlives them.
+        self.traces = Pipeline(declared.pipeline.codec, replace(form, ttl=None, max_age=None))
+
+    def largest_chunk(self, limits: Limits) -> int:
+        """The most bytes of content that surely fit into one stored value of the backend."""
+        form, known = self.values.form, limits.value_bytes
+        room = form.max_bytes if known is None else min(known, form.max_bytes)
+        if form.cipher is None:
+            return room - _MANIFEST_ROOM
+        return (room - _MANIFEST_ROOM) * 3 // 4 - _CIPHER_ROOM
+
+
+_layouts: WeakKeyDictionary[Declaration[bytes, Any], FileLayout] = WeakKeyDictionary()
+
+
+def layout_of(declared: Declaration[bytes, Any]) -> FileLayout:
+    """How a keyspace stores files. Raises ConfigError for one that cannot."""
+    layout = _layouts.get(declared)
+    if layout is None:
+        layout = _layouts[declared] = FileLayout(declared)
+    return layout
+
+
+def chunk_size(layout: FileLayout, limits: Limits, wanted: int | None) -> int:
+    """The size of a chunk's content in bytes. Raises ConfigError for one that cannot be stored."""
+    most = layout.largest_chunk(limits)
+    if most < 1:
+        raise ConfigError("max_bytes, or this backend's limit, is too small for a chunk of a file")
+    size: object = min(CHUNK_BYTES, most) if wanted is None else wanted
+    if isinstance(size, bool) or not isinstance(size, int) or not 0 < size <= most:
+        raise ConfigError(
+            f"chunk_bytes: {size!r}, an integer from 1 to {most} fits into one value of this "
+            "backend and under max_bytes"
+        )
+    return size
+
+
+class FilePlace:
+    """One file: its names, and its values' two directions."""
+
+    __slots__ = ("can", "layout", "name", "raw_key")
+
+    def __init__(self, layout: FileLayout, raw_key: str, can: Capabilities, name: str = "") -> None:
+        self.layout = layout
+        self.raw_key = raw_key
+        self.can = can
+        self.name = name  # the whole one, where the raw key does not tell it: to write, not to read
+
+    @property
+    def trace_name(self) -> str:
+        """The raw key of the trace."""
+        return trace_name(self.raw_key)
+
+    @property
+    def chunk_prefix(self) -> str:
+        """What the names of all chunks of all generations begin with."""
+        return f"{self.raw_key}!g"
+
+    @property
+    def lifetime(self) -> float | None:
+        """Of the file in seconds, by the declaration."""
+        return self.layout.values.form.ttl
+
+    @property
+    def is_dated(self) -> bool:
+        """Whether the file can expire."""
+        return self.layout.values.form.dated
+
+    def chunk_name(self, generation: str, number: int) -> str:
+        """The raw key of a chunk."""
+        return f"{self.raw_key}!g{generation}.{number}"
+
+    def chunk_names(self, generation: str, count: int) -> Iterator[str]:
+        """The raw keys of a generation's chunks, the last one first."""
+        return (self.chunk_name(generation, number) for number in reversed(range(count)))
+
+    # -------------------------------------------------------------------- two directions each
+
+    def manifest(self, data: bytes, now: float | None) -> Manifest:
+        """What is stored at the raw key. Raises a DecodeError, Expired among them."""
+        return parse_manifest(self.layout.values.open(self.raw_key, data, now))
+
+    def seal(self, manifest: Manifest) -> bytes:
+        """What to store at the raw key; the time is that of the manifest."""
+        encoded, moment = spell_manifest(manifest), manifest.written_at
+        return self.layout.values.seal(self.raw_key, encoded, moment, name=self.name)
+
+    def chunk(self, name: str, data: bytes, now: float) -> bytes:
+        """The content of a stored chunk. Raises a DecodeError."""
+        return self.layout.values.open(name, data, now)
+
+    def seal_chunk(self, name: str, content: bytes, now: float) -> bytes:
+        """What to store for a chunk."""
+        return self.layout.values.seal(name, content, now)
+
+    def trace(self, data: bytes) -> Lots:
+        """What is stored under the trace's name. Raises a DecodeError."""
+        return parse_trace(self.layout.traces.open(self.trace_name, data, ANY_AGE))
+
+    def seal_trace(self, lots: Lots) -> bytes:
+        """What to store under the trace's name."""
+        return self.layout.traces.seal(self.trace_name, spell_trace(lots), _NO_TIME)
+
+    def whole_name(self, data: bytes) -> str:
+        """The name that is stored with the manifest, where the raw key does not tell it."""
+        return self.layout.values.wrapping.unwrap(self.raw_key, as_bytes(data), ANY_AGE).name
+
+
+def derived_from(name: str) -> str | None:
+    """The raw key that a derived name belongs to, or None for one that is not derived here."""
+    raw_key, mark, suffix = name.rpartition("!")
+    return raw_key if mark and suffix[:1] in ("g", "t") else None
+
+
+def check_room(raw_key: str, limits: Limits) -> None:
+    """Refuse a raw key whose chunks would have names that are too long, before any I/O."""
+    size, limit = len(raw_key.encode()) + _KEY_ROOM, limits.key_bytes
+    if limit is not None and size > limit:
+        raise LimitExceeded(
+            f"the names of a file's chunks need up to {size} bytes, the backend takes {limit}",
+            limit=limit,
+            found=size,
+            stage="store",
+        )

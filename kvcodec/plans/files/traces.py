@@ -1,0 +1,68 @@
+"""What is stored of one file: its manifest and its trace, read together with what they name.
+
+The trace says which generations may have chunks. It is rewritten before there is one that it does
+not name, and after those that it names are gone.
+"""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from typing import NamedTuple
+
+from kvcodec.errors import DecodeError
+from kvcodec.format.files import Lots
+from kvcodec.keyspace.pipeline import ANY_AGE
+from kvcodec.plans.driver import Plan
+from kvcodec.plans.files.layout import FilePlace
+from kvcodec.plans.swap import Raced, Stored, read, swap, swap_out
+
+__all__ = ["THE_FILE", "Seen", "current", "rewrite", "traced", "uploading"]
+
+THE_FILE = "the file"
+"""What other writers changed at every attempt, for a message."""
+
+uploading: set[str] = set()
+"""Generations that this process is writing now. Nobody takes them for those of a crash."""
+
+
+class Seen(NamedTuple):
+    """A manifest or a trace as it is stored, and the generations that it names."""
+
+    held: Stored | None
+    lots: Lots
+
+
+def current(at: FilePlace) -> Plan[Seen]:
+    """The stored manifest, and the chunks that it refers to.
+
+    Whatever its age: chunks outlast it where the backend forgets nothing by itself. One that
+    cannot be read is written over like any value, and a sweep that lists finds its chunks.
+    """
+    held = yield from read(at.raw_key, at.can)
+    if held is not None:
+        with suppress(DecodeError):
+            return Seen(held, at.manifest(held.data, ANY_AGE).chunks)
+    return Seen(held, {})
+
+
+def traced(at: FilePlace) -> Plan[Seen]:
+    """The stored trace; one that cannot be read as for a manifest."""
+    held = yield from read(at.trace_name, at.can)
+    if held is not None:
+        with suppress(DecodeError):
+            return Seen(held, at.trace(held.data))
+    return Seen(held, {})
+
+
+def rewrite(at: FilePlace, lots: Lots, held: Stored | None) -> Plan[None]:
+    """Write the trace in place of what was read of it; without anything to name, remove it.
+
+    Raises Raced where another writer was faster.
+    """
+    if lots:
+        data = at.seal_trace(lots)
+        done = yield from swap(at.trace_name, data, held, None, at.can)
+    else:
+        done = held is None or (yield from swap_out(at.trace_name, held, at.can))
+    if not done:
+        raise Raced
