@@ -37,6 +37,7 @@ __all__ = [
     "MemorableKeys",
     "NamedCodec",
     "NativeTTL",
+    "PaddingCipher",
     "RingCipher",
     "Scan",
     "SetIfAbsent",
@@ -487,6 +488,16 @@ class AppendingCipher(Cipher, Protocol):
 
     def encrypt_onto(self, start: bytes, plaintext: bytes, associated_data: bytes, /) -> bytes:
         """Return ``start`` and what ``encrypt`` returns."""
+        ...
+
+
+@runtime_checkable
+class PaddingCipher(Cipher, Protocol):
+    """A cipher that can pad what it encrypts, so that its length shows less."""
+
+    @property
+    def padding(self) -> int:
+        """The number of the method in the header, from 1; 0: it does not."""
         ...
 
 

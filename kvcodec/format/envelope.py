@@ -16,7 +16,8 @@ Format version 1 (docs/FORMAT.md draws it with examples); all integers are big-e
     4    1     compression
     5    1     cipher
     6    16    key id
-    7    4     CRC-32 (ISO-HDLC, as in zlib) of the context and the payload
+    7    1     padding of what is encrypted: 1, ISO/IEC 7816-4
+    8    4     CRC-32 (ISO-HDLC, as in zlib) of the associated data and the payload
 
 There is one way to write a header: what is not needed is absent, and a reader refuses whatever
 it does not know. Nothing in the bytes ever decides how they are read (law 4): a header that is
@@ -26,25 +27,28 @@ not of the declared form is an error, not a hint.
 from __future__ import annotations
 
 import zlib
+from typing import Literal, TypeAlias
 
 from msgspec import Struct
 
 __all__ = [
     "MAGIC",
     "Header",
+    "Kind",
     "MalformedEnvelope",
-    "associated_data",
     "checksum_field",
     "envelope_start",
+    "length_prefixed",
     "open_envelope",
+    "place_of",
 ]
 
 MAGIC = 0xC1
 FORMAT = 1
 KEY_ID_BYTES = 16
 
-_SIZES = {1: 4, 2: 8, 3: 8, 4: 1, 5: 1, 6: KEY_ID_BYTES, 7: 4}
-_CHECKSUM = 7
+_SIZES = {1: 4, 2: 8, 3: 8, 4: 1, 5: 1, 6: KEY_ID_BYTES, 7: 1, 8: 4}
+_CHECKSUM = 8
 
 
 class MalformedEnvelope(Exception):
@@ -60,6 +64,7 @@ class Header(Struct, frozen=True):
     compression: int = 0
     cipher: int = 0
     key_id: bytes = b""
+    padding: int = 0
 
     def encode(self) -> bytes:
         """Return the header's fields, without a checksum."""
@@ -72,6 +77,8 @@ class Header(Struct, frozen=True):
             fields += bytes((4, self.compression))
         if self.cipher:
             fields += bytes((5, self.cipher)) + b"\6" + self.key_id
+        if self.padding:
+            fields += bytes((7, self.padding))
         return fields
 
 
@@ -135,6 +142,7 @@ def _header(fields: dict[int, bytes]) -> Header:
         compression=int.from_bytes(fields.get(4, b"")),
         cipher=int.from_bytes(fields.get(5, b"")),
         key_id=fields.get(6, b""),
+        padding=int.from_bytes(fields.get(7, b"")),
     )
 
 
@@ -142,10 +150,38 @@ def _optional_int(field: bytes | None) -> int | None:
     return None if field is None else int.from_bytes(field)
 
 
-def associated_data(*parts: bytes) -> bytes:
+Kind: TypeAlias = Literal[
+    "value",
+    "field",
+    "record",
+    "manifest",
+    "chunk",
+    "trace",
+    "head",
+    "row",
+    "lane",
+    "shard",
+    "news",
+    "subject",
+]
+"""What something stored is: none of them opens as another one."""
+
+
+def length_prefixed(*parts: bytes) -> bytes:
     """Join parts so that no two rows of parts give the same bytes: 4-byte length, then the part.
 
-    What a value is tied to: keyspace, codec, header fields, raw key. Joined with a separator,
-    ("ab", "c") and ("a", "bc") could meet.
+    Joined with a separator, ("ab", "c") and ("a", "bc") could meet.
     """
     return b"".join([len(part).to_bytes(4) + part for part in parts])
+
+
+def place_of(kind: Kind, keyspace: str, context: str, codec: str) -> bytes:
+    """What associated data begins with; header fields and raw key follow, each length-prefixed.
+
+        format version (1 byte)  LP(kind)  LP(keyspace)  LP(context)  LP(codec)
+
+    The kind, so that no part of a log or a file opens as a value. The context, so that what is
+    sealed for one tenant, or in one environment, does not open in another that has the same ring.
+    """
+    parts = (kind.encode(), keyspace.encode(), context.encode(), codec.encode())
+    return bytes((FORMAT,)) + length_prefixed(*parts)

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Generic, Self
 from typing_extensions import TypeVar
 
 from kvcodec.errors import ConfigError, KeyNameError, forgetful
-from kvcodec.format.envelope import associated_data
+from kvcodec.format.envelope import length_prefixed
 from kvcodec.keys.paths import PathKeys
 
 if TYPE_CHECKING:
@@ -195,7 +195,7 @@ class HiddenKeys(_HashedNames[K]):
 
     def raw_key_of(self, name: str, /) -> str:
         """Return the raw key of a whole name."""
-        hashed = self._deriver.derive(associated_data(name.encode()))
+        hashed = self._deriver.derive(length_prefixed(name.encode()))
         return self.prefix + _MARK + _base32(hashed[:_HIDDEN_BYTES])
 
     def is_raw_key(self, raw_key: str, /) -> bool:

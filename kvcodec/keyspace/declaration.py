@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import suppress
+from copy import copy
 from typing import TYPE_CHECKING, Any, Generic, cast
 
 from msgspec.structs import replace
@@ -60,6 +61,10 @@ class Older:
         self.until = until
         self.reads = 0
         """Values that were read in this form, in this process."""
+
+    def bound_to(self, context: str) -> Older:
+        """The same, of values that are tied to a context as well."""
+        return Older(self.declaration.bound_to(context), self.convert, self.until)
 
     def is_open(self, now: float) -> bool:
         """Say whether old values are still accepted."""
@@ -147,15 +152,21 @@ class Declaration(Generic[V, K]):
                 keyspace=self.name,
             )
         form = replace(self.pipeline.form, cipher=cipher.under(ring))
-        copy: Declaration[V, K] = Declaration(
-            self.name,
-            (self.value_type, self.key_type),
-            self.names,
-            Pipeline(self.pipeline.codec, form),
-            indexed=False,
-        )
-        copy.older, copy.is_shared = self.older, True
-        return copy
+        other = self._with(Pipeline(self.pipeline.codec, form))
+        other.is_shared = True
+        return other
+
+    def bound_to(self, context: str) -> Declaration[V, K]:
+        """The same, its sealed values tied to a context as well."""
+        sealed = self.pipeline.cipher is not None
+        other = self._with(self.pipeline.bound_to(context) if sealed else self.pipeline)
+        other.older = tuple(older.bound_to(context) for older in self.older)
+        return other
+
+    def _with(self, pipeline: Pipeline[V]) -> Declaration[V, K]:
+        other = copy(self)
+        other.pipeline = pipeline
+        return other
 
     # ------------------------------------------------------------------------------ values
 

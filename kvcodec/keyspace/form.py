@@ -8,7 +8,7 @@ from typing import Any
 from msgspec import Struct
 
 from kvcodec.format.compression import Compression
-from kvcodec.protocols import BareCipher, Cipher, StoredNames
+from kvcodec.protocols import BareCipher, Cipher, PaddingCipher, StoredNames
 
 __all__ = ["Form"]
 
@@ -17,10 +17,14 @@ class Form(Struct, frozen=True, kw_only=True):
     """What a declaration says of the bytes, beside the codec."""
 
     keyspace: str
+    context: str = ""
+    """What sealed values are tied to beside their place: a tenant, an environment."""
     max_bytes: int
     max_depth: int
     validate: bool = True
     version: int = 1
+    oldest: int = 1
+    """The lowest version that is still read."""
     upgrades: dict[int, Callable[[Any], Any]] = {}
     ttl: float | None = None
     max_age: float | None = None
@@ -35,6 +39,11 @@ class Form(Struct, frozen=True, kw_only=True):
     def bare(self) -> BareCipher | None:
         """The cipher, where the stored bytes are its own, without an envelope."""
         return self.cipher if isinstance(self.cipher, BareCipher) and self.cipher.bare else None
+
+    @property
+    def padding(self) -> int:
+        """The number of the method by which what is encrypted is padded; 0: it is not."""
+        return self.cipher.padding if isinstance(self.cipher, PaddingCipher) else 0
 
     @property
     def is_plain(self) -> bool:

@@ -10,6 +10,7 @@ from kvcodec.errors import ConfigError
 
 if TYPE_CHECKING:
     from kvcodec.format.compression import Compression
+    from kvcodec.keyspace.form import Form
     from kvcodec.protocols import Cipher
     from kvcodec.secrets.keyring import KeyRing
 
@@ -18,9 +19,11 @@ __all__ = [
     "MAX_DEPTH",
     "checked_cipher",
     "checked_compression",
+    "checked_context",
     "depth",
     "flag",
     "moment",
+    "oldest",
     "positive",
     "seconds",
 ]
@@ -46,6 +49,24 @@ def positive(number: Any, option: str) -> int:
     if isinstance(number, bool) or not isinstance(number, int) or number < 1:
         raise ConfigError(f"{option} must be an integer of at least 1")
     return number
+
+
+def oldest(given: Any, version: int) -> int:
+    """The lowest version that is read. Raises ConfigError for one above today's."""
+    if positive(given, "oldest") > version:
+        raise ConfigError(f"oldest={given} is above version={version}: nothing could be read")
+    return int(given)
+
+
+def checked_context(context: Any, form: Form) -> None:
+    """Raise ConfigError for a context that is none, or that nothing could be tied to."""
+    if not isinstance(context, str) or context == "":
+        raise ConfigError("a context is text that is not empty", keyspace=form.keyspace)
+    if form.cipher is None or form.bare is not None:
+        raise ConfigError(
+            "only what is sealed, and bound to its place, can be tied to a context: declare cipher=",
+            keyspace=form.keyspace,
+        )
 
 
 def depth(max_depth: Any) -> int:

@@ -7,6 +7,7 @@ one more step where a type has Secret fields (secret_fields.py). A declaration h
 
 from __future__ import annotations
 
+from copy import copy
 from typing import TYPE_CHECKING, Any, Generic
 
 from msgspec.structs import replace
@@ -14,7 +15,8 @@ from typing_extensions import TypeVar
 
 from kvcodec.codecs.codec import ValueCodec
 from kvcodec.format.derived import is_derived
-from kvcodec.format.envelope import Header
+from kvcodec.format.envelope import Header, Kind
+from kvcodec.format.own import OWN
 from kvcodec.keyspace.encoding import Encoding
 from kvcodec.keyspace.form import Form
 from kvcodec.keyspace.wrapping import Payload, Wrapping, as_bytes
@@ -35,9 +37,10 @@ have each their own, and chunks go when their file does."""
 class Pipeline(Generic[V]):
     """One declaration's way from values to bytes and back."""
 
-    __slots__ = ("cipher", "codec", "direct", "encoding", "fields", "form", "wrapping")
+    __slots__ = ("_parts", "cipher", "codec", "direct", "encoding", "fields", "form", "wrapping")
 
     def __init__(self, codec: ValueCodec[V], declared: Form) -> None:
+        self._parts: dict[tuple[Kind, bool], Wrapping] = {}
         self.cipher: Cipher | None = declared.cipher
         """What seals: whole values or, of a type with Secret fields, these."""
         self.codec = codec
@@ -55,7 +58,36 @@ class Pipeline(Generic[V]):
             return None
         from kvcodec.keyspace.secret_fields import SecretFields  # by who declares such a type
 
-        return SecretFields(self.encoding, self.codec.secrets, declared, self.wrapping.place)
+        return SecretFields(self.encoding, self.codec.secrets, declared)
+
+    @property
+    def declared(self) -> Form:
+        """The form as it was declared: of a type with Secret fields, with the cipher of these."""
+        return self.form if self.fields is None else replace(self.form, cipher=self.cipher)
+
+    def bound_to(self, context: str) -> Pipeline[V]:
+        """The same, sealed values tied to a context as well."""
+        other = copy(self)
+        form = other.form = replace(self.form, context=context)
+        other.wrapping = self.wrapping.bound_to(form, self.codec.name)
+        other.fields = other._fields(replace(form, cipher=self.cipher))
+        other._parts = {}
+        return other
+
+    def part(self, kind: Kind, *, dated: bool = False) -> Wrapping:
+        """The envelopes of what kvcodec itself writes: sealed wholly where there is a cipher.
+
+        Of version 1 whatever the values' is, since its layout is not theirs; with the lifetime of
+        values only if ``dated``.
+        """
+        found = self._parts.get((kind, dated))
+        if found is None:
+            form = replace(self.declared, version=1, oldest=1, upgrades={})
+            if not dated:
+                form = replace(form, ttl=None, max_age=None)
+            found = Wrapping(form, self.codec.name, frozenset((OWN,)), kind)
+            self._parts[kind, dated] = found
+        return found
 
     @property
     def primary(self) -> str:

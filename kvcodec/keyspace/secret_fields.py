@@ -18,7 +18,7 @@ from kvcodec.codecs.codec import Secrets
 from kvcodec.codecs.evolve import carry_unknown
 from kvcodec.codecs.reasons import reason
 from kvcodec.errors import ConfigError, DecodeError, EncodeError, KVCodecError
-from kvcodec.format.envelope import Header, associated_data
+from kvcodec.format.envelope import Header, length_prefixed, place_of
 from kvcodec.keyspace.encoding import Encoding
 from kvcodec.keyspace.form import Form
 from kvcodec.keyspace.versions import refuse_newer
@@ -32,26 +32,25 @@ V = TypeVar("V")
 
 
 class SecretFields(Generic[V]):
-    """The secrets of one keyspace's values. ``place``: keyspace and codec, as associated data.
+    """The secrets of one keyspace's values. ``declared``: with the cipher for them.
 
     Raises ConfigError without a cipher, or with one whose tokens are tied to nothing.
     """
 
     __slots__ = ("_encoding", "_place", "_sealer", "_secrets")
 
-    def __init__(
-        self, encoding: Encoding[V], secrets: Secrets, declared: Form, place: bytes
-    ) -> None:
+    def __init__(self, encoding: Encoding[V], secrets: Secrets, declared: Form) -> None:
         self._encoding = encoding
         self._secrets = secrets
         self._sealer = FieldSealer(_checked(declared), secrets.clear, secrets.route)
-        self._place = place
+        codec = encoding.codec.name
+        self._place = place_of("field", declared.keyspace, declared.context, codec)
 
     def context(self, raw_key: str, header: Header) -> bytes:
         """What all secrets of a value are tied to, beside their paths."""
         # Not to the compression: whether it is worth it is known only when they are sealed.
         tied = replace(header, compression=0).encode()
-        return self._place + associated_data(tied, raw_key.encode())
+        return self._place + length_prefixed(tied, raw_key.encode())
 
     # -------------------------------------------------------------------------------- out
 

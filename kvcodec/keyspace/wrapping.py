@@ -7,6 +7,7 @@ only bytes here; encoding.py makes them and understands them.
 from __future__ import annotations
 
 import math
+from copy import copy
 from typing import Any, NoReturn
 
 from msgspec import Struct
@@ -26,20 +27,22 @@ from kvcodec.format.derived import is_derived
 from kvcodec.format.envelope import (
     MAGIC,
     Header,
+    Kind,
     MalformedEnvelope,
-    associated_data,
     checksum_field,
     envelope_start,
+    length_prefixed,
     open_envelope,
+    place_of,
 )
 from kvcodec.keyspace.form import Form
 from kvcodec.keyspace.versions import check_version
 from kvcodec.protocols import AppendingCipher
 
-__all__ = ["Payload", "Wrapping", "as_bytes"]
+__all__ = ["Payload", "Wrapping", "as_bytes", "in_ms", "length_in_ms"]
 
-_CLOCK_SKEW = 60.0
-"""Seconds that the clocks of a writer and a reader may differ by: Fernet's own allowance, in its
+_CLOCK_SKEW_MS = 60_000
+"""That the clocks of a writer and a reader may differ by: Fernet's own allowance, in its
 reference implementation (https://github.com/fernet/spec)."""
 
 _NO_TTL = "a ttl needs a keyspace that declares ttl=: a lifetime is part of the format"
@@ -55,7 +58,10 @@ class Payload(Struct, frozen=True):
 
 
 class Wrapping:
-    """One declaration's envelopes. ``codec``: the name of the format inside them."""
+    """One declaration's envelopes around what is of one kind.
+
+    ``codec``: the name of the format inside them; ``first``: what its first byte can be.
+    """
 
     __slots__ = (
         "_bare",
@@ -69,21 +75,30 @@ class Wrapping:
         "place",
     )
 
-    def __init__(self, form: Form, codec: str, first: frozenset[int] | None) -> None:
+    def __init__(
+        self, form: Form, codec: str, first: frozenset[int] | None, kind: Kind = "value"
+    ) -> None:
         self.form = form
         self._plain, self._bare = form.is_plain, form.bare
         self._first = first
-        """What the first byte of an encoding can be."""
         self._onto = form.cipher.encrypt_onto if isinstance(form.cipher, AppendingCipher) else None
-        self.place = associated_data(form.keyspace.encode(), codec.encode())
-        """What associated data begins with: keyspace and codec."""
+        self.place = place_of(kind, form.keyspace, form.context, codec)
+        """What associated data begins with."""
         # Where every header is the same (the primary key, no times): its bytes, and what they
         # and the place begin the associated data with.
         self._todays = self.header_for(0, None)
         varies = form.dated or form.checksum or form.compression is not None
         constant = not (self._plain or self._bare or varies)
         self._start = envelope_start(self._todays.encode()) if constant else b""
-        self._constant = self.place + associated_data(self._start[3:])
+        self._constant = self.place + length_prefixed(self._start[3:])
+
+    def bound_to(self, form: Form, codec: str, kind: Kind = "value") -> Wrapping:
+        """The same under a form that differs in its context alone: at the cost of a microsecond."""
+        other = copy(self)
+        other.form = form
+        other.place = place_of(kind, form.keyspace, form.context, codec)
+        other._constant = other.place + length_prefixed(other._start[3:])
+        return other
 
     # -------------------------------------------------------------------------------- out
 
@@ -145,7 +160,7 @@ class Wrapping:
         # What kvcodec derives from a name (a log's segments) is not listed and carries none.
         if not name and not is_derived(raw_key):
             raise KeyNameError("this value cannot be written by its raw key alone", stage="name")
-        return associated_data(name.encode())
+        return length_prefixed(name.encode())
 
     def reseal(self, raw_key: str, data: bytes) -> bytes:
         """Return the same value under the cipher's primary key: version and times stay.
@@ -163,12 +178,14 @@ class Wrapping:
         """The header of a value that is written now; ``ttl`` in place of the declared one."""
         form = self.form
         lifetime = form.ttl if ttl is None else ttl
+        now_ms = in_ms(now)
         return Header(
             version=form.version,
-            written_ms=math.floor(now * 1000) if form.dated else None,
-            expires_ms=None if lifetime is None else math.floor((now + lifetime) * 1000),
+            written_ms=now_ms if form.dated else None,
+            expires_ms=None if lifetime is None else now_ms + length_in_ms(lifetime),
             cipher=0 if form.cipher is None else form.cipher.cipher_id,
             key_id=b"" if form.cipher is None else form.cipher.key_id,
+            padding=form.padding,
         )
 
     def times(self, old: Header, now: float) -> tuple[float, float | None]:
@@ -245,7 +262,7 @@ class Wrapping:
         last = len(name).to_bytes(4) + name
         if start is self._start:
             return self._constant + last
-        return self.place + associated_data(start[3:]) + last
+        return self.place + length_prefixed(start[3:]) + last
 
     def _take_apart(self, data: bytes) -> tuple[Header, bytes, bytes, bytes]:
         self.check_size(data)
@@ -277,6 +294,7 @@ class Wrapping:
         differences = {
             f"cipher {header.cipher}": header.cipher != cipher,
             "a key id, or none": bool(header.key_id) != bool(cipher),
+            f"padding {header.padding}": header.padding != form.padding,
             "a lifetime, or none": (header.expires_ms is None) != (form.ttl is None),
             "a time of writing, or none": (header.written_ms is None) == form.dated,
             f"compression {header.compression}": header.compression not in (0, compression),
@@ -327,25 +345,31 @@ class Wrapping:
     # --------------------------------------------------------------------------------- age
 
     def _check_age(self, header: Header, now: float | None) -> None:
-        check_version(header.version, self.form.version)
+        form = self.form
+        check_version(header.version, form.version)
+        if header.version < form.oldest:
+            raise DecodeError(
+                f"schema version {header.version}, below oldest={form.oldest}: migrate() first",
+                stage="envelope",
+            )
         if now is None:
             return
         if _is_over(header, now):
             raise Expired("its lifetime is over", stage="envelope")
         if self._is_too_old(header, now):
-            raise Expired(f"older than max_age={self.form.max_age:g} s", stage="envelope")
+            raise Expired(f"older than max_age={form.max_age:g} s", stage="envelope")
         if self._is_ahead(header, now):
             raise Expired("written in the future: its max_age= cannot be told", stage="envelope")
 
     def _is_too_old(self, header: Header, now: float) -> bool:
         if self.form.max_age is None or header.written_ms is None:
             return False
-        return now - header.written_ms / 1000 > self.form.max_age
+        return in_ms(now) - header.written_ms >= length_in_ms(self.form.max_age)
 
     def _is_ahead(self, header: Header, now: float) -> bool:
         if self.form.max_age is None or header.written_ms is None:
             return False
-        return header.written_ms / 1000 - now > _CLOCK_SKEW
+        return header.written_ms - in_ms(now) > _CLOCK_SKEW_MS
 
     def is_ahead(self, data: bytes, now: float) -> bool:
         """Say by the header alone whether a value is refused for being from the future."""
@@ -382,9 +406,19 @@ class Wrapping:
         )
 
 
+def in_ms(now: float) -> int:
+    """A moment in the milliseconds that are stored, rounded down."""
+    return math.floor(now * 1000)
+
+
+def length_in_ms(seconds: float) -> int:
+    """A length of time in the milliseconds that are stored: at least one."""
+    return max(1, round(seconds * 1000))
+
+
 def _is_over(header: Header, now: float) -> bool:
     """Say whether the lifetime in a header is over."""
-    return header.expires_ms is not None and now * 1000 >= header.expires_ms
+    return header.expires_ms is not None and in_ms(now) >= header.expires_ms
 
 
 def as_bytes(data: Any) -> bytes:

@@ -24,12 +24,19 @@ if TYPE_CHECKING:
 
 __all__ = ["AESGCMCipher", "FernetCipher", "as_cipher"]
 
-_FERNET = {False: (1, b"kvcodec fernet v1"), True: (3, b"kvcodec fernet padded v1")}
-_AES_GCM = {False: (2, b"kvcodec aes-256-gcm v1"), True: (4, b"kvcodec aes-256-gcm padded v1")}
-"""The number in the envelope's header, and the label of the derived keys; with ``pad_to`` others.
+_FERNET, _AES_GCM = 1, 2
+"""Their numbers in the header. 1 to 127 are kvcodec's; other ciphers take one from 128 on."""
 
-A padded value opened without ``pad_to`` would be another value (text with bytes behind it), so
-that the declaration's two forms have two names, as all forms have.
+_LABELS = {
+    (_FERNET, 0): b"kvcodec fernet v1",
+    (_FERNET, 1): b"kvcodec fernet padded v1",
+    (_AES_GCM, 0): b"kvcodec aes-256-gcm v1",
+    (_AES_GCM, 1): b"kvcodec aes-256-gcm padded v1",
+}
+"""Of the derived keys, by cipher and padding method.
+
+A padded value opened without ``pad_to`` would be another value (text with bytes behind it): it is
+another form, which the header and every sealed field name, and which has other keys.
 """
 
 _TAMPERED = "changed, moved from another key, or sealed elsewhere"
@@ -41,15 +48,18 @@ _MOST_PADDING = 2**20
 class _PlaceCipher:
     """What the ciphers share: keys by id, each deriving the keys of places."""
 
-    __slots__ = ("_keys", "_pad_to", "_ring", "cipher_id", "key_id")
+    __slots__ = ("_keys", "_pad_to", "_ring", "cipher_id", "key_id", "padding")
 
     cipher_id: int
     key_id: bytes
+    padding: int
+    """The number of the method by which the plaintext is padded: 1 with ``pad_to``, else 0."""
 
-    def _set_up(self, ring: Any, form: tuple[int, bytes], pad_to: int | None) -> None:
+    def _set_up(self, ring: Any, cipher_id: int, pad_to: int | None) -> None:
         if not isinstance(ring, KeyRing):
             raise ConfigError("a cipher takes a KeyRing")
-        self.cipher_id, label = form
+        self.cipher_id, self.padding = cipher_id, int(pad_to is not None)
+        label = _LABELS[cipher_id, self.padding]
         self._ring: KeyRing = ring
         self._pad_to = _bucket(pad_to)
         self._keys = {key.id: Deriver(key, label) for key in keys_of(ring)}
@@ -123,7 +133,7 @@ class FernetCipher(_PlaceCipher):
     ) -> None:
         self.bare = not bound
         self.hide_time = hide_time
-        self._set_up(ring, _FERNET[pad_to is not None], pad_to)
+        self._set_up(ring, _FERNET, pad_to)
         self._own: tuple[RingKey, ...] = () if bound else _own(ring, pad_to)
 
     def under(self, ring: KeyRing, /) -> FernetCipher:
@@ -244,7 +254,7 @@ class AESGCMCipher(_PlaceCipher):
 
     @forgetful  # as above
     def __init__(self, ring: KeyRing, *, pad_to: int | None = None) -> None:
-        self._set_up(ring, _AES_GCM[pad_to is not None], pad_to)
+        self._set_up(ring, _AES_GCM, pad_to)
 
     def under(self, ring: KeyRing, /) -> AESGCMCipher:
         """Return the same cipher with another ring."""
@@ -309,6 +319,8 @@ def as_cipher(cipher: KeyRing | Cipher) -> Cipher:
         return FernetCipher(cipher)
     if not all(hasattr(cipher, name) for name in ("cipher_id", "key_id", "encrypt", "decrypt")):
         raise ConfigError("cipher= takes a KeyRing or a Cipher")
-    if len(cipher.key_id) != KEY_ID_BYTES or not 0 < cipher.cipher_id < 256:
-        raise ConfigError(f"a Cipher has a key_id of {KEY_ID_BYTES} bytes, a cipher_id in one byte")
+    if len(cipher.key_id) != KEY_ID_BYTES:
+        raise ConfigError(f"a Cipher has a key_id of {KEY_ID_BYTES} bytes")
+    if not isinstance(cipher, _PlaceCipher) and not 128 <= cipher.cipher_id < 256:
+        raise ConfigError("the cipher_id of a Cipher is from 128 to 255: those below are kvcodec's")
     return cipher

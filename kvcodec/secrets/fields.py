@@ -3,7 +3,7 @@
 Works on plain data, as a decoder without a type gives it. A sealed field is one string, in JSON
 and in MessagePack (docs/FORMAT.md draws it):
 
-    "kvs1." BASE64URL(cipher id, 1 byte; key id, 16 bytes) "." ciphertext
+    "kvs1." BASE64URL(cipher id, 1 byte; padding, 1 byte; key id, 16 bytes) "." ciphertext
 
 The ciphertext is as it is where it is text (Fernet), else base64url, without padding. It is tied
 to LP(keyspace) LP(codec) LP(header fields without compression) LP(raw key) LP(path), where path
@@ -24,9 +24,9 @@ import msgspec
 from msgspec import Struct
 
 from kvcodec.errors import DecodeError, NotEncrypted, Tampered, UnknownKey
-from kvcodec.format.envelope import KEY_ID_BYTES, associated_data
+from kvcodec.format.envelope import KEY_ID_BYTES, length_prefixed
 from kvcodec.format.plain import is_dict, is_sequence
-from kvcodec.protocols import Cipher
+from kvcodec.protocols import Cipher, PaddingCipher
 from kvcodec.secrets.marks import Clear
 from kvcodec.secrets.routes import Route
 from kvcodec.secrets.secret import Secret
@@ -35,11 +35,11 @@ __all__ = ["FieldSealer", "as_sealed", "left_over"]
 
 PREFIX = "kvs1."
 
-_TEXT_CIPHERS = (1, 3)
+_TEXT_CIPHERS = (1,)
 """Ciphers whose ciphertext is text already: Fernet tokens, which base64url would lengthen."""
 
-_IDS_CHARS = 23
-"""Of the cipher id and the key id, 17 bytes, in base64url without padding."""
+_IDS_CHARS = 24
+"""Of cipher id, padding method and key id, 18 bytes, in base64url: no bit of it is spare."""
 
 Path: TypeAlias = tuple[Any, ...]
 _Object: TypeAlias = dict[Any, Any]
@@ -48,10 +48,12 @@ _Object: TypeAlias = dict[Any, Any]
 class FieldSealer:
     """Seals and opens the secrets of one keyspace's values. ``context``: what all are tied to."""
 
-    __slots__ = ("cipher", "clear", "route")
+    __slots__ = ("_form", "cipher", "clear", "route")
 
     def __init__(self, cipher: Cipher, clear: Clear, route: Route) -> None:
         self.cipher = cipher
+        padding = cipher.padding if isinstance(cipher, PaddingCipher) else 0
+        self._form = bytes((cipher.cipher_id, padding))
         self.clear = clear
         self.route = route
 
@@ -68,7 +70,7 @@ class FieldSealer:
         cipher = self.cipher
         ciphertext = cipher.encrypt(encoded, context + _path_data(path))
         is_text = cipher.cipher_id in _TEXT_CIPHERS
-        ids = _base64(bytes((cipher.cipher_id,)) + cipher.key_id)
+        ids = _base64(self._form + cipher.key_id)
         return f"{PREFIX}{ids}.{ciphertext.decode() if is_text else _base64(ciphertext)}"
 
     def open(self, plain: Any, context: bytes) -> Any:
@@ -92,7 +94,7 @@ class FieldSealer:
             )
         sealed = _parsed(leaf)
         key_id: bytes | None = None
-        if sealed is not None and sealed[0] == self.cipher.cipher_id:
+        if sealed is not None and sealed[0] == self._form:
             try:
                 return self.cipher.decrypt(sealed[2], context + _path_data(path), sealed[1])
             except UnknownKey:
@@ -277,7 +279,7 @@ def _along(route: Route, plain: Any, spot: Spot, replace: Callable[[Any, Path, s
 
 
 def _path_data(path: Path) -> bytes:
-    return associated_data(msgspec.msgpack.encode(path))
+    return length_prefixed(msgspec.msgpack.encode(path))
 
 
 _TO_URL = bytes.maketrans(b"+/", b"-_")
@@ -299,11 +301,11 @@ def _from_base64(text: str) -> bytes | None:
     return data if _base64(data) == text else None  # there is one spelling
 
 
-def _parsed(text: str) -> tuple[int, bytes, bytes] | None:
-    """Take a sealed field apart: cipher id, key id, ciphertext. None: it is not of the form."""
+def _parsed(text: str) -> tuple[bytes, bytes, bytes] | None:
+    """Take a sealed field apart: cipher and padding, key id, ciphertext. None: not of the form."""
     ids, dot, rest = text[len(PREFIX) :].partition(".")
     head = _from_base64(ids) if len(ids) == _IDS_CHARS and dot else None
     if head is None or not rest.isascii():
         return None
     ciphertext = rest.encode() if head[0] in _TEXT_CIPHERS else _from_base64(rest)
-    return None if ciphertext is None else (head[0], head[1 : 1 + KEY_ID_BYTES], ciphertext)
+    return None if ciphertext is None else (head[:2], head[2 : 2 + KEY_ID_BYTES], ciphertext)

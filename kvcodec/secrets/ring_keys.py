@@ -28,7 +28,7 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.hmac import HMAC
 
 from kvcodec.errors import ConfigError
-from kvcodec.format.envelope import KEY_ID_BYTES, associated_data
+from kvcodec.format.envelope import KEY_ID_BYTES, length_prefixed
 
 __all__ = [
     "KEY_BYTES",
@@ -79,7 +79,7 @@ class Deriver:
 
     def __init__(self, key: RingKey, label: bytes) -> None:
         self._state = key.state.copy()
-        self._state.update(associated_data(label, key.id))
+        self._state.update(length_prefixed(label, key.id))
 
     def derive(self, place: bytes) -> bytes:
         """Return the 32-byte key of ``place``: parts of associated data."""
