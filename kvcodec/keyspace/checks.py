@@ -5,8 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from msgspec import inspect as kinds
+
 from kvcodec.codecs.codec import ValueCodec
 from kvcodec.errors import ConfigError
+from kvcodec.format.shapes import is_array, is_object
 from kvcodec.keyspace.declaration import Declaration, Older
 from kvcodec.keyspace.form import Form
 from kvcodec.keyspace.pipeline import Pipeline
@@ -24,13 +27,48 @@ def check_together(
         raise ConfigError("checksum= adds nothing to a sealed value: it is authenticated already")
     by_codec = isinstance(encoding, CompressingCodec) and encoding.compresses
     compressed = form.compression is not None or by_codec
+    if codec.secrets is not None and compressed:
+        raise ConfigError(
+            "compression beside Secret fields: a sealed field does not get smaller, and the length "
+            "of the rest would tell about it"
+        )
     if form.cipher is not None and compressed and not compress_secrets:
         raise ConfigError(
             "compression with a cipher shows secrets by their length: if nobody else can choose a "
             "part of the value, say so with compress_secrets=True"
         )
+    _check_root(codec)
+    _check_unsigned(form, codec)
     if form.keep_unknown and codec.shape is None:
         raise ConfigError("keep_unknown= is for types of msgspec in JSON or MessagePack")
+
+
+def _check_root(codec: ValueCodec[Any]) -> None:
+    """Where nothing is sealed, a signature has to stand somewhere: in an object, array or null."""
+    if codec.secrets is None or codec.shape is None:
+        return
+    members = codec.shape.types if isinstance(codec.shape, kinds.UnionType) else (codec.shape,)
+    for member in members:
+        leaf = isinstance(member, kinds.NoneType | kinds.CustomType)
+        if not (leaf or is_object(member) or is_array(member)):
+            raise ConfigError(
+                "a type with Secret fields that may be a plain number or text as a whole has no "
+                "place for its signature: put it into a Struct"
+            )
+
+
+def _check_unsigned(form: Form, codec: ValueCodec[Any]) -> None:
+    if not form.unsigned:
+        return
+    if codec.secrets is None:
+        raise ConfigError("unsigned= leaves fields out of what Secret fields sign: there are none")
+    route = codec.secrets.route
+    secret = {name for members in route.objects.values() for name in members.named}
+    for name in form.unsigned:
+        if name not in route.known:
+            raise ConfigError(f"unsigned={name!r}: no field of the type is stored by that name")
+        if name in secret:
+            raise ConfigError(f"unsigned={name!r}: a secret is in it, which has to be signed")
 
 
 def _check_cipher(form: Form) -> None:

@@ -32,6 +32,8 @@ class Form(Struct, frozen=True, kw_only=True):
     cipher: Cipher | None = None
     checksum: bool = False
     keep_unknown: bool = False
+    unsigned: tuple[str, ...] = ()
+    """Of a type with Secret fields: stored names of root members that others may edit."""
     names: StoredNames | None = None
     """The key scheme, where raw keys do not tell their keys: the name is stored with the value."""
 

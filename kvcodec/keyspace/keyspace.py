@@ -42,6 +42,7 @@ AnyScheme: TypeAlias = "PathKeys[Any] | HashedKeys[Any] | HiddenKeys[Any]"
 class _Options(TypedDict, total=False):
     encoding: str | Codec[Any]
     cipher: KeyRing | Cipher | None
+    unsigned: Iterable[str]
     ttl: timedelta | float | None
     max_age: timedelta | float | None
     compress: str | None
@@ -107,6 +108,9 @@ class Keyspace(Generic[V, K]):
     - ``encoding``: ``"json"`` (default), ``"msgpack"``, or any Codec.
     - ``cipher``: a KeyRing (Fernet) or a Cipher: values are sealed, plaintext is refused. Of a
       type with ``Secret`` fields, which needs one, these are sealed and the rest stays readable.
+    - ``unsigned``: of a type with Secret fields: the stored names of clear fields that others may
+      edit. All the rest of the record is signed by its secrets: whoever has no key can change
+      nothing else unnoticed. Another choice is another form: see ``previous``.
     - ``ttl``: how long a value lives after ``set``: a timedelta, or seconds.
     - ``max_age``: how old a value may be when it is read, whatever its ttl was.
     - ``compress``: ``"zlib"``, or ``"zstd"`` where it is to be had; kept only when smaller.
@@ -189,6 +193,7 @@ class Keyspace(Generic[V, K]):
         keys: Any = None,
         encoding: str | Codec[Any] = "json",
         cipher: KeyRing | Cipher | None = None,
+        unsigned: Iterable[str] = (),
         ttl: timedelta | float | None = None,
         max_age: timedelta | float | None = None,
         compress: str | None = None,
@@ -219,6 +224,7 @@ class Keyspace(Generic[V, K]):
                 max_age=options.seconds(max_age),
                 compression=options.checked_compression(compress),
                 cipher=options.checked_cipher(cipher),
+                unsigned=options.names_of(unsigned, "unsigned"),
                 checksum=options.flag(checksum, "checksum"),
                 keep_unknown=options.flag(keep_unknown, "keep_unknown"),
                 names=names.stored,

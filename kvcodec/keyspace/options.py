@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from kvcodec.errors import ConfigError
 
@@ -23,6 +24,7 @@ __all__ = [
     "depth",
     "flag",
     "moment",
+    "names_of",
     "oldest",
     "positive",
     "seconds",
@@ -56,6 +58,16 @@ def oldest(given: Any, version: int) -> int:
     if positive(given, "oldest") > version:
         raise ConfigError(f"oldest={given} is above version={version}: nothing could be read")
     return int(given)
+
+
+def names_of(given: Any, option: str) -> tuple[str, ...]:
+    """Several names. Raises ConfigError for one text, whose letters they would be."""
+    if isinstance(given, str | bytes) or not isinstance(given, Iterable):
+        raise ConfigError(f"{option}= is several names: ({given!r},)")
+    names = tuple(cast("Iterable[object]", given))
+    if not all(isinstance(name, str) for name in names):
+        raise ConfigError(f"{option}= is names, as they are stored")
+    return cast("tuple[str, ...]", names)
 
 
 def checked_context(context: Any, form: Form) -> None:

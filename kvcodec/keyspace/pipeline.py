@@ -125,8 +125,8 @@ class Pipeline(Generic[V]):
         self, raw_key: str, value: V, payload: Payload, now: float, ttl: float | None
     ) -> bytes:
         if self.fields is not None:
-            context = self.fields.context(raw_key, payload.header)
-            merged = self.fields.merged(value, payload, context)
+            contexts = self.fields.contexts(raw_key, payload.header)
+            merged = self.fields.merged(value, payload, contexts)
             return self._wrapped(raw_key, merged, now, ttl, payload.name)
         held = self.upgraded(raw_key, payload)
         encoded = self.encoding.merged(self.encoding.encode(value), held)
@@ -160,8 +160,8 @@ class Pipeline(Generic[V]):
 
     def _wrapped(self, raw_key: str, plain: Any, now: float, ttl: float | None, name: str) -> bytes:
         assert self.fields is not None  # noqa: S101 - asked by who calls
-        context = self.fields.context(raw_key, self.wrapping.header_for(now, ttl))
-        encoded = self.fields.seal(plain, context)
+        contexts = self.fields.contexts(raw_key, self.wrapping.header_for(now, ttl))
+        encoded = self.fields.seal(plain, contexts)
         return self.wrapping.wrap(raw_key, encoded, now, ttl, name=name)
 
     def upgraded(self, raw_key: str, payload: Payload) -> bytes:
@@ -170,7 +170,7 @@ class Pipeline(Generic[V]):
         Raises TooDeep, NotEncrypted, UnknownKey, Tampered, DecodeError.
         """
         if self.fields is not None:
-            return self.fields.open(payload, self.fields.context(raw_key, payload.header))
+            return self.fields.open(payload, self.fields.contexts(raw_key, payload.header))
         return self.encoding.upgraded(payload.encoded, payload.header.version)
 
     # ---------------------------------------------------------------------------- rotation
@@ -183,7 +183,7 @@ class Pipeline(Generic[V]):
         payload = self.wrapping.unwrap_any(raw_key, data)
         if not payload.encoded and is_derived(raw_key):
             return ()  # a cache's news that there is no value
-        return self.fields.key_ids(payload, self.fields.context(raw_key, payload.header))
+        return self.fields.key_ids(payload)
 
     def reseal(self, raw_key: str, data: Any) -> bytes:
         """Return the same value under the cipher's primary key: version and times stay.
@@ -194,7 +194,7 @@ class Pipeline(Generic[V]):
         if self.fields is None:
             return self.wrapping.reseal(raw_key, data)
         payload = self.wrapping.unwrap_any(raw_key, data)
-        encoded = self.fields.resealed(payload, self.fields.context(raw_key, payload.header))
+        encoded = self.fields.resealed(payload, self.fields.contexts(raw_key, payload.header))
         if payload.header == Header() and not self.form.is_enveloped_always:
             return encoded
         if self.form.names is not None:

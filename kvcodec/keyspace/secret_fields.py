@@ -18,17 +18,20 @@ from kvcodec.codecs.codec import Secrets
 from kvcodec.codecs.evolve import carry_unknown
 from kvcodec.codecs.reasons import reason
 from kvcodec.errors import ConfigError, DecodeError, EncodeError, KVCodecError
-from kvcodec.format.envelope import Header, length_prefixed, place_of
+from kvcodec.format.envelope import Header, Kind, length_prefixed, place_of
 from kvcodec.keyspace.encoding import Encoding
 from kvcodec.keyspace.form import Form
 from kvcodec.keyspace.versions import refuse_newer
 from kvcodec.keyspace.wrapping import Payload
 from kvcodec.protocols import Cipher, HiddenNames
-from kvcodec.secrets.fields import FieldSealer, as_sealed, left_over
+from kvcodec.secrets.fields import as_sealed, left_over
+from kvcodec.secrets.records import Contexts, Record, RecordSealer
 
 __all__ = ["SecretFields"]
 
 V = TypeVar("V")
+
+_KINDS: tuple[Kind, Kind] = ("field", "record")
 
 
 class SecretFields(Generic[V]):
@@ -37,27 +40,32 @@ class SecretFields(Generic[V]):
     Raises ConfigError without a cipher, or with one whose tokens are tied to nothing.
     """
 
-    __slots__ = ("_encoding", "_place", "_sealer", "_secrets")
+    __slots__ = ("_encoding", "_places", "_sealer", "_secrets")
 
     def __init__(self, encoding: Encoding[V], secrets: Secrets, declared: Form) -> None:
         self._encoding = encoding
         self._secrets = secrets
-        self._sealer = FieldSealer(_checked(declared), secrets.clear, secrets.route)
+        self._sealer = RecordSealer(
+            _checked(declared), secrets.clear, secrets.route, declared.unsigned
+        )
         codec = encoding.codec.name
-        self._place = place_of("field", declared.keyspace, declared.context, codec)
+        self._places = tuple(
+            place_of(kind, declared.keyspace, declared.context, codec) for kind in _KINDS
+        )
 
-    def context(self, raw_key: str, header: Header) -> bytes:
+    def contexts(self, raw_key: str, header: Header) -> Contexts:
         """What all secrets of a value are tied to, beside their paths."""
         # Not to the compression: whether it is worth it is known only when they are sealed.
-        tied = replace(header, compression=0).encode()
-        return self._place + length_prefixed(tied, raw_key.encode())
+        tied = length_prefixed(replace(header, compression=0).encode(), raw_key.encode())
+        field, record = self._places
+        return Contexts(field + tied, record + tied)
 
     # -------------------------------------------------------------------------------- out
 
-    def seal(self, plain: Any, context: bytes) -> bytes:
+    def seal(self, plain: Any, contexts: Contexts) -> bytes:
         """The encoding of plain data, its marked and found secrets sealed."""
         try:
-            data = self._encoding.codec.from_plain(self._sealer.seal(plain, context))
+            data = self._encoding.codec.from_plain(self._sealer.seal(plain, contexts))
         except RecursionError:  # a large max_depth=, or a caller deep down itself
             data = None
         if data is None:
@@ -66,13 +74,13 @@ class SecretFields(Generic[V]):
             raise EncodeError("a Secret is where it cannot be sealed", stage="encode")
         return data
 
-    def merged(self, value: V, held: Payload, context: bytes) -> Any:
+    def merged(self, value: V, held: Payload, contexts: Contexts) -> Any:
         """Plain data of ``value``, marked, with what its type does not know of a payload.
 
         Secrets that the type does not know are sealed again, where they stand now.
         """
         codec = self._encoding.codec
-        old = self._opened(held, context, keep_unknown=True)
+        old = self._opened(held, contexts, keep_unknown=True)
         new = codec.to_plain(self._encoding.encode(value))
         merged = carry_unknown(codec.shape, old, new)
         self._encoding.compare(value, codec.from_plain(as_sealed(merged)))
@@ -80,13 +88,13 @@ class SecretFields(Generic[V]):
 
     # --------------------------------------------------------------------------------- in
 
-    def open(self, payload: Payload, context: bytes) -> bytes:
+    def open(self, payload: Payload, contexts: Contexts) -> bytes:
         """The encoding of a payload in today's version, its secrets opened.
 
         Raises TooDeep, NotEncrypted, UnknownKey, Tampered, DecodeError.
         """
         try:
-            opened = as_sealed(self._opened(payload, context, keep_unknown=False))
+            opened = as_sealed(self._opened(payload, contexts, keep_unknown=False))
             encoded = self._encoding.codec.from_plain(opened)
         except RecursionError:  # as in `seal`
             encoded = None
@@ -94,18 +102,19 @@ class SecretFields(Generic[V]):
             self._encoding.refuse_depth("decode")
         return encoded
 
-    def _opened(self, payload: Payload, context: bytes, *, keep_unknown: bool) -> Any:
+    def _opened(self, payload: Payload, contexts: Contexts, *, keep_unknown: bool) -> Any:
         """Plain data in today's version, its secrets marked, others found or as they are."""
-        plain = self.parsed(payload.encoded)
+        # Verified before anything else is done with it: a field of newer code may sign.
+        record = self._sealer.verified(self.parsed(payload.encoded), contexts)
         if payload.header.version != self._encoding.form.version:
-            return self._opened_and_upgraded(plain, payload.header.version, context)
-        opened = self._sealer.open(plain, context)
+            return self._opened_and_upgraded(record, payload.header.version)
+        opened = self._sealer.open(record)
         if not keep_unknown:
             return opened
-        return left_over(*self._sealer.find(opened, context, self._secrets.decode))
+        return left_over(*self._sealer.find(record._replace(plain=opened), self._secrets.decode))
 
-    def _opened_and_upgraded(self, plain: Any, version: int, context: bytes) -> Any:
-        plain, found = self._sealer.find(plain, context, self._secrets.decode)
+    def _opened_and_upgraded(self, record: Record, version: int) -> Any:
+        plain, found = self._sealer.find(record, self._secrets.decode)
         plain = self._done(self._encoding.upgrade, plain, version)
         marked = self._done(self._sealer.mark, plain, self._secrets.encode)
         return self._done(left_over, marked, found)
@@ -135,22 +144,22 @@ class SecretFields(Generic[V]):
 
     # ---------------------------------------------------------------------------- rotation
 
-    def key_ids(self, payload: Payload, context: bytes) -> tuple[str, ...]:
+    def key_ids(self, payload: Payload) -> tuple[str, ...]:
         """The ids of the keys that the secrets of a payload are sealed under.
 
-        By what sealed fields say: nothing is decrypted but what looks like one elsewhere.
+        By what sealed fields say: nothing is decrypted.
         """
-        todays = payload.header.version == self._encoding.form.version
-        found = self._sealer.key_ids(self.parsed(payload.encoded), context, todays=todays)
+        found = self._sealer.key_ids(self.parsed(payload.encoded))
         return tuple(sorted(key_id.hex() for key_id in found))
 
-    def resealed(self, payload: Payload, context: bytes) -> bytes:
-        """The same encoding, its secrets under the primary key: the version stays."""
-        plain = self.parsed(payload.encoded)
-        if payload.header.version == self._encoding.form.version:
-            plain = self._sealer.open(plain, context)
-        plain = left_over(*self._sealer.find(plain, context, self._secrets.decode))
-        return self.seal(plain, context)
+    def resealed(self, payload: Payload, contexts: Contexts) -> bytes:
+        """The same encoding, its secrets under the primary key: the version stays.
+
+        Verified first, or it would sign what others have written.
+        """
+        record = self._sealer.verified(self.parsed(payload.encoded), contexts)
+        plain = left_over(*self._sealer.find(record, self._secrets.decode))
+        return self.seal(plain, contexts)
 
 
 def _checked(declared: Form) -> Cipher:

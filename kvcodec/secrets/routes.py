@@ -38,6 +38,8 @@ class Route(Struct):
     """By tag; None for an object without one."""
     arrays: dict[Any, Members] = {}
     """By the tag that stands first in an array; None for an array without one."""
+    known: frozenset[Any] = frozenset()
+    """Names of all members that an object here may have, whether or not secrets are below."""
 
     def members(self, plain: Any) -> Members | None:
         """What leads on from this object or array."""
@@ -76,6 +78,7 @@ class Route(Struct):
             if id(route) in seen:
                 continue
             seen[id(route)] = route
+            route.known = frozenset(name for each in route.objects.values() for name in each.named)
             for members in (*route.objects.values(), *route.arrays.values()):
                 members.named = {name: to for name, to in members.named.items() if to.leads()}
                 if members.others is not None and not members.others.leads():

@@ -153,7 +153,7 @@ def decoded(pipeline: Pipeline[Any], version: int, encoded: bytes) -> Any:
     header = Header(version=version)
     payload = Payload(header, encoded)
     if pipeline.fields is not None:
-        context = pipeline.fields.context("", header)
+        contexts = pipeline.fields.contexts("", header)
         plain = pipeline.codec.to_plain(encoded)
-        payload = Payload(header, pipeline.fields.seal(plain, context))
+        payload = Payload(header, pipeline.fields.seal(plain, contexts))
     return pipeline.encoding.decode(pipeline.upgraded("", payload))
