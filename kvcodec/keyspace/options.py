@@ -76,7 +76,7 @@ def checked_context(context: Any, form: Form) -> None:
         raise ConfigError("a context is text that is not empty", keyspace=form.keyspace)
     if form.cipher is None or form.bare is not None:
         raise ConfigError(
-            "only what is sealed, and bound to its place, can be tied to a context: declare cipher=",
+            "only what is sealed and bound to its place can be tied to a context: declare cipher=",
             keyspace=form.keyspace,
         )
 
