@@ -82,9 +82,11 @@ def place_behind(kv: object, key: str) -> tuple[Hashable, str]:
     store, as an object: its ``==`` and ``hash`` are its own affair. Raises ConfigError for a
     ``backing`` that returns anything else.
     """
-    if not _offers(kv, _BACKING):
+    place: Any = cast("Backing", kv).backing(key) if _offers(kv, _BACKING) else None
+    if place is not None and hasattr(place, "__await__"):
+        place = place.close()  # of a proxy that makes a coroutine of every method
+    if place is None:
         return ("handle", id(kv)), key
-    place: Any = cast("Backing", kv).backing(key)
     if not _is_place(place):
         raise ConfigError(
             f"backing() of {type(kv).__name__} returned no pair of the store's identity and the "

@@ -703,7 +703,7 @@ def test_resealing(options: dict[str, Any]) -> None:
     assert (
         pipeline.key_ids(raw_key, resealed) == (pipeline.primary,) == (KeyRing(OTHER_KEY).primary,)
     )
-    assert pipeline.header(resealed) == pipeline.header(data)
+    assert pipeline.wrapping.header(resealed) == pipeline.wrapping.header(data)
     assert new.unpack(raw_key, resealed, now=2) == value
     with pytest.raises(DecodeError):
         pipeline.reseal("k/b", data)

@@ -44,9 +44,10 @@ from kvcodec import (
     Store,
     Unavailable,
 )
-from kvcodec.backends import sqlite
+from kvcodec.backends import sqlite, sqlite_statements
 from kvcodec.codecs import msgspec as codecs
-from kvcodec.codecs import traits, values
+from kvcodec.codecs import traits
+from kvcodec.codecs import values as codec_values
 from kvcodec.format.envelope import Header
 from kvcodec.keys import parts, paths
 from kvcodec.keys.parts import escape, is_safe
@@ -412,6 +413,10 @@ def _without_keyspace(original: Any, *parts: bytes) -> bytes:
     return bytes(original(b"", *parts[1:]) if len(parts) == 2 else original(*parts))
 
 
+def _without_key(original: Any, self: Any, start: bytes, _key: str) -> bytes:
+    return bytes(original(self, start, ""))
+
+
 def _by_pattern(self: Any, prefix: str, start_after: str = "") -> Iterator[str]:
     names = sorted({*self._values, *self._values.writes})
     yield from (name for name in names if fnmatch(name, f"{prefix}*") and name > start_after)
@@ -489,45 +494,49 @@ MUTATIONS: list[Mutation] = [
     ),
     Mutation("what was encoded is not read back", _nothing_compared, laws(Preferences)),
     Mutation(
-        "broken UTF-8 is replaced", attribute(values, "_decode_text", _lenient_text), laws(str)
+        "broken UTF-8 is replaced",
+        attribute(codec_values, "_decode_text", _lenient_text),
+        laws(str),
     ),
     Mutation(
         "JSON may be of any depth", attribute(codecs, "json_too_deep", lambda *_: False), laws(Any)
     ),
     Mutation(
         "a value may be of any size",
-        attribute(Pipeline, "_refuse_size", lambda *_: None),
+        attribute(wrapping.Wrapping, "refuse_size", lambda *_: None),
         laws(int),
     ),
     Mutation(
-        "messages quote what was read", attribute(pipeline, "reason", str), laws(dict[str, Kind])
+        "messages quote what was read", attribute(encoding, "reason", str), laws(dict[str, Kind])
     ),
     # -------------------------------------------------------------------------- envelope
     Mutation(
         "the context lacks the lengths of its parts",
-        attribute(pipeline, "associated_data", lambda *parts: b"".join(parts)),
+        attribute(wrapping, "associated_data", lambda *parts: b"".join(parts)),
         laws(int, cipher=RING),
     ),
     Mutation(
         "the context lacks the keyspace",
-        around(pipeline, "associated_data", _without_keyspace),
+        around(wrapping, "associated_data", _without_keyspace),
         laws(int, cipher=RING),
     ),
     Mutation(
         "the context lacks the key",
-        around(Pipeline, "_context", lambda original, self, start, _: original(self, start, "")),
+        around(wrapping.Wrapping, "_context", _without_key),
         laws(int, cipher=RING),
     ),
     Mutation(
         "the context lacks the header",
         around(
-            Pipeline, "_context", lambda original, self, _, key: original(self, b"\xc1\1\0", key)
+            wrapping.Wrapping,
+            "_context",
+            lambda original, self, _, key: original(self, b"\xc1\1\0", key),
         ),
         laws(int, cipher=RING, ttl=60),
     ),
     Mutation(
         "a checksum is of nothing",
-        attribute(pipeline, "checksum_field", lambda *_: b"\x07\0\0\0\0"),
+        attribute(wrapping, "checksum_field", lambda *_: b"\x07\0\0\0\0"),
         laws(int, checksum=True),
     ),
     Mutation(
@@ -627,12 +636,12 @@ MUTATIONS: list[Mutation] = [
     ),
     Mutation(
         "SQLiteKV: a set keeps the old expiry",
-        attribute(sqlite, "SET", sqlite.SET.replace("exp = null, ", "")),
+        attribute(sqlite, "SET", sqlite_statements.SET.replace("exp = null, ", "")),
         SQLITE,
     ),
     Mutation(
         "SQLiteKV: a write keeps the old version",
-        attribute(sqlite, "SET", sqlite.SET.replace("rev = excluded.rev, ", "")),
+        attribute(sqlite, "SET", sqlite_statements.SET.replace("rev = excluded.rev, ", "")),
         SQLITE,
     ),
     # ---------------------------------------------------------------------------- shapes
