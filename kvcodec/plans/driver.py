@@ -23,7 +23,8 @@ from typing_extensions import TypeVar
 
 from kvcodec.backends.capabilities import place_behind
 from kvcodec.errors import ConfigError, Conflict, locate
-from kvcodec.plans.locks import Lock, WouldWaitForever, running_loop
+from kvcodec.backends.loops import running_loop
+from kvcodec.plans.locks import Lock, WouldWaitForever
 
 if TYPE_CHECKING:
     from kvcodec.protocols import KV, AsyncKV
