@@ -126,10 +126,9 @@ class _Waiter(_Hold):
 
     def before(self) -> list[_Hold]:
         """Who has to be done before it is this one's turn."""
-        owner = _holds.get(self.key)
-        if owner is None or owner is self:
-            return []
-        row = self.row.copy()
+        owner, row = _holds.get(self.key), self.row.copy()
+        if owner is None or owner is self or self not in _waiting:
+            return []  # looked at last: if it waits still, what was seen before is so
         return [owner, *([] if self not in row else list(row)[: row.index(self)])]
 
 
