@@ -66,8 +66,10 @@ class _Found(NamedTuple):
 
 
 class _Tally:
-    """A number that threads and signal handlers add to. ``+=`` of two can count as one, and a lock
-    would be held for ever by a thread that a signal handler interrupts, or that a fork leaves out.
+    """A number that threads and signal handlers add to.
+
+    ``+=`` of two of them can count as one; a lock would stop a signal handler for ever that
+    interrupts who holds it, and a child that was forked meanwhile.
     """
 
     __slots__ = ("_left",)

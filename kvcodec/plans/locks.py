@@ -59,10 +59,10 @@ class _Hold:
         self.loop = loop
         """Of an async holder; None of a sync one."""
         self.thread = threading.get_ident()
-        above = _here.get()
+        above: _Hold | None = _here.get()
         while above is not None and _holds.get(above.key) is not above:
             above = above.above  # of a giver that has ended
-        self.above = above
+        self.above: _Hold | None = above
         """The latest of what his context holds already."""
 
     def chain(self) -> Iterator[_Hold]:
@@ -293,11 +293,11 @@ def _leave(waiter: _Waiter) -> None:
 def _end(hold: _Hold) -> None:
     """Hand the lock to the next in the row; to nobody, where there is none. Twice is no harm."""
     ended: _Hold | None = hold
-    while ended is not None:
+    while ended is not None and _holds.get(ended.key) is ended:
         thread = threading.get_ident()
         if _ending.setdefault(ended, thread) != thread:
             return  # somebody else is at it
-        # What was held once and is not in the table has ended: it will never be there again.
+        # Asked anew: who was at it may have done it. What has ended never comes back.
         gone = _handed_on(ended) if _holds.get(ended.key) is ended else None
         _ending.pop(ended, None)
         ended = gone
