@@ -40,6 +40,7 @@ __all__ = [
     "RingCipher",
     "Scan",
     "SetIfAbsent",
+    "SpelledKeys",
     "StoredNames",
     "TellingCodec",
     "TimeHidingCipher",
@@ -391,6 +392,16 @@ class MemorableKeys(KeyScheme[Any], Protocol):
     @property
     def plain(self) -> bool:
         """Whether keys that compare equal are the same key: 1 == True, but "1" equals only "1"."""
+        ...
+
+
+@runtime_checkable
+class SpelledKeys(KeyScheme[Any], Protocol):
+    """A key scheme that can be compared with another of its class."""
+
+    @property
+    def spelling(self) -> Hashable:
+        """What decides its raw keys, beside the prefix and the type of the keys."""
         ...
 
 

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import MutableMapping
-from typing import Any, Final, cast
+from functools import cache
+from typing import TYPE_CHECKING, Any, Final, cast
 
 from kvcodec.backends.mapping import AsyncMappingKV, MappingKV
 from kvcodec.errors import ConfigError
 from kvcodec.protocols import KV, AsyncKV
+
+if TYPE_CHECKING:
+    from kvcodec.backends.dify import DifyKV
 
 __all__ = ["as_async_kv", "as_kv"]
 
@@ -34,9 +38,7 @@ def as_kv(handle: object) -> KV:
     if callable(getattr(handle, "exist", None)):
         # `exist`, not `exists`: no other client is known to have it. By its shape and not its
         # module: proxies and test doubles of a plugin's storage behave as it does.
-        from kvcodec.backends.dify import DifyKV  # by who writes a Dify plugin
-
-        return DifyKV(cast("Any", handle))
+        return _dify_kv()(cast("Any", handle))
     return kv
 
 
@@ -57,6 +59,13 @@ def as_async_kv(handle: object) -> AsyncKV:
     if not _is_kv(handle):
         raise _not_a_kv(handle)
     return kv
+
+
+@cache
+def _dify_kv() -> type[DifyKV]:
+    from kvcodec.backends.dify import DifyKV  # by who writes a Dify plugin
+
+    return DifyKV
 
 
 def _is_kv(handle: Any) -> bool:

@@ -125,15 +125,15 @@ async def _async_scan_keys(
         yield key[len(own) :]
 
 
-def _reduced(limits: Limits | None, prefix: str) -> Limits | None:
-    if limits is None or limits.key_bytes is None:
-        return limits
+def _reduced(limits: Any, prefix: str) -> Any:
+    if not isinstance(limits, Limits) or limits.key_bytes is None:
+        return limits  # or what a client has under this name
     left = limits.key_bytes - len(prefix.encode())
     if left <= 0:
         raise ConfigError(
             f"the prefix takes all of the {limits.key_bytes} bytes that a key may have"
         )
-    return Limits(key_bytes=left, value_bytes=limits.value_bytes)
+    return replace(limits, key_bytes=left)
 
 
 _OFFERS: Final[dict[str, Callable[..., Any]]] = {

@@ -126,6 +126,11 @@ class HashedKeys(_HashedNames[K]):
     def _unbound_copy(self) -> Self:
         return type(self)(limit=self.limit)
 
+    @property
+    def spelling(self) -> int:
+        """What decides its raw keys: the limit."""
+        return self.limit
+
     def raw_key_of(self, name: str, /) -> str:
         """Return the raw key of a whole name."""
         room = self.limit - len(self.prefix) - len(_MARK) - _HASHED_CHARS - _DERIVED_CHARS
@@ -177,6 +182,11 @@ class HiddenKeys(_HashedNames[K]):
         self.naming = key.id.hex()
         self._inner = PathKeys()
         self.prefix = self._inner.prefix
+
+    @property
+    def spelling(self) -> str:
+        """What decides its raw keys: the key that they are made with."""
+        return self.naming
 
     def _unbound_copy(self) -> Self:
         copy = type(self).__new__(type(self))

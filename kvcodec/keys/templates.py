@@ -46,6 +46,11 @@ class TemplateKeys(Scheme[K]):
         _check_unambiguous(template, literals, shape.parts)
         super().__init__(literals, shape)
 
+    @property
+    def spelling(self) -> str:
+        """What decides its raw keys: the template."""
+        return self.template
+
     def bind(self, name: str, key_type: Any) -> TemplateKeys[K]:
         """Return the scheme itself: a template knows its own key type.
 

@@ -248,7 +248,10 @@ class Keyspace(Generic[V, K]):
         return copy
 
     def __repr__(self) -> str:
-        return repr(self.declaration)
+        try:
+            return repr(self.declaration)
+        except AttributeError:
+            return "<Keyspace, refused>"  # in the traceback of its own constructor
 
     @property
     def name(self) -> str:

@@ -10,7 +10,14 @@ from typing_extensions import TypeVar
 from kvcodec.errors import ConfigError, KeyNameError, KVCodecError, locate
 from kvcodec.format.plain import is_tuple
 from kvcodec.keys.paths import PathKeys, Scheme
-from kvcodec.protocols import BindableKeys, HiddenNames, KeyScheme, MemorableKeys, StoredNames
+from kvcodec.protocols import (
+    BindableKeys,
+    HiddenNames,
+    KeyScheme,
+    MemorableKeys,
+    SpelledKeys,
+    StoredNames,
+)
 
 __all__ = ["Names", "shown_name"]
 
@@ -27,7 +34,7 @@ _LONGEST_KEPT = 256
 class Names(Generic[K]):
     """A key scheme under its keyspace's name. Raises ConfigError where these do not go together."""
 
-    __slots__ = ("_keyspace", "prefix", "raw", "scheme", "stored")
+    __slots__ = ("_keyspace", "_spelling", "naming", "prefix", "raw", "scheme", "stored")
 
     def __init__(self, keyspace: Any, key_type: Any, scheme: Any) -> None:
         self._keyspace = keyspace
@@ -36,6 +43,10 @@ class Names(Generic[K]):
         """What every raw key starts with."""
         self.stored = self.scheme if isinstance(self.scheme, StoredNames) else None
         """The scheme, where raw keys do not tell their keys: whole names stand with the values."""
+        self.naming = self.scheme.naming if isinstance(self.scheme, HiddenNames) else ""
+        """The id of the ring's key that names are made with, or ""."""
+        spelled = self.scheme.spelling if isinstance(self.scheme, SpelledKeys) else None
+        self._spelling = (type(self.scheme), self.prefix, spelled)
         # Remembering raw keys is sound only where equal keys are the same key: 1 == True.
         memorable = isinstance(self.scheme, MemorableKeys) and self.scheme.plain
         self.raw: Table = _Remembered(self._join) if memorable else _Built(self._join)
@@ -79,18 +90,9 @@ class Names(Generic[K]):
         name, _, derived = raw_key.partition("!")
         return not derived.startswith("q") and self.is_name(name)
 
-    @property
-    def naming(self) -> str:
-        """The id of the ring's key that names are made with, or ""."""
-        return self.scheme.naming if isinstance(self.scheme, HiddenNames) else ""
-
     def are_spelt_as(self, other: Names[Any]) -> bool:
         """Whether two keyspaces' names are made alike: of one key type, they would be the same."""
-        mine, theirs = self.scheme, other.scheme
-        options = ("prefix", "template", "limit", "naming")
-        return type(mine) is type(theirs) and all(
-            getattr(mine, name, None) == getattr(theirs, name, None) for name in options
-        )
+        return self._spelling == other._spelling
 
     @property
     def alphabets(self) -> list[frozenset[str]]:

@@ -300,8 +300,8 @@ def _would_wait_forever(waiter: _Waiter) -> bool:
     while left:
         key = left.pop()
         owner = _holds.get(key)
-        if owner is None or key in seen:
-            continue
+        if owner is None or owner is waiter.hold or key in seen:
+            continue  # free, or handed to this one meanwhile
         seen.add(key)
         if waiter.stops(owner):
             return True

@@ -114,7 +114,8 @@ def test_kvcodec_s_own_can_do_all_that_they_have(tmp_path: Path) -> None:
 def test_three_methods_are_nothing_beyond_them() -> None:
     """A bare client, and one whose limits are somebody else's notion of limits."""
     assert capabilities_of(Client()) == NONE
-    assert capabilities_of(client(limits={"key_bytes": 3}, ordered=True)) == NONE
+    odd = client(limits={"key_bytes": 3}, ordered=True)
+    assert capabilities_of(odd) == capabilities_of(PrefixKV(odd, "a/")) == NONE
     assert capabilities_of(client(limits=Limits(key_bytes=3))).limits == Limits(key_bytes=3)
 
 

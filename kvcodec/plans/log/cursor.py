@@ -43,8 +43,8 @@ class Cursor:
         self._ages = ages
         self.track = track
         self._head = head
-        self.low = head.first
-        self.high = head.total
+        self.low: int = head.first
+        self.high: int = head.total
         self._rows_from = 0
         """The position of the oldest row that is still there."""
         self._where = -1

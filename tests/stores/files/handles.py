@@ -45,12 +45,19 @@ HANDLES = ["dict", "memory", "sqlite", "dify"]
 
 
 def opener(kind: str, directory: Path) -> Open:
-    """What makes an empty KV of a kind."""
-    numbers = iter(range(1_000_000))
+    """What makes an empty KV of a kind. Of SQLite the same one, emptied: ten times faster."""
+    made: list[SQLiteKV] = []
+
+    def emptied() -> SQLiteKV:
+        kv = made[0] if made else SQLiteKV(directory / "kv.db")
+        made[:] = [kv]
+        kv.delete_many(list(kv.scan_keys("")))
+        return kv
+
     makers: dict[str, Open] = {
         "dict": dict,
         "memory": MemoryKV,
-        "sqlite": lambda: SQLiteKV(directory / f"{next(numbers)}.db"),
+        "sqlite": emptied,
         "dify": lambda: like_dify(quota_bytes=1 << 30),
     }
     return makers[kind]

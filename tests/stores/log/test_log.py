@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import inspect
 import math
 from collections.abc import Callable
 from datetime import timedelta
+from types import FunctionType, ModuleType
 from typing import Any
 
 import msgspec
@@ -634,3 +636,51 @@ def test_logs_are_listed_where_the_backend_cannot(scheme: Any) -> None:
     assert list(log.iterate("ada")) == TEXTS[:20] * 2
     log.clear("ada")
     assert list(Store(keyspace, kv).keys()) == ["b/c"]
+
+
+@pytest.mark.parametrize("scheme", [PathKeys(), HashedKeys(), HiddenKeys(RING)])
+def test_a_log_keeps_no_names(scheme: Any) -> None:
+    """What a Log holds does not grow with its keys: one on HashedKeys kept the name of each."""
+    keyspace = Keyspace("notes", str, keys=scheme, cipher=RING)
+    log = Log(keyspace, Bare(), max_items=3)
+
+    def use(keys: range) -> int:
+        for number in keys:
+            log.append(f"user-{number}", "x")
+            assert log.tail(f"user-{number}", 1) == ["x"]
+            assert log.count(f"user-{number}") == 1
+        return held_by(log)
+
+    before = use(range(5))
+    assert use(range(5, 500)) == before
+
+
+def held_by(log: Log[Any]) -> int:
+    """How many texts and numbers a Log holds, beside its KV and what its declaration remembers."""
+    seen = {id(log._kv), id(log.keyspace), id(getattr(log.keyspace, "declaration", None))}
+    left: list[Any] = [log]
+    held = 0
+    while left:
+        each = left.pop()
+        if id(each) in seen or isinstance(each, type | ModuleType | FunctionType):
+            continue
+        seen.add(id(each))
+        held += isinstance(each, str | int | bytes)
+        left += gc.get_referents(each)
+    return held
+
+
+def test_a_log_that_was_refused_has_a_repr() -> None:
+    """Who prints the locals of a traceback prints it: it raised an AttributeError."""
+    kinds: list[Any] = [Log, AsyncLog]
+    refused: list[tuple[Any, dict[str, Any]]] = [
+        (object(), {}),
+        ({}, {"max_items": 0}),
+        ({}, {"writer": "w"}),
+    ]
+    for kind in kinds:
+        for kv, options in refused:
+            with pytest.raises(ConfigError) as caught:
+                kind(NOTES, kv, **options)
+            for entry in caught.traceback:
+                assert repr(entry.frame.f_locals)
