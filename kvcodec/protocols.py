@@ -1,8 +1,7 @@
 """What kvcodec asks of others: KVs and what more they may offer, codecs, key schemes, ciphers.
 
-Floor 0: imports nothing of kvcodec. All arguments are positional-only, so that an implementation
-may call them what it likes. ``AsyncKV`` returns ``Awaitable`` and is not ``async def``: a client
-that returns futures fits as it is.
+Arguments are positional-only, so that an implementation may call them what it likes; async methods
+return ``Awaitable`` and are not ``async def``: a client that returns futures fits as it is.
 """
 
 from __future__ import annotations
@@ -60,7 +59,6 @@ class Limits(Struct, frozen=True):
 
     key_bytes: int | None = None
     """Of the raw key in UTF-8."""
-
     value_bytes: int | None = None
     """Of one stored value."""
 
@@ -102,12 +100,10 @@ class AsyncKV(Protocol):
 
 # ------------------------------------------------------- what a backend may offer beyond them
 #
-# Found once per handle, by the names and the shapes of its methods. A backend that cannot do one
-# of these does not have the methods, or has None in their place: there is no "not supported" at
-# run time. A protocol is used if each of its methods is there and takes its arguments by position,
-# several keys as one of them; else none of its methods is called, and nothing is lost but speed.
-# What they answer is looked at: an answer of another kind than the one said here is an error, and
-# never reads as "missing", "stored" or "no".
+# Found once per handle, by its methods: one that it does not have, or that is None, it cannot do.
+# A protocol is used if each of its methods is there and takes its arguments by position, several
+# keys as one of them; else none of its methods is called, and nothing is lost but speed. An answer
+# of another kind than the one said here is an error, and never "missing", "stored" or "no".
 
 
 class Exists(Protocol):
@@ -143,9 +139,8 @@ class Scan(Protocol):
     def scan_keys(self, prefix: str, start_after: str = "", /) -> Iterable[str]:
         """Yield every key that starts with ``prefix``, as text and not as a pattern.
 
-        With ``start_after`` only keys greater than it in UTF-8 byte order, whether or not the
-        backend is ordered. Keys that are written or deleted meanwhile may or may not be seen;
-        every other key is, exactly once.
+        With ``start_after`` only keys greater than it in UTF-8 byte order, ``ordered`` or not.
+        Every key that is not written or deleted meanwhile is seen, and exactly once.
         """
         ...
 
@@ -164,8 +159,7 @@ class SetIfAbsent(Protocol):
     def set_if_absent(self, key: str, value: bytes, ttl: float | None, /) -> bool:
         """Store ``value`` if nothing is stored under ``key``; say whether it was.
 
-        ``ttl`` in seconds, or None; a backend without ``NativeTTL`` ignores it (the envelope
-        carries the expiry as well).
+        ``ttl``: seconds, or None; a backend without ``NativeTTL`` ignores it: the envelope has it.
         """
         ...
 
@@ -222,9 +216,8 @@ class AsyncScan(Protocol):
     def scan_keys(self, prefix: str, start_after: str = "", /) -> AsyncIterable[str]:
         """Yield every key that starts with ``prefix``, as text and not as a pattern.
 
-        With ``start_after`` only keys greater than it in UTF-8 byte order, whether or not the
-        backend is ordered. Keys that are written or deleted meanwhile may or may not be seen;
-        every other key is, exactly once.
+        With ``start_after`` only keys greater than it in UTF-8 byte order, ``ordered`` or not.
+        Every key that is not written or deleted meanwhile is seen, and exactly once.
         """
         ...
 
@@ -243,8 +236,7 @@ class AsyncSetIfAbsent(Protocol):
     def set_if_absent(self, key: str, value: bytes, ttl: float | None, /) -> Awaitable[bool]:
         """Store ``value`` if nothing is stored under ``key``; say whether it was.
 
-        ``ttl`` in seconds, or None; a backend without ``NativeTTL`` ignores it (the envelope
-        carries the expiry as well).
+        ``ttl``: seconds, or None; a backend without ``NativeTTL`` ignores it: the envelope has it.
         """
         ...
 
@@ -334,8 +326,7 @@ class Cipher(Protocol):
     def decrypt(self, ciphertext: bytes, associated_data: bytes, key_id: bytes, /) -> bytes:
         """Return the plaintext.
 
-        Raises UnknownKey if there is no key with this id, Tampered if anything else is not as
-        it was when it was encrypted.
+        Raises UnknownKey if no key has this id, Tampered if anything else is not as it was.
         """
         ...
 

@@ -176,7 +176,7 @@ def own_names(tree: ast.AST) -> Iterator[str]:
 def _slots(node: ast.Assign | ast.AnnAssign) -> Iterator[str]:
     targets = node.targets if isinstance(node, ast.Assign) else [node.target]
     if any(isinstance(target, ast.Name) and target.id == "__slots__" for target in targets):
-        for name in ast.walk(node.value or node.target):
+        for name in ast.walk(node):
             if isinstance(name, ast.Constant) and isinstance(name.value, str):
                 yield name.value
 
