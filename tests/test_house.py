@@ -1,16 +1,20 @@
 """The house as it is meant to be, in counts: what creeps back one line at a time is seen here.
 
-tests/test_floors.py walks the imports and the root; this looks at what the files hold.
+tests/test_floors.py walks the imports and the root; this looks at what the files hold, and at the
+page that draws the house, docs/ARCHITECTURE.md.
 """
 
 from __future__ import annotations
 
 import ast
+import re
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 import pytest
+
+from tests.test_floors import FLOORS, ROOMS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -335,3 +339,51 @@ def test_bodies_are_counted_without_their_docstrings() -> None:
     text += "def h(\n    a,\n): return [\n    a\n]\n"
     counted = {name: body_lines(f) for name, f in functions(ast.parse(text))}
     assert counted == {"f": 3, "g": 0, "h": 3}
+
+
+# ---------------------------------------------------------------------- docs/ARCHITECTURE.md
+
+PAGE = (ROOT / "docs" / "ARCHITECTURE.md").read_text(encoding="utf-8")
+
+STEP = re.compile(r"^ *(?P<path>\S+\.py) +(?P<name>[\w.]+)  ", re.MULTILINE)
+"""A line of the drawn ways: a file, and what of it is called."""
+
+SPAN = re.compile(r"`([^`\n]+)`")
+PATH = re.compile(r"[\w/]+(?:/|\.py)")
+
+
+def made_in(file: Source) -> set[str]:
+    """Return what a file makes: names, and what its classes make as ``Class.name``."""
+    classes = [node for node in file.tree.body if isinstance(node, ast.ClassDef)]
+    inner = {f"{node.name}.{name}" for node in classes for name in own_names(node)}
+    return {*own_names(file.tree)} | inner
+
+
+def test_the_page_draws_every_folder_in_its_order() -> None:
+    """The rule of the page is that order, which tests/test_floors.py walks."""
+    table = PAGE.partition("\n## ")[2].partition("\n## ")[0]
+    rows = re.findall(r"^\| (`.*?) \|", table, re.MULTILINE)
+    drawn = [place for row in rows for place in SPAN.findall(row)]
+    files, folders = [f"{name}.py" for name in FLOORS], [f"{name}/" for name in (*FLOORS, *ROOMS)]
+    assert drawn == [place for place in (*files, *folders) if (PACKAGE / place).exists()]
+
+
+def test_the_ways_are_those_of_the_code() -> None:
+    """Every step names a function, or an attribute, of the file that stands before it."""
+    files = {file.path: made_in(file) for file in package()}
+    steps = [(step["path"], step["name"]) for step in STEP.finditer(PAGE)]
+    assert len(steps) > 20
+    assert [step for step in steps if step[1] not in files.get(step[0], ())] == []
+
+
+def test_the_page_names_nothing_that_is_not_there() -> None:
+    """Files and folders lie in the package or beside it; names are made in it."""
+    text = re.sub(r"^```.*?^```", "", PAGE, flags=re.MULTILINE | re.DOTALL)
+    spans = {*SPAN.findall(text)}
+    inside = {span for span in spans if PATH.fullmatch(span)}
+    beside = {*re.findall(r"\b(?:tests|docs)/[\w./]*\w", text)}
+    made = {name for file in package() for name in made_in(file)}
+    made |= {name.rpartition(".")[2] for name in made}
+    assert {path for path in inside if not (PACKAGE / path).exists()} == set()
+    assert {path for path in beside if not (ROOT / path).exists()} == set()
+    assert spans - inside - made == set()
