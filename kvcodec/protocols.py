@@ -1,7 +1,8 @@
 """What kvcodec asks of others: KVs and what more they may offer, codecs, key schemes, ciphers.
 
-Arguments are positional-only, so that an implementation may call them what it likes; async methods
-return ``Awaitable`` and are not ``async def``: a client that returns futures fits as it is.
+Imports nothing of kvcodec. All arguments are positional-only, so that an implementation
+may call them what it likes. ``AsyncKV`` returns ``Awaitable`` and is not ``async def``: a client
+that returns futures fits as it is.
 """
 
 from __future__ import annotations
@@ -59,6 +60,7 @@ class Limits(Struct, frozen=True):
 
     key_bytes: int | None = None
     """Of the raw key in UTF-8."""
+
     value_bytes: int | None = None
     """Of one stored value."""
 
@@ -99,11 +101,12 @@ class AsyncKV(Protocol):
 
 
 # ------------------------------------------------------- what a backend may offer beyond them
-#
-# Found once per handle, by its methods: one that it does not have, or that is None, it cannot do.
-# A protocol is used if each of its methods is there and takes its arguments by position, several
-# keys as one of them; else none of its methods is called, and nothing is lost but speed. An answer
-# of another kind than the one said here is an error, and never "missing", "stored" or "no".
+# Found once per handle, by the names and the shapes of its methods. A backend that cannot do one
+# of these does not have the methods, or has None in their place: there is no "not supported" at
+# run time. A protocol is used if each of its methods is there and takes its arguments by position,
+# several keys as one of them; else none of its methods is called, and nothing is lost but speed.
+# What they answer is looked at: an answer of another kind than the one said here is an error, and
+# never reads as "missing", "stored" or "no".
 
 
 class Exists(Protocol):
@@ -139,8 +142,9 @@ class Scan(Protocol):
     def scan_keys(self, prefix: str, start_after: str = "", /) -> Iterable[str]:
         """Yield every key that starts with ``prefix``, as text and not as a pattern.
 
-        With ``start_after`` only keys greater than it in UTF-8 byte order, ``ordered`` or not.
-        Every key that is not written or deleted meanwhile is seen, and exactly once.
+        With ``start_after`` only keys greater than it in UTF-8 byte order, whether or not the
+        backend is ordered. Keys that are written or deleted meanwhile may or may not be seen;
+        every other key is, exactly once.
         """
         ...
 
@@ -159,7 +163,8 @@ class SetIfAbsent(Protocol):
     def set_if_absent(self, key: str, value: bytes, ttl: float | None, /) -> bool:
         """Store ``value`` if nothing is stored under ``key``; say whether it was.
 
-        ``ttl``: seconds, or None; a backend without ``NativeTTL`` ignores it: the envelope has it.
+        ``ttl`` in seconds, or None; a backend without ``NativeTTL`` ignores it (the envelope
+        carries the expiry as well).
         """
         ...
 
@@ -180,6 +185,21 @@ class Versioned(Protocol):
 
     def delete_if_version(self, key: str, token: Token, /) -> bool:
         """Remove the value if it is still the one of ``token``; say whether it was."""
+        ...
+
+
+class Backing(Protocol):
+    """A handle that stands for a store, which others may stand for too.
+
+    Without it a handle stands for itself: two handles on one store do not know of each other.
+    """
+
+    def backing(self, key: str, /) -> tuple[Hashable, str]:
+        """Return what identifies the store, the same for every handle on it, and the key's name.
+
+        For locks of the process: handles with an equal answer have one writer at a time for the
+        key. A part of a store answers for the whole.
+        """
         ...
 
 
@@ -216,8 +236,7 @@ class AsyncScan(Protocol):
     def scan_keys(self, prefix: str, start_after: str = "", /) -> AsyncIterable[str]:
         """Yield every key that starts with ``prefix``, as text and not as a pattern.
 
-        With ``start_after`` only keys greater than it in UTF-8 byte order, ``ordered`` or not.
-        Every key that is not written or deleted meanwhile is seen, and exactly once.
+        With ``start_after`` and with writers meanwhile: as ``Scan``.
         """
         ...
 
@@ -236,7 +255,8 @@ class AsyncSetIfAbsent(Protocol):
     def set_if_absent(self, key: str, value: bytes, ttl: float | None, /) -> Awaitable[bool]:
         """Store ``value`` if nothing is stored under ``key``; say whether it was.
 
-        ``ttl``: seconds, or None; a backend without ``NativeTTL`` ignores it: the envelope has it.
+        ``ttl`` in seconds, or None; a backend without ``NativeTTL`` ignores it (the envelope
+        carries the expiry as well).
         """
         ...
 
@@ -326,15 +346,14 @@ class Cipher(Protocol):
     def decrypt(self, ciphertext: bytes, associated_data: bytes, key_id: bytes, /) -> bytes:
         """Return the plaintext.
 
-        Raises UnknownKey if no key has this id, Tampered if anything else is not as it was.
+        Raises UnknownKey if there is no key with this id, Tampered if anything else is not as
+        it was when it was encrypted.
         """
         ...
 
 
 # ------------------------------------------- what some codecs, key schemes and ciphers say beyond
-#
-# Asked by `isinstance`, once, when a keyspace is declared. None of them is ever needed: an object
-# that has the methods of the basic protocol and nothing else is as good.
+# Asked by `isinstance`, once, when a keyspace is declared. None of them is ever needed.
 
 
 @runtime_checkable
@@ -478,22 +497,4 @@ class TimeHidingCipher(Cipher, Protocol):
     @property
     def hide_time(self) -> bool:
         """Whether it does."""
-        ...
-
-
-# ------------------------------------------------------------ what some handles say beyond
-
-
-class Backing(Protocol):
-    """A handle that stands for a store, which others may stand for too.
-
-    Without it a handle stands for itself: two handles on one store do not know of each other.
-    """
-
-    def backing(self, key: str, /) -> tuple[Hashable, str]:
-        """Return what identifies the store, the same for every handle on it, and the key's name.
-
-        For locks of the process: of two handles with an equal answer only one writer is at work
-        on the key at a time. A part of a store answers for the whole.
-        """
         ...

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -52,6 +53,7 @@ class _AsyncFace:
 
     @staticmethod
     def _method(method: Callable[..., Any]) -> Callable[..., Any]:
+        @functools.wraps(method)
         async def call(*args: Any) -> Any:
             return method(*args)
 
@@ -59,6 +61,7 @@ class _AsyncFace:
 
     @staticmethod
     def _listing(method: Callable[..., Any]) -> Callable[..., Any]:
+        @functools.wraps(method)
         async def scan(*args: Any) -> Any:
             for name in method(*args):
                 yield name

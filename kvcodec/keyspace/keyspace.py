@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any, Generic, TypeAlias, TypedDict, cast, overload
+from typing import TYPE_CHECKING, Any, Generic, NoReturn, TypeAlias, TypedDict, cast, overload
 
 from typing_extensions import TypeForm, TypeVar, Unpack
 
@@ -252,6 +252,15 @@ class Keyspace(Generic[V, K]):
             return repr(self.declaration)
         except AttributeError:
             return "<Keyspace, refused>"  # in the traceback of its own constructor
+
+    def __copy__(self) -> Keyspace[V, K]:
+        return self  # nothing of it changes
+
+    def __deepcopy__(self, _: dict[int, Any], /) -> Keyspace[V, K]:
+        return self
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("a Keyspace cannot be pickled: import it where it is used")
 
     @property
     def name(self) -> str:

@@ -69,7 +69,8 @@ class FaultyKV(_Befallen):
         found = getattr(self.kv, name)
         if name not in METHODS or found is None:
             return found
-        return functools.partial(self._call, name)
+        # Of the shape of the method inside: what takes other arguments is no capability.
+        return functools.update_wrapper(functools.partial(self._call, name), found)
 
     def _call(self, method: str, /, *arguments: Any) -> Any:
         return run(self._world.perform(method, arguments), self.kv)
@@ -113,7 +114,8 @@ class AsyncFaultyKV(_Befallen):
         found = getattr(self.kv, name)
         if name not in METHODS or found is None:
             return found
-        return functools.partial(self._list if name in LISTS else self._call, name)
+        call = functools.partial(self._list if name in LISTS else self._call, name)
+        return functools.update_wrapper(call, found)
 
     def _call(self, method: str, /, *arguments: Any) -> Awaitable[Any]:
         return arun(self._world.perform(method, arguments), self.kv)
