@@ -154,7 +154,7 @@ def readers(keyspace: Keyspace[bytes], kv: Any) -> Iterator[Callable[[], Any]]:
     yield lambda: files.open("a").read()
     yield lambda: files.open("a").readlines()
     yield lambda: list(iter(partial(files.open("a").read1, 10), b""))
-    yield lambda: files.open("a").raw.readinto(bytearray(1000))
+    yield lambda: files.open("a").raw.readinto(memoryview(bytearray(1000)))
     yield lambda: asyncio.run(twin.get("a"))
     yield lambda: asyncio.run(opened())
     yield lambda: asyncio.run(piece_by_piece())
