@@ -43,7 +43,7 @@ def pieces(data: Any, size: int) -> Iterator[Any]:
         )
 
 
-async def async_pieces(data: Any, size: int) -> AsyncGenerator[Any]:
+async def async_pieces(data: AsyncSource, size: int) -> AsyncGenerator[Any]:
     """``pieces``, and of what is read or iterated over with ``await``."""
     read = _reading(data)
     if read is not None:
