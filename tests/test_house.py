@@ -66,11 +66,16 @@ STANDARD = {
 
 
 class Source(NamedTuple):
-    """One file of the package: where it lies, and its tree."""
+    """One file of the package: where it lies, its tree and its text."""
 
     path: str
     tree: ast.Module
-    lines: int
+    text: str
+
+    @property
+    def lines(self) -> int:
+        """How many it has."""
+        return len(self.text.splitlines())
 
     @property
     def folder(self) -> str:
@@ -85,7 +90,7 @@ class Source(NamedTuple):
 
 def source(path: str, text: str) -> Source:
     """Return the file of this text, as if it lay at ``path`` in the package."""
-    return Source(path, ast.parse(text, path), len(text.splitlines()))
+    return Source(path, ast.parse(text, path), text)
 
 
 @cache
@@ -243,6 +248,33 @@ def test_a_function_has_one_straight_path() -> None:
         if body_lines(function) > MOST_BODY
     ]
     assert long == []
+
+
+def test_every_file_says_what_it_is_about() -> None:
+    """Its first line tells a newcomer whether his change belongs there."""
+    first = {f.path: (ast.get_docstring(f.tree) or "").partition("\n")[0] for f in package()}
+    assert [path for path, line in first.items() if len(line) < 20 or line[-1] not in ".:"] == []
+
+
+def test_files_that_are_named_are_there() -> None:
+    """A comment that leads to a file leads to one that there is: beside it, or from the top."""
+    assert [
+        f"{file.path}: {name}"
+        for file in package()
+        for name in re.findall(r"[\w/]+\.py\b|docs/\w+\.md", file.text)
+        if not any((top / name).exists() for top in (PACKAGE / file.folder, PACKAGE, ROOT))
+    ] == []
+
+
+def test_pages_name_files_that_are_there() -> None:
+    """What a page sends its reader to has not moved away."""
+    pages = [ROOT / "README.md", ROOT / "CHANGELOG.md", *(ROOT / "docs").glob("*.md")]
+    assert [
+        f"{page.name}: {name}"
+        for page in pages
+        for name in re.findall(r"\bkvcodec/[\w/]+\.py", page.read_text(encoding="utf-8"))
+        if not (ROOT / name).exists()
+    ] == []
 
 
 def test_few_places_catch_everything() -> None:
