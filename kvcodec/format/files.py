@@ -1,20 +1,21 @@
-"""The bytes of a stored file's manifest and trace, as they stand before compression and encryption.
+"""The bytes of a stored file's manifest and trace, in kvcodec's own form (own.py).
 
-    raw key      the manifest: a MessagePack map of what ``Manifest`` has, without its defaults
-    raw key !t   the trace: a MessagePack map from generations to how many chunks each has, or nil
+    raw key      manifest: [size, sha256, written ms, content type or nil, content,
+                            generation or nil, bytes of a chunk]
+    raw key !t   trace: [{generation: how many chunks it has, or nil}]
 
-Chunks are bytes of the content and nothing else. docs/FORMAT.md draws the manifest as a table.
+Chunks (``raw key !g`` GENERATION ``.`` N) are bytes of the content and nothing else.
 """
 
 from __future__ import annotations
 
 import hashlib
-from typing import Annotated, Any, TypeAlias
+from typing import Annotated, TypeAlias
 
-import msgspec
 from msgspec import Meta, Struct
 
-from kvcodec.errors import DecodeError, SchemaMismatch, Tampered
+from kvcodec.errors import Tampered
+from kvcodec.format.own import Own
 
 __all__ = [
     "MOST_CHUNKS",
@@ -51,18 +52,18 @@ class FileInfo(Struct, frozen=True, kw_only=True):
     """When ``put`` began, in seconds since the epoch."""
 
 
-class Manifest(Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
+class Manifest(Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
     """What stands at the raw key: the file in one value, or where its chunks are."""
 
     size: Annotated[int, Meta(ge=0, le=2**53)]
     sha256: Annotated[bytes, Meta(min_length=32, max_length=32)]
-    written_at: float
-    content_type: str | None = None
-    content: bytes = b""
+    written_ms: Annotated[int, Meta(ge=0, le=2**57)]
+    content_type: str | None
+    content: bytes
     """Of a file without chunks."""
-    generation: _Generation | None = None
+    generation: _Generation | None
     """Of the chunks' names; None where there are none."""
-    chunk_bytes: Annotated[int, Meta(ge=0)] = 0
+    chunk_bytes: Annotated[int, Meta(ge=0)]
 
     @property
     def step(self) -> int:
@@ -91,47 +92,36 @@ class Manifest(Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unk
             size=self.size,
             sha256=self.sha256.hex(),
             content_type=self.content_type,
-            written_at=self.written_at,
+            written_at=self.written_ms / 1000,
         )
 
 
-_encode = msgspec.msgpack.Encoder(order="deterministic").encode
-_manifest = msgspec.msgpack.Decoder(Manifest).decode
-_trace = msgspec.msgpack.Decoder(Lots).decode
+class _Trace(Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
+    lots: Lots
+
+
+_manifest = Own("manifest", Manifest)
+_trace = Own("trace", _Trace)
 
 
 def spell_manifest(manifest: Manifest) -> bytes:
     """Return the bytes of a manifest."""
-    return _encode(manifest)
+    return _manifest.spell(manifest)
 
 
 def parse_manifest(data: bytes) -> Manifest:
     """Return the manifest that bytes stand for. Raises a DecodeError if they are none."""
-    manifest: Manifest = _parsed(_manifest, data, "manifest")
+    manifest = _manifest.parse(data)
     if manifest.count > MOST_CHUNKS or (manifest.size == 0 and not manifest.is_empty):
         raise Tampered("a manifest that no put has written", stage="decode")
     return manifest
 
 
 def spell_trace(lots: Lots) -> bytes:
-    """Return the bytes of a trace."""
-    return _encode(lots)
+    """Return the bytes of a trace: equal traces, equal bytes."""
+    return _trace.spell(_Trace(dict(sorted(lots.items()))))
 
 
 def parse_trace(data: bytes) -> Lots:
     """Return what a trace holds. Raises a DecodeError if bytes are no trace."""
-    lots: Lots = _parsed(_trace, data, "trace")
-    return lots
-
-
-def _parsed(decode: Any, data: bytes, what: str) -> Any:
-    # Nothing here can nest: unknown fields are refused, and values that are not of their type.
-    kind: type[Exception]
-    try:
-        return decode(data)
-    except (msgspec.MsgspecError, ValueError) as error:  # of text that is not UTF-8, too
-        kind = type(error)
-    why = f"not the {what} of a file: a single value, or another program's"
-    if issubclass(kind, msgspec.ValidationError):
-        raise SchemaMismatch(why, stage="validate")
-    raise DecodeError(why, stage="decode")
+    return _trace.parse(data).lots

@@ -94,12 +94,12 @@ class _HashedNames(Generic[K]):
 
 
 class HashedKeys(_HashedNames[K]):
-    """Names of bounded length, for keys that may outgrow the host's limit.
+    """Names of fixed length, for keys that may outgrow the host's limit.
 
-    A raw key is the keyspace's name, a readable beginning of the key where there is room for it,
-    and the SHA-256 of the whole name: at most ``limit`` bytes, all of them ASCII. The whole name
-    is stored with the value, so that values have an envelope, and a value that was copied to
-    another key's name is refused on reading (Tampered). Listing reads the values.
+    A raw key is the keyspace's name and the SHA-256 of the whole name, all of it ASCII; no option
+    changes it. The whole name is stored with the value, so that values have an envelope, and a
+    value that was copied to another key's name is refused on reading (Tampered). Listing reads the
+    values. ``limit``: bytes that a name may have, checked when declared.
 
     Whoever knows a key can compute its name: ``HiddenKeys`` is for what must not be recognised.
 
@@ -118,7 +118,7 @@ class HashedKeys(_HashedNames[K]):
     def bind(self, name: str, key_type: Any, /) -> Self:
         """Return the scheme of keyspace ``name`` with keys of ``key_type``."""
         bound = super().bind(name, key_type)
-        needed = len(bound.prefix) + len(_MARK) + _HASHED_CHARS
+        needed = len(bound.prefix) + len(_MARK) + _HASHED_CHARS + _DERIVED_CHARS
         if needed > self.limit:
             raise ConfigError(f"limit={self.limit} is too small for this name: it needs {needed}")
         return bound
@@ -126,24 +126,14 @@ class HashedKeys(_HashedNames[K]):
     def _unbound_copy(self) -> Self:
         return type(self)(limit=self.limit)
 
-    @property
-    def spelling(self) -> int:
-        """What decides its raw keys: the limit."""
-        return self.limit
-
     def raw_key_of(self, name: str, /) -> str:
         """Return the raw key of a whole name."""
-        room = self.limit - len(self.prefix) - len(_MARK) - _HASHED_CHARS - _DERIVED_CHARS
-        # For people who look into the store, never parsed. Without "/", or a raw key could be
-        # another one's path; without ".", which may not meet another one.
-        start = re.sub(r"[^A-Za-z0-9_-]", "-", name[len(self.prefix) :][: max(room, 0)])
-        hashed = _base32(hashlib.sha256(name.encode()).digest())
-        return f"{self.prefix}{start}{_MARK}{hashed}"
+        return f"{self.prefix}{_MARK}{_base32(hashlib.sha256(name.encode()).digest())}"
 
     def is_raw_key(self, raw_key: str, /) -> bool:
         """Say whether text has the form of a raw key of this scheme."""
         rest = raw_key.removeprefix(self.prefix)
-        return rest != raw_key and re.fullmatch(r"[\w-]*=[a-z2-7]{52}", rest, re.ASCII) is not None
+        return rest != raw_key and re.fullmatch(r"=[a-z2-7]{52}", rest) is not None
 
     def __repr__(self) -> str:
         try:

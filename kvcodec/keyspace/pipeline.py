@@ -25,7 +25,7 @@ from kvcodec.protocols import Cipher
 if TYPE_CHECKING:
     from kvcodec.keyspace.secret_fields import SecretFields
 
-__all__ = ["ANY_AGE", "Pipeline"]
+__all__ = ["ANY_AGE", "Part", "Pipeline"]
 
 V = TypeVar("V")
 
@@ -203,5 +203,31 @@ class Pipeline(Generic[V]):
 
     def time_left(self, data: bytes, now: float) -> float | None:
         """How many seconds stored bytes still live; None for ever."""
-        expires = self.wrapping.header(data).expires_ms
-        return None if expires is None else max(expires / 1000 - now, 0.001)
+        return self.wrapping.time_left(data, now)
+
+
+class Part:
+    """What kvcodec itself has written, as maintenance sees it: a pipeline without values."""
+
+    __slots__ = ("form", "wrapping")
+
+    def __init__(self, wrapping: Wrapping) -> None:
+        self.wrapping = wrapping
+        self.form = wrapping.form
+
+    @property
+    def primary(self) -> str:
+        """As of a pipeline."""
+        return "" if self.form.cipher is None else self.form.cipher.key_id.hex()
+
+    def key_ids(self, _: str, data: Any) -> tuple[str, ...]:
+        """As of a pipeline."""
+        return self.wrapping.key_ids(as_bytes(data))
+
+    def reseal(self, raw_key: str, data: Any) -> bytes:
+        """As of a pipeline."""
+        return self.wrapping.reseal(raw_key, as_bytes(data))
+
+    def time_left(self, data: bytes, now: float) -> float | None:
+        """As of a pipeline."""
+        return self.wrapping.time_left(data, now)

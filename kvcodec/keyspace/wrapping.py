@@ -321,6 +321,11 @@ class Wrapping:
         key_id = self.header(data).key_id
         return (key_id.hex(),) if key_id else ()
 
+    def time_left(self, data: bytes, now: float) -> float | None:
+        """How many seconds stored bytes still live; None for ever."""
+        expires = self.header(data).expires_ms
+        return None if expires is None else max(expires / 1000 - now, 0.001)
+
     def recognises(self, data: bytes) -> bool:
         """Say by the first bytes, exactly, whether stored bytes are of the declared form."""
         if not data:

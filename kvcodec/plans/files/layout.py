@@ -9,8 +9,6 @@ from collections.abc import Iterator
 from typing import Any
 from weakref import WeakKeyDictionary
 
-from msgspec.structs import replace
-
 from kvcodec.backends.capabilities import Capabilities
 from kvcodec.errors import ConfigError, LimitExceeded
 from kvcodec.format.derived import trace_name
@@ -23,7 +21,7 @@ from kvcodec.format.files import (
     spell_trace,
 )
 from kvcodec.keyspace.declaration import Declaration
-from kvcodec.keyspace.pipeline import ANY_AGE, Pipeline
+from kvcodec.keyspace.pipeline import ANY_AGE
 from kvcodec.keyspace.wrapping import as_bytes
 from kvcodec.protocols import Limits
 
@@ -50,7 +48,7 @@ _NO_TIME = 0.0
 class FileLayout:
     """How the files of one keyspace are stored: compiled once, whenever it is opened."""
 
-    __slots__ = ("traces", "values")
+    __slots__ = ("chunks", "form", "manifests", "traces")
 
     def __init__(self, declared: Declaration[bytes, Any]) -> None:
         form = declared.pipeline.form
@@ -63,15 +61,16 @@ class FileLayout:
             )
         if form.bare is not None:
             raise ConfigError("files need a cipher with bound=True, or chunks could be swapped")
-        # Manifests and chunks are bytes like any value: what one is, its raw key says, which it
-        # is bound to. So maintenance (rewrap, verify) treats them as values.
-        self.values: Pipeline[bytes] = declared.pipeline
-        # A manifest lives, expires and is sealed as its chunks are. A trace outlives them.
-        self.traces = Pipeline(declared.pipeline.codec, replace(form, ttl=None, max_age=None))
+        # Each kind by itself: a chunk never opens as a manifest, nor either as a value. A manifest
+        # lives and expires as its chunks do. A trace outlives them.
+        self.form = form
+        self.manifests = declared.pipeline.part("manifest", dated=True)
+        self.chunks = declared.pipeline.part("chunk", dated=True)
+        self.traces = declared.pipeline.part("trace")
 
     def largest_chunk(self, limits: Limits) -> int:
         """The most bytes of content that surely fit into one stored value of the backend."""
-        form, known = self.values.form, limits.value_bytes
+        form, known = self.form, limits.value_bytes
         room = form.max_bytes if known is None else min(known, form.max_bytes)
         if form.cipher is None:
             return room - _MANIFEST_ROOM
@@ -127,12 +126,12 @@ class FilePlace:
     @property
     def lifetime(self) -> float | None:
         """Of the file in seconds, by the declaration."""
-        return self.layout.values.form.ttl
+        return self.layout.form.ttl
 
     @property
     def is_dated(self) -> bool:
         """Whether the file can expire."""
-        return self.layout.values.form.dated
+        return self.layout.form.dated
 
     def chunk_name(self, generation: str, number: int) -> str:
         """The raw key of a chunk."""
@@ -144,34 +143,39 @@ class FilePlace:
 
     # -------------------------------------------------------------------- two directions each
 
-    def manifest(self, data: bytes, now: float | None) -> Manifest:
+    def manifest(self, data: Any, now: float | None) -> Manifest:
         """What is stored at the raw key. Raises a DecodeError, Expired among them."""
-        return parse_manifest(self.layout.values.open(self.raw_key, data, now))
+        payload = self.layout.manifests.unwrap(self.raw_key, as_bytes(data), now)
+        return parse_manifest(payload.encoded)
 
     def seal(self, manifest: Manifest) -> bytes:
         """What to store at the raw key; the time is that of the manifest."""
-        encoded, moment = spell_manifest(manifest), manifest.written_at
-        return self.layout.values.seal(self.raw_key, encoded, moment, name=self.name)
+        # In the middle of its millisecond, so that rounding down gives the very same one.
+        moment = (manifest.written_ms + 0.5) / 1000
+        wrap = self.layout.manifests.wrap
+        return wrap(self.raw_key, spell_manifest(manifest), moment, name=self.name)
 
-    def chunk(self, name: str, data: bytes, now: float) -> bytes:
+    def chunk(self, name: str, data: Any, now: float) -> bytes:
         """The content of a stored chunk. Raises a DecodeError."""
-        return self.layout.values.open(name, data, now)
+        return self.layout.chunks.unwrap(name, as_bytes(data), now).encoded
 
     def seal_chunk(self, name: str, content: bytes, now: float) -> bytes:
         """What to store for a chunk."""
-        return self.layout.values.seal(name, content, now)
+        return self.layout.chunks.wrap(name, content, now)
 
-    def trace(self, data: bytes) -> Lots:
+    def trace(self, data: Any) -> Lots:
         """What is stored under the trace's name. Raises a DecodeError."""
-        return parse_trace(self.layout.traces.open(self.trace_name, data, ANY_AGE))
+        return parse_trace(
+            self.layout.traces.unwrap(self.trace_name, as_bytes(data), ANY_AGE).encoded
+        )
 
     def seal_trace(self, lots: Lots) -> bytes:
         """What to store under the trace's name."""
-        return self.layout.traces.seal(self.trace_name, spell_trace(lots), _NO_TIME)
+        return self.layout.traces.wrap(self.trace_name, spell_trace(lots), _NO_TIME)
 
-    def whole_name(self, data: bytes) -> str:
+    def whole_name(self, data: Any) -> str:
         """The name that is stored with the manifest, where the raw key does not tell it."""
-        return self.layout.values.wrapping.unwrap(self.raw_key, as_bytes(data), ANY_AGE).name
+        return self.layout.manifests.unwrap(self.raw_key, as_bytes(data), ANY_AGE).name
 
 
 def derived_from(name: str) -> str | None:

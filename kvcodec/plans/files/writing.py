@@ -11,6 +11,7 @@ from typing_extensions import Buffer
 
 from kvcodec.errors import Conflict, EncodeError, LimitExceeded
 from kvcodec.format.files import MOST_CHUNKS, FileInfo, Lots, Manifest
+from kvcodec.keyspace.wrapping import in_ms
 from kvcodec.plans.driver import Plan
 from kvcodec.plans.files.layout import FilePlace
 from kvcodec.plans.files.removing import remove_chunks, tidy
@@ -116,7 +117,7 @@ class Upload:
         return Manifest(
             size=self._size,
             sha256=self._hash.digest(),
-            written_at=self._now,
+            written_ms=in_ms(self._now),
             content_type=self._content_type,
             content=content,
             generation=self._generation if self._count else None,
