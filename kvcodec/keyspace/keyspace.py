@@ -253,7 +253,7 @@ class Keyspace(Generic[V, K]):
 
         A tenant, an environment: under one ring, what is sealed in one does not open in another.
         Costs some microseconds; names stay the same. Raises ConfigError for a context that is no
-        text or empty, and where nothing is sealed under a key of kvcodec's that could be tied to it.
+        text or empty, and where nothing is sealed that could be tied to it.
         """
         options.checked_context(context, self.declaration.pipeline.declared)
         other = cast("Keyspace[V, K]", object.__new__(Keyspace))

@@ -14,7 +14,6 @@ from msgspec.structs import replace
 from typing_extensions import TypeVar
 
 from kvcodec.codecs.codec import ValueCodec
-from kvcodec.format.derived import is_derived
 from kvcodec.format.envelope import Header, Kind
 from kvcodec.format.own import OWN
 from kvcodec.keyspace.encoding import Encoding
@@ -180,10 +179,7 @@ class Pipeline(Generic[V]):
         data = as_bytes(data)
         if self.fields is None:
             return self.wrapping.key_ids(data)
-        payload = self.wrapping.unwrap_any(raw_key, data)
-        if not payload.encoded and is_derived(raw_key):
-            return ()  # a cache's news that there is no value
-        return self.fields.key_ids(payload)
+        return self.fields.key_ids(self.wrapping.unwrap_any(raw_key, data))
 
     def reseal(self, raw_key: str, data: Any) -> bytes:
         """Return the same value under the cipher's primary key: version and times stay.

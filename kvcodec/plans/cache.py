@@ -20,6 +20,7 @@ from typing_extensions import TypeVar
 from kvcodec.errors import Expired, UnknownKey
 from kvcodec.format.derived import news_name
 from kvcodec.format.envelope import MalformedEnvelope, open_envelope
+from kvcodec.format.own import Own
 from kvcodec.keyspace.place import Place
 from kvcodec.keyspace.wrapping import as_bytes
 from kvcodec.plans import values
@@ -31,6 +32,13 @@ from kvcodec.plans.writing import set_value
 __all__ = ["CacheStats", "Caching", "Times"]
 
 V = TypeVar("V")
+
+
+class _News(Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
+    """That there is nothing to load: it is there, and says no more."""
+
+
+_NEWS = Own("news", _News)
 
 
 class CacheStats(Struct, frozen=True, kw_only=True):
@@ -137,8 +145,8 @@ class Caching(Generic[V]):
         negative, can = self._times.negative, self._listing.can
         if negative is not None:
             name = news_name(place.raw_key)
-            wrapping = place.declaration.pipeline.wrapping
-            news = wrapping.wrap(name, b"", self._listing.clock(), negative)
+            wrapping = place.declaration.pipeline.part("news", dated=True)
+            news = wrapping.wrap(name, _NEWS.spell(_News()), self._listing.clock(), negative)
             yield from put(name, news, negative, can)
         if before is not None and before.value is not None:
             yield from values.delete(place)
@@ -174,12 +182,15 @@ class Caching(Generic[V]):
         """What a stored "there is none" means: nothing, once its time is over."""
         if data is None:
             return None
-        name, wrapping = news_name(place.raw_key), place.declaration.pipeline.wrapping
+        name = news_name(place.raw_key)
+        wrapping = place.declaration.pipeline.part("news", dated=True)
         try:
-            header = wrapping.unwrap(name, as_bytes(data), self._listing.clock()).header
+            payload = wrapping.unwrap(name, as_bytes(data), self._listing.clock())
         except (Expired, UnknownKey):
             return None  # of a key that was dropped: worth no more than loading once again
-        return None if header.expires_ms is None else _Found(None, header.expires_ms / 1000)
+        _NEWS.parse(payload.encoded)
+        expires = payload.header.expires_ms
+        return None if expires is None else _Found(None, expires / 1000)
 
     def _is_due(self, found: _Found) -> bool:
         """Whether a value is to be loaded again: it is stale, or chosen for an early refresh.
