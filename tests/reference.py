@@ -44,12 +44,22 @@ def place_key(key: str, associated_data: bytes) -> bytes:
     return base64.urlsafe_b64encode(derived)
 
 
+def place(
+    kind: str, keyspace: str, codec: str, header: bytes, raw_key: str, *, context: str = ""
+) -> bytes:
+    """Associated data: the format version, then kind, keyspace, context, codec, header, raw key."""
+    names = (kind, keyspace, context, codec)
+    return b"\x01" + join(*(name.encode() for name in names), header, raw_key.encode())
+
+
 def write(
     payload: bytes,
     *,
     keyspace: str,
     codec: str,
     raw_key: str,
+    kind: str = "value",
+    context: str = "",
     version: int = 1,
     times: tuple[int, int] | None = None,
     checksum: bool = False,
@@ -63,10 +73,10 @@ def write(
         header += field(2, struct.pack(">Q", times[0])) + field(3, struct.pack(">Q", times[1]))
     if key is not None:
         header += field(5, b"\x01") + field(6, key_id(key))
-    data = join(keyspace.encode(), codec.encode(), header, raw_key.encode())
+    data = place(kind, keyspace, codec, header, raw_key, context=context)
     if key is not None:
         fernet: Any = Fernet(place_key(key, data))
         payload = fernet._encrypt_from_parts(payload, moment, iv)
     if checksum:
-        header += field(7, struct.pack(">I", zlib.crc32(data + payload)))
+        header += field(8, struct.pack(">I", zlib.crc32(data + payload)))
     return b"\xc1\x01" + bytes([len(header)]) + header + payload

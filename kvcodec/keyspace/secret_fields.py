@@ -152,6 +152,11 @@ class SecretFields(Generic[V]):
         found = self._sealer.key_ids(self.parsed(payload.encoded))
         return tuple(sorted(key_id.hex() for key_id in found))
 
+    def verify(self, payload: Payload, contexts: Contexts) -> None:
+        """Open every secret of a payload. Raises NotEncrypted, UnknownKey, Tampered."""
+        record = self._sealer.verified(self.parsed(payload.encoded), contexts)
+        self._sealer.find(record, self._secrets.decode)
+
     def resealed(self, payload: Payload, contexts: Contexts) -> bytes:
         """The same encoding, its secrets under the primary key: the version stays.
 

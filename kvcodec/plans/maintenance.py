@@ -63,6 +63,7 @@ def _resealed(place: Place[Any], data: bytes, clock: Clock) -> _Resealed | Findi
             if pipeline.wrapping.header(data).version > pipeline.form.version:
                 return Finding(raw_key, "newer", ids)  # left to the code that wrote it
             if all(key_id == pipeline.primary for key_id in ids):
+                pipeline.verify(raw_key, data)
                 return Finding(raw_key, "fine", ids)
             fresh = pipeline.reseal(raw_key, data)
             left = pipeline.time_left(fresh, clock())

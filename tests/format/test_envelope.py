@@ -26,8 +26,8 @@ from kvcodec import (
 )
 from kvcodec.format.envelope import (
     MalformedEnvelope,
-    associated_data,
     envelope_start,
+    length_prefixed,
     open_envelope,
 )
 from tests import reference
@@ -251,9 +251,9 @@ def test_any_bytes_are_an_envelope_or_malformed(junk: bytes, head: bytes) -> Non
 
 
 @given(one=st.lists(st.binary(max_size=3)), other=st.lists(st.binary(max_size=3)))
-def test_no_two_places_have_the_same_associated_data(one: list[bytes], other: list[bytes]) -> None:
+def test_no_two_places_have_the_same_length_prefixed(one: list[bytes], other: list[bytes]) -> None:
     """("ab", "c") and ("a", "bc") never meet."""
-    assert (associated_data(*one) == associated_data(*other)) == (one == other)
+    assert (length_prefixed(*one) == length_prefixed(*other)) == (one == other)
 
 
 # ----------------------------------------------------------------------------- what a store does
@@ -296,7 +296,7 @@ def test_the_checksum_is_the_one_of_zlib() -> None:
     """CRC-32 of the place and the payload, at the end of the header."""
     keyspace = Keyspace("k", bytes, checksum=True)
     raw_key, stored = keyspace.pack("a", b"payload", now=0.0)
-    place = associated_data(b"k", b"raw", b"", raw_key.encode())
+    place = length_prefixed(b"k", b"raw", b"", raw_key.encode())
     assert stored == b"\xc1\x01\x05\x07" + zlib.crc32(place + b"payload").to_bytes(4) + b"payload"
 
 

@@ -223,7 +223,7 @@ def test_aes_gcm_is_what_the_page_says() -> None:
     raw_key, stored = keyspace.pack("a", CANARY.encode(), now=0.0)
     header, payload = stored[3 : 3 + stored[2]], stored[3 + stored[2] :]
     assert header == b"\5\2\6" + reference.key_id(ONE)
-    place = reference.join(b"k", b"raw", header, raw_key.encode())
+    place = reference.place("value", "k", "raw", header, raw_key)
     key = derived(ONE, b"kvcodec aes-256-gcm v1", place)
     assert AESGCM(key).decrypt(payload[:12], payload[12:], place) == CANARY.encode()
     assert len(stored) == 3 + 19 + 12 + len(CANARY) + 16
@@ -232,19 +232,19 @@ def test_aes_gcm_is_what_the_page_says() -> None:
 @pytest.mark.parametrize(
     ("cipher", "number", "label"),
     [
-        (FernetCipher(KeyRing(ONE), pad_to=100), 3, b"kvcodec fernet padded v1"),
-        (AESGCMCipher(KeyRing(ONE), pad_to=100), 4, b"kvcodec aes-256-gcm padded v1"),
+        (FernetCipher(KeyRing(ONE), pad_to=100), 1, b"kvcodec fernet padded v1"),
+        (AESGCMCipher(KeyRing(ONE), pad_to=100), 2, b"kvcodec aes-256-gcm padded v1"),
     ],
 )
 def test_padding_is_what_the_page_says(cipher: Any, number: int, label: bytes) -> None:
-    """0x80, then zeros to the bucket's end, under a number and a label of its own."""
+    """0x80, then zeros to the bucket's end, under a header field and a label of its own."""
     keyspace = Keyspace("k", bytes, cipher=cipher)
     raw_key, stored = keyspace.pack("a", b"v", now=0.0)
     header, payload = stored[3 : 3 + stored[2]], stored[3 + stored[2] :]
-    assert header == bytes((5, number, 6)) + reference.key_id(ONE)
-    place = reference.join(b"k", b"raw", header, raw_key.encode())
+    assert header == bytes((5, number, 6)) + reference.key_id(ONE) + b"\7\1"
+    place = reference.place("value", "k", "raw", header, raw_key)
     key = derived(ONE, label, place)
-    if number == 3:
+    if number == 1:
         opened = Fernet(urlsafe_b64encode(key)).decrypt(payload)
     else:
         opened = AESGCM(key).decrypt(payload[:12], payload[12:], place)

@@ -289,7 +289,7 @@ def test_eight_lines_read_a_token(value: bytes, name: str, key: str) -> None:
     keyspace = Keyspace(name, bytes, cipher=KeyRing(ONE))
     raw_key, stored = keyspace.pack(key, value, now=0.0)
     _, fields, _, token = open_envelope(stored)
-    place = reference.join(name.encode(), b"raw", fields, raw_key.encode())
+    place = reference.place("value", name, "raw", fields, raw_key)
     assert Fernet(reference.place_key(ONE, place)).decrypt(token) == value
 
 

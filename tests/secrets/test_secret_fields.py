@@ -10,6 +10,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Callable
+from hashlib import sha256
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple, TypedDict
 
@@ -45,7 +46,7 @@ from kvcodec import (
 )
 from kvcodec.testing.strategies import values
 from tests.leaks import CANARY, leaks
-from tests.reference import join, key_id, place_key
+from tests.reference import join, key_id, place, place_key
 
 KEY, OTHER_KEY = KeyRing.generate_key(), KeyRing.generate_key()
 RING = KeyRing(KEY)
@@ -244,10 +245,20 @@ def test_the_form_by_hand() -> None:
     tied, encoded = data[3 : 3 + data[2]], data[3 + data[2] :]
     prefix, ids, token = json.loads(encoded)[1]["token"].split(".")
     assert prefix == "kvs1"
-    assert base64.urlsafe_b64decode(ids + "=") == b"\x01" + key_id(KEY)
+    assert base64.urlsafe_b64decode(ids) == b"\x01\x00" + key_id(KEY)
     path = b"\x92\x01\xa5token"
-    place = join(b"k", b"json", tied, raw_key.encode(), path)
-    assert json.loads(Fernet(place_key(KEY, place)).decrypt(token)) == CANARY
+    record = msgspec.msgpack.encode([{}, {"token": None}])
+    signs = place("record", "k", "json", tied, raw_key) + join(path, sha256(record).digest())
+    assert json.loads(Fernet(place_key(KEY, signs)).decrypt(token)) == CANARY
+
+
+def test_the_others_by_hand() -> None:
+    """Of two sealed fields the first signs, and the other is tied to its path alone."""
+    space = _space("k", list[dict[str, Secret[str]]])
+    raw_key, data = space.pack("a", [{"token": Secret("first")}, {"token": Secret(CANARY)}], now=1)
+    token = json.loads(data)[1]["token"].split(".")[2]
+    tied = place("field", "k", "json", b"", raw_key) + join(b"\x92\x01\xa5token")
+    assert json.loads(Fernet(place_key(KEY, tied)).decrypt(token)) == CANARY
 
 
 # ------------------------------------------------------------------------------- declarations
