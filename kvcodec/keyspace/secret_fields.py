@@ -24,8 +24,8 @@ from kvcodec.keyspace.form import Form
 from kvcodec.keyspace.versions import refuse_newer
 from kvcodec.keyspace.wrapping import Payload
 from kvcodec.protocols import Cipher, HiddenNames
-from kvcodec.secrets.fields import as_sealed, left_over
-from kvcodec.secrets.records import Contexts, Record, RecordSealer
+from kvcodec.secrets.fields import as_sealed, holds_secret, left_over
+from kvcodec.secrets.records import Contexts, RecordSealer
 
 __all__ = ["SecretFields"]
 
@@ -104,18 +104,23 @@ class SecretFields(Generic[V]):
 
     def _opened(self, payload: Payload, contexts: Contexts, *, keep_unknown: bool) -> Any:
         """Plain data in today's version, its secrets marked, others found or as they are."""
+        plain, version = self.parsed(payload.encoded), payload.header.version
+        if version != self._encoding.form.version:
+            return self._opened_and_upgraded(plain, version, contexts)
         # Verified before anything else is done with it: a field of newer code may sign.
-        record = self._sealer.verified(self.parsed(payload.encoded), contexts)
-        if payload.header.version != self._encoding.form.version:
-            return self._opened_and_upgraded(record, payload.header.version)
+        record = self._sealer.verified(plain, contexts)
         opened = self._sealer.open(record)
         if not keep_unknown:
             return opened
         return left_over(*self._sealer.find(record._replace(plain=opened), self._secrets.decode))
 
-    def _opened_and_upgraded(self, record: Record, version: int) -> Any:
+    def _opened_and_upgraded(self, plain: Any, version: int, contexts: Contexts) -> Any:
+        unsigned = self._sealer.unsigned(plain, contexts)
+        record = self._sealer.verified(plain, contexts) if unsigned is None else unsigned
         plain, found = self._sealer.find(record, self._secrets.decode)
         plain = self._done(self._encoding.upgrade, plain, version)
+        if unsigned is not None and not holds_secret(plain):
+            self._sealer.verified(plain, contexts)  # raises: no upgrade has made a secret of it
         marked = self._done(self._sealer.mark, plain, self._secrets.encode)
         return self._done(left_over, marked, found)
 

@@ -22,6 +22,7 @@ __all__ = [
     "Path",
     "along",
     "as_sealed",
+    "holds_secret",
     "left_over",
     "put",
     "replaced",
@@ -117,6 +118,18 @@ def left_over(plain: Any, found: FoundSecrets) -> Any:
 def as_sealed(plain: Any) -> Any:
     """Return plain data in which what was found is again as it was sealed."""
     return replaced(plain, (), lambda leaf, _: leaf.sealed if isinstance(leaf, Found) else leaf)
+
+
+def holds_secret(plain: Any) -> bool:
+    """Say whether there is a Secret anywhere in plain data."""
+    found: list[Path] = []
+
+    def note(leaf: Any, path: Path) -> Any:
+        found.extend([path] if _is_secret(leaf) else [])
+        return leaf
+
+    replaced(plain, (), note)
+    return bool(found)
 
 
 def _is_secret(plain: Any) -> bool:

@@ -25,7 +25,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from hashlib import sha256
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, NoReturn
 
 import msgspec
 
@@ -144,14 +144,12 @@ class RecordSealer:
         """
         tokens = dict(self._tokens(plain))
         if not tokens:
-            raise NotEncrypted(
-                "plaintext where a record that is signed belongs: no sealed field", stage="decrypt"
-            )
+            self._refuse_unsigned(plain)
         signer = min(tokens, key=msgspec.msgpack.encode)
         context = contexts.record + length_prefixed(
             msgspec.msgpack.encode(signer), self._digest(plain, signer)
         )
-        encoded = self._decrypted(tokens[signer], context, "a sealed field, which signs the record")
+        encoded = self._decrypted(tokens[signer], context, lambda: self._shown(plain, signer))
         if encoded == b"":
             plain = _without_room(plain, signer)
             tokens = {}
@@ -168,7 +166,25 @@ class RecordSealer:
             elif (token := parsed(part)) is not None and self._is_signed(path):
                 yield path, token
 
-    def _decrypted(self, token: Token, context: bytes, what: str) -> bytes:
+    def _refuse_unsigned(self, plain: Any) -> NoReturn:
+        """Say which secret of the type is missing, where one is."""
+        along(self.route, plain, ROOT, _refuse)
+        raise NotEncrypted(
+            "plaintext where a signed record belongs: nothing in it is sealed", stage="decrypt"
+        )
+
+    def _shown(self, plain: Any, path: Path) -> str:
+        """A place as a message may name it."""
+        places: dict[Path, str] = {}
+
+        def note(leaf: Any, path: Path, shown: str) -> Any:
+            places[path] = shown
+            return leaf
+
+        along(self.route, plain, ROOT, note)
+        return places.get(path, "a place that the type does not know")
+
+    def _decrypted(self, token: Token, context: bytes, shown: Callable[[], str]) -> bytes:
         unknown = False
         if token.form == self._form:
             try:
@@ -180,14 +196,26 @@ class RecordSealer:
         # Raised here: inside `except` the cipher's own error would go along.
         if unknown:
             raise UnknownKey(
-                f"{what} is sealed under a key that the ring does not hold: add it, retired",
+                f"the secret at {shown()} is sealed under a key that the ring does not hold: "
+                "add it as a retired key",
                 key_id=token.key_id.hex(),
                 stage="decrypt",
             )
         raise Tampered(
-            f"{what}: it, or what it stands in, was changed, moved, or sealed elsewhere",
+            f"the secret at {shown()}, or the record that it signs, was changed, moved, or sealed "
+            "elsewhere",
             stage="decrypt",
         )
+
+    def unsigned(self, plain: Any, contexts: Contexts) -> Record | None:
+        """The record that plain data without any sealed field would be; None if it has one.
+
+        For versions from before a field was a Secret, which an upgrade then makes one: an open
+        window to whoever can write, until ``oldest=`` closes it.
+        """
+        if any(True for _ in self._tokens(plain)):
+            return None
+        return Record(plain, {}, (), b"", contexts)
 
     def open(self, record: Record) -> Any:
         """Return plain data in which every secret of the type is opened, and marked.
@@ -203,13 +231,11 @@ class RecordSealer:
     def _encoded(self, record: Record, path: Path, shown: str) -> bytes:
         token = record.tokens.get(path)
         if token is None:
-            raise NotEncrypted(
-                f"plaintext or nothing at {shown}, where a secret belongs", stage="decrypt"
-            )
+            _refuse(None, path, shown)
         if path == record.signer:
             return record.encoded
         context = record.contexts.field + length_prefixed(msgspec.msgpack.encode(path))
-        return self._decrypted(token, context, f"the secret at {shown}")
+        return self._decrypted(token, context, lambda: shown)
 
     def find(self, record: Record, decode: Callable[[bytes], Any]) -> tuple[Any, FoundSecrets]:
         """Return plain data in which whatever is sealed here is a ``Secret``.
@@ -238,14 +264,19 @@ class RecordSealer:
         Raises NotEncrypted where the upgrades left anything else.
         """
 
-        def mark_leaf(leaf: Any, _: Path, shown: str) -> Any:
+        def mark_leaf(leaf: Any, path: Path, shown: str) -> Any:
             if isinstance(leaf, Secret):
                 return self.clear.leaf(encode(leaf.reveal()))
-            raise NotEncrypted(
-                f"plaintext or nothing at {shown}, where a secret belongs", stage="decrypt"
-            )
+            _refuse(leaf, path, shown)
 
         return along(self.route, plain, ROOT, mark_leaf)
+
+
+def _refuse(leaf: Any, _: Path, shown: str) -> NoReturn:
+    """Of what stands where a sealed field belongs."""
+    if isinstance(leaf, str) and leaf.startswith(PREFIX):
+        raise Tampered(f"the secret at {shown} was changed, or cut short", stage="decrypt")
+    raise NotEncrypted(f"plaintext or nothing at {shown}, where a secret belongs", stage="decrypt")
 
 
 def _refuse_token(leaf: str) -> None:
