@@ -1,6 +1,6 @@
 """What kvcodec asks of others: KVs and what more they may offer, codecs, key schemes, ciphers.
 
-Floor 0: imports nothing of kvcodec. All arguments are positional-only, so that an implementation
+Imports nothing of kvcodec. All arguments are positional-only, so that an implementation
 may call them what it likes. ``AsyncKV`` returns ``Awaitable`` and is not ``async def``: a client
 that returns futures fits as it is.
 """
@@ -101,7 +101,6 @@ class AsyncKV(Protocol):
 
 
 # ------------------------------------------------------- what a backend may offer beyond them
-#
 # Found once per handle, by the names and the shapes of its methods. A backend that cannot do one
 # of these does not have the methods, or has None in their place: there is no "not supported" at
 # run time. A protocol is used if each of its methods is there and takes its arguments by position,
@@ -189,6 +188,21 @@ class Versioned(Protocol):
         ...
 
 
+class Backing(Protocol):
+    """A handle that stands for a store, which others may stand for too.
+
+    Without it a handle stands for itself: two handles on one store do not know of each other.
+    """
+
+    def backing(self, key: str, /) -> tuple[Hashable, str]:
+        """Return what identifies the store, the same for every handle on it, and the key's name.
+
+        For locks of the process: handles with an equal answer have one writer at a time for the
+        key. A part of a store answers for the whole.
+        """
+        ...
+
+
 class AsyncExists(Protocol):
     """``Exists`` whose methods return awaitables."""
 
@@ -222,9 +236,7 @@ class AsyncScan(Protocol):
     def scan_keys(self, prefix: str, start_after: str = "", /) -> AsyncIterable[str]:
         """Yield every key that starts with ``prefix``, as text and not as a pattern.
 
-        With ``start_after`` only keys greater than it in UTF-8 byte order, whether or not the
-        backend is ordered. Keys that are written or deleted meanwhile may or may not be seen;
-        every other key is, exactly once.
+        With ``start_after`` and with writers meanwhile: as ``Scan``.
         """
         ...
 
@@ -341,9 +353,7 @@ class Cipher(Protocol):
 
 
 # ------------------------------------------- what some codecs, key schemes and ciphers say beyond
-#
-# Asked by `isinstance`, once, when a keyspace is declared. None of them is ever needed: an object
-# that has the methods of the basic protocol and nothing else is as good.
+# Asked by `isinstance`, once, when a keyspace is declared. None of them is ever needed.
 
 
 @runtime_checkable
@@ -487,22 +497,4 @@ class TimeHidingCipher(Cipher, Protocol):
     @property
     def hide_time(self) -> bool:
         """Whether it does."""
-        ...
-
-
-# ------------------------------------------------------------ what some handles say beyond
-
-
-class Backing(Protocol):
-    """A handle that stands for a store, which others may stand for too.
-
-    Without it a handle stands for itself: two handles on one store do not know of each other.
-    """
-
-    def backing(self, key: str, /) -> tuple[Hashable, str]:
-        """Return what identifies the store, the same for every handle on it, and the key's name.
-
-        For locks of the process: of two handles with an equal answer only one writer is at work
-        on the key at a time. A part of a store answers for the whole.
-        """
         ...

@@ -82,10 +82,11 @@ def place_behind(kv: object, key: str) -> tuple[Hashable, str]:
     store, as an object: its ``==`` and ``hash`` are its own affair. Raises ConfigError for a
     ``backing`` that returns anything else.
     """
-    place: Any = cast("Backing", kv).backing(key) if _offers(kv, _BACKING) else None
-    if place is not None and hasattr(place, "__await__"):
-        place = place.close()  # of a proxy that makes a coroutine of every method
-    if place is None:
+    if not _offers(kv, _BACKING):
+        return ("handle", id(kv)), key
+    place: Any = cast("Backing", kv).backing(key)
+    if hasattr(place, "__await__"):
+        _close(place)  # of a proxy that makes a coroutine of every method
         return ("handle", id(kv)), key
     if not _is_place(place):
         raise ConfigError(
@@ -94,6 +95,11 @@ def place_behind(kv: object, key: str) -> tuple[Hashable, str]:
             stage="store",
         )
     return place[0], place[1]
+
+
+def _close(unawaited: Any) -> None:
+    if hasattr(unawaited, "close"):
+        unawaited.close()  # or Python warns that it was never awaited
 
 
 def _is_place(place: object) -> bool:

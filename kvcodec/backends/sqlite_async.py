@@ -7,17 +7,18 @@ SQLite takes one writer at a time.
 
 from __future__ import annotations
 
-import asyncio
 import os
 import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Literal, Self, TypeVar, TypeVarTuple
 
+from kvcodec.backends.loops import running_loop
 from kvcodec.backends.sqlite import SQLiteKV
 from kvcodec.backends.sqlite_statements import PAGE_KEYS
 from kvcodec.errors import Unavailable, forgetful
 
 if TYPE_CHECKING:
+    import asyncio
     from collections.abc import AsyncIterator, Callable, Hashable, Mapping, Sequence
     from types import TracebackType
 
@@ -200,4 +201,4 @@ class AsyncSQLiteKV:
             raise Unavailable(f"{self!r} is closed", stage="store")
         if self._pid != os.getpid():
             self._start()  # a thread does not live on in a forked child
-        return asyncio.get_running_loop().run_in_executor(self._executor, function, *arguments)
+        return running_loop().run_in_executor(self._executor, function, *arguments)

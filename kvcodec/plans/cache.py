@@ -8,8 +8,10 @@ is nothing to load is remembered under a name of its own, as a value without con
 from __future__ import annotations
 
 import math
-import threading
+import sys
 from collections.abc import Callable
+from itertools import repeat
+from operator import length_hint
 from typing import Any, Generic, NamedTuple
 
 from msgspec import Struct
@@ -63,27 +65,43 @@ class _Found(NamedTuple):
     """In seconds since the epoch."""
 
 
+class _Tally:
+    """A number that threads and signal handlers add to.
+
+    ``+=`` of two of them can count as one; a lock would stop a signal handler for ever that
+    interrupts who holds it, and a child that was forked meanwhile.
+    """
+
+    __slots__ = ("_left",)
+
+    def __init__(self) -> None:
+        self._left = repeat(None, sys.maxsize)
+
+    def add(self) -> None:
+        """Count one more: a single step, in C."""
+        next(self._left)
+
+    @property
+    def number(self) -> int:
+        """How many were added."""
+        return sys.maxsize - length_hint(self._left)
+
+
 class Caching(Generic[V]):
     """The values of one keyspace, cached on one backend. ``draw``: as ``random.random``."""
 
-    __slots__ = ("_counts", "_draw", "_guard", "_listing", "_times")
+    __slots__ = ("_counts", "_draw", "_listing", "_times")
 
     def __init__(self, listing: Listing[V, Any], times: Times, draw: Callable[[], float]) -> None:
         self._listing = listing
         self._times = times
         self._draw = draw
-        self._guard = threading.Lock()
-        self._counts = {"hits": 0, "misses": 0, "stale": 0, "loads": 0}
+        self._counts = {name: _Tally() for name in CacheStats.__struct_fields__}
 
     @property
     def stats(self) -> CacheStats:
         """What became of the calls so far."""
-        with self._guard:
-            return CacheStats(**self._counts)
-
-    def _count(self, what: str) -> None:
-        with self._guard:  # `+=` of two threads can count as one
-            self._counts[what] += 1
+        return CacheStats(**{name: tally.number for name, tally in self._counts.items()})
 
     # -------------------------------------------------------------------------------- loading
 
@@ -103,7 +121,7 @@ class Caching(Generic[V]):
         found = yield from self._look(place)
         if found is not None and self._is_newer(found, before):
             return found.value
-        self._count("loads")
+        self._counts["loads"].add()
         value = yield "call", loader
         if value is None:
             yield from self._forget(place, before)
@@ -177,9 +195,9 @@ class Caching(Generic[V]):
 
     def _note(self, found: _Found | None) -> None:
         if found is None:
-            self._count("misses")
+            self._counts["misses"].add()
         else:
-            self._count("hits" if found.fresh_until > self._listing.clock() else "stale")
+            self._counts["hits" if found.fresh_until > self._listing.clock() else "stale"].add()
 
     def _is_newer(self, found: _Found, before: _Found | None) -> bool:
         """Whether somebody else has loaded while this call waited for its turn."""

@@ -22,8 +22,9 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from typing_extensions import TypeVar
 
 from kvcodec.backends.capabilities import place_behind
+from kvcodec.backends.loops import running_loop
 from kvcodec.errors import ConfigError, Conflict, locate
-from kvcodec.plans.locks import Lock, WouldWaitForever, running_loop
+from kvcodec.plans.locks import Lock, WouldWaitForever
 
 if TYPE_CHECKING:
     from kvcodec.protocols import KV, AsyncKV

@@ -5,33 +5,39 @@ a KV. Other processes are not excluded. What it promises beyond that:
 
 - Who comes back to what it holds goes through: a loader that asks for its own key, an update
   within an update, a signal handler of a thread that holds it. Work that was handed on with its
-  context (``asyncio.create_task``, ``asyncio.to_thread``) counts as its giver's while that lasts.
-- Nobody waits for ever: who would wait for something that waits for him gets WouldWaitForever.
+  context (``asyncio.create_task``, ``asyncio.to_thread``) counts as its giver's while that holds
+  it. A plain thread pool hands on no context: who waits for one there must not ask it for this.
+- Nobody waits for ever: of those who would wait for each other in a circle, the one that came last
+  gets WouldWaitForever.
 - It is handed on in the order in which it was asked for. Who is cancelled leaves the row.
 - After a fork the child holds what the forking thread held; everything else is free.
+- Of an event loop that was closed with a task in it, who asks next ends what that task held.
 - What nobody holds is not in any table.
 
 There is no lock around the tables below. A signal handler may run between any two lines here, and
-would wait for the very thread that it interrupts. So every step is one operation on a dict or a
-deque that no other thread can divide, and each comment says what may happen before the next one.
+would wait for the very thread that it interrupts. So every step is one operation on a dict, a set
+or a deque that no other thread can divide, and each comment says what may happen before the next.
 """
 
 from __future__ import annotations
 
+import math
 import os
 import sys
 import threading
-from collections import deque
-from contextvars import ContextVar, Token
+from collections import defaultdict, deque
+from contextvars import ContextVar
+from itertools import count
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
+from kvcodec.backends.loops import running_loop
 from kvcodec.errors import ConfigError
 
 if TYPE_CHECKING:
     import asyncio
     from collections.abc import Hashable, Iterator
 
-__all__ = ["Lock", "Purpose", "WouldWaitForever", "running_loop"]
+__all__ = ["Lock", "Purpose", "WouldWaitForever"]
 
 Purpose: TypeAlias = Literal["change", "load"]
 """Updates of a value, and loads of a cache: a loader may update its own key."""
@@ -46,21 +52,18 @@ class WouldWaitForever(Exception):
 class _Hold:
     """Somebody's holding of one lock, from before it is his to the end."""
 
-    __slots__ = ("above", "key", "loop", "open", "queue", "thread", "waiter")
+    __slots__ = ("above", "key", "loop", "thread")
 
-    def __init__(self, key: _Key, thread: int | None, loop: Any) -> None:
+    def __init__(self, key: _Key, loop: Any) -> None:
         self.key = key
-        self.thread = thread
-        """Of a sync holder: whatever else runs in it runs on top of him."""
         self.loop = loop
-        """Of an async one."""
-        self.above = _here.get()
-        """What his context holds already."""
-        self.queue: deque[_Waiter] = deque()
-        """Who is next; the same one for all that hold the lock in turn."""
-        self.waiter: _Waiter | None = None
-        self.open = [True]
-        """Who takes this out ends the hold: once, whoever comes first."""
+        """Of an async holder; None of a sync one."""
+        self.thread = threading.get_ident()
+        above: _Hold | None = _here.get()
+        while above is not None and _holds.get(above.key) is not above:
+            above = above.above  # of a giver that has ended
+        self.above: _Hold | None = above
+        """The latest of what his context holds already."""
 
     def chain(self) -> Iterator[_Hold]:
         """What his context holds, the latest first."""
@@ -70,50 +73,81 @@ class _Hold:
             hold = hold.above
 
     def is_within(self, owner: _Hold) -> bool:
-        """Whether the owner is who asks, or who gave him his work."""
-        if owner.thread is not None and owner.thread == self.thread:
-            return True
+        """Whether the owner cannot go on before this one is done."""
+        if owner.loop is None and owner.thread == self.thread:
+            return True  # whatever runs in his thread runs on top of him
+        if _ending.get(owner) == self.thread:
+            return True  # a signal handler, on top of who hands it on
         return any(hold is owner for hold in self.chain())
 
+    def stopped_by(self) -> tuple[Any, ...]:
+        """What ``stopping`` of a waiter has in common with it, if it stops this one."""
+        return self, self.thread if self.loop is None else self.loop
 
-class _Waiter:
-    """Somebody in the row for one lock."""
 
-    __slots__ = ("_done", "blocked", "gone", "hold", "queue")
+class _Waiter(_Hold):
+    """Somebody in the row for one lock, and his holding of it later."""
 
-    def __init__(self, hold: _Hold, queue: deque[_Waiter], done: Any, blocked: Any) -> None:
-        self.hold = hold
-        self.queue = queue
-        self._done = done
-        self.blocked = blocked
+    __slots__ = ("_blocked", "_done", "gone", "number", "row")
+
+    def __init__(self, key: _Key, loop: Any) -> None:
+        super().__init__(key, loop)
+        self._blocked = _loop_of_this_thread() if loop is None else None
         """The event loop that stands still while this one waits."""
+        self._done: Any = threading.Lock() if loop is None else loop.create_future()
+        if loop is None:
+            self._done.acquire()  # to be released by who wakes it
         self.gone = False
-        hold.waiter = self
+        self.number = math.inf
+        """The place of this one among all that wait, once it has lined up."""
+        self.row: deque[_Waiter] = deque()
+
+    def sleep(self) -> Any:
+        """Wait to be woken; of an async one, return what is to be awaited."""
+        return self._done.acquire() if self.loop is None else self._done
 
     def wake(self) -> None:
         """Let him look again. Twice is no harm."""
         try:
-            if self.hold.loop is None:
+            if self.loop is None:
                 self._done.release()
             else:
-                self.hold.loop.call_soon_threadsafe(_settle, self._done)
-        except RuntimeError:  # awake already; or his loop is closed, and he is gone
-            self.gone = self.gone or self.hold.loop is not None
+                self.loop.call_soon_threadsafe(_settle, self._done)
+        except RuntimeError:  # awake already; or his loop is closed, and he will never look
+            self.gone = self.gone or self.loop is not None
 
-    def stops(self, hold: _Hold) -> bool:
-        """Whether that one cannot go on while this one waits."""
-        if hold.loop is not None and hold.loop is self.blocked:
-            return True
-        return self.hold.is_within(hold)
+    def stopping(self) -> Iterator[Any]:
+        """What cannot go on while this one waits: what his context holds, a thread, a loop."""
+        yield from self.chain()
+        if self.loop is None:
+            yield self.thread
+        if self._blocked is not None:
+            yield self._blocked
+
+    def before(self) -> list[_Hold]:
+        """Who has to be done before it is this one's turn."""
+        owner, row = _holds.get(self.key), self.row.copy()
+        if owner is None or owner is self or self not in _waiting:
+            return []  # looked at last: if it waits still, what was seen before is so
+        return [owner, *([] if self not in row else list(row)[: row.index(self)])]
 
 
 _holds: dict[_Key, _Hold] = {}
 """Who holds what. To hold a lock is to stand here: ``setdefault`` lets one of many in."""
 
-_waiting: dict[_Waiter, _Key] = {}
-"""Who waits for what; asked only by who has to wait and holds something."""
+_rows: dict[_Key, deque[_Waiter]] = {}
+"""Who is next, for locks that somebody has had to wait for since they were taken."""
+
+_waiting: set[_Waiter] = set()
+"""All who wait; asked by those only who have to wait themselves."""
+
+_ending: dict[_Hold, int] = {}
+"""Which thread hands on the lock of a hold: ``setdefault`` lets one of many do it."""
 
 _here: ContextVar[_Hold | None] = ContextVar("kvcodec holds", default=None)
+"""The latest of what this context holds. One that has ended means nothing."""
+
+_numbers = count()
 
 
 class Lock:
@@ -123,54 +157,54 @@ class Lock:
     WouldWaitForever instead of waiting so.
     """
 
-    __slots__ = ("_hold", "_key", "_token")
+    __slots__ = ("_hold", "_key", "_waiter")
 
     def __init__(self, place: Hashable, purpose: Purpose) -> None:
         self._key: _Key = (place, purpose)
         self._hold: _Hold | None = None
-        self._token: Token[_Hold | None] | None = None
+        self._waiter: _Waiter | None = None
 
     def enter_at_once(self, loop: asyncio.AbstractEventLoop | None = None) -> bool:
         """Take it if it is free, or the caller's own; say whether it was. ``leave`` ends it.
 
         ``loop``: the running one, of who calls from a task.
         """
-        hold = self._hold = self._asked(loop)
+        hold = self._hold = _Hold(self._key, loop)
+        _here.set(hold)  # before it: a signal handler in between is within
         owner = _holds.setdefault(self._key, hold)
         if owner is hold:
-            self._token = _here.set(hold)
             return True
         self._hold = None
-        return hold.is_within(owner)
+        _here.set(hold.above)
+        if hold.is_within(owner):
+            return True
+        if owner.loop is not None and owner.loop.is_closed():
+            _end(owner)  # with a task in it that will never do so
+        return False
 
     def __enter__(self) -> None:
-        waiter: _Waiter | None = None
         try:
             while not self.enter_at_once():
-                done = threading.Lock()
-                done.acquire()  # to be released by who lets this one in
-                waiter = self._queued(done, None)
+                waiter = self._lined_up(None)
                 if waiter is not None:
-                    done.acquire()
+                    waiter.sleep()
                     if self._was_let_in(waiter):
                         return
         except BaseException:
-            self._give_up(waiter)
+            self._give_up()
             raise
 
     async def __aenter__(self) -> None:
         loop = running_loop()
-        waiter: _Waiter | None = None
         try:
             while not self.enter_at_once(loop):
-                done = loop.create_future()
-                waiter = self._queued(done, loop)
+                waiter = self._lined_up(loop)
                 if waiter is not None:
-                    await done
+                    await waiter.sleep()
                     if self._was_let_in(waiter):
                         return
         except BaseException:
-            self._give_up(waiter)
+            self._give_up()
             raise
 
     def __exit__(self, *_: object) -> None:
@@ -179,69 +213,72 @@ class Lock:
     async def __aexit__(self, *_: object) -> None:
         self.leave()
 
+    def __del__(self) -> None:
+        self.leave()  # where a signal handler has raised in place of it
+
     def leave(self) -> None:
         """Hand it on, if it was taken here and not further out."""
-        hold, token = self._hold, self._token
-        if hold is not None:
-            _end(hold)
-        if token is not None:
-            _here.reset(token)  # after it: a signal handler in between is still within
+        hold = self._hold
+        if hold is None:
+            return
+        _end(hold)
+        if _here.get() is hold:  # elsewhere, a coroutine that is closed by the collector of garbage
+            _here.set(hold.above)  # after it: a signal handler in between is still within
+        self._hold = None
 
-    def _give_up(self, waiter: _Waiter | None) -> None:
-        if waiter is not None:
-            _leave(waiter)
-        if self._hold is not None and _holds.get(self._key) is self._hold:
-            self.leave()
+    def _give_up(self) -> None:
+        if self._waiter is not None:
+            _leave(self._waiter)
+        self.leave()
 
-    def _asked(self, loop: asyncio.AbstractEventLoop | None) -> _Hold:
-        return _Hold(self._key, threading.get_ident() if loop is None else None, loop)
-
-    def _queued(self, done: Any, loop: asyncio.AbstractEventLoop | None) -> _Waiter | None:
-        """A place in the row; None where the lock is free by now."""
-        owner = _holds.get(self._key)
-        if owner is None:
-            return None
-        if owner.loop is not None and owner.loop.is_closed():
-            _end(owner)  # with a task in it that will never end
-            return None
-        blocked = _loop_of_this_thread() if loop is None else None
-        waiter = _Waiter(self._asked(loop), owner.queue, done, blocked)
+    def _lined_up(self, loop: asyncio.AbstractEventLoop | None) -> _Waiter | None:
+        """A place in the row; None where the lock may be free by now."""
+        waiter = self._waiter = _Waiter(self._key, loop)
         _line_up(waiter)
-        if owner.waiter is not None:
-            owner.waiter.wake()  # this may be a signal handler, before his waking
+        owner = _holds.get(self._key)
+        if isinstance(owner, _Waiter):
+            owner.wake()  # this may be a signal handler, on top of who was about to
         if _would_wait_forever(waiter):
             _leave(waiter)
             raise WouldWaitForever
-        owner = _holds.get(self._key)
-        if owner is not None and owner.queue is waiter.queue:
-            return waiter  # whoever ends a hold looks at the row again after it
+        if self._key in _holds and _rows.get(self._key) is waiter.row:
+            return waiter  # whoever ends a hold looks at its row after it
         return None if _withdrawn(waiter) else waiter
 
     def _was_let_in(self, waiter: _Waiter) -> bool:
-        _waiting.pop(waiter, None)
-        if _holds.get(self._key) is not waiter.hold:
+        _waiting.discard(waiter)
+        if _holds.get(self._key) is not waiter:
             return False  # the row was given up: everything anew
-        self._hold, self._token = waiter.hold, _here.set(waiter.hold)
+        self._hold = waiter
+        _here.set(waiter)
         return True
 
 
+# ----------------------------------------------------------------------------------- the row
+
+
 def _line_up(waiter: _Waiter) -> None:
-    thread, queue = waiter.hold.thread, waiter.queue
-    _waiting[waiter] = waiter.hold.key
-    # On top of who waits in this thread already, a signal handler: it has to come before him.
-    if thread is not None and any(each.hold.thread == thread for each in tuple(queue)):
-        queue.appendleft(waiter)
+    _waiting.add(waiter)
+    waiter.row = _rows.setdefault(waiter.key, waiter.row)
+    stopping = set(waiter.stopping())
+    # On top of who waits already, as a signal handler and a sync store in an event loop may be:
+    # it has to come before him.
+    if any(not stopping.isdisjoint(each.stopped_by()) for each in waiter.row.copy()):
+        waiter.row.appendleft(waiter)
     else:
-        queue.append(waiter)
+        waiter.row.append(waiter)
+    waiter.number = next(_numbers)
 
 
 def _withdrawn(waiter: _Waiter) -> bool:
     """Leave the row; say whether nobody has been, or will be, handing the lock to this one."""
-    _waiting.pop(waiter, None)
+    _waiting.discard(waiter)
     try:
-        waiter.queue.remove(waiter)
+        waiter.row.remove(waiter)
     except ValueError:
         return False
+    if not waiter.row and waiter.key not in _holds:
+        _give_up_row(waiter.key)
     return True
 
 
@@ -250,63 +287,80 @@ def _leave(waiter: _Waiter) -> None:
     if _withdrawn(waiter):
         return
     waiter.gone = True
-    if _holds.get(waiter.hold.key) is waiter.hold:
-        _end(waiter.hold)
+    _end(waiter)
 
 
 def _end(hold: _Hold) -> None:
-    """Hand the lock to the next in the row; to nobody, where there is none."""
-    while _is_first_to_end(hold):
-        waiter = _next(hold.queue)
-        if waiter is None:
-            _holds.pop(hold.key, None)
-            # Who lined up after that look saw this hold, and sleeps.
-            while (late := _next(hold.queue)) is not None:
-                late.wake()
-            return
-        waiter.hold.queue = hold.queue
-        _holds[hold.key] = waiter.hold
-        waiter.wake()
-        if not waiter.gone:
-            return
-        hold = waiter.hold
+    """Hand the lock to the next in the row; to nobody, where there is none. Twice is no harm."""
+    ended: _Hold | None = hold
+    while ended is not None and _holds.get(ended.key) is ended:
+        thread = threading.get_ident()
+        if _ending.setdefault(ended, thread) != thread:
+            return  # somebody else is at it
+        # Asked anew: who was at it may have done it. What has ended never comes back.
+        gone = _handed_on(ended) if _holds.get(ended.key) is ended else None
+        _ending.pop(ended, None)
+        ended = gone
 
 
-def _is_first_to_end(hold: _Hold) -> bool:
+def _handed_on(hold: _Hold) -> _Waiter | None:
+    """Hand the lock on; return who has got it and is gone."""
+    row = _rows.get(hold.key)
+    waiter = None if row is None else _next(row)
+    if waiter is None:
+        _holds.pop(hold.key, None)
+        _give_up_row(hold.key)  # who lined up after that look saw this hold, and sleeps
+        return None
+    _holds[hold.key] = waiter
+    waiter.wake()
+    return waiter if waiter.gone else None
+
+
+def _give_up_row(key: _Key) -> None:
+    row = _rows.pop(key, None)
+    while row is not None and (late := _next(row)) is not None:
+        late.wake()
+
+
+def _next(row: deque[_Waiter]) -> _Waiter | None:
     try:
-        return hold.open.pop()
-    except IndexError:
-        return False
-
-
-def _next(queue: deque[_Waiter]) -> _Waiter | None:
-    try:
-        return queue.popleft()
+        return row.popleft()
     except IndexError:
         return None
 
 
+# ----------------------------------------------------------------------------------- circles
+
+
 def _would_wait_forever(waiter: _Waiter) -> bool:
-    """Whether the holder of a lock cannot end before this waiter is let in.
+    """Whether a lock cannot be handed on as far as this waiter before it is let in.
 
     A walk along who waits for whom (E. G. Coffman, M. Elphick, A. Shoshani: System Deadlocks,
-    Computing Surveys 3(2), 1971). Of two that come at the same moment each sees the other, since
-    both line up before they look.
+    Computing Surveys 3(2), 1971), among those who lined up earlier: the last of a circle sees all
+    of it, and no other does.
     """
-    if waiter.hold.above is None and waiter.hold.thread is None:
+    mine = set(waiter.stopping())
+    if not mine:
         return False  # a task that holds nothing stops nobody
-    seen: set[_Key] = set()
-    left = [waiter.hold.key]
+    stopped_by = _earlier(waiter)
+    left = [waiter]
     while left:
-        key = left.pop()
-        owner = _holds.get(key)
-        if owner is None or owner is waiter.hold or key in seen:
-            continue  # free, or handed to this one meanwhile
-        seen.add(key)
-        if waiter.stops(owner):
-            return True
-        left += [theirs for each, theirs in tuple(_waiting.items()) if each.stops(owner)]
+        for hold in left.pop().before():
+            things = hold.stopped_by()
+            if not mine.isdisjoint(things):
+                return True
+            left += [each for thing in things for each in stopped_by.pop(thing, ())]
     return False
+
+
+def _earlier(waiter: _Waiter) -> dict[Any, list[_Waiter]]:
+    """Who waits already, by what they stop."""
+    stopped_by: defaultdict[Any, list[_Waiter]] = defaultdict(list)
+    for each in list(_waiting):
+        if each.number < waiter.number:
+            for thing in each.stopping():
+                stopped_by[thing].append(each)
+    return stopped_by
 
 
 def _settle(done: asyncio.Future[None]) -> None:
@@ -323,29 +377,26 @@ def _loop_of_this_thread() -> Any:
         return None
 
 
-def running_loop() -> asyncio.AbstractEventLoop:
-    """The event loop of asyncio that runs here. Raises ConfigError under any other, as trio's."""
-    import asyncio  # by who runs a loop, and then it is imported already
-
-    try:
-        return asyncio.get_running_loop()
-    except RuntimeError:
-        pass
-    raise ConfigError(
-        "this needs an event loop of asyncio (uvloop's, or anyio's on asyncio): under trio use the "
-        "sync store in trio.to_thread.run_sync"
-    )
+# --------------------------------------------------------------------------------- after a fork
 
 
 def _after_fork() -> None:
-    """In the child there is one thread, in its context: only what that holds will ever end."""
-    here = _here.get()
+    """In the child there is one thread: only what that holds will ever end."""
+    thread, here = threading.get_ident(), _here.get()
+    for waiter in list(_waiting):
+        if waiter.loop is None and waiter.thread == thread:
+            waiter.wake()  # on top of him a signal handler has forked: he looks again
+        else:
+            waiter.gone = True  # for who hands a lock on, if that is what was interrupted
     _waiting.clear()
-    _holds.clear()
-    for hold in () if here is None else (here, *here.chain()):
-        if hold.open:
-            hold.queue = deque()
-            _holds[hold.key] = hold
+    _rows.clear()
+    own = set() if here is None else {here, *here.chain()}
+    for key, hold in list(_holds.items()):
+        if hold.thread != thread or not (hold.loop is None or hold in own):
+            del _holds[key]
+    for hold, ender in list(_ending.items()):
+        if ender != thread:
+            del _ending[hold]
 
 
 if hasattr(os, "register_at_fork"):  # not on Windows, which does not fork

@@ -104,8 +104,8 @@ class Cache(_Cached[V, K]):
     - ``random``: a number from 0 up to 1, as ``random.random``; what ``early`` is drawn from.
 
     All lengths of time: a timedelta, or seconds. One load per key at a time in this process,
-    whichever handles its threads have opened; other processes load on their own. What cannot be
-    read raises and is not loaded over; an unreachable KV raises, too.
+    whichever handles its threads and tasks have opened; other processes load on their own. What
+    cannot be read raises and is not loaded over; an unreachable KV raises, too.
 
     Raises ConfigError if the keyspace declares no ttl.
     """
@@ -187,8 +187,8 @@ class AsyncCache(_Cached[V, K]):
     - ``negative``: how long to remember that a loader returned None. By default, not at all.
     - ``random``: a number from 0 up to 1, as ``random.random``; what ``early`` is drawn from.
 
-    All lengths of time: a timedelta, or seconds. One load per key at a time in this event loop,
-    whichever handles its tasks have opened; other loops and processes load on their own. What
+    All lengths of time: a timedelta, or seconds. One load per key at a time in this process,
+    whichever handles its threads and tasks have opened; other processes load on their own. What
     cannot be read raises and is not loaded over; an unreachable KV raises, too.
 
     Raises ConfigError if the keyspace declares no ttl.

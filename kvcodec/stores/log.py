@@ -19,11 +19,11 @@ from typing_extensions import TypeVar
 
 from kvcodec.backends.adapt import as_async_kv, as_kv
 from kvcodec.backends.capabilities import capabilities_of
+from kvcodec.backends.loops import running_loop
 from kvcodec.errors import ConfigError, forgetful
 from kvcodec.keyspace.keyspace import Keyspace
 from kvcodec.plans.driver import Clock, Plan, arun, located, run
 from kvcodec.plans.listing import Listing
-from kvcodec.plans.locks import running_loop
 from kvcodec.plans.log.layout import SEGMENT_BYTES, Reading, Track, layout_of, track_of
 from kvcodec.protocols import KV, AsyncKV
 from kvcodec.stores.opened import shown

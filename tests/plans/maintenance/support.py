@@ -81,7 +81,9 @@ class Between:
 
     def __getattr__(self, name: str) -> Any:
         found = getattr(self._kv, name)
-        return partial(self._call, name) if callable(found) else found
+        # Where the lock of a key is looked up, nothing is done to the KV.
+        is_operation = callable(found) and name != "backing"
+        return partial(self._call, name) if is_operation else found
 
     def _call(self, name: str, key: str, /, *rest: Any) -> Any:
         self._happens(name, key)
