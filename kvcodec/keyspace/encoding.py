@@ -126,7 +126,7 @@ class Encoding(Generic[V]):
         raise DecodeError(f"upgrade from version {found} to {wanted}: {why}", stage="decode")
 
     def upgrade(self, plain: Any, found: int) -> Any:
-        """Plain data in today's version. Raises TooDeep, and whatever the user's functions raise."""
+        """Plain data in today's version. Raises TooDeep, or what the user's functions raise."""
         for version in range(found, self.form.version):
             plain = self.form.upgrades[version](plain)
         self.check_value(plain, "decode")

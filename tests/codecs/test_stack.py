@@ -211,5 +211,9 @@ def test_the_usual_stack_is_what_threads_are_given(
 
     names: Any = {"CS_GNU_LIBC_VERSION": 2} if is_glibc else {}
     monkeypatch.setattr(os, "confstr_names", names)
-    monkeypatch.setattr(resource, "getrlimit", lambda _: (limit, limit))
+
+    def limits(_: int) -> tuple[int, int]:
+        return limit, limit
+
+    monkeypatch.setattr(resource, "getrlimit", limits)
     assert usual_stack() == size
