@@ -152,7 +152,7 @@ class _Waiter(_Hold):
 
     def _earlier(self) -> set[_Hold]:
         """Who waits for the same: in a row, or awake to ask anew and handed the lock meanwhile."""
-        mine = self.place.number
+        mine = min(self.number, self.place.number)
         return {each for each in list(_waiting) if each.key == self.key and each.number < mine}
 
 
@@ -172,8 +172,6 @@ _here: ContextVar[_Hold | None] = ContextVar("kvcodec holds", default=None)
 """The latest of what this context holds. One that has ended means nothing."""
 
 _numbers = count()
-
-_NOBODY: deque[_Waiter] = deque()
 
 
 class Lock:
@@ -240,7 +238,10 @@ class Lock:
         self.leave()
 
     def __del__(self) -> None:
-        self.leave()  # where a signal handler has raised in place of it
+        try:
+            self.leave()  # where a signal handler has raised in place of it
+        except AttributeError:
+            pass  # in place of __init__
 
     def leave(self) -> None:
         """Hand it on, if it was taken here and not further out."""
@@ -265,6 +266,9 @@ class Lock:
         _line_up(waiter)
         if _would_wait_forever(waiter):
             _leave(waiter)
+            owner = _holds.get(self._key)
+            if owner is not None and waiter.is_within(owner):
+                return None  # who was let in meanwhile is below
             raise WouldWaitForever
         if self._key in _holds and _rows.get(self._key) is waiter.row:
             return waiter  # whoever ends a hold looks at its row after it
@@ -320,16 +324,18 @@ def _leave(waiter: _Waiter) -> None:
 def _end(hold: _Hold) -> None:
     """Hand the lock to the next in the row; to nobody, where there is none. Twice is no harm."""
     thread = threading.get_ident()
+    claims = [hold] if _ending.get(hold) == thread else []  # from before a handler that raised
     ended: _Hold | None = hold
-    claims: list[_Hold] = []
-    while ended is not None and _holds.get(ended.key) is ended:
-        if _ending.setdefault(ended, thread) != thread:
-            break  # somebody else is at it
-        claims.append(ended)
-        # Asked anew: who was at it may have done it. What has ended never comes back.
-        ended = _handed_on(ended) if _holds.get(ended.key) is ended else None
-    for each in claims:
-        _ending.pop(each, None)
+    try:
+        while ended is not None and _holds.get(ended.key) is ended:
+            if _ending.setdefault(ended, thread) != thread:
+                break  # somebody else is at it
+            claims.append(ended)
+            # Asked anew: who was at it may have done it. What has ended never comes back.
+            ended = _handed_on(ended) if _holds.get(ended.key) is ended else None
+    finally:
+        for each in claims:
+            _ending.pop(each, None)
 
 
 def _help(thread: int) -> None:
@@ -349,7 +355,7 @@ def _help(thread: int) -> None:
 
 def _handed_on(hold: _Hold) -> _Waiter | None:
     """Hand the lock on; return who has got it and is gone."""
-    row = _rows.get(hold.key)
+    row = _rows.get(hold.key) if _rows else None
     waiter = None if row is None else _first(row)
     if waiter is None:
         _holds.pop(hold.key, None)
@@ -363,7 +369,8 @@ def _handed_on(hold: _Hold) -> _Waiter | None:
 
 def _give_up_row(key: _Key) -> None:
     """Let all in a row ask anew."""
-    for each in _rows.pop(key, _NOBODY).copy():
+    row = _rows.pop(key, None) if _rows else None
+    for each in () if row is None else row.copy():
         each.wake()
 
 

@@ -107,6 +107,10 @@ class Steps:
                 self._switch()
         return self._line
 
+    def pause(self) -> None:
+        """Let somebody else go on, perhaps."""
+        self._switch()
+
     def _switch(self) -> None:
         mine, other = self._turns[ident()], self._next()
         if other is not mine:
