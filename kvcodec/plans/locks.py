@@ -26,6 +26,7 @@ import os
 import sys
 import threading
 from collections import defaultdict, deque
+from contextlib import suppress
 from contextvars import ContextVar
 from itertools import count
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
@@ -52,14 +53,15 @@ class WouldWaitForever(Exception):
 class _Hold:
     """Somebody's holding of one lock, from before it is his to the end."""
 
-    __slots__ = ("above", "key", "loop", "thread")
+    __slots__ = ("above", "before", "key", "loop", "thread")
 
     def __init__(self, key: _Key, loop: Any) -> None:
         self.key = key
         self.loop = loop
         """Of an async holder; None of a sync one."""
         self.thread = threading.get_ident()
-        above: _Hold | None = _here.get()
+        above = self.before = _here.get()
+        """What ``_here`` goes back to."""
         while above is not None and _holds.get(above.key) is not above:
             above = above.above  # of a giver that has ended
         self.above: _Hold | None = above
@@ -74,40 +76,52 @@ class _Hold:
 
     def is_within(self, owner: _Hold) -> bool:
         """Whether the owner cannot go on before this one is done."""
-        if owner.loop is None and owner.thread == self.thread:
-            return True  # whatever runs in his thread runs on top of him
         if _ending.get(owner) == self.thread:
             return True  # a signal handler, on top of who hands it on
-        return any(hold is owner for hold in self.chain())
+        if isinstance(owner, _Waiter) and owner.gone:
+            return False  # anybody may end it
+        if owner.loop is None and owner.thread == self.thread:
+            return True  # whatever runs in his thread runs on top of him
+        return self._is_on_top(owner) or any(hold is owner for hold in self.chain())
+
+    def _is_on_top(self, owner: _Hold) -> bool:
+        """Whether this one holds up the loop of a task that was let in and has not yet begun."""
+        if owner.loop is None or not isinstance(owner, _Waiter) or owner.begun:
+            return False
+        return self.loop is None and owner.loop is _loop_of_this_thread()
 
     def stopped_by(self) -> tuple[Any, ...]:
-        """What ``stopping`` of a waiter has in common with it, if it stops this one."""
+        """What the ``stopping`` of a waiter has in common with it, if it stops this one."""
         return self, self.thread if self.loop is None else self.loop
 
 
 class _Waiter(_Hold):
     """Somebody in the row for one lock, and his holding of it later."""
 
-    __slots__ = ("_blocked", "_done", "gone", "number", "row")
+    __slots__ = ("_done", "begun", "gone", "guests", "number", "place", "row", "stopping")
 
     def __init__(self, key: _Key, loop: Any) -> None:
         super().__init__(key, loop)
-        self._blocked = _loop_of_this_thread() if loop is None else None
-        """The event loop that stands still while this one waits."""
+        self.stopping = frozenset((*self.chain(), *(self._below() if loop is None else ())))
+        """What cannot go on while this one waits."""
         self._done: Any = threading.Lock() if loop is None else loop.create_future()
         if loop is None:
             self._done.acquire()  # to be released by who wakes it
-        self.gone = False
+        self.begun = self.gone = False
         self.number = math.inf
         """The place of this one among all that wait, once it has lined up."""
         self.row: deque[_Waiter] = deque()
+        self.place = self
+        """Whose turn it waits for: it may be on top of who waits already."""
+        self.guests: list[_Waiter] = []
+        """Who waits for this one's turn."""
 
     def sleep(self) -> Any:
         """Wait to be woken; of an async one, return what is to be awaited."""
         return self._done.acquire() if self.loop is None else self._done
 
     def wake(self) -> None:
-        """Let him look again. Twice is no harm."""
+        """Let him look again, and who is on top of him. Twice is no harm."""
         try:
             if self.loop is None:
                 self._done.release()
@@ -115,21 +129,31 @@ class _Waiter(_Hold):
                 self.loop.call_soon_threadsafe(_settle, self._done)
         except RuntimeError:  # awake already; or his loop is closed, and he will never look
             self.gone = self.gone or self.loop is not None
+        for guest in self.guests.copy():
+            guest.wake()
 
-    def stopping(self) -> Iterator[Any]:
-        """What cannot go on while this one waits: what his context holds, a thread, a loop."""
-        yield from self.chain()
-        if self.loop is None:
-            yield self.thread
-        if self._blocked is not None:
-            yield self._blocked
+    def _below(self) -> Iterator[Any]:
+        """The thread of a sync one, and what goes on in it: it may be a signal handler's."""
+        yield self.thread
+        yield from (hold for hold, thread in _ending.copy().items() if thread == self.thread)
+        loop = _loop_of_this_thread()
+        if loop is not None:
+            yield loop
 
-    def before(self) -> list[_Hold]:
-        """Who has to be done before it is this one's turn."""
-        owner, row = _holds.get(self.key), self.row.copy()
-        if owner is None or owner is self or self not in _waiting:
-            return []  # looked at last: if it waits still, what was seen before is so
-        return [owner, *([] if self not in row else list(row)[: row.index(self)])]
+    def ahead(self) -> set[_Hold]:
+        """Who may have to be done before it is this one's turn."""
+        place, earlier, row = self.place, self._earlier(), list(self.place.row.copy())
+        owner = _holds.get(self.key)  # after both: they lose nobody before he stands here
+        if owner is place or self not in _waiting:
+            return set()  # looked at last: if it waits still, what was seen before is so
+        at = row.index(place) if place in row else 0
+        found: set[_Hold] = {*row[:at], *earlier.difference(row[at:])}
+        return found if owner is None else {owner, *found}
+
+    def _earlier(self) -> set[_Hold]:
+        """Who waits for the same: in a row, or awake to ask anew and handed the lock meanwhile."""
+        mine = min(self.number, self.place.number)
+        return {each for each in list(_waiting) if each.key == self.key and each.number < mine}
 
 
 _holds: dict[_Key, _Hold] = {}
@@ -175,11 +199,11 @@ class Lock:
         if owner is hold:
             return True
         self._hold = None
-        _here.set(hold.above)
+        _here.set(hold.before)
         if hold.is_within(owner):
             return True
-        if owner.loop is not None and owner.loop.is_closed():
-            _end(owner)  # with a task in it that will never do so
+        if _is_lost(owner):
+            _end(owner)
         return False
 
     def __enter__(self) -> None:
@@ -214,7 +238,10 @@ class Lock:
         self.leave()
 
     def __del__(self) -> None:
-        self.leave()  # where a signal handler has raised in place of it
+        try:
+            self.leave()  # where a signal handler has raised in place of it
+        except AttributeError:
+            pass  # in place of __init__
 
     def leave(self) -> None:
         """Hand it on, if it was taken here and not further out."""
@@ -223,7 +250,7 @@ class Lock:
             return
         _end(hold)
         if _here.get() is hold:  # elsewhere, a coroutine that is closed by the collector of garbage
-            _here.set(hold.above)  # after it: a signal handler in between is still within
+            _here.set(hold.before)  # after it: a signal handler in between is still within
         self._hold = None
 
     def _give_up(self) -> None:
@@ -233,24 +260,30 @@ class Lock:
 
     def _lined_up(self, loop: asyncio.AbstractEventLoop | None) -> _Waiter | None:
         """A place in the row; None where the lock may be free by now."""
+        if self._waiter is None:
+            _help(threading.get_ident())
         waiter = self._waiter = _Waiter(self._key, loop)
         _line_up(waiter)
-        owner = _holds.get(self._key)
-        if isinstance(owner, _Waiter):
-            owner.wake()  # this may be a signal handler, on top of who was about to
         if _would_wait_forever(waiter):
             _leave(waiter)
+            owner = _holds.get(self._key)
+            if owner is not None and waiter.is_within(owner):
+                return None  # who was let in meanwhile is below
             raise WouldWaitForever
         if self._key in _holds and _rows.get(self._key) is waiter.row:
             return waiter  # whoever ends a hold looks at its row after it
-        return None if _withdrawn(waiter) else waiter
+        _leave(waiter)
+        return None
 
     def _was_let_in(self, waiter: _Waiter) -> bool:
-        _waiting.discard(waiter)
-        if _holds.get(self._key) is not waiter:
-            return False  # the row was given up: everything anew
-        self._hold = waiter
-        _here.set(waiter)
+        if _holds.get(self._key) is not waiter.place:
+            _leave(waiter)  # the row was given up: everything anew
+            return False
+        if waiter.place is waiter:
+            self._hold = waiter
+            _here.set(waiter)
+            waiter.begun = True
+        _step_out(waiter)  # or it would be its own successor
         return True
 
 
@@ -258,73 +291,99 @@ class Lock:
 
 
 def _line_up(waiter: _Waiter) -> None:
-    _waiting.add(waiter)
-    waiter.row = _rows.setdefault(waiter.key, waiter.row)
-    stopping = set(waiter.stopping())
-    # On top of who waits already, as a signal handler and a sync store in an event loop may be:
-    # it has to come before him.
-    if any(not stopping.isdisjoint(each.stopped_by()) for each in waiter.row.copy()):
-        waiter.row.appendleft(waiter)
+    row = waiter.row = _rows.setdefault(waiter.key, waiter.row)
+    for each in row.copy():
+        # On top of who waits already, as a signal handler and a sync store in an event loop may
+        # be: who has to be done before it is that one's turn has the same turn.
+        if not each.gone and not waiter.stopping.isdisjoint(each.stopped_by()):
+            waiter.place = each
+            each.guests.append(waiter)
+            break
     else:
-        waiter.row.append(waiter)
+        row.append(waiter)
+    _waiting.add(waiter)
     waiter.number = next(_numbers)
 
 
-def _withdrawn(waiter: _Waiter) -> bool:
-    """Leave the row; say whether nobody has been, or will be, handing the lock to this one."""
+def _step_out(waiter: _Waiter) -> None:
     _waiting.discard(waiter)
-    try:
-        waiter.row.remove(waiter)
-    except ValueError:
-        return False
-    if not waiter.row and waiter.key not in _holds:
-        _give_up_row(waiter.key)
-    return True
+    place = waiter.place
+    with suppress(ValueError):  # whoever hands the lock to it does so too
+        (place.row if place is waiter else place.guests).remove(waiter)
 
 
 def _leave(waiter: _Waiter) -> None:
     """Wait no more: whoever hands the lock on at this moment hands it on once more."""
-    if _withdrawn(waiter):
-        return
     waiter.gone = True
-    _end(waiter)
+    _step_out(waiter)
+    _end(waiter)  # if it was let in meanwhile
+    if not waiter.row and waiter.key not in _holds:
+        _give_up_row(waiter.key)
 
 
 def _end(hold: _Hold) -> None:
     """Hand the lock to the next in the row; to nobody, where there is none. Twice is no harm."""
+    thread = threading.get_ident()
+    claims = [hold] if _ending.get(hold) == thread else []  # from before a handler that raised
     ended: _Hold | None = hold
-    while ended is not None and _holds.get(ended.key) is ended:
-        thread = threading.get_ident()
-        if _ending.setdefault(ended, thread) != thread:
-            return  # somebody else is at it
-        # Asked anew: who was at it may have done it. What has ended never comes back.
-        gone = _handed_on(ended) if _holds.get(ended.key) is ended else None
-        _ending.pop(ended, None)
-        ended = gone
+    try:
+        while ended is not None and _holds.get(ended.key) is ended:
+            if _ending.setdefault(ended, thread) != thread:
+                break  # somebody else is at it
+            claims.append(ended)
+            # Asked anew: who was at it may have done it. What has ended never comes back.
+            ended = _handed_on(ended) if _holds.get(ended.key) is ended else None
+    finally:
+        for each in claims:
+            _ending.pop(each, None)
+
+
+def _help(thread: int) -> None:
+    """Do what a thread was about to do: a signal handler on top of it may have to wait for that."""
+    for hold in [each for each, ender in _ending.copy().items() if ender == thread]:
+        owner = _holds.get(hold.key)
+        if owner is hold:
+            continue
+        for each in list(_waiting):
+            if each.key == hold.key:
+                each.wake()
+        if isinstance(owner, _Waiter):
+            owner.wake()
+            if owner.gone and owner not in _ending:
+                _end(owner)
 
 
 def _handed_on(hold: _Hold) -> _Waiter | None:
     """Hand the lock on; return who has got it and is gone."""
-    row = _rows.get(hold.key)
-    waiter = None if row is None else _next(row)
+    row = _rows.get(hold.key) if _rows else None
+    waiter = None if row is None else _first(row)
     if waiter is None:
         _holds.pop(hold.key, None)
         _give_up_row(hold.key)  # who lined up after that look saw this hold, and sleeps
         return None
-    _holds[hold.key] = waiter
+    _holds[hold.key] = waiter  # before it leaves the row: it is always seen in one of them
+    _step_out(waiter)
     waiter.wake()
     return waiter if waiter.gone else None
 
 
 def _give_up_row(key: _Key) -> None:
-    row = _rows.pop(key, None)
-    while row is not None and (late := _next(row)) is not None:
-        late.wake()
+    """Let all in a row ask anew."""
+    row = _rows.pop(key, None) if _rows else None
+    for each in () if row is None else row.copy():
+        each.wake()
 
 
-def _next(row: deque[_Waiter]) -> _Waiter | None:
+def _is_lost(owner: _Hold) -> bool:
+    """Whether it is for others to end it."""
+    if isinstance(owner, _Waiter) and owner.gone:
+        return True
+    return owner.loop is not None and bool(owner.loop.is_closed())
+
+
+def _first(row: deque[_Waiter]) -> _Waiter | None:
     try:
-        return row.popleft()
+        return row[0]
     except IndexError:
         return None
 
@@ -339,15 +398,14 @@ def _would_wait_forever(waiter: _Waiter) -> bool:
     Computing Surveys 3(2), 1971), among those who lined up earlier: the last of a circle sees all
     of it, and no other does.
     """
-    mine = set(waiter.stopping())
-    if not mine:
+    if not waiter.stopping:
         return False  # a task that holds nothing stops nobody
     stopped_by = _earlier(waiter)
     left = [waiter]
     while left:
-        for hold in left.pop().before():
+        for hold in left.pop().ahead():
             things = hold.stopped_by()
-            if not mine.isdisjoint(things):
+            if not waiter.stopping.isdisjoint(things):
                 return True
             left += [each for thing in things for each in stopped_by.pop(thing, ())]
     return False
@@ -358,7 +416,7 @@ def _earlier(waiter: _Waiter) -> dict[Any, list[_Waiter]]:
     stopped_by: defaultdict[Any, list[_Waiter]] = defaultdict(list)
     for each in list(_waiting):
         if each.number < waiter.number:
-            for thing in each.stopping():
+            for thing in each.stopping:
                 stopped_by[thing].append(each)
     return stopped_by
 

@@ -10,9 +10,10 @@ from typing import Any, Generic, Literal, NoReturn, TypeAlias
 from typing_extensions import TypeVar
 
 from kvcodec.backends.capabilities import Capabilities, capabilities_of
+from kvcodec.codecs.stack import SAFE_RECURSION
 from kvcodec.errors import ConfigError, MissingKey, settle
 from kvcodec.format.plain import is_mapping
-from kvcodec.keyspace.encoding import SAFE_RECURSION, no_quick_way
+from kvcodec.keyspace.encoding import no_quick_way
 from kvcodec.keyspace.keyspace import Keyspace
 from kvcodec.keyspace.options import seconds
 from kvcodec.keyspace.place import Place, place_of
