@@ -17,6 +17,7 @@ __all__ = [
     "AppendingCipher",
     "AsyncExists",
     "AsyncKV",
+    "AsyncKeyWrapper",
     "AsyncMany",
     "AsyncNativeTTL",
     "AsyncScan",
@@ -32,6 +33,7 @@ __all__ = [
     "HiddenNames",
     "KV",
     "KeyScheme",
+    "KeyWrapper",
     "Limits",
     "Many",
     "MemorableKeys",
@@ -349,6 +351,59 @@ class Cipher(Protocol):
 
         Raises UnknownKey if there is no key with this id, Tampered if anything else is not as
         it was when it was encrypted.
+        """
+        ...
+
+
+class KeyWrapper(Protocol):
+    """Wraps keys under a key that never leaves its place: the seam of a KMS.
+
+    Law: ``unwrap(wrap(key, c), c) == key``, and under any other context ``unwrap`` raises. What is
+    wrapped names the key that it is under, as far as ``unwrap`` needs it: once ``key_id`` is
+    another one, what was wrapped before still opens.
+    """
+
+    @property
+    def key_id(self) -> str:
+        """The name of the key that ``wrap`` uses: no secret, not empty."""
+        ...
+
+    def wrap(self, key: bytes, context: str, /) -> bytes:
+        """Return ``key`` (32 bytes) encrypted, and tied to ``context``.
+
+        Raises Unavailable, or what its client raises, if the KMS cannot be reached.
+        """
+        ...
+
+    def unwrap(self, wrapped: bytes, context: str, /) -> bytes:
+        """Return the key that was wrapped.
+
+        Raises Tampered if the KMS refuses it: changed, or of another context. Unavailable, or what
+        its client raises, if the KMS cannot be reached: an outage is never "refused".
+        """
+        ...
+
+
+class AsyncKeyWrapper(Protocol):
+    """``KeyWrapper`` whose methods return awaitables."""
+
+    @property
+    def key_id(self) -> str:
+        """The name of the key that ``wrap`` uses: no secret, not empty."""
+        ...
+
+    def wrap(self, key: bytes, context: str, /) -> Awaitable[bytes]:
+        """Return ``key`` (32 bytes) encrypted, and tied to ``context``.
+
+        Raises Unavailable, or what its client raises, if the KMS cannot be reached.
+        """
+        ...
+
+    def unwrap(self, wrapped: bytes, context: str, /) -> Awaitable[bytes]:
+        """Return the key that was wrapped.
+
+        Raises Tampered if the KMS refuses it: changed, or of another context. Unavailable, or what
+        its client raises, if the KMS cannot be reached: an outage is never "refused".
         """
         ...
 

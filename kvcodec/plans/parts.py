@@ -40,6 +40,8 @@ def pipelines(place: Place[Any]) -> Iterator[Pipeline[Any]]:
         from kvcodec.plans.files.layout import layout_of  # by who keeps files
 
         yield layout_of(declared).traces
+    if declared.pipeline.codec.name == "raw" and declared.pipeline.cipher is not None:
+        yield declared.pipeline.as_part("subject")  # of Subjects, whose values are sealed bytes
 
 
 def log_form(
