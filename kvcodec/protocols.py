@@ -358,9 +358,9 @@ class Cipher(Protocol):
 class KeyWrapper(Protocol):
     """Wraps keys under a key that never leaves its place: the seam of a KMS.
 
-    Law: ``unwrap(wrap(key, c), c) == key``, and under any other context ``unwrap`` raises. What is
-    wrapped names the key that it is under, as far as ``unwrap`` needs it: once ``key_id`` is
-    another one, what was wrapped before still opens.
+    Law: ``unwrap(wrap(key, c), c) == key``; what was changed, or is of another context, raises
+    Tampered. An outage raises Unavailable, or what the client raises, and never Tampered. What was
+    wrapped opens for as long as the KMS has its key, whatever ``key_id`` is by then.
     """
 
     @property
@@ -369,18 +369,11 @@ class KeyWrapper(Protocol):
         ...
 
     def wrap(self, key: bytes, context: str, /) -> bytes:
-        """Return ``key`` (32 bytes) encrypted, and tied to ``context``.
-
-        Raises Unavailable, or what its client raises, if the KMS cannot be reached.
-        """
+        """Return ``key``, of 32 bytes, encrypted and tied to ``context``."""
         ...
 
     def unwrap(self, wrapped: bytes, context: str, /) -> bytes:
-        """Return the key that was wrapped.
-
-        Raises Tampered if the KMS refuses it: changed, or of another context. Unavailable, or what
-        its client raises, if the KMS cannot be reached: an outage is never "refused".
-        """
+        """Return the key that was wrapped. Raises Tampered if it was not, for this context."""
         ...
 
 
@@ -393,18 +386,11 @@ class AsyncKeyWrapper(Protocol):
         ...
 
     def wrap(self, key: bytes, context: str, /) -> Awaitable[bytes]:
-        """Return ``key`` (32 bytes) encrypted, and tied to ``context``.
-
-        Raises Unavailable, or what its client raises, if the KMS cannot be reached.
-        """
+        """Return ``key``, of 32 bytes, encrypted and tied to ``context``."""
         ...
 
     def unwrap(self, wrapped: bytes, context: str, /) -> Awaitable[bytes]:
-        """Return the key that was wrapped.
-
-        Raises Tampered if the KMS refuses it: changed, or of another context. Unavailable, or what
-        its client raises, if the KMS cannot be reached: an outage is never "refused".
-        """
+        """Return the key that was wrapped. Raises Tampered if it was not, for this context."""
         ...
 
 

@@ -233,12 +233,9 @@ class People(Generic[S]):
 
     def _sealed(self, place: Place[bytes], keys: Keys) -> Plan[bytes]:
         """The bytes to store: each key wrapped where there is a wrapper, all sealed."""
-        wrapper = self._wrapper
-        if wrapper is not None:
-            context, inside = _context(place), []
-            for key in keys:
-                inside.append(wrapped((yield self._asked(partial(wrapper.wrap, key, context)))))
-            keys = tuple(inside)
+        if self._wrapper is not None:
+            answers = yield from _asked(self._wrapper.wrap, keys, place)
+            keys = tuple(map(wrapped, answers))
         record, now = spell(keys, self._wrapped_by), self._listing.clock()
         return place.declaration.pipeline.wrapping.wrap(place.raw_key, record, now, name=place.name)
 
@@ -249,10 +246,8 @@ class People(Generic[S]):
         wrapper = self._wrapper
         if wrapper is None or not record.wrapped_by:
             return self._bare(record)
-        context, keys = _context(place), []
-        for key in record.keys:
-            keys.append(unwrapped((yield self._asked(partial(wrapper.unwrap, key, context)))))
-        return tuple(keys)
+        answers = yield from _asked(wrapper.unwrap, record.keys, place)
+        return tuple(map(unwrapped, answers))
 
     def _bare(self, record: DataKeys) -> Keys:
         if self._wrapper is not None:
@@ -265,13 +260,16 @@ class People(Generic[S]):
             )
         return record.keys
 
-    def _asked(self, question: Callable[[], Any]) -> tuple[Any, ...]:
-        return "call", question, ("wrapper", "Subjects")
 
-
-def _context(place: Place[bytes]) -> str:
+def _asked(ask: Callable[[bytes, str], Any], keys: Keys, place: Place[bytes]) -> Plan[list[Any]]:
+    """What a wrapper answers for each key, for the place of a record."""
     form = place.declaration.pipeline.form
-    return wrapping_context(form.keyspace, form.context, place.raw_key)
+    context = wrapping_context(form.keyspace, form.context, place.raw_key)
+    answers: list[Any] = []
+    for key in keys:
+        answer = yield "call", partial(ask, key, context), ("wrapper", "Subjects")
+        answers.append(answer)
+    return answers
 
 
 @forgetful

@@ -8,7 +8,7 @@ from __future__ import annotations
 import base64
 import binascii
 from collections.abc import Coroutine
-from typing import Any
+from typing import Any, cast
 
 from kvcodec.errors import ConfigError, Tampered
 from kvcodec.secrets.ring_keys import KEY_BYTES, split_keys
@@ -78,7 +78,7 @@ def unwrapped(result: Any) -> bytes:
 
 def _no_bytes(result: Any) -> ConfigError:
     if isinstance(result, Coroutine):
-        result.close()  # or Python warns that it was never awaited
+        cast("Coroutine[Any, Any, Any]", result).close()  # or Python warns: never awaited
     kind = type(result).__name__
     return ConfigError(
         f"the KeyWrapper gave {kind}, not bytes: an async one where none is awaited?"

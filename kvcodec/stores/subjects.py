@@ -39,8 +39,8 @@ class Subjects(Generic[S]):
 
     - ``keys``: the keyspace of the data keys, ``Keyspace("subject-keys", bytes, cipher=ring)``; its
       keys name the subjects. ``kv`` and ``clock`` as for ``Store``.
-    - ``wrapper``: a KeyWrapper: each data key is wrapped by a KMS before it is sealed, and whoever
-      has the store and the ring still needs the KMS to read anything.
+    - ``wrapper``: a KeyWrapper: each data key is wrapped by a KMS before it is sealed, and
+      who has the store and the ring still needs the KMS to read anything.
     - ``cached``: of how many people the unwrapped data keys are kept in memory, so that the KMS is
       not asked each time; 0 for none. The record itself is read each time: what any process forgot
       or rotated is over at once.
@@ -207,8 +207,8 @@ class AsyncSubjects(Generic[S]):
 
     - ``keys``: the keyspace of the data keys, ``Keyspace("subject-keys", bytes, cipher=ring)``; its
       keys name the subjects. ``kv`` and ``clock`` as for ``AsyncStore``.
-    - ``wrapper``: an AsyncKeyWrapper: each data key is wrapped by a KMS before it is sealed, and whoever
-      has the store and the ring still needs the KMS to read anything.
+    - ``wrapper``: an AsyncKeyWrapper: each data key is wrapped by a KMS before it is sealed, and
+      who has the store and the ring still needs the KMS to read anything.
     - ``cached``: of how many people the unwrapped data keys are kept in memory, so that the KMS is
       not asked each time; 0 for none. The record itself is read each time: what any process forgot
       or rotated is over at once.
