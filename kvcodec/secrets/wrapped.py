@@ -77,9 +77,9 @@ def unwrapped(result: Any) -> bytes:
 
 
 def _no_bytes(result: Any) -> ConfigError:
+    kind = type(result).__name__
     if isinstance(result, Coroutine):
         cast("Coroutine[Any, Any, Any]", result).close()  # or Python warns: never awaited
-    kind = type(result).__name__
     return ConfigError(
         f"the KeyWrapper gave {kind}, not bytes: an async one where none is awaited?"
     )
