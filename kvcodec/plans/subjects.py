@@ -177,9 +177,8 @@ class People(Generic[S]):
     def forgetting(self, place: Place[bytes]) -> Plan[None]:
         """Remove a record and its copies in quarantine; the record last, which ends it."""
         can = self._listing.can
-        self._cache.drop(place.raw_key)
         yield from exclusively(self._removed(place.raw_key), place.raw_key, can)
-        self._cache.drop(place.raw_key)  # who had read it before may have kept it meanwhile
+        self._cache.drop(place.raw_key)  # after it: who reads meanwhile still keeps the ring
 
     def _removed(self, raw_key: str) -> Plan[None]:
         for name in reversed((yield from self._aside(raw_key))):

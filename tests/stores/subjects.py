@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from kvcodec import AsyncSubjects, KeyRing, Keyspace, Subjects, Tampered
-from tests.both import Awaited, _AsyncFace
+from tests.both import Awaited, awaited_kv
 
 OLD, NEW = KeyRing.generate_key(), KeyRing.generate_key()
 RING = KeyRing(OLD)
@@ -112,8 +112,7 @@ def waiting(
 ) -> Any:
     """AsyncSubjects."""
     kms: Any = None if wrapper is None else AsyncWrapper(wrapper)
-    face: Any = _AsyncFace(kv)
-    return Waits(AsyncSubjects(keys, face, wrapper=kms, **named))
+    return Waits(AsyncSubjects(keys, awaited_kv(kv), wrapper=kms, **named))
 
 
 FACES: dict[str, Callable[..., Any]] = {"Subjects": sync, "AsyncSubjects": waiting}
@@ -122,5 +121,3 @@ FACES: dict[str, Callable[..., Any]] = {"Subjects": sync, "AsyncSubjects": waiti
 def text(ring: KeyRing) -> str:
     """The ids of a ring's keys."""
     return " ".join((ring.primary, *ring.retired))
-
-

@@ -12,6 +12,7 @@ import pytest
 
 from kvcodec import (
     AESGCMCipher,
+    AsyncMemoryKV,
     AsyncSubjects,
     ConfigError,
     DecodeError,
@@ -39,6 +40,7 @@ from tests.stores.subjects import (
     OLD,
     RING,
     TOKENS,
+    AsyncWrapper,
     Bare,
     Wrapper,
     sync,
@@ -139,24 +141,14 @@ def test_what_is_there_is_never_written_over(face: Face, make: Any, wraps: bool)
         face(KEYS, kv, wrapper_if(wraps)).ring("ada")
 
 
-class Stale(Bare):
-    """A host that says once that there is nothing, from what it remembers."""
-
-    stale = 0
-
-    def get(self, key: str, /) -> bytes | None:
-        if self.stale:
-            self.stale -= 1
-            return None
-        return super().get(key)
-
-
 @both
 @pytest.mark.parametrize("at", [0, 1])
 def test_one_stale_read_replaces_no_record(face: Face, at: int) -> None:
     """Without a claim: it is looked at twice, and the second time under the lock."""
 
-    class StaleAt(Stale):
+    class StaleAt(Bare):
+        """A host that says once that there is nothing, from what it remembers."""
+
         reads = 0
 
         def get(self, key: str, /) -> bytes | None:
@@ -189,25 +181,28 @@ def test_a_claim_needs_no_true_answer(face: Face) -> None:
     assert kv.get(NAME) == before
 
 
+class AsyncBare(Bare):
+    """Three methods to be awaited, which let others in."""
+
+    async def get(self, key: str, /) -> bytes | None:  # type: ignore[override]
+        await asyncio.sleep(0)
+        return super().get(key)
+
+    async def set(self, key: str, value: bytes, /) -> None:  # type: ignore[override]
+        await asyncio.sleep(0)
+        super().set(key, value)
+
+
 def test_of_many_at_once_one_makes_the_record() -> None:
-    """On three methods: under the process's lock, with a wrapper that lets others in."""
+    """On three methods, under the process's lock; and no rotation of theirs is lost."""
 
     async def main() -> None:
-        class AsyncBare(Bare):
-            async def get(self, key: str, /) -> bytes | None:  # type: ignore[override]
-                await asyncio.sleep(0)
-                return super().get(key)
-
-            async def set(self, key: str, value: bytes, /) -> None:  # type: ignore[override]
-                await asyncio.sleep(0)
-                super().set(key, value)
-
         kv: Any = AsyncBare()
         people = [AsyncSubjects(KEYS, kv) for _ in range(8)]
-        assert sorted(await asyncio.gather(*(one.add("ada") for one in people))) == [
-            *[False] * 7,
-            True,
-        ]
+        made = await asyncio.gather(*(one.add("ada") for one in people))
+        assert sorted(made) == [*[False] * 7, True]
+        await asyncio.gather(*(one.rotate("ada") for one in people))
+        assert len((await people[0].ring("ada")).retired) == 8
 
     asyncio.run(main())
 
@@ -400,9 +395,9 @@ def test_a_gap_hides_no_copy_where_the_backend_lists(face: Face) -> None:
 @everywhere
 @wrapped_or_not
 def test_stopped_anywhere(make: Any, wraps: bool) -> None:  # noqa: FBT001
-    """After and before each operation of add, rotate, rewrap, drop and forget.
+    """After and before each operation of add, rotate, rewrap and drop_retired.
 
-    What was acknowledged reads, until forgetting began; a rerun comes to its end.
+    What was acknowledged reads, and a rerun comes to its end.
     """
     wrapper = wrapper_if(wraps)
     reached: list[int] = []
@@ -411,9 +406,6 @@ def test_stopped_anywhere(make: Any, wraps: bool) -> None:  # noqa: FBT001
         return sync(KEYS, kv, wrapper)
 
     def run(kv: Any) -> None:
-        if kv.get("done") is not None:
-            open_on(kv).forget("ada")
-            return
         people = open_on(kv)
         people.add("ada")
         people.store(TOKENS, "ada").set("ada", "v")
@@ -570,14 +562,18 @@ def test_what_was_unwrapped_is_kept_for_some(face: Face) -> None:
 @pytest.mark.parametrize("cached", [0, 1, 3])
 def test_the_cache_is_bounded_and_emptied(cached: int) -> None:
     """Counted, in its own object."""
-    people = Subjects(KEYS, MemoryKV(), wrapper=Wrapper(), cached=cached)
+    kv, wrapper = MemoryKV(), Wrapper()
+    people = Subjects(KEYS, kv, wrapper=wrapper, cached=cached)
     cache = people._people._cache
     for name in "abcde":
         people.add(name)
         people.ring(name)
         assert len(cache) <= cached
-    for name in "abcde":
-        people.forget(name)
+    other = Subjects(KEYS, kv, wrapper=wrapper)
+    for name, act in {"c": people.rotate, "d": people.forget, "e": other.forget}.items():
+        act(name)
+    with pytest.raises(UnknownKey):
+        people.ring("e")
     assert len(cache) == 0
 
 
@@ -674,13 +670,9 @@ def test_a_wrapper_that_gives_something_else(face: Face, answer: Any) -> None:
 
 def test_a_wrapper_of_the_other_twin_is_refused() -> None:
     """At its first use, with the name of the right class."""
-    from tests.stores.subjects import AsyncWrapper
-
     asynchronous: Any = AsyncWrapper(Wrapper())
     with pytest.raises(ConfigError, match="wrapper is async: use AsyncSubjects"):
         Subjects(KEYS, MemoryKV(), wrapper=asynchronous).add("ada")
-    from kvcodec import AsyncMemoryKV
-
     plain: Any = Wrapper()
     with pytest.raises(ConfigError, match="wrapper is not async: use Subjects"):
         asyncio.run(AsyncSubjects(KEYS, AsyncMemoryKV(), wrapper=plain).add("ada"))
