@@ -7,8 +7,7 @@ from __future__ import annotations
 
 import base64
 import binascii
-from collections.abc import Coroutine
-from typing import Any, cast
+from typing import Any
 
 from kvcodec.errors import ConfigError, Tampered
 from kvcodec.secrets.ring_keys import KEY_BYTES, split_keys
@@ -77,9 +76,11 @@ def unwrapped(result: Any) -> bytes:
 
 
 def _no_bytes(result: Any) -> ConfigError:
+    from inspect import iscoroutine  # by who is wrong already
+
     kind = type(result).__name__
-    if isinstance(result, Coroutine):
-        cast("Coroutine[Any, Any, Any]", result).close()  # or Python warns: never awaited
+    if iscoroutine(result):
+        result.close()  # or Python warns that it was never awaited
     return ConfigError(
         f"the KeyWrapper gave {kind}, not bytes: an async one where none is awaited?"
     )

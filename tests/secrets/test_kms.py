@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -196,12 +196,13 @@ def test_no_key_leaves_by_an_error(
     kv = MemoryKV()
     people = Subjects(KEYS, kv, wrapper=wrapper)
     people.add("ada")
-    for act, answers in (
+    acts: list[tuple[Callable[[], object], list[int]]] = [
         (lambda: people.rotate("ada"), [503] * 4),
         (lambda: people.rotate("ada"), [200, *[503] * 4]),  # its key is unwrapped by then
         (lambda: people.add("bob"), [503] * 4),
         (lambda: KeyRing.generate_wrapped_key(wrapper), [503] * 4),
-    ):
+    ]
+    for act, answers in acts:
         service.answers.extend(answers)
         with pytest.raises(Unavailable) as caught:
             act()

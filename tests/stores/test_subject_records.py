@@ -658,12 +658,12 @@ def test_a_wrapper_that_gives_something_else(face: Face, answer: Any) -> None:
     kv, wrapper = MemoryKV(), Wrapper()
     people = face(KEYS, kv, wrapper, cached=0)
     people.add("ada")
-    wrapper.unwrap = lambda *_: answer  # type: ignore[method-assign, assignment]
+    wrapper.unwrap = lambda *_: answer  # type: ignore[method-assign]
     kinds: Any = Tampered if isinstance(answer, bytes) else ConfigError
     with pytest.raises(kinds):
         people.ring("ada")
     if not answer or not isinstance(answer, bytes):
-        wrapper.wrap = lambda *_: answer  # type: ignore[method-assign, assignment]
+        wrapper.wrap = lambda *_: answer  # type: ignore[method-assign]
         with pytest.raises(ConfigError, match="not bytes"):
             people.add("bob")
 
