@@ -39,7 +39,16 @@ from kvcodec.keys.paths import PathKeys
 from kvcodec.keyspace.explanation import Explanation
 from kvcodec.keyspace.keyspace import Keyspace, Previous
 from kvcodec.plans.report import Finding, Report
-from kvcodec.protocols import KV, AsyncKV, Cipher, Codec, KeyScheme, Limits
+from kvcodec.protocols import (
+    KV,
+    AsyncKeyWrapper,
+    AsyncKV,
+    Cipher,
+    Codec,
+    KeyScheme,
+    KeyWrapper,
+    Limits,
+)
 from kvcodec.secrets.secret import Secret
 from kvcodec.stores.store import Store
 
@@ -73,6 +82,7 @@ __all__ = [
     "AsyncFiles",
     "AsyncHandleKV",
     "AsyncKV",
+    "AsyncKeyWrapper",
     "AsyncLog",
     "AsyncMappingKV",
     "AsyncMemoryKV",
@@ -108,6 +118,7 @@ __all__ = [
     "KeyNameError",
     "KeyRing",
     "KeyScheme",
+    "KeyWrapper",
     "Keyspace",
     "LimitExceeded",
     "Limits",

@@ -17,6 +17,7 @@ __all__ = [
     "AppendingCipher",
     "AsyncExists",
     "AsyncKV",
+    "AsyncKeyWrapper",
     "AsyncMany",
     "AsyncNativeTTL",
     "AsyncScan",
@@ -32,6 +33,7 @@ __all__ = [
     "HiddenNames",
     "KV",
     "KeyScheme",
+    "KeyWrapper",
     "Limits",
     "Many",
     "MemorableKeys",
@@ -350,6 +352,45 @@ class Cipher(Protocol):
         Raises UnknownKey if there is no key with this id, Tampered if anything else is not as
         it was when it was encrypted.
         """
+        ...
+
+
+class KeyWrapper(Protocol):
+    """Wraps keys under a key that never leaves its place: the seam of a KMS.
+
+    Law: ``unwrap(wrap(key, c), c) == key``; what was changed, or is of another context, raises
+    Tampered. An outage raises Unavailable, or what the client raises, and never Tampered. What was
+    wrapped opens for as long as the KMS has its key, whatever ``key_id`` is by then.
+    """
+
+    @property
+    def key_id(self) -> str:
+        """The name of the key that ``wrap`` uses: no secret, not empty."""
+        ...
+
+    def wrap(self, key: bytes, context: str, /) -> bytes:
+        """Return ``key``, of 32 bytes, encrypted and tied to ``context``."""
+        ...
+
+    def unwrap(self, wrapped: bytes, context: str, /) -> bytes:
+        """Return the key that was wrapped. Raises Tampered if it was not, for this context."""
+        ...
+
+
+class AsyncKeyWrapper(Protocol):
+    """``KeyWrapper`` whose methods return awaitables."""
+
+    @property
+    def key_id(self) -> str:
+        """The name of the key that ``wrap`` uses: no secret, not empty."""
+        ...
+
+    def wrap(self, key: bytes, context: str, /) -> Awaitable[bytes]:
+        """Return ``key``, of 32 bytes, encrypted and tied to ``context``."""
+        ...
+
+    def unwrap(self, wrapped: bytes, context: str, /) -> Awaitable[bytes]:
+        """Return the key that was wrapped. Raises Tampered if it was not, for this context."""
         ...
 
 

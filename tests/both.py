@@ -33,6 +33,11 @@ class Awaited:
         return call
 
 
+def awaited_kv(kv: Any) -> Any:
+    """An async face of a sync KV, with the capabilities that the KV has."""
+    return _AsyncFace(kv)
+
+
 async def _collected(result: Any) -> Any:
     if hasattr(result, "__aiter__"):
         return [item async for item in result]

@@ -25,7 +25,7 @@ from kvcodec.errors import (
     NewerVersion,
     locate,
 )
-from kvcodec.format.envelope import Header
+from kvcodec.format.envelope import Header, Kind
 from kvcodec.keyspace.names import Names
 from kvcodec.keyspace.pipeline import Pipeline
 from kvcodec.keyspace.wrapping import as_bytes
@@ -162,6 +162,10 @@ class Declaration(Generic[V, K]):
         other = self._with(self.pipeline.bound_to(context) if sealed else self.pipeline)
         other.older = tuple(older.bound_to(context) for older in self.older)
         return other
+
+    def as_part(self, kind: Kind) -> Declaration[V, K]:
+        """The same for what kvcodec itself writes in place of values, of one kind."""
+        return self._with(self.pipeline.as_part(kind))
 
     def _with(self, pipeline: Pipeline[V]) -> Declaration[V, K]:
         other = copy(self)

@@ -88,6 +88,12 @@ class Pipeline(Generic[V]):
             self._parts[kind, dated] = found
         return found
 
+    def as_part(self, kind: Kind) -> Pipeline[V]:
+        """The same for what kvcodec itself writes in place of values, of one kind."""
+        other = copy(self)
+        other.wrapping = self.part(kind)
+        return other
+
     @property
     def primary(self) -> str:
         """The id of the key that ``seal`` uses, or ""."""

@@ -6,8 +6,8 @@ else differs between a store and its async twin. Some operations are the drivers
 
     "lock", name, plan        what the plan returns, driven while nobody else changes this name
     "turn", name, plan, wait  the same while nobody else loads it; BUSY without ``wait`` if one does
-    "call", function          what a function of the user's returns, a coroutine function of an
-                              async store's
+    "call", function, what    what a function of the user's returns, a coroutine function of an
+                              async store's; what it is, and where: for messages
     "list", prefix, after     the names that begin so, for "take"
     "take", names, most       a list of the next ones; of all that are left, if ``most`` is None
 """
@@ -175,14 +175,19 @@ async def _ataken(kv: Any, names: Any, most: int | None) -> list[str]:
     return taken
 
 
-def _called(_: Any, function: Callable[[], Any]) -> Any:
-    return called(function(), "the loader is async: use AsyncCache")
+_LOADER = ("loader", "Cache")
 
 
-async def _acalled(_: Any, function: Callable[[], Any]) -> Any:
+def _called(_: Any, function: Callable[[], Any], what: tuple[str, str] = _LOADER) -> Any:
+    name, kind = what
+    return called(function(), f"the {name} is async: use Async{kind}")
+
+
+async def _acalled(_: Any, function: Callable[[], Any], what: tuple[str, str] = _LOADER) -> Any:
     result = function()
     if not hasattr(result, "__await__"):
-        raise ConfigError("the loader is not async: use Cache")
+        name, kind = what
+        raise ConfigError(f"the {name} is not async: use {kind}")
     return await result
 
 

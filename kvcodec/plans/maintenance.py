@@ -119,6 +119,8 @@ def look(place: Place[Any], held: Held | None, clock: Clock) -> Finding:
     except NewerVersion:
         return Finding(place.raw_key, "newer")
     except KVCodecError as error:
+        if _is_part(place, held.data):
+            return Finding(place.raw_key, "fine", _key_ids(place, held.data))
         part = log_form(place.declaration, place.raw_key, held.data, clock())
         if part is None:
             return _unreadable(place, error, _key_ids(place, held.data))
@@ -130,6 +132,17 @@ def look(place: Place[Any], held: Held | None, clock: Clock) -> Finding:
     older = pipeline.wrapping.header(as_bytes(held.data)).version < pipeline.form.version
     ids = _key_ids(place, held.data)
     return Finding(place.raw_key, "older version" if older else "fine", ids)
+
+
+def _is_part(place: Place[Any], data: bytes) -> bool:
+    """Say whether what is no value is what kvcodec itself writes in the place of one."""
+    for pipeline in pipelines(place):
+        try:
+            pipeline.wrapping.unwrap_any(place.raw_key, as_bytes(data))
+        except KVCodecError:
+            continue
+        return pipeline.wrapping is not place.declaration.pipeline.wrapping
+    return False
 
 
 def _key_ids(place: Place[Any], data: bytes) -> tuple[str, ...]:

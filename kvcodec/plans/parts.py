@@ -37,9 +37,9 @@ def pipelines(place: Place[Any]) -> Iterator[Pipeline[Any]]:
 
         yield from Index(declared, float).pipelines()
     if kind == "t" and declared.pipeline.codec.name == "raw":
-        from kvcodec.plans.files.layout import layout_of  # by who keeps files
-
-        yield layout_of(declared).traces
+        yield declared.pipeline.as_part("trace")  # of Files
+    if declared.pipeline.codec.name == "raw" and declared.pipeline.cipher is not None:
+        yield declared.pipeline.as_part("subject")  # of Subjects, whose values are sealed bytes
 
 
 def log_form(

@@ -70,7 +70,7 @@ class _PlaceCipher:
         if key is not None:
             return key
         raise UnknownKey(
-            f"the ring lacks key {key_id.hex()}: add it as a retired one",
+            f"the ring lacks key {key_id.hex()}: add it as a retired one; or is it the wrong ring?",
             key_id=key_id.hex(),
             stage="decrypt",
         )

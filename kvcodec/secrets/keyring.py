@@ -1,19 +1,37 @@
-"""Key rings: which keys there are, and where they come from: text, environment, file, passphrase.
+"""Key rings: which keys there are, and where they come from: text, environment, file, KMS ...
 
 No I/O but the environment and the files that ``from_env``, ``from_file`` and ``create_file`` are
-asked to read and write.
+asked to read and write, and the KeyWrapper that ``from_wrapped`` is given.
 """
 
 from __future__ import annotations
 
 import os
 from collections.abc import Iterable
-from typing import Literal, NoReturn, final
+from typing import TYPE_CHECKING, Literal, NoReturn, final
 
 from kvcodec.errors import ConfigError, forgetful, shorten
 from kvcodec.secrets.key_files import read_private, write_private
 from kvcodec.secrets.passphrases import stretched
-from kvcodec.secrets.ring_keys import RingKey, holds_key, key_of, new_key, split_keys, text_of
+from kvcodec.secrets.ring_keys import (
+    KEY_BYTES,
+    RingKey,
+    holds_key,
+    key_of,
+    new_key,
+    split_keys,
+    text_of,
+)
+from kvcodec.secrets.wrapped import (
+    RING_CONTEXT,
+    text_of_wrapped,
+    unwrapped,
+    wrapped,
+    wrapped_keys,
+)
+
+if TYPE_CHECKING:
+    from kvcodec.protocols import AsyncKeyWrapper, KeyWrapper
 
 __all__ = ["KeyRing", "keys_of"]
 
@@ -150,7 +168,9 @@ class KeyRing:
     ) -> str:
         """Return the key that belongs to a passphrase: the same one each time.
 
-        For what a person types; where a machine keeps the key, a random one is stronger. Takes
+        For what a person types; where a machine keeps the key, a random one is stronger. **The id
+        of this key confirms guesses of the phrase** to whoever has the salt: it stands in every
+        header, in the ring's repr and in messages, so that guessing needs no value. Takes
         about 0.1 s (argon2id, 64 MiB of memory) or 0.3 s (scrypt, 128 MiB). ``salt``: at least
         16 random bytes, kept with the configuration; it is no secret. Text is taken as its
         UTF-8, as it was typed: no Unicode normalisation.
@@ -161,6 +181,55 @@ class KeyRing:
         or blank phrase, and a salt that is too short or repeats one byte. No message shows either.
         """
         return text_of(stretched(phrase, salt, kdf))
+
+    @staticmethod
+    @forgetful
+    def generate_wrapped_key(wrapper: KeyWrapper, *, context: str = RING_CONTEXT) -> str:
+        """Return a new random key, wrapped, as text: for the configuration, from then on.
+
+        In base64url. It is no secret: nobody opens it without the KMS. Raises what ``wrapper``
+        raises; ConfigError if that gives no bytes.
+        """
+        return text_of_wrapped(wrapped(wrapper.wrap(os.urandom(KEY_BYTES), context)))
+
+    @staticmethod
+    @forgetful
+    async def agenerate_wrapped_key(
+        wrapper: AsyncKeyWrapper, *, context: str = RING_CONTEXT
+    ) -> str:
+        """Return what ``generate_wrapped_key`` returns, of a wrapper that is awaited."""
+        return text_of_wrapped(wrapped(await wrapper.wrap(os.urandom(KEY_BYTES), context)))
+
+    @classmethod
+    @forgetful
+    def from_wrapped(
+        cls, text: str, wrapper: KeyWrapper, *, context: str = RING_CONTEXT
+    ) -> KeyRing:
+        """Return the ring of the keys in ``text``, each unwrapped now, once, by ``wrapper``.
+
+        Separated as in ``from_env``, the primary one first, each as ``generate_wrapped_key`` made
+        it. ``context``: as it was there; give an environment, or a tenant, one of its own. The keys
+        are in memory then, and the KMS is not asked again.
+
+        Raises ConfigError for a text that holds no wrapped key, and what the constructor raises;
+        Tampered if the KMS refuses one, or gives back what is no key; and whatever else the
+        wrapper raises.
+        """
+        return cls._of_keys([unwrapped(wrapper.unwrap(key, context)) for key in wrapped_keys(text)])
+
+    @classmethod
+    @forgetful
+    async def afrom_wrapped(
+        cls, text: str, wrapper: AsyncKeyWrapper, *, context: str = RING_CONTEXT
+    ) -> KeyRing:
+        """Return what ``from_wrapped`` returns, by a wrapper that is awaited."""
+        keys = [unwrapped(await wrapper.unwrap(key, context)) for key in wrapped_keys(text)]
+        return cls._of_keys(keys)
+
+    @classmethod
+    def _of_keys(cls, keys: list[bytes]) -> KeyRing:
+        primary, *retired = map(text_of, keys)
+        return cls(primary, retired=retired)
 
     # -------------------------------------------------------------------------- what it shows
 

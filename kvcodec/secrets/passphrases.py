@@ -11,6 +11,9 @@ from kvcodec.secrets.ring_keys import KEY_BYTES
 
 __all__ = ["stretched"]
 
+_LEAST_CHARACTERS = 8
+"""Of a passphrase: the least that any password has, NIST SP 800-63B-4, section 3.1.1.2, which wants
+15 where nothing else protects."""
 _SALT_BYTES = 16
 """Of a passphrase's salt, at least: 128 bits, RFC 9106, section 3.1."""
 _ARGON2ID_KIB = 64 * 1024
@@ -25,8 +28,11 @@ def stretched(phrase: object, salt: object, kdf: object) -> bytes:
     secret, public = _utf8(phrase), _utf8(salt)
     if secret is None or public is None:
         raise ConfigError("a passphrase and its salt are bytes, or text that has UTF-8")
-    if secret.strip() == b"":
-        raise ConfigError("the passphrase is empty")
+    if _characters(secret.strip()) < _LEAST_CHARACTERS or secret == secret[:1] * len(secret):
+        raise ConfigError(
+            f"a passphrase has {_LEAST_CHARACTERS} characters or more, and not one repeated; "
+            "better 15, or several words"
+        )
     if len(public) < _SALT_BYTES or public == public[:1] * len(public):
         raise ConfigError(f"the salt needs {_SALT_BYTES} random bytes or more, once made and kept")
     if kdf == "argon2id":
@@ -46,6 +52,11 @@ def _utf8(text: object) -> bytes | None:
     return text if isinstance(text, bytes) else None
 
 
+def _characters(phrase: bytes) -> int:
+    """How many there are: of UTF-8, its code points."""
+    return len(phrase.decode(errors="replace"))
+
+
 def _argon2id(salt: bytes) -> Any:
     try:
         from cryptography.hazmat.primitives.kdf.argon2 import Argon2id
@@ -55,8 +66,8 @@ def _argon2id(salt: bytes) -> Any:
         )
     except (ImportError, UnsupportedAlgorithm):
         raise ConfigError(
-            "argon2id is not to be had here: it needs cryptography 44 or newer with OpenSSL 3.2 "
-            'or newer; or declare kdf="scrypt" everywhere, which gives another key'
+            "argon2id is not to be had here: it needs OpenSSL 3.2 or newer; or declare "
+            'kdf="scrypt" everywhere, which gives another key'
         ) from None
 
 

@@ -114,6 +114,11 @@ def key_of(text: object) -> RingKey:
     if len(encoded) != _KEY_CHARS:
         found = len(encoded)
         raise ConfigError(f"a key has {_KEY_CHARS} base64url characters, this one has {found}")
+    if b"+" in encoded or b"/" in encoded:
+        raise ConfigError(
+            'a key is base64url, and this has "+" or "/" (of openssl rand -base64?): '
+            "use KeyRing.generate_key()"
+        )
     material = _decoded(encoded)
     if base64.urlsafe_b64encode(material) != encoded or len(material) != KEY_BYTES:
         raise ConfigError(f"a key has {_KEY_CHARS} base64url characters and nothing else")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import base64
 import os
 import stat
 import sys
@@ -12,9 +14,10 @@ import pytest
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.kdf import argon2
 
-from kvcodec import ConfigError, KeyRing, Keyspace
+from kvcodec import ConfigError, KeyRing, Keyspace, Tampered, UnknownKey
 from kvcodec.secrets import passphrases
 from tests.leaks import CANARY, leaks
+from tests.stores.subjects import AsyncWrapper, Wrapper
 
 ONE = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8="
 TWO = "AQIDBAUGBwgJCgsMDQ4PEBESExQVFhcYGRobHB0eHyA="
@@ -270,10 +273,23 @@ def test_what_a_passphrase_sealed_opens_at_the_next_start() -> None:
     assert len({ring.primary, *(other.primary for other in others)}) == 4
 
 
+@pytest.mark.usefixtures("cheap")
+@pytest.mark.parametrize("phrase", ["8 chars.", b"8 chars.", "äöüäöüäö", "a b c d e"])
+def test_a_passphrase_of_8_characters_is_taken(phrase: Any) -> None:
+    """Counted as what is typed, not as bytes; and the salt still counts."""
+    assert KeyRing.from_passphrase(phrase, salt=SALT).retired == ()
+
+
 BAD_PHRASES: dict[str, tuple[Any, Any, Any]] = {
     "empty": ("", SALT, "argon2id"),
     "blank": (" \n\t", SALT, "argon2id"),
     "empty bytes": (b"", SALT, "scrypt"),
+    "one letter": ("x", SALT, "argon2id"),
+    "7 characters": ("seven c", SALT, "argon2id"),
+    "7 characters of 14 bytes": ("äöüäöüä", SALT, "scrypt"),
+    "7 bytes": (b"1234567", SALT, "argon2id"),
+    "white space around 7": ("  1234567\n", SALT, "argon2id"),
+    "one letter repeated": ("a" * 40, SALT, "argon2id"),
     "missing": (None, SALT, "argon2id"),
     "a number": (12345678, SALT, "argon2id"),
     "a lone surrogate": (CANARY + "\ud800", SALT, "argon2id"),
@@ -365,3 +381,109 @@ def test_a_passphrase_that_cannot_be_stretched_is_not_shown(
     with pytest.raises(wanted) as caught:
         KeyRing.from_passphrase(phrase, salt=bytes(range(16)), kdf=kdf)
     assert leaks(caught.value, phrase) == []
+
+
+# ---------------------------------------------------------------------- of other programs, of a KMS
+
+
+@pytest.mark.parametrize("given", [b"\xfb" * 31 + b"\x00", b"\xff" * 31 + b"\x00"])
+def test_a_key_of_another_alphabet_says_what_makes_one(
+    given: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """``openssl rand -base64 32``: the message names ``generate_key``, and nothing of the key."""
+    key = base64.b64encode(given).decode()
+    assert "+" in key or "/" in key
+    monkeypatch.setenv("APP_KEYS", key)
+    for make in (lambda: KeyRing(key), lambda: KeyRing.from_env("APP_KEYS")):
+        with pytest.raises(ConfigError, match=r"generate_key\(\)") as caught:
+            make()
+        assert leaks(caught.value, key[:8]) == []
+
+
+def test_a_key_that_the_ring_lacks_may_be_of_another_ring() -> None:
+    """The advice names both: a retired key that is missing, and a ring that is the wrong one."""
+    raw_key, data = Keyspace("k", str, cipher=KeyRing(ONE)).pack("a", "v", now=0.0)
+    with pytest.raises(UnknownKey, match="retired one; or is it the wrong ring") as caught:
+        Keyspace("k", str, cipher=KeyRing(TWO)).unpack(raw_key, data, now=0.0)
+    assert caught.value.key_id == KeyRing(ONE).primary
+    assert len(str(caught.value)) < 200
+
+
+def test_wrapped_keys_make_a_ring() -> None:
+    """The first is primary; the twin that is awaited makes the same one."""
+    wrapper = Wrapper()
+    texts = [KeyRing.generate_wrapped_key(wrapper) for _ in range(2)]
+    ring = KeyRing.from_wrapped(" ".join(texts), wrapper)
+    assert ring.primary == KeyRing.from_wrapped(texts[0], wrapper).primary
+    assert ring.retired == (KeyRing.from_wrapped(texts[1], wrapper).primary,)
+
+    async def awaited() -> None:
+        twin = AsyncWrapper(wrapper)
+        again = await KeyRing.afrom_wrapped(",".join(texts), twin)
+        assert (again.primary, again.retired) == (ring.primary, ring.retired)
+        third = await KeyRing.agenerate_wrapped_key(twin, context="staging")
+        assert (await KeyRing.afrom_wrapped(third, twin, context="staging")).retired == ()
+        with pytest.raises(Tampered):
+            await KeyRing.afrom_wrapped(third, twin)
+
+    asyncio.run(awaited())
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("", "no wrapped key"),
+        (" ,\n", "no wrapped key"),
+        ("YXBw", "refused"),
+        ("YXB", "wrapped key 1 of 1"),
+        ("YXBw YXA", "wrapped key 2 of 2"),
+        ("YX+w", "wrapped key 1 of 1"),
+        ("hünter2", "wrapped key 1 of 1"),
+        (b"YXBw", "text, not bytes"),
+        (None, "text, not NoneType"),
+    ],
+)
+def test_text_that_holds_no_wrapped_key_is_refused(text: Any, says: str) -> None:
+    """Strictly, before the KMS is asked; and never with what stood there."""
+    with pytest.raises((ConfigError, Tampered), match=says) as caught:
+        KeyRing.from_wrapped(text, Wrapper())
+    if text:
+        assert leaks(caught.value, str(text)) == []
+
+
+def test_what_is_unwrapped_is_a_key_of_the_ring() -> None:
+    """With the constructor's own checks: twice the same, one byte repeated, another length."""
+    wrapper = Wrapper()
+    text = KeyRing.generate_wrapped_key(wrapper)
+    with pytest.raises(ConfigError, match="twice"):
+        KeyRing.from_wrapped(f"{text} {text}", wrapper)
+    for key, kind in {bytes(32): ConfigError, bytes(31): Tampered, b"": Tampered}.items():
+        wrapper.unwrap = lambda *_, key=key: key  # type: ignore[method-assign, misc]
+        with pytest.raises(kind):
+            KeyRing.from_wrapped(text, wrapper)
+
+
+def test_an_async_wrapper_is_awaited_by_its_own_methods() -> None:
+    """The others say so, and leave nothing that was never awaited."""
+    wrapper: Any = AsyncWrapper(Wrapper())
+    for act in (KeyRing.generate_wrapped_key, lambda each: KeyRing.from_wrapped("YXBw", each)):
+        with pytest.raises(ConfigError, match="gave coroutine, not bytes: an async one"):
+            act(wrapper)
+
+
+def test_a_wrapped_key_is_in_no_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A KMS that is away passes through as it is, with no key in any frame of kvcodec's."""
+    monkeypatch.setattr("os.urandom", lambda size: (CANARY * 3).encode()[:size])
+    wrapper = Wrapper()
+    text = KeyRing.generate_wrapped_key(wrapper)
+    wrapper.fails = ConnectionError("away")
+    for act in (
+        lambda: KeyRing.generate_wrapped_key(wrapper),
+        lambda: KeyRing.from_wrapped(text, wrapper),
+        lambda: asyncio.run(KeyRing.agenerate_wrapped_key(AsyncWrapper(wrapper))),
+        lambda: asyncio.run(KeyRing.afrom_wrapped(text, AsyncWrapper(wrapper))),
+    ):
+        with pytest.raises(ConnectionError) as caught:
+            act()
+        assert caught.value is wrapper.fails
+        assert leaks(caught.value) == []

@@ -1,0 +1,86 @@
+"""Keys that a KMS has wrapped: what a KeyWrapper gives is looked at here, and its text is read.
+
+No message holds a key, wrapped or not.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from typing import Any
+
+from kvcodec.errors import ConfigError, Tampered
+from kvcodec.secrets.ring_keys import KEY_BYTES, split_keys
+
+__all__ = [
+    "RING_CONTEXT",
+    "checked_wrapper",
+    "text_of_wrapped",
+    "unwrapped",
+    "wrapped",
+    "wrapped_keys",
+]
+
+RING_CONTEXT = "kvcodec key ring"
+"""What the keys of a ring are wrapped for, where nothing else is said."""
+
+
+def checked_wrapper(key_id: object) -> str:
+    """Return the id of the key that a wrapper wraps under. Raises ConfigError."""
+    if isinstance(key_id, str) and key_id:
+        return key_id
+    raise ConfigError("a KeyWrapper has a key_id: the name of its key, as text that is not empty")
+
+
+def wrapped_keys(text: object) -> list[bytes]:
+    """Return the wrapped keys in a text, as ``split_keys`` does. Raises ConfigError."""
+    if not isinstance(text, str):
+        raise ConfigError(f"wrapped keys are text, not {type(text).__name__}")
+    found = [_decoded(part) for part in split_keys(text)]
+    if not found:
+        raise ConfigError("it holds no wrapped key: KeyRing.generate_wrapped_key() makes one, once")
+    if not all(found):
+        at = next(at for at, each in enumerate(found, 1) if not each)
+        raise ConfigError(f"wrapped key {at} of {len(found)} is no base64url, with its padding")
+    return found
+
+
+def text_of_wrapped(key: bytes) -> str:
+    """Return the text of a wrapped key: base64url with its padding."""
+    return base64.urlsafe_b64encode(key).decode()
+
+
+def _decoded(text: str) -> bytes:
+    """What one spelling stands for; nothing for any other one."""
+    try:
+        data = base64.urlsafe_b64decode(text)
+    except (binascii.Error, ValueError):  # its frames hold the text: nothing is raised from here
+        return b""
+    return data if text_of_wrapped(data) == text else b""
+
+
+def wrapped(result: Any) -> bytes:
+    """Return what ``wrap`` gave. Raises ConfigError if it is none."""
+    if isinstance(result, bytes) and result:
+        return result
+    raise _no_bytes(result)
+
+
+def unwrapped(result: Any) -> bytes:
+    """Return what ``unwrap`` gave. Raises ConfigError for what is no bytes, Tampered for no key."""
+    if not isinstance(result, bytes):
+        raise _no_bytes(result)
+    if len(result) != KEY_BYTES:
+        raise Tampered(f"what was unwrapped is no key of {KEY_BYTES} bytes", stage="decrypt")
+    return result
+
+
+def _no_bytes(result: Any) -> ConfigError:
+    from inspect import iscoroutine  # by who is wrong already
+
+    kind = type(result).__name__
+    if iscoroutine(result):
+        result.close()  # or Python warns that it was never awaited
+    return ConfigError(
+        f"the KeyWrapper gave {kind}, not bytes: an async one where none is awaited?"
+    )
