@@ -1,8 +1,8 @@
-"""The bytes of a log: its head, its rows, and the lanes of its writers (kvcodec's own form, own.py).
+"""The bytes of a log: its head, its rows, and its writers' lanes, in kvcodec's own form (own.py).
 
     raw key          the head: the newest messages, and which rows there are
     raw key !s G.N   row N of older messages; G is the log's own, 8 random bytes in hexadecimal
-    raw key !w LANE  the head of one writer's lane (``writers="many"``); its rows are .sG.N behind it
+    raw key !w LANE  the head of one writer's lane (``writers="many"``), .sG.N behind it its rows
     raw key !lo R.D  who owns place R.D of the grid of lanes; !lx R.D and !ly R.D decide who does
 
 Head and row begin alike, since a row is what a full head has become:
@@ -88,7 +88,7 @@ class Mark(Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
 
 
 class Stretch(Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
-    """Messages that follow each other, and what comes before them: what head and row are alike in."""
+    """Messages that follow each other, and what is before them: all that head and row share."""
 
     start: _Count
     before: _Count

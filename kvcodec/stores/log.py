@@ -178,7 +178,7 @@ class Log(_OpenedLog[V, K]):
     """Messages in the order in which they were appended, for each key of a keyspace.
 
     ``kv`` and ``clock`` as for ``Store``. An append is one get and one set in the ordinary
-    case, and writes a few messages' worth of bytes, however long the log is.
+    case, and writes half of ``segment_bytes`` on average, however long the log is.
 
     - ``max_items``, ``max_bytes``: a window. Of older messages than the newest ``max_items``, or
       than fit into ``max_bytes`` of encoded messages, none is read again; they are removed a
@@ -328,7 +328,7 @@ class AsyncLog(_OpenedLog[V, K]):
     """Messages in the order in which they were appended, for each key of a keyspace.
 
     ``kv`` and ``clock`` as for ``AsyncStore``. An append is one get and one set in the ordinary
-    case, and writes a few messages' worth of bytes, however long the log is.
+    case, and writes half of ``segment_bytes`` on average, however long the log is.
 
     - ``max_items``, ``max_bytes``: a window. Of older messages than the newest ``max_items``, or
       than fit into ``max_bytes`` of encoded messages, none is read again; they are removed a

@@ -23,8 +23,8 @@ _ITEM_BYTES = 16
 """What stands around an encoded message, and is counted with it: an empty one takes room too."""
 
 _PART_OF_LIMIT = 4
-"""A row of several messages is kept under a quarter of what the backend and the keyspace take:
-encryption adds a third, and old messages may get longer when they are converted."""
+"""``segment_bytes`` is a quarter of what the backend and the keyspace take, at most: a row may have
+twice as much, and encryption adds a third."""
 
 _WINDOW_PARTS = 8
 """Rows to a window of bytes, at least: it lets go of one at a time."""
@@ -34,8 +34,6 @@ class Bounds(Struct, frozen=True):
     """The sizes of one log, in bytes of encoded messages, and what it keeps."""
 
     segment_bytes: int
-    room: int
-    """Of several messages in one value, at most."""
     max_items: int | None
     max_bytes: int | None
     message_bytes: int
@@ -63,10 +61,13 @@ class Bounds(Struct, frozen=True):
         return size_of(items) + _ITEM_BYTES * len(items)
 
     def is_full(self, filled: int, encoded: bytes) -> bool:
-        """Say whether a head that is so full is to become a row before a message comes to it."""
+        """Say whether a head that is so full is to become a row before a message comes to it.
+
+        So a row has less than twice ``segment_bytes``, or it is one message.
+        """
         if filled == 0:
             return False
-        return filled >= self.segment_bytes or filled + len(encoded) > self.room
+        return filled >= self.segment_bytes or filled + len(encoded) >= 2 * self.segment_bytes
 
     def fitting(self, filled: int, encoded: Sequence[bytes]) -> int:
         """How many of the messages come to a head that is so full, and not too full for one."""
@@ -105,8 +106,7 @@ def bounds_of(
     """
     room = min(form.max_bytes, value_bytes or form.max_bytes) // _PART_OF_LIMIT
     message_bytes = form.max_bytes
-    room = max(1, room)
-    segment_bytes = min(positive(segment_bytes, "segment_bytes"), room)
+    segment_bytes = min(positive(segment_bytes, "segment_bytes"), max(1, room))
     if max_items is not None:
         positive(max_items, "max_items")
     if max_bytes is not None:
@@ -115,4 +115,4 @@ def bounds_of(
         message_bytes = min(message_bytes, max_bytes)
     ages = [age for age in (form.ttl, form.max_age) if age is not None]
     lifetime = min(ages, default=None)
-    return Bounds(segment_bytes, room, max_items, max_bytes, message_bytes, lifetime, clock)
+    return Bounds(segment_bytes, max_items, max_bytes, message_bytes, lifetime, clock)

@@ -83,7 +83,7 @@ class Cursor:
             row = yield from self._verified(at)
             if row is not None:
                 return self._take(*row)
-            if self.low < self.high:
+            if self.low <= at < self.high:  # else it has gone by its own age
                 yield from self._look_again()
         raise Conflict("writers moved what was to be read at every attempt", stage="store")
 
@@ -179,7 +179,7 @@ class Cursor:
 
 
 def _guess(at: int, low: int, high: int, start: int, end: int, *, bisects: bool) -> int:
-    """Which of the rows from ``low`` to ``high`` holds an index, if they hold ``start`` to ``end``."""
+    """Which of the rows from ``low`` on, which hold ``start`` up to ``end``, may hold an index."""
     if bisects or start >= end:
         return (low + high) // 2
     return min(max(low + (at - start) * (high - low) // (end - start), low), high - 1)

@@ -31,10 +31,9 @@ class Written(NamedTuple):
 
 
 class Found(NamedTuple):
-    """A row, and what is stored."""
+    """What is stored under the name of a row."""
 
     name: str
-    row: Row
     stored: Stored
 
 
@@ -74,35 +73,40 @@ class Rows(Struct, frozen=True):
         if stored is not None and stored.data == written.data:
             yield from swap_out(written.name, stored, self.can)
 
-    def newest(self, track: Track, held: Held) -> Plan[Found]:
-        """The row behind the head. Raises DecodeError if it is not the one that goes before it."""
-        head = held.head
-        name = track.name(head.suffix(head.next - 1))
-        stored = yield from read(name, self.can)
-        row = None if stored is None else self.parts.open(name, stored.data, ROW)
-        if stored is not None and row is not None and row.link == head.link_before and row.items:
-            return Found(name, row, stored)
-        if not (yield from self.heads.is_held(track, held)):
-            raise Raced
-        raise broken(name, is_there=row is not None)
+    def newest(self, track: Track, held: Held) -> Plan[tuple[Row, list[Found]]]:
+        """The row that the head goes on from, and all that is stored from there on.
 
-    def remove(self, found: Found) -> Plan[None]:
-        """Remove a row that is needed no longer, if it is still the one that was read."""
-        yield from swap_out(found.name, found.stored, self.can)
-
-    def remove_exactly(self, track: Track, number: int, held: Held) -> Plan[bool]:
-        """Remove a row that the head which was read does not count; say whether there was one.
-
-        Raises Raced if it may have come to be counted.
+        Raises DecodeError if that is another row, or none.
         """
-        name = track.name(held.head.suffix(number))
-        stored = yield from read(name, self.can)
-        if stored is None:
-            return False
+        head = held.head
+        found = yield from self.beyond(track, head, head.next - 1)
+        row = None if not found else self.parts.open(found[0].name, found[0].stored.data, ROW)
+        if row is not None and row.items and row.link == head.link_before:
+            return row, found
         if not (yield from self.heads.is_held(track, held)):
             raise Raced
-        if not (yield from swap_out(name, stored, self.can)):
-            raise Raced
+        raise broken(track.name(head.suffix(head.next - 1)), is_there=row is not None)
+
+    def beyond(self, track: Track, head: Head, number: int) -> Plan[list[Found]]:
+        """What is stored under a number and those after it.
+
+        Whoever was stopped left rows that no head counts without a gap behind those that it does:
+        an append one, a repair several, a pop each time one. So they are removed from the last
+        on.
+        """
+        found: list[Found] = []
+        while True:
+            name = track.name(head.suffix(number + len(found)))
+            stored = yield from read(name, self.can)
+            if stored is None:
+                return found
+            found.append(Found(name, stored))
+
+    def remove(self, found: list[Found]) -> Plan[bool]:
+        """Remove rows that no head counts, if they are still those that were read; say whether."""
+        for name, stored in reversed(found):
+            if not (yield from swap_out(name, stored, self.can)):
+                return False  # another writer has begun to use these numbers
         return True
 
     def tidied(self, track: Track, head: Head) -> Plan[Head]:
@@ -128,9 +132,13 @@ class Rows(Struct, frozen=True):
     def clear(self, track: Track, held: Held) -> Plan[None]:
         """Remove all rows of a head that keeps none, those too that no head ever counted."""
         yield from self._swept(track, held.head)
-        number = held.head.next
-        while (yield from self.remove_exactly(track, number, held)):
-            number += 1
+        found = yield from self.beyond(track, held.head, held.head.next)
+        if not found:
+            return
+        if not (yield from self.heads.is_held(track, held)):
+            raise Raced
+        if not (yield from self.remove(found)):
+            raise Raced
 
 
 def broken(name: str, *, is_there: bool) -> DecodeError:

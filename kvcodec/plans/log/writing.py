@@ -15,7 +15,7 @@ from kvcodec.plans.driver import Plan
 from kvcodec.plans.log.bounds import Bounds
 from kvcodec.plans.log.heads import Heads, Held
 from kvcodec.plans.log.parts import Parts
-from kvcodec.plans.log.rows import Rows, Written
+from kvcodec.plans.log.rows import Found, Rows, Written
 from kvcodec.plans.log.tracks import Track, Tracks
 from kvcodec.plans.log.window import Window
 from kvcodec.plans.swap import Raced
@@ -128,18 +128,18 @@ class Writing(Struct, frozen=True):
         raise Raced
 
     def _pop(self, track: Track, held: Held) -> Plan[Any]:
-        head, found = held.head, None
+        head = held.head
         if head.first == head.end or self.bounds.is_past(head.latest):
             return NOTHING
         self.parts.check_known(head)
+        found: list[Found] = []
         if not head.items:
-            found = yield from self.rows.newest(track, held)
-            head = head.with_newest(found.row)
+            row, found = yield from self.rows.newest(track, held)
+            head = head.with_newest(row)
         message = self.parts.message(head.items[-1])
         head = yield from self.window.moved(track, replace(head, items=head.items[:-1]))
         yield from self.heads.commit(track, head, held)
-        if found is not None:
-            yield from self.rows.remove(found)
+        yield from self.rows.remove(found)
         return message
 
     def _trim(self, track: Track, keep: int, held: Held) -> Plan[None]:
