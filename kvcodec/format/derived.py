@@ -3,7 +3,7 @@
 A derived name is a raw key, ``!``, a letter, and what its owner tells it apart by. No encoded part
 of a key contains ``!``, so that a derived name is never a key's, and lives "under" nothing:
 
-    !s !p !w !l   of a log: segments, pieces, lanes and the grid of lanes
+    !s !w !l      of a log: rows, lanes and the grid of lanes
     !g !t         of a file: chunks and the trace
     !n            of a cache: the news that there is nothing to load
     !i            of a keyspace: the index

@@ -1,51 +1,74 @@
-"""The bytes of a log, as they stand before compression, encryption and envelope.
+"""The bytes of a log: its head, its rows, and its writers' lanes, in kvcodec's own form (own.py).
 
-    raw key           the head: what is where, and the newest messages
-    raw key !s B.N    segment N of the log begun at B (ms, hexadecimal): a row of older messages
-    raw key !p B.N    piece N: a short row, until enough of them make a segment
-    raw key !w LANE   the head of one writer's lane (``writers="many"``); .sB.N and .pB.N behind it
-    raw key !lo R.D   who owns place R.D of the grid of lanes; !lx R.D and !ly R.D decide who does
+    raw key          the head: the newest messages, and which rows there are
+    raw key !s G.N   row N of older messages; G is the log's own, 8 random bytes in hexadecimal
+    raw key !w LANE  the head of one writer's lane (``writers="many"``), .sG.N behind it its rows
+    raw key !lo R.D  who owns place R.D of the grid of lanes; !lx R.D and !ly R.D decide who does
 
-Each begins with two bytes that no text and no JSON begins with, 0xFA and a kind, then one
-MessagePack value (docs/FORMAT.md draws it). Messages are encoded one by one, each with the version
-of its shape and the moment it was written: appending never has to understand older messages, and
-a segment may hold messages of several versions.
+Head and row begin alike, since a row is what a full head has become:
+
+    start         index of the first message in here, counted since the log was begun
+    before        bytes of all encoded messages before it
+    link before   16 bytes: the link of the row before; of the first row, zeros
+    latest before when the last message before was written, ms
+    [message ...] each [version of its shape, written ms, its encoding]
+
+    row:  link    SHA-256(link before, its number in 8 bytes, MessagePack([message ...])), 16 bytes
+          nonce   4 random bytes: equal bytes are of one write, whatever a token stands for
+
+    head: gen     8 random bytes: no name of an earlier log under this key is ever used again
+          first   index of the oldest message that is kept
+          swept, oldest, next
+                  rows oldest ... next - 1 are needed; swept ... oldest - 1 may still be stored
+          edge    where row ``oldest`` ends: [index, bytes before it, ms of the last message]
+          bytes before row ``oldest``
+          changes how often this head was written
+          [id ...] 12 bytes of BLAKE2b of each of the latest message ids
+
+A link is computed once, when the row is written, and compared from then on. So a row can be sealed
+anew or converted by itself, and a row of another past, a missing or an exchanged one is noticed.
 """
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator
-from typing import Annotated, Any, TypeVar
+from typing import Annotated
 
 import msgspec
 from msgspec import Struct
 from msgspec.structs import replace
 
-from kvcodec.errors import DecodeError
+from kvcodec.format.envelope import Kind
+from kvcodec.format.own import Own
 
 __all__ = [
+    "HEAD",
+    "LANE",
+    "ROW",
     "Head",
     "Item",
     "Lane",
     "Mark",
-    "Segment",
-    "Series",
-    "is_log",
-    "parse",
-    "spell",
+    "Row",
+    "Stretch",
+    "part_kind",
+    "size_of",
 ]
-
-T = TypeVar("T")
 
 _Count = Annotated[int, msgspec.Meta(ge=0, le=2**53)]
 """What no log reaches: arithmetic on bytes that anybody may have written stays small by it."""
 
-_MOST_PARTS = 2**24
-"""Segments, or pieces, that a head may count: 512 GiB of segments of the usual length. A head that
-says more was written by no log, and would have its reader ask for them one by one."""
+_MOST_ROWS = 2**24
+"""That a head may count: 256 GiB of rows of the usual length. A head that says more was written by
+no log, and would have its reader ask for them one by one."""
 
-MAGIC = 0xFA
-"""Never in UTF-8. To MessagePack it is a whole number with bytes left over, hence no value."""
+_LINK_BYTES = 16
+_Link = Annotated[bytes, msgspec.Meta(min_length=_LINK_BYTES, max_length=_LINK_BYTES)]
+
+NO_LINK = bytes(_LINK_BYTES)
+
+_encode = msgspec.msgpack.Encoder().encode
 
 
 class Item(Struct, frozen=True, array_like=True, forbid_unknown_fields=True, gc=False):
@@ -56,40 +79,6 @@ class Item(Struct, frozen=True, array_like=True, forbid_unknown_fields=True, gc=
     encoded: bytes
 
 
-class Segment(Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
-    """A row of messages, whose place in the log is said by what comes before it."""
-
-    start: _Count
-    """The index of the first message, counted since the log was begun."""
-    bytes_before: _Count
-    """Of all encoded messages before the first one."""
-    items: list[Item]
-
-    @property
-    def end(self) -> int:
-        """The index behind the last message."""
-        return self.start + len(self.items)
-
-    @property
-    def size(self) -> int:
-        """Of the encoded messages, in bytes."""
-        return sum([len(item.encoded) for item in self.items])
-
-    def since(self, index: int) -> Segment:
-        """The messages from ``index`` on."""
-        gone = self.items[: max(0, index - self.start)]
-        before = self.bytes_before + sum([len(item.encoded) for item in gone])
-        return Segment(self.start + len(gone), before, self.items[len(gone) :])
-
-    def until(self, index: int) -> Segment:
-        """The messages before ``index``."""
-        return replace(self, items=self.items[: max(0, index - self.start)])
-
-    def mark(self) -> Mark:
-        """Where it ends."""
-        return Mark(self.end, self.bytes_before + self.size, self.items[-1].written_ms)
-
-
 class Mark(Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
     """A place between two messages: index, bytes before it, and when the one before was written."""
 
@@ -98,110 +87,129 @@ class Mark(Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
     written_ms: _Count
 
 
-class Series(Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
-    """The numbers of values that are stored: from ``first`` up to, not including, ``next``.
+class Stretch(Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
+    """Messages that follow each other, and what is before them: all that head and row share."""
 
-    Those from ``swept`` up to ``first`` are no longer needed, and may still be stored.
-    """
+    start: _Count
+    before: _Count
+    link_before: _Link
+    latest_before: _Count
+    items: list[Item]
 
-    swept: _Count
+    @property
+    def end(self) -> int:
+        """The index behind the last message."""
+        return self.start + len(self.items)
+
+    @property
+    def latest(self) -> int:
+        """When the newest message so far was written."""
+        return self.items[-1].written_ms if self.items else self.latest_before
+
+    def mark(self) -> Mark:
+        """Where it ends."""
+        return Mark(self.end, self.before + size_of(self.items), self.latest)
+
+    def beginning(self) -> Mark:
+        """Where it begins, as the end of what is before it."""
+        return Mark(self.start, self.before, self.latest_before)
+
+    def within(self, low: int, high: int) -> list[Item]:
+        """The messages from one index up to another."""
+        return self.items[max(0, low - self.start) : max(0, high - self.start)]
+
+
+class Row(Stretch, frozen=True, array_like=True, forbid_unknown_fields=True):
+    """What a full head has become."""
+
+    link: _Link
+    nonce: Annotated[bytes, msgspec.Meta(min_length=4, max_length=4)]
+
+
+class Head(Stretch, frozen=True, array_like=True, forbid_unknown_fields=True):
+    """The newest messages, and which rows there are."""
+
+    gen: Annotated[bytes, msgspec.Meta(min_length=8, max_length=8)]
     first: _Count
+    swept: _Count
+    oldest: _Count
     next: _Count
+    edge: Mark
+    oldest_before: _Count
+    changes: _Count
+    ids: list[bytes]
 
     def __post_init__(self) -> None:
         """Refuse numbers that no writer left, when stored bytes are decoded."""
-        if not self.swept <= self.first <= self.next <= self.swept + _MOST_PARTS:
-            raise ValueError("no series of parts")
-
-
-class Head(Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
-    """Where everything is, and the newest messages."""
-
-    born_ms: _Count
-    """When the log was begun: no name of an earlier log under this key is ever used again."""
-    first: _Count
-    """The index of the oldest message that is kept."""
-    segments: Series
-    pieces: Series
-    merged: _Count
-    """Bytes before the messages that the next segment is to hold."""
-    oldest: _Count
-    """Bytes before the oldest value that is stored."""
-    edge: Mark
-    """Where the oldest stored segment or piece ends."""
-    ids: list[bytes]
-    """Digests of the latest message ids, to know a repeated append by."""
-    newest: Segment
+        if not self.swept <= self.oldest <= self.next <= self.swept + _MOST_ROWS:
+            raise ValueError("no series of rows")
+        if self.first > self.end:
+            raise ValueError("keeps what there never was")
 
     @property
-    def total(self) -> int:
-        """Messages since the log was begun."""
-        return self.newest.end
+    def rows(self) -> int:
+        """How many rows are needed."""
+        return self.next - self.oldest
 
-    @property
-    def stored(self) -> int:
-        """How many segments and pieces there are."""
-        return self._segments + self.pieces.next - self.pieces.first
-
-    @property
-    def _segments(self) -> int:
-        return self.segments.next - self.segments.first
-
-    def suffix(self, position: int) -> str:
-        """The name of the segment or piece at a position, oldest first, behind the log's own."""
-        if position < self._segments:
-            return self.spelled("s", self.segments.first + position)
-        return self.spelled("p", self.pieces.first + position - self._segments)
+    def suffix(self, number: int) -> str:
+        """The name of a row, behind the log's own."""
+        return f"s{self.gen.hex()}.{number}"
 
     def suffixes(self) -> Iterator[str]:
         """Of all that may be stored: what is needed, what no longer is, what was just begun."""
-        for letter, series in (("s", self.segments), ("p", self.pieces)):
-            for number in range(series.swept, series.next + 1):
-                yield self.spelled(letter, number)
+        return map(self.suffix, range(self.swept, self.next + 1))
 
-    def spelled(self, letter: str, number: int) -> str:
-        """The name of a segment (``s``) or a piece (``p``), behind the log's own."""
-        return f"{letter}{self.born_ms:x}.{number}"
-
-    def garbage(self, limit: int) -> list[str]:
-        """Names of what is no longer needed, at most so many."""
-        return [
-            self.spelled(letter, number)
-            for letter, series in (("s", self.segments), ("p", self.pieces))
-            for number in range(series.swept, min(series.first, series.swept + limit))
-        ]
-
-    def swept(self, limit: int) -> Head:
-        """The same without the garbage that ``garbage`` names."""
-        return replace(
-            self, segments=_swept(self.segments, limit), pieces=_swept(self.pieces, limit)
+    def as_row(self, nonce: bytes) -> Row:
+        """What it becomes when it is full: a function of what it holds, but for the nonce."""
+        data = self.link_before + self.next.to_bytes(8) + _encode(self.items)
+        link = hashlib.sha256(data).digest()[:_LINK_BYTES]
+        return Row(
+            self.start, self.before, self.link_before, self.latest_before, self.items, link, nonce
         )
 
-    def without_stored(self) -> Head:
-        """The same without any segment or piece."""
+    def after(self, row: Row) -> Head:
+        """The same without the messages that have become a row."""
+        end = row.mark()
+        head = replace(
+            self,
+            start=end.index,
+            before=end.size,
+            link_before=row.link,
+            latest_before=end.written_ms,
+            items=[],
+            next=self.next + 1,
+        )
+        return head if self.rows else replace(head, edge=end, oldest_before=row.before)
+
+    def with_newest(self, row: Row) -> Head:
+        """The same with the messages of its newest row, which is needed no longer."""
         return replace(
             self,
-            segments=replace(self.segments, first=self.segments.next),
-            pieces=replace(self.pieces, first=self.pieces.next),
-            merged=self.newest.bytes_before,
-            oldest=self.newest.bytes_before,
+            start=row.start,
+            before=row.before,
+            link_before=row.link_before,
+            latest_before=row.latest_before,
+            items=row.items,
+            next=self.next - 1,
         )
 
+    def without_rows(self) -> Head:
+        """The same without any row."""
+        return replace(self, oldest=self.next, oldest_before=self.before)
+
     def without_oldest(self) -> Head:
-        """The same without its oldest segment or piece, whose messages are kept no longer."""
+        """The same without its oldest row, whose messages are kept no longer."""
         edge = self.edge
-        head = replace(self, first=max(self.first, edge.index), oldest=edge.size)
-        if self._segments:
-            return replace(head, segments=_dropped(self.segments))
-        return replace(head, pieces=_dropped(self.pieces))
+        first = max(self.first, edge.index)
+        return replace(self, first=first, oldest=self.oldest + 1, oldest_before=edge.size)
 
-
-def _swept(series: Series, limit: int) -> Series:
-    return replace(series, swept=min(series.first, series.swept + limit))
-
-
-def _dropped(series: Series) -> Series:
-    return replace(series, first=series.first + 1)
+    def cut(self, gone: int) -> Head:
+        """The same without so many of its own messages, where there is no row."""
+        start, before = self.start + gone, self.before + size_of(self.items[:gone])
+        items = self.items[gone:]
+        return replace(
+            self, start=start, before=before, items=items, first=start, oldest_before=before
+        )
 
 
 class Lane(Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
@@ -211,32 +219,18 @@ class Lane(Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
     """Checked when it is read: it becomes a part of names."""
 
 
-_KINDS: dict[type, int] = {Head: 1, Segment: 2, Lane: 3}
-_encode = msgspec.msgpack.Encoder().encode
-_decoders: dict[type, Any] = {kind: msgspec.msgpack.Decoder(kind).decode for kind in _KINDS}
+HEAD, ROW, LANE = Own("head", Head), Own("row", Row), Own("lane", Lane)
 
 
-def spell(part: Head | Segment | Lane) -> bytes:
-    """Return the bytes of a part."""
-    return bytes((MAGIC, _KINDS[type(part)])) + _encode(part)
+def size_of(items: list[Item]) -> int:
+    """Bytes of the encoded messages."""
+    return sum([len(item.encoded) for item in items])
 
 
-def parse(kind: type[T], data: bytes) -> T:
-    """Return the part that bytes stand for. Raises DecodeError if they are no such part."""
-    if data[:2] == bytes((MAGIC, _KINDS[kind])):
-        try:
-            part: T = _decoders[kind](memoryview(data)[2:])
-        except (msgspec.MsgspecError, ValueError, RecursionError):
-            pass
-        else:
-            return part
-    del data
-    raise DecodeError(
-        f"not the {kind.__name__.lower()} of a log: a single value, or another program's",
-        stage="decode",
-    )
-
-
-def is_log(data: bytes) -> bool:
-    """Say by the first byte whether bytes without an envelope are a part of a log."""
-    return data[:1] == bytes((MAGIC,))
+def part_kind(name: str) -> Kind:
+    """What of a log is under a name, if anything of one is."""
+    suffix = name.partition("!")[2]
+    if suffix[:1] == "l":
+        return "lane"
+    row = suffix[:1] == "s" or (suffix[:1] == "w" and "." in suffix)
+    return "row" if row else "head"

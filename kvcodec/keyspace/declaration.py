@@ -202,11 +202,18 @@ class Declaration(Generic[V, K]):
                 with suppress(DecodeError, KeyNameError):
                     return cast("K", older.declaration.key_in(raw_key, data, now))
         try:
-            name = self.pipeline.wrapping.unwrap(raw_key, data, now).name
-            return cast("K", names.stored.key(name))
+            return cast("K", names.stored.key(self._name_in(raw_key, data, now)))
         except KVCodecError as error:
             locate(error, self.name, raw_key)
             raise
+
+    def _name_in(self, raw_key: str, data: bytes, now: float) -> str:
+        """The whole name in a value, or in what a log or a file has in its place."""
+        todays, part = self.pipeline.wrapping, self.pipeline.part
+        for wrapping in (todays, part("head", dated=True), part("manifest", dated=True)):
+            with suppress(DecodeError):
+                return wrapping.unwrap(raw_key, data, now).name
+        return todays.unwrap(raw_key, data, now).name  # which says what is wrong
 
     def header(self, raw_key: str, data: Any, now: float) -> Header:
         """What the header of stored bytes says, in whatever form they are."""

@@ -7,18 +7,20 @@ cannot, the head of a log and the manifest and trace of a file say what there is
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any, TypeVar
 
 from kvcodec.backends.capabilities import Capabilities
 from kvcodec.errors import KVCodecError
 from kvcodec.format.derived import aside_name, grid_name, is_derived, news_name
-from kvcodec.format.log import Head, Lane, is_log, parse
+from kvcodec.format.log import HEAD, LANE, part_kind
+from kvcodec.format.own import Own, is_own
 from kvcodec.keyspace.declaration import Declaration
-from kvcodec.keyspace.pipeline import Pipeline
+from kvcodec.keyspace.pipeline import Part, Pipeline
 from kvcodec.keyspace.place import Place
 from kvcodec.keyspace.wrapping import as_bytes
 from kvcodec.plans.driver import Clock, Plan
+from kvcodec.plans.log.parts import wrapping_of
 from kvcodec.plans.log.tracks import marked_places
 from kvcodec.plans.swap import Raced, get, read, retried, swap, swap_out
 
@@ -26,20 +28,31 @@ __all__ = ["beside", "log_form", "move_aside", "pipelines"]
 
 T = TypeVar("T")
 
+_LETTERS: Mapping[str, Kind] = {"g": "chunk", "t": "trace", "n": "news", "s": "row", "l": "lane"}
+"""What is under a derived name (format/derived.py)."""
 
-def pipelines(place: Place[Any]) -> Iterator[Pipeline[Any]]:
+
+def pipelines(place: Place[Any]) -> Iterator[Pipeline[Any] | Part]:
     """In what forms the bytes under a name may be: the keyspace's, or that of a part."""
     declared = place.declaration
+    if declared.indexed and is_shard(declared, place.raw_key):
+        yield from map(Part, shard_forms(declared, 0.0))
+        return
     yield declared.pipeline
-    kind = place.raw_key.rpartition("!")[2][:1]
-    if kind == "i" and declared.indexed:
-        from kvcodec.plans.index import Index  # by who has a KV that cannot list
+    for kind in _kinds(declared, place.raw_key):
+        yield Part(declared.pipeline.part(kind, dated=kind in DATED))
 
-        yield from Index(declared, float).pipelines()
-    if kind == "t" and declared.pipeline.codec.name == "raw":
-        yield declared.pipeline.as_part("trace")  # of Files
-    if declared.pipeline.codec.name == "raw" and declared.pipeline.cipher is not None:
-        yield declared.pipeline.as_part("subject")  # of Subjects, whose values are sealed bytes
+
+def _kinds(declared: Declaration[Any, Any], raw_key: str) -> tuple[Kind, ...]:
+    letter = raw_key.partition("!")[2][:1]
+    if letter in _LETTERS:
+        return (_LETTERS[letter],)
+    if letter == "w":
+        return (part_kind(raw_key),)
+    if letter:
+        return ()
+    # Files and Subjects write in place of values, which are bytes; logs do it in any keyspace.
+    return ("head", "manifest", "subject") if declared.pipeline.codec.name == "raw" else ("head",)
 
 
 def log_form(
@@ -52,10 +65,11 @@ def log_form(
     older = (one.declaration for one in declared.older if one.is_open(now))
     for each in (declared, *older):
         try:
-            opened = each.pipeline.wrapping.unwrap_any(raw_key, as_bytes(data))
+            wrapping = wrapping_of(each, part_kind(raw_key))
+            opened = wrapping.unwrap_any(raw_key, as_bytes(data))
         except KVCodecError:
             continue
-        if is_log(opened.encoded):
+        if is_own(opened.encoded):
             return each, opened.encoded
     return None
 
@@ -90,26 +104,26 @@ def _beside_log(declared: Declaration[Any, Any], log: str, now: float) -> Plan[l
     for right, down in (yield from marked_places(log)):
         last, closed, owner = (grid_name(log, kind, right, down) for kind in "xyo")
         names += [last, closed, owner]
-        signed = _part(declared, owner, (yield from get(owner)), Lane, now)
+        signed = _part(declared, owner, (yield from get(owner)), LANE, now)
         if signed is not None:
             head = f"{log}!w{signed.lane}"
             names.append(head)
             stems[head] = f"{head}."
     for name, stem in stems.items():
-        head_there = _part(declared, name, (yield from get(name)), Head, now)
+        head_there = _part(declared, name, (yield from get(name)), HEAD, now)
         names += [] if head_there is None else [stem + each for each in head_there.suffixes()]
     return names
 
 
 def _part(
-    declared: Declaration[Any, Any], name: str, data: Any, kind: type[T], now: float
+    declared: Declaration[Any, Any], name: str, data: Any, own: Own[T], now: float
 ) -> T | None:
     """A part of a log as it is stored, no message looked at; None if absent, or not to be opened.
 
     Raises DecodeError for one that opens and is no such part.
     """
     found = None if data is None else log_form(declared, name, data, now)
-    return None if found is None else parse(kind, found[1])
+    return None if found is None else own.parse(found[1])
 
 
 # ---------------------------------------------------------------------------------- quarantine

@@ -24,7 +24,17 @@ from kvcodec.errors import ConfigError, forgetful
 from kvcodec.keyspace.keyspace import Keyspace
 from kvcodec.plans.driver import Clock, Plan, arun, located, run
 from kvcodec.plans.listing import Listing
-from kvcodec.plans.log.layout import SEGMENT_BYTES, Reading, Track, layout_of, track_of
+from kvcodec.plans.log.layout import (
+    NOTHING,
+    SEGMENT_BYTES,
+    Reading,
+    Repaired,
+    Track,
+    batch_of,
+    layout_of,
+    track_of,
+)
+from kvcodec.plans.many import several
 from kvcodec.protocols import KV, AsyncKV
 from kvcodec.stores.opened import shown
 
@@ -90,18 +100,24 @@ class _OpenedLog(Generic[V, K]):
         return track_of(names.raw_key(key), names.whole(key))
 
     def _appending(
-        self, key: K, messages: Iterable[V], message_id: str | None, lane: Callable[[], str]
+        self, key: K, messages: Iterable[V], ids: list[str], lane: Callable[[], str]
     ) -> Plan[None]:
-        return self._at(key, partial(self._append, messages, message_id, lane))
+        return self._at(key, partial(self._append, messages, ids, lane))
 
     def _append(
-        self, messages: Iterable[V], message_id: str | None, lane: Callable[[], str], log: Track
+        self, messages: Iterable[V], ids: list[str], lane: Callable[[], str], log: Track
     ) -> Plan[None]:
         encode = self._keyspace.declaration.pipeline.encoding.encode
         encoded = [encode(message) for message in messages]
+        if ids and len(ids) != len(encoded):
+            raise ConfigError("ids= has one id for each message")
         own = (self._writer or lane()) if self._layout.tracks.many else ""
         yield from self._listing.note(log.log)
-        yield from self._layout.append(log, own, encoded, message_id)
+        yield from self._layout.append(log, own, batch_of(encoded, ids))
+
+    def _pop(self, log: Track) -> Plan[V | None]:
+        message = yield from self._layout.pop(log)
+        return None if message is NOTHING else message
 
     def _tail(self, n: int, log: Track) -> Plan[list[V]]:
         items = yield from self._layout.tail(log, _not_negative(n, "n"))
@@ -124,6 +140,15 @@ def _not_negative(number: int, name: str) -> int:
     if number < 0:
         raise ConfigError(f"{name} is counted from 0")
     return number
+
+
+def _checked_ids(ids: Iterable[str] | None) -> list[str]:
+    found = [] if ids is None else list(several(ids))
+    if "" in found:
+        raise ConfigError("an id is not empty: all messages with an empty one would be the same")
+    if len(set(found)) < len(found):
+        raise ConfigError("ids= tells messages apart: each has another one")
+    return found
 
 
 def _has_lanes(writers: str) -> bool:
@@ -153,20 +178,21 @@ class Log(_OpenedLog[V, K]):
     """Messages in the order in which they were appended, for each key of a keyspace.
 
     ``kv`` and ``clock`` as for ``Store``. An append is one get and one set in the ordinary
-    case, and writes a few messages' worth of bytes, however long the log is.
+    case, and writes half of ``segment_bytes`` on average, however long the log is.
 
     - ``max_items``, ``max_bytes``: a window. Of older messages than the newest ``max_items``, or
       than fit into ``max_bytes`` of encoded messages, none is read again; they are removed a
-      segment at a time. With several lanes ``max_bytes`` is each lane's own.
-    - ``segment_bytes``: of the messages that are stored together once they are older. Less where
-      the backend or the keyspace takes less.
+      row at a time. With several lanes ``max_bytes`` is each lane's own.
+    - ``segment_bytes``: of the messages that are stored together, in a row, once they are older.
+      Less where the backend or the keyspace takes less.
     - ``writers``: ``"one"``: appends of this process wait for each other; of several processes
       none is lost on a backend with compare-and-set. ``"many"``: each writer has a lane of its
       own, so that nothing is lost on any backend; reading merges the lanes by the time of
       writing. Readers need ``"many"`` as well.
     - ``writer``: this writer's name among many, unless the process's own random one is to do.
       Processes that come and go need one each, used by one process at a time: a lane is kept for
-      good, and costs every reader three gets.
+      good, and costs every reader three gets. A Log remembers what it stored last in its lane,
+      and refuses to append to an older state (Unavailable), or to none (DecodeError).
 
     Raises ConfigError for a handle that is no KV, and for options that cannot work.
     """
@@ -202,21 +228,32 @@ class Log(_OpenedLog[V, K]):
 
         ``id`` makes a repeated append harmless: after an error that leaves the outcome unknown,
         append once more under the same id. It is known among the latest 32 ids of the log, or
-        of the writer's lane. Raises KeyNameError; EncodeError, SchemaMismatch, TooDeep or
-        TooLarge for a message that would not come back equal, with the log untouched; a
-        BackendError, or what the KV raises.
+        of the writer's lane. Raises KeyNameError; ConfigError for an empty id; EncodeError,
+        SchemaMismatch, TooDeep or TooLarge for a message that would not come back equal, with the
+        log untouched; a BackendError, or what the KV raises.
         """
-        run(self._appending(key, [message], id, _lane_of_process), self._kv)
+        ids = _checked_ids(None if id is None else [id])
+        run(self._appending(key, [message], ids, _lane_of_process), self._kv)
 
     @forgetful
-    def extend(self, key: K, messages: Iterable[V]) -> None:
+    def extend(self, key: K, messages: Iterable[V], *, ids: Iterable[str] | None = None) -> None:
         """Add messages at the end, in their order.
 
         All are checked before the first is written. Up to ``segment_bytes`` of them are added at
-        once; of more a fault of the KV may leave the first ones added. Raises what ``append``
-        raises.
+        once; of more a fault of the KV may leave the first ones added. With ``ids``, one for each
+        message, the same batch can be repeated then, and adds what is missing. Raises what
+        ``append`` raises, and ConfigError for ids that are not one for each, or not each another.
         """
-        run(self._appending(key, messages, None, _lane_of_process), self._kv)
+        run(self._appending(key, messages, _checked_ids(ids), _lane_of_process), self._kv)
+
+    @forgetful
+    def pop(self, key: K) -> V | None:
+        """Remove the newest message and return it; None if there is none.
+
+        Its id stays known. With several writers on a backend without compare-and-set only while
+        none of them appends. Raises what ``tail`` raises.
+        """
+        return run(self._at(key, self._pop), self._kv)
 
     @forgetful
     def tail(self, key: K, n: int) -> list[V]:
@@ -230,9 +267,9 @@ class Log(_OpenedLog[V, K]):
     def iterate(self, key: K, start: int = 0, *, reverse: bool = False) -> Iterator[V]:
         """Iterate over the messages, oldest first, without the first ``start``.
 
-        With ``reverse`` newest first, without the newest ``start``. Lazily: a segment is read
-        when it is its turn. What is appended after the first step is not seen; what is forgotten
-        meanwhile may be left out. Raises what ``tail`` raises.
+        With ``reverse`` newest first, without the newest ``start``. Lazily: a row is read when it
+        is its turn, forward one ahead. What is appended after the first step is not seen; what is
+        forgotten meanwhile may be left out. Raises what ``tail`` raises.
         """
         log = self._log(key)
         return self._iterate(log.log, self._reading(log, start, backward=reverse))
@@ -267,31 +304,45 @@ class Log(_OpenedLog[V, K]):
         """Forget all messages, and leave nothing behind.
 
         Also of a log under a key that the ring lacks (of a person who was forgotten): where the
-        backend cannot list, its segments stay then, and nothing reads them any more. With several
+        backend cannot list, its rows stay then, and nothing reads them any more. With several
         writers on a backend without compare-and-set only while none of them appends. Raises what
         ``tail`` raises.
         """
         run(self._at(key, self._layout.clear), self._kv)
+
+    @forgetful
+    def repair(self, key: K) -> Repaired:
+        """Keep what can be read of a damaged log, remove the rest, and say what was done.
+
+        For a log of which a row is missing, unreadable or of another past: a part of a backup was
+        put back, or two processes wrote to it where the backend cannot compare. What can be read
+        is kept in its order, of rows of another past too, and written anew, a row at a time; of
+        a log without faults nothing is written. With several writers only while none of them
+        appends. Raises NewerVersion and UnknownKey, since that is no damage, and what ``tail``
+        raises for a head that cannot be read.
+        """
+        return run(self._at(key, self._layout.repair), self._kv)
 
 
 class AsyncLog(_OpenedLog[V, K]):
     """Messages in the order in which they were appended, for each key of a keyspace.
 
     ``kv`` and ``clock`` as for ``AsyncStore``. An append is one get and one set in the ordinary
-    case, and writes a few messages' worth of bytes, however long the log is.
+    case, and writes half of ``segment_bytes`` on average, however long the log is.
 
     - ``max_items``, ``max_bytes``: a window. Of older messages than the newest ``max_items``, or
       than fit into ``max_bytes`` of encoded messages, none is read again; they are removed a
-      segment at a time. With several lanes ``max_bytes`` is each lane's own.
-    - ``segment_bytes``: of the messages that are stored together once they are older. Less where
-      the backend or the keyspace takes less.
+      row at a time. With several lanes ``max_bytes`` is each lane's own.
+    - ``segment_bytes``: of the messages that are stored together, in a row, once they are older.
+      Less where the backend or the keyspace takes less.
     - ``writers``: ``"one"``: appends of this process wait for each other; of several processes
       none is lost on a backend with compare-and-set. ``"many"``: each writer has a lane of its
       own, so that nothing is lost on any backend; reading merges the lanes by the time of
       writing. Readers need ``"many"`` as well.
     - ``writer``: this writer's name among many, unless the event loop's own random one is to do.
       Processes that come and go need one each, used by one process at a time: a lane is kept for
-      good, and costs every reader three gets.
+      good, and costs every reader three gets. A Log remembers what it stored last in its lane,
+      and refuses to append to an older state (Unavailable), or to none (DecodeError).
 
     Raises ConfigError for a handle that is no KV, and for options that cannot work.
     """
@@ -327,21 +378,34 @@ class AsyncLog(_OpenedLog[V, K]):
 
         ``id`` makes a repeated append harmless: after an error that leaves the outcome unknown,
         append once more under the same id. It is known among the latest 32 ids of the log, or
-        of the writer's lane. Raises KeyNameError; EncodeError, SchemaMismatch, TooDeep or
-        TooLarge for a message that would not come back equal, with the log untouched; a
-        BackendError, or what the KV raises.
+        of the writer's lane. Raises KeyNameError; ConfigError for an empty id; EncodeError,
+        SchemaMismatch, TooDeep or TooLarge for a message that would not come back equal, with the
+        log untouched; a BackendError, or what the KV raises.
         """
-        await arun(self._appending(key, [message], id, _lane_of_loop), self._kv)
+        ids = _checked_ids(None if id is None else [id])
+        await arun(self._appending(key, [message], ids, _lane_of_loop), self._kv)
 
     @forgetful
-    async def extend(self, key: K, messages: Iterable[V]) -> None:
+    async def extend(
+        self, key: K, messages: Iterable[V], *, ids: Iterable[str] | None = None
+    ) -> None:
         """Add messages at the end, in their order.
 
         All are checked before the first is written. Up to ``segment_bytes`` of them are added at
-        once; of more a fault of the KV may leave the first ones added. Raises what ``append``
-        raises.
+        once; of more a fault of the KV may leave the first ones added. With ``ids``, one for each
+        message, the same batch can be repeated then, and adds what is missing. Raises what
+        ``append`` raises, and ConfigError for ids that are not one for each, or not each another.
         """
-        await arun(self._appending(key, messages, None, _lane_of_loop), self._kv)
+        await arun(self._appending(key, messages, _checked_ids(ids), _lane_of_loop), self._kv)
+
+    @forgetful
+    async def pop(self, key: K) -> V | None:
+        """Remove the newest message and return it; None if there is none.
+
+        Its id stays known. With several writers on a backend without compare-and-set only while
+        none of them appends. Raises what ``tail`` raises.
+        """
+        return await arun(self._at(key, self._pop), self._kv)
 
     @forgetful
     async def tail(self, key: K, n: int) -> list[V]:
@@ -355,9 +419,9 @@ class AsyncLog(_OpenedLog[V, K]):
     def iterate(self, key: K, start: int = 0, *, reverse: bool = False) -> AsyncIterator[V]:
         """Iterate over the messages, oldest first, without the first ``start``.
 
-        With ``reverse`` newest first, without the newest ``start``. Lazily: a segment is read
-        when it is its turn. What is appended after the first step is not seen; what is forgotten
-        meanwhile may be left out. Raises what ``tail`` raises.
+        With ``reverse`` newest first, without the newest ``start``. Lazily: a row is read when it
+        is its turn, forward one ahead. What is appended after the first step is not seen; what is
+        forgotten meanwhile may be left out. Raises what ``tail`` raises.
         """
         log = self._log(key)
         return self._iterate(log.log, self._reading(log, start, backward=reverse))
@@ -395,8 +459,21 @@ class AsyncLog(_OpenedLog[V, K]):
         """Forget all messages, and leave nothing behind.
 
         Also of a log under a key that the ring lacks (of a person who was forgotten): where the
-        backend cannot list, its segments stay then, and nothing reads them any more. With several
+        backend cannot list, its rows stay then, and nothing reads them any more. With several
         writers on a backend without compare-and-set only while none of them appends. Raises what
         ``tail`` raises.
         """
         await arun(self._at(key, self._layout.clear), self._kv)
+
+    @forgetful
+    async def repair(self, key: K) -> Repaired:
+        """Keep what can be read of a damaged log, remove the rest, and say what was done.
+
+        For a log of which a row is missing, unreadable or of another past: a part of a backup was
+        put back, or two processes wrote to it where the backend cannot compare. What can be read
+        is kept in its order, of rows of another past too, and written anew, a row at a time; of
+        a log without faults nothing is written. With several writers only while none of them
+        appends. Raises NewerVersion and UnknownKey, since that is no damage, and what ``tail``
+        raises for a head that cannot be read.
+        """
+        return await arun(self._at(key, self._layout.repair), self._kv)

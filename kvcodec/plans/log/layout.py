@@ -5,7 +5,6 @@ Made of what stands beside it; here is only what takes several tracks, and who w
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any, TypeVar
 
 from msgspec import Struct
@@ -16,21 +15,32 @@ from kvcodec.format.log import Item
 from kvcodec.keyspace.declaration import Declaration
 from kvcodec.plans.driver import Clock, Plan
 from kvcodec.plans.log.bounds import SEGMENT_BYTES, Bounds, bounds_of
-from kvcodec.plans.log.heads import Heads
+from kvcodec.plans.log.heads import Heads, Seen
 from kvcodec.plans.log.parts import Parts
 from kvcodec.plans.log.reading import Reading
-from kvcodec.plans.log.spill import Spill
+from kvcodec.plans.log.repair import Repair, Repaired
+from kvcodec.plans.log.rows import Rows
 from kvcodec.plans.log.tracks import Track, Tracks, track_of
 from kvcodec.plans.log.window import Window
-from kvcodec.plans.log.writing import Writing
+from kvcodec.plans.log.writing import NOTHING, Batch, Writing, batch_of
 from kvcodec.plans.many import remove_many
 from kvcodec.plans.swap import exclusively, remove
 
-__all__ = ["SEGMENT_BYTES", "LogLayout", "Reading", "Track", "layout_of", "track_of"]
+__all__ = [
+    "NOTHING",
+    "SEGMENT_BYTES",
+    "LogLayout",
+    "Reading",
+    "Repaired",
+    "Track",
+    "batch_of",
+    "layout_of",
+    "track_of",
+]
 
 T = TypeVar("T")
 
-_LETTERS = "splw"
+_LETTERS = "slw"
 """What the names of a log's parts begin with, behind the mark (format/derived.py)."""
 
 
@@ -41,14 +51,28 @@ class LogLayout(Struct, frozen=True):
     bounds: Bounds
     tracks: Tracks
     writing: Writing
+    repairing: Repair
     can: Capabilities
 
-    def append(
-        self, log: Track, lane: str, encoded: Sequence[bytes], message_id: str | None
-    ) -> Plan[None]:
-        """Add encoded messages in their order, to the log's own track or to a lane."""
+    def append(self, log: Track, lane: str, batch: Batch) -> Plan[None]:
+        """Add a batch in its order, to the log's own track or to a lane."""
         track = log.of_lane(lane) if lane else log
-        yield from self._alone(track, self.writing.append(track, encoded, message_id))
+        yield from self._alone(track, self.writing.append(track, batch))
+
+    def pop(self, log: Track) -> Plan[Any]:
+        """Remove the newest message and return it; NOTHING if there is none."""
+        for track, share in (yield from self._shares(log, 1)):
+            if share:
+                return (yield from self._alone(track, self.writing.pop(track)))
+        return NOTHING
+
+    def repair(self, log: Track) -> Plan[Repaired]:
+        """Keep what can be read, and remove the rest."""
+        done = Repaired(0, {})
+        for track in (yield from self.tracks.of(log)):
+            one = yield from self._alone(track, self.repairing.repair(track))
+            done = Repaired(done.kept + one.kept, done.faults | one.faults)
+        return done
 
     def trim(self, log: Track, keep: int) -> Plan[None]:
         """Forget all but the newest ``keep`` messages."""
@@ -133,8 +157,8 @@ def layout_of(
         max_bytes=max_bytes,
     )
     parts = Parts(declaration, value_bytes, clock)
-    tracks = Tracks(parts, can, lanes)
-    heads = Heads(parts, bounds, can)
-    spill, window = Spill(parts, bounds, heads, can), Window(parts, bounds)
-    writing = Writing(parts, bounds, tracks, heads, spill, window, can)
-    return LogLayout(parts, bounds, tracks, writing, can)
+    tracks, window = Tracks(parts, can, lanes), Window(parts, bounds)
+    heads = Heads(parts, can, Seen())
+    rows = Rows(parts, heads, can)
+    writing = Writing(parts, bounds, tracks, heads, rows, window)
+    return LogLayout(parts, bounds, tracks, writing, Repair(parts, bounds, heads, rows), can)

@@ -2,29 +2,34 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
 from typing import Any, TypeVar
 
 from msgspec import Struct
 from msgspec.structs import replace
 
 from kvcodec.errors import DecodeError, KVCodecError, LimitExceeded, locate
-from kvcodec.format.envelope import MAGIC
-from kvcodec.format.log import Head, Item, Lane, Segment, is_log, parse, spell
+from kvcodec.format.envelope import Kind
+from kvcodec.format.log import Head, Item, Stretch
+from kvcodec.format.own import Own
 from kvcodec.keyspace.declaration import Declaration, Older
 from kvcodec.keyspace.pipeline import ANY_AGE, Pipeline
 from kvcodec.keyspace.versions import check_version
-from kvcodec.keyspace.wrapping import as_bytes
+from kvcodec.keyspace.wrapping import Wrapping, as_bytes
 from kvcodec.plans.driver import Clock, Plan
 from kvcodec.plans.swap import get
 
-__all__ = ["Parts"]
+__all__ = ["Parts", "wrapping_of"]
 
 T = TypeVar("T")
 
 
+def wrapping_of(declaration: Declaration[Any, Any], kind: Kind) -> Wrapping:
+    """The envelopes of one kind of parts. The backend drops heads and rows by their own ttl."""
+    return declaration.pipeline.part(kind, dated=kind != "lane")
+
+
 class Parts(Struct, frozen=True):
-    """The parts of one keyspace's logs: heads, segments, pieces, lanes."""
+    """The parts of one keyspace's logs: heads, rows, lanes."""
 
     declaration: Declaration[Any, Any]
     value_bytes: int | None
@@ -36,13 +41,13 @@ class Parts(Struct, frozen=True):
         """The version of a message's shape that is written."""
         return self.declaration.pipeline.form.version
 
-    def sealed(self, name: str, part: Head | Segment | Lane, whole: str = "") -> bytes:
+    def sealed(self, name: str, own: Own[T], part: T, whole: str = "") -> bytes:
         """The bytes to store. Raises TooLarge, LimitExceeded.
 
         ``whole``: the whole name of the key, for a name that is its own and does not tell it.
         """
-        wrapping = self.declaration.pipeline.wrapping
-        data = wrapping.wrap(name, spell(part), self.clock(), name=whole)
+        wrapping = wrapping_of(self.declaration, own.kind)
+        data = wrapping.wrap(name, own.spell(part), self.clock(), name=whole)
         found, limit = len(data), self.value_bytes
         if limit is None or found <= limit:
             return data
@@ -54,56 +59,53 @@ class Parts(Struct, frozen=True):
             stage="store",
         )
 
-    def find(self, name: str, kind: type[T]) -> Plan[T | None]:
+    def find(self, name: str, own: Own[T]) -> Plan[T | None]:
         """The part under a name; None if nothing is there. Raises what ``open`` raises."""
         data = yield from get(name)
-        return None if data is None else self.open(name, data, kind)
+        return None if data is None else self.open(name, data, own)
 
-    def readable(self, name: str, data: Any) -> Segment | None:
-        """The segment that was found under a name, if there is one and it can be read."""
-        with suppress(DecodeError):
-            return None if data is None else self.open(name, data, Segment)
-        return None
-
-    def open(self, name: str, data: Any, kind: type[T]) -> T:
+    def open(self, name: str, data: Any, own: Own[T]) -> T:
         """The part that bytes hold, its messages in today's form. Raises a DecodeError."""
         try:
-            return self._opened(name, as_bytes(data), kind)
+            return self._opened(name, as_bytes(data), own)
         except KVCodecError as error:
             locate(error, self.declaration.name, name)
             raise
 
-    def _opened(self, name: str, data: bytes, kind: type[T]) -> T:
-        older = self._written_by(data)
+    def _opened(self, name: str, data: bytes, own: Own[T]) -> T:
+        older = self._written_by(data, own.kind)
         declaration = self.declaration if older is None else older.declaration
-        wrapping = declaration.pipeline.wrapping
+        wrapping = wrapping_of(declaration, own.kind)
         wrapping.check_size(data)
         # A part has no age: its messages have each their own.
-        part = parse(kind, wrapping.unwrap(name, data, ANY_AGE).encoded)
-        if older is not None:
-            part = self._modern(part, older)
-        return part
+        part = own.parse(wrapping.unwrap(name, data, ANY_AGE).encoded)
+        return part if older is None else self._modern(part, older)
 
     def message(self, item: Item) -> Any:
         """The message, in today's version. Raises a DecodeError."""
         return _decoded(self.declaration.pipeline, item)
 
+    def check_known(self, head: Head) -> None:
+        """Raise NewerVersion for a head with messages of newer code: not to be appended to."""
+        for item in head.items:
+            check_version(item.version, self.version)
+
     # ------------------------------------------------------------------------ older declarations
 
-    def _written_by(self, data: bytes) -> Older | None:
+    def _written_by(self, data: bytes, kind: Kind) -> Older | None:
         """The older declaration that wrote these bytes, if it was not today's."""
-        if _recognises(self.declaration, data):
+        if not self.declaration.older or wrapping_of(self.declaration, kind).recognises(data):
             return None
         for older in self.declaration.older:
-            if older.is_open(self.clock()) and _recognises(older.declaration, data):
+            if older.is_open(self.clock()) and wrapping_of(older.declaration, kind).recognises(
+                data
+            ):
                 older.reads += 1
                 return older
         return None  # today's says what is wrong
 
     def _modern(self, part: Any, older: Older) -> Any:
-        if isinstance(part, Head):
-            return replace(part, newest=self._modern(part.newest, older))
-        if isinstance(part, Segment):
+        if isinstance(part, Stretch):
             return replace(part, items=[self._todays(item, older) for item in part.items])
         return part
 
@@ -114,16 +116,13 @@ class Parts(Struct, frozen=True):
 
 
 def _decoded(pipeline: Pipeline[Any], item: Item) -> Any:
-    encoding, version = pipeline.encoding, pipeline.form.version
-    if item.version == version:
+    encoding, form = pipeline.encoding, pipeline.form
+    if item.version == form.version:
         return encoding.decode(item.encoded)
-    check_version(item.version, version)
+    check_version(item.version, form.version)
+    if item.version < form.oldest:
+        raise DecodeError(
+            f"a message of schema version {item.version}, below oldest={form.oldest}",
+            stage="envelope",
+        )
     return encoding.decode(encoding.upgraded(item.encoded, item.version))
-
-
-def _recognises(declaration: Declaration[Any, Any], data: bytes) -> bool:
-    """Say by the first bytes whether they are a part of a log of this very declaration."""
-    pipeline = declaration.pipeline
-    if data[:1] == bytes((MAGIC,)):
-        return not pipeline.form.is_plain and pipeline.wrapping.recognises(data)
-    return is_log(data) and not pipeline.form.is_enveloped_always

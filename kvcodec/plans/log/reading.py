@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from kvcodec.format.log import Head, Item
+from kvcodec.format.log import HEAD, Item
 from kvcodec.plans.driver import Plan
 from kvcodec.plans.log.bounds import Bounds
 from kvcodec.plans.log.cursor import Cursor
@@ -76,11 +76,11 @@ class Reading:
 
     def _begun(self) -> Plan[list[Cursor]]:
         cursors: list[Cursor] = []
-        ages = self._bounds.lifetime is not None
         for track in (yield from self._tracks.of(self._log)):
-            head = yield from self._parts.find(track.head, Head)
+            head = yield from self._parts.find(track.head, HEAD)
             if head is not None:
-                cursors.append(Cursor(self._parts, track, head, backward=self._backward, ages=ages))
+                cursor = Cursor(self._parts, self._bounds, track, head, backward=self._backward)
+                cursors.append(cursor)
         self._cursors = cursors
         return cursors
 
@@ -90,8 +90,6 @@ class Reading:
         if window is not None and not self._backward:
             self._skip += max(0, total - window)
             self._left = None
-        for cursor in cursors if self._skip == 0 else ():
-            cursor.begin_at_the_end()
         if len(cursors) == 1 and self._bounds.lifetime is None:
             cursors[0].skip(self._skip)
             self._left = None  # one track keeps its window itself

@@ -15,7 +15,7 @@ from msgspec import Struct
 
 from kvcodec.backends.capabilities import Capabilities
 from kvcodec.format.derived import grid_name
-from kvcodec.format.log import Lane
+from kvcodec.format.log import LANE, Lane
 from kvcodec.plans.driver import Plan
 from kvcodec.plans.many import remove_many
 from kvcodec.plans.swap import get, put
@@ -27,20 +27,20 @@ __all__ = ["Track", "Tracks", "marked_places", "track_of"]
 
 
 class Track(NamedTuple):
-    """One head with its pieces and segments: a whole log, or the lane of one writer."""
+    """One head with its rows: a whole log, or the lane of one writer."""
 
     log: str
     """The raw key of the log."""
     head: str
     stem: str
-    """What the names of segments and pieces begin with."""
+    """What the names of rows begin with."""
     lane: str = ""
     """The writer's id; "" for the log's own head."""
     whole: str = ""
     """The whole name of the key, which the log's own head holds if its raw key does not tell it."""
 
     def name(self, suffix: str) -> str:
-        """The raw key of a piece or a segment."""
+        """The raw key of a row."""
         return self.stem + suffix
 
     def of_lane(self, lane: str) -> Track:
@@ -74,10 +74,13 @@ class Tracks(Struct, frozen=True):
             names = [grid_name(log.log, kind, right, down) for kind in "oyx"]
             yield from remove_many(names, self.can)
 
-    def enter(self, track: Track) -> Plan[None]:
-        """Put a lane where every reader finds it, with nothing but get and set."""
+    def enter(self, track: Track) -> Plan[bool]:
+        """Put a lane where every reader finds it, with nothing but get and set.
+
+        Says whether it was not there yet.
+        """
         if track.lane in (yield from self._owners(track)):
-            return
+            return False
         right = down = 0
         while True:
             last, closed, owner = (grid_name(track.log, kind, right, down) for kind in "xyo")
@@ -88,7 +91,7 @@ class Tracks(Struct, frozen=True):
             yield from self._sign(closed, track)
             if (yield from self._signed(last)) == track.lane:
                 yield from self._sign(owner, track)
-                return
+                return True
             down += 1
 
     def _owners(self, log: Track) -> Plan[list[str]]:
@@ -100,10 +103,10 @@ class Tracks(Struct, frozen=True):
         return list(owners)
 
     def _sign(self, name: str, track: Track) -> Plan[None]:
-        yield from put(name, self.parts.sealed(name, Lane(track.lane)), None, self.can)
+        yield from put(name, self.parts.sealed(name, LANE, Lane(track.lane)), None, self.can)
 
     def _signed(self, name: str) -> Plan[str]:
-        found = yield from self.parts.find(name, Lane)
+        found = yield from self.parts.find(name, LANE)
         return "" if found is None else found.lane
 
 

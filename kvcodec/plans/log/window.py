@@ -1,4 +1,4 @@
-"""What a window, or the age of messages, lets go: segment by segment, then out of the head."""
+"""What a window, or the age of messages, lets go: row by row, then out of the head."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from kvcodec.errors import DecodeError
-from kvcodec.format.log import Head, Mark, Segment
+from kvcodec.format.log import ROW, Head, Mark, size_of
 from kvcodec.plans.driver import Plan
 from kvcodec.plans.log.bounds import Bounds
 from kvcodec.plans.log.parts import Parts
@@ -26,47 +26,41 @@ class Window(Struct, frozen=True):
     def moved(self, track: Track, head: Head) -> Plan[Head]:
         """The head without what the window, or its age, lets go."""
         if self.bounds.max_items is not None:
-            head = replace(head, first=max(head.first, head.total - self.bounds.max_items))
-        if head.stored and head.first >= head.newest.start:
-            head = head.without_stored()
-        while head.stored and self._is_over(head):
+            head = replace(head, first=max(head.first, head.end - self.bounds.max_items))
+        if head.rows and head.first >= head.start:
+            head = head.without_rows()
+        while head.rows and self._is_over(head):
             head = head.without_oldest()
-            if head.stored:
+            if head.rows:
                 head = replace(head, edge=(yield from self._edge(track, head)))
-        return head if head.stored else self._cut(head)
+        return head if head.rows else self._cut(head)
 
     def _is_over(self, head: Head) -> bool:
-        """Whether the oldest segment or piece is outside the window."""
+        """Whether the oldest row is outside the window."""
         if head.first >= head.edge.index or self.bounds.is_past(head.edge.written_ms):
             return True
-        return self.bounds.is_too_long(head.newest.bytes_before + head.newest.size - head.oldest)
+        if self.bounds.max_bytes is None:
+            return False
+        return self.bounds.is_too_long(head.before + size_of(head.items) - head.oldest_before)
 
     def _cut(self, head: Head) -> Head:
-        """A head of a log without segments and pieces, without what is over."""
-        newest = head.newest.since(head.first)
-        size, gone = newest.size, 0
-        for item in newest.items:
+        """A head of a log without rows, without what is over."""
+        gone = max(0, head.first - head.start)
+        size = size_of(head.items[gone:])
+        for item in head.items[gone:]:
             if not (self.bounds.is_too_long(size) or self.bounds.is_past(item.written_ms)):
                 break
             size, gone = size - len(item.encoded), gone + 1
-        newest = newest.since(newest.start + gone)
-        before = newest.bytes_before
-        return replace(head, newest=newest, first=newest.start, oldest=before, merged=before)
+        return head.cut(gone) if gone else head
 
     def _edge(self, track: Track, head: Head) -> Plan[Mark]:
-        """Where the oldest stored row ends; of one that cannot be read, by what comes after it."""
-        for position in range(head.stored):
+        """Where the oldest row ends; of one that cannot be read, by what comes after it."""
+        for number in range(head.oldest, head.next):
             row = None
             with suppress(DecodeError):
-                row = yield from self.parts.find(track.name(head.suffix(position)), Segment)
-                if row is None and position == 0 and self.bounds.lifetime is not None:
-                    return Mark(head.first, head.oldest, 0)  # gone by its own age
-            if row is not None and row.items:
-                return _beginning(row) if position else row.mark()
-        return _beginning(head.newest)
-
-
-def _beginning(row: Segment) -> Mark:
-    """Where a row begins, as the end of what is before it."""
-    written_ms = row.items[0].written_ms if row.items else 0
-    return Mark(row.start, row.bytes_before, written_ms)
+                row = yield from self.parts.find(track.name(head.suffix(number)), ROW)
+                if row is None and number == head.oldest and self.bounds.lifetime is not None:
+                    return Mark(head.first, head.oldest_before, 0)  # gone by its own age
+            if row is not None:
+                return row.beginning() if number > head.oldest else row.mark()
+        return head.beginning()

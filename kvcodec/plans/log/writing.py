@@ -1,30 +1,56 @@
-"""Appending to one track, trimming and clearing it: each is one swap of the head."""
+"""Appending to one track, popping, trimming and clearing it: each is one swap of the head."""
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
 from functools import partial
+from typing import Any
 
 from msgspec import Struct
 from msgspec.structs import replace
 
-from kvcodec.backends.capabilities import Capabilities
 from kvcodec.format.log import Head, Item
 from kvcodec.plans.driver import Plan
 from kvcodec.plans.log.bounds import Bounds
 from kvcodec.plans.log.heads import Heads, Held
 from kvcodec.plans.log.parts import Parts
-from kvcodec.plans.log.spill import Spill
+from kvcodec.plans.log.rows import Found, Rows, Written
 from kvcodec.plans.log.tracks import Track, Tracks
 from kvcodec.plans.log.window import Window
-from kvcodec.plans.many import BATCH, remove_many
+from kvcodec.plans.swap import Raced
 
-__all__ = ["Writing"]
+__all__ = ["NOTHING", "Batch", "Writing", "batch_of"]
 
 _IDS_KEPT = 32
 _ID_BYTES = 12
 """Of a message id's digest: two ids of the 32 meet once in 10**26 appends."""
+
+NOTHING: Any = object()
+"""In place of a message, where there is none: None may be one."""
+
+
+class Batch(Struct, frozen=True):
+    """Encoded messages."""
+
+    encoded: Sequence[bytes]
+    ids: Sequence[bytes]
+    """What is kept of their ids: of each, or of none."""
+    places: dict[bytes, int]
+    """Where in the batch which id is."""
+
+    def known(self, head: Head) -> int:
+        """How many are stored: the last id that is known says so of all before it.
+
+        A batch may be longer than the ids that are kept.
+        """
+        return max((self.places.get(each, -1) for each in head.ids), default=-1) + 1
+
+
+def batch_of(encoded: Sequence[bytes], ids: Sequence[str]) -> Batch:
+    """A batch, to be appended."""
+    digests = list(map(_digest, ids))
+    return Batch(encoded, digests, {digest: place for place, digest in enumerate(digests)})
 
 
 class Writing(Struct, frozen=True):
@@ -38,79 +64,98 @@ class Writing(Struct, frozen=True):
     bounds: Bounds
     tracks: Tracks
     heads: Heads
-    spill: Spill
+    rows: Rows
     window: Window
-    can: Capabilities
 
-    def append(self, track: Track, encoded: Sequence[bytes], message_id: str | None) -> Plan[None]:
-        """Add encoded messages in their order, as many at a time as fit into a head."""
-        digest = None if message_id is None else _digest(message_id)
-        self.bounds.check(encoded)
-        left = list(encoded)
-        while left:
-            add = partial(self._add, track, left, digest)
-            left = left[(yield from self.heads.changed(track, add)) :]
+    def append(self, track: Track, batch: Batch) -> Plan[None]:
+        """Add a batch in its order, as many at a time as fit into a head."""
+        self.bounds.check(batch.encoded)
+        done = 0
+        while done < len(batch.encoded):
+            done = yield from self.heads.changed(track, partial(self._add, track, batch, done))
+
+    def pop(self, track: Track) -> Plan[Any]:
+        """Remove the newest message and return it; NOTHING if there is none."""
+        return self.heads.changed(track, partial(self._pop, track))
 
     def trim(self, track: Track, keep: int) -> Plan[None]:
         """Forget all but the newest ``keep`` messages."""
         yield from self.heads.changed(track, partial(self._trim, track, keep))
-        yield from self.heads.changed(track, partial(self._sweep, track))
+        yield from self.heads.changed(track, partial(self.rows.sweep, track))
 
     def clear(self, track: Track) -> Plan[None]:
         """Forget all messages; the head goes last, since it says what is left to remove."""
-        yield from self.trim(track, 0)
-        yield from self.heads.changed(track, partial(self.heads.remove, track))
+        yield from self.heads.changed(track, partial(self._trim, track, 0))
+        yield from self.heads.changed(track, partial(self._remove, track))
 
     # ----------------------------------------------------------------------------- one attempt
 
-    def _add(
-        self, track: Track, encoded: list[bytes], digest: bytes | None, held: Held
-    ) -> Plan[int]:
-        """Add some of the messages by one set of the head; return how many."""
+    def _add(self, track: Track, batch: Batch, done: int, held: Held) -> Plan[int]:
+        """Add some of the messages by one set of the head; return how many are there now."""
+        head, written = held.head, None
+        self.parts.check_known(head)
+        done = max(done, batch.known(head))
+        if done == len(batch.encoded):
+            return done
+        if track.lane and held.stored is None and not (yield from self.tracks.enter(track)):
+            self.heads.seen.check_missing(track)
+        if self.bounds.is_full(self.bounds.filled(head.items), batch.encoded[done]):
+            head = yield from self.rows.tidied(track, head)
+            written = yield from self.rows.write(track, held, head)
+            head = head.after(written.row)
+        before = head.end
+        head = yield from self.window.moved(track, self._with(head, batch, done))
+        yield from self._commit(track, head, held, written)
+        return done + head.end - before
+
+    def _with(self, head: Head, batch: Batch, done: int) -> Head:
+        """The head with as many of the messages as fit."""
+        end = done + self.bounds.fitting(self.bounds.filled(head.items), batch.encoded[done:])
+        now_ms = max(self.bounds.now_ms(), head.latest)
+        items = [Item(self.parts.version, now_ms, each) for each in batch.encoded[done:end]]
+        ids = [*head.ids, *batch.ids[done:end]][-_IDS_KEPT:]
+        return replace(head, items=[*head.items, *items], ids=ids)
+
+    def _commit(self, track: Track, head: Head, held: Held, written: Written | None) -> Plan[None]:
+        try:
+            yield from self.heads.commit(track, head, held)
+        except Raced:
+            if written is None:
+                raise
+        else:
+            return
+        yield from self.rows.taken_back(track, held.head.gen, written)
+        raise Raced
+
+    def _pop(self, track: Track, held: Held) -> Plan[Any]:
         head = held.head
-        if digest is not None and digest in head.ids:
-            return len(encoded)
-        if track.lane and held.stored is None:
-            yield from self.tracks.enter(track)
-        now_ms = max(self.bounds.now_ms(), _latest_ms(head))
-        if self.bounds.is_full(head.newest, len(encoded[0])):
-            head = yield from self._tidied(track, head)
-            head = yield from self.spill.out_of(track, held, head)
-        fitting = encoded[: self.bounds.fitting(head.newest.size, encoded)]
-        items = [Item(self.parts.version, now_ms, each) for each in fitting]
-        newest = replace(head.newest, items=[*head.newest.items, *items])
-        ids = head.ids if digest is None else [*head.ids[1 - _IDS_KEPT :], digest]
-        head = yield from self.window.moved(track, replace(head, newest=newest, ids=ids))
+        if head.first == head.end or self.bounds.is_past(head.latest):
+            return NOTHING
+        self.parts.check_known(head)
+        found: list[Found] = []
+        if not head.items:
+            row, found = yield from self.rows.newest(track, held)
+            head = head.with_newest(row)
+        message = self.parts.message(head.items[-1])
+        head = yield from self.window.moved(track, replace(head, items=head.items[:-1]))
         yield from self.heads.commit(track, head, held)
-        return len(items)
+        yield from self.rows.remove(found)
+        return message
 
     def _trim(self, track: Track, keep: int, held: Held) -> Plan[None]:
         head = held.head
-        first = max(head.first, head.total - keep)
+        first = max(head.first, head.end - keep)
         if held.stored is None or first == head.first:
             return
         head = yield from self.window.moved(track, replace(head, first=first))
         yield from self.heads.commit(track, head, held)
 
-    def _sweep(self, track: Track, held: Held) -> Plan[None]:
-        head = held.head
-        while head.garbage(1):
-            head = yield from self._tidied(track, head)
-        if head is not held.head:
-            yield from self.heads.commit(track, head, held)
-
-    def _tidied(self, track: Track, head: Head) -> Plan[Head]:
-        """Remove a part of what the head no longer needs."""
-        names = [track.name(suffix) for suffix in head.garbage(BATCH)]
-        if not names:
-            return head
-        yield from remove_many(names, self.can)
-        return head.swept(BATCH)
-
-
-def _latest_ms(head: Head) -> int:
-    """When the newest message was written, as far as the head says so."""
-    return head.newest.items[-1].written_ms if head.newest.items else head.edge.written_ms
+    def _remove(self, track: Track, held: Held) -> Plan[None]:
+        if held.head.first < held.head.end:
+            return  # another writer has begun anew
+        if held.stored is not None:
+            yield from self.rows.clear(track, held)
+        yield from self.heads.remove(track, held)
 
 
 def _digest(message_id: str) -> bytes:

@@ -38,6 +38,7 @@ from kvcodec import (
     TooLarge,
 )
 from kvcodec.keyspace.keyspace import Previous
+from kvcodec.plans.log.bounds import SEGMENT_BYTES
 from kvcodec.testing import FaultyKV, ManualClock, Unknown
 from tests.stores.log.stores import Bare, Message, names
 
@@ -62,7 +63,7 @@ def filled(keyspace: Keyspace[Any], kv: Any, messages: list[Any], **options: Any
 
 
 def test_an_append_is_one_get_and_one_set() -> None:
-    """In the ordinary case; and three appends of four are ordinary, however long messages are."""
+    """In the ordinary case; of messages that fill a fifth of a row, four appends of five are."""
     for length in (10, 3000):
         kv = Bare()
         log = Log(NOTES, kv)
@@ -72,7 +73,7 @@ def test_an_append_is_one_get_and_one_set() -> None:
             kv.asked.clear()
             log.append("k", "x" * length)
             ordinary += kv.asked == [("get", "notes/k"), ("set", "notes/k")]
-        assert ordinary >= 290
+        assert ordinary >= 320
 
 
 def test_bytes_written_do_not_grow() -> None:
@@ -91,10 +92,10 @@ def test_bytes_written_do_not_grow() -> None:
         written.append(kv.written - before)
         assert log.count("k") == upto
     assert max(written) <= 1.1 * min(written)
-    assert max(written) / 1_000 < 8 * len(text)
+    assert max(written) / 1_000 < 0.6 * SEGMENT_BYTES
     kv.asked.clear()
     assert log.tail("k", 20) == [text] * 20
-    assert len(kv.asked) <= 7
+    assert len(kv.asked) <= 3
 
 
 def test_stored_bytes_are_few() -> None:
@@ -382,7 +383,7 @@ def test_another_value_in_the_place_of_a_log() -> None:
     Store(Keyspace("notes", list[str]), kv).set("k", ["a"])
     log = Log(NOTES, kv)
     for use in (lambda: log.append("k", "b"), lambda: log.count("k"), lambda: log.clear("k")):
-        with pytest.raises(DecodeError, match="single value"):
+        with pytest.raises(DecodeError, match="no head"):
             use()
     assert kv.values == {"notes/k": b'["a"]'}
 
@@ -419,7 +420,7 @@ def test_a_segment_that_is_gone_is_said() -> None:
 @pytest.mark.parametrize("what", ["gone", "damaged"])
 @pytest.mark.parametrize("window", [{}, {"max_items": 30}, {"max_bytes": 2000}])
 def test_a_damaged_part_does_not_stop_the_log(what: str, window: dict[str, int]) -> None:
-    """Appends go on behind a piece or a segment that cannot be read, and windows pass over it."""
+    """Appends go on behind a row that cannot be read, and windows pass over it."""
     for at in range(12, 40, 3):
         kv = Bare()
         log = filled(NOTES, kv, TEXTS[:at], **window)
@@ -505,8 +506,12 @@ def test_ids_are_known_for_a_while() -> None:
 # ------------------------------------------------------------------------------------------- twins
 
 
-def test_the_twins_store_the_same_bytes() -> None:
-    """The async log does what the log does, to the byte, and returns the same."""
+def test_the_twins_store_the_same_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The async log does what the log does, to the byte, and returns the same.
+
+    But for what is random: the name of a log, and the nonces of its rows.
+    """
+    monkeypatch.setattr("os.urandom", bytes)
 
     async def use(log: AsyncLog[str]) -> list[Any]:
         for text in TEXTS[:70]:
@@ -520,6 +525,7 @@ def test_the_twins_store_the_same_bytes() -> None:
         ]
         await log.trim("k", 50)
         await log.clear("other")
+        seen += [await log.pop("k"), await log.repair("k")]
         return seen
 
     def use_sync(log: Log[str]) -> list[Any]:
@@ -534,6 +540,7 @@ def test_the_twins_store_the_same_bytes() -> None:
         ]
         log.trim("k", 50)
         log.clear("other")
+        seen += [log.pop("k"), log.repair("k")]
         return seen
 
     for options in ({}, {"max_items": 40}, {"writers": "many", "writer": "w"}):
@@ -595,7 +602,7 @@ def test_tasks_wait_for_each_other() -> None:
 
 
 def test_a_log_in_a_store_of_values(tmp_path: Any) -> None:
-    """Segments and pieces are no keys of the keyspace: listing shows the log once."""
+    """Rows are no keys of the keyspace: listing shows the log once."""
     with SQLiteKV(tmp_path / "kv.db") as kv:
         filled(NOTES, kv, TEXTS)
         assert list(Store(NOTES, kv).keys()) == ["k"]
@@ -612,12 +619,14 @@ def test_a_long_message_makes_no_long_segment() -> None:
 
 
 def test_a_log_that_is_begun_anew_has_new_names() -> None:
-    """No segment of a cleared log has the name of a later one: a late writer cannot hit it."""
+    """No row of a cleared log has the name of a later one: a late writer cannot hit it.
+
+    Though no time has passed: a name tells none.
+    """
     kv, clock = Bare(), ManualClock()
     log = filled(NOTES, kv, TEXTS, clock=clock)
     first = {name for name in kv.values if "!" in name}
     log.clear("k")
-    clock.advance(1)
     filled(NOTES, kv, TEXTS, clock=clock)
     assert len(first) > 5
     assert not first & kv.values.keys()
