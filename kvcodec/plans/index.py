@@ -1,53 +1,92 @@
 """Which keys a keyspace has, where the backend cannot say.
 
-``indexed=True`` keeps the raw keys in ``SHARDS`` values of their own, named ``name!i0`` and so on,
-each in the keyspace's own form (sealed where values are sealed). A key's entry is written before
-its value: a crash leaves an entry without a value, never a value that is not listed.
+``indexed=True`` keeps the raw keys in values of their own, the shards, named ``name!i0`` and so
+on (format/index.py), sealed wholly where the keyspace has a cipher. A key's entry is written
+before its value: a crash leaves an entry without a value, never a value that is not listed.
+
+The index grows by linear hashing (W. Litwin: Linear Hashing, VLDB 1980): a new key that finds
+shards too full on average splits one of them, the next in turn, whichever is full. So a new key
+reads shard 0, which has the count, and one more, writes one, and now and then splits one; all of
+it stays as large as it is, however many keys there are. A tree of shards would not: a hash fills
+all its leaves at once, and they would all split together.
+
+A split writes the new shard, merged with what is there, then the count, then the split shard
+without what it gave away. Stopped anywhere, each entry is in one shard at least, perhaps in one
+too many or in the wrong one: listing is the union of all shards, reads on behind the last one
+until one is absent, and then moves entries and mends the count.
 
 Entries are never dropped at once. Whoever lists and meets an entry without a value marks it with
 the time; only an entry that has been marked for ``GRACE`` seconds, and still has no value, is
 dropped. A store remembers for half that time which entries it has seen, and writes their values
 without looking. So neither a writer between its two writes nor one that remembers can lose an
-entry, as long as one write takes less than ``GRACE / 2`` seconds.
+entry, as long as one write takes less than ``GRACE / 2`` seconds. An index that has lost all its
+entries that way begins anew, with ``FIRST`` shards.
 
 On backends with compare-and-set no entry is lost. Elsewhere the lock of the process covers its own
-writers, and two processes that add keys to one shard at the same moment may lose one of the two
-entries: the value is there and is not listed, until a store that does not remember the key sets it
-again, or ``reindex`` is told of it.
+writers, and of two processes that write one shard at the same moment one may undo what the other
+has done. A new key looks once more whether its entry is there, and so does the next one that the
+same store adds to the same shard, for those before it. What is lost all the same is stored and not
+listed, until a store that does not remember the key sets it again, or ``reindex`` is told of it.
 """
 
 from __future__ import annotations
 
-import zlib
+from collections import deque
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from functools import partial
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from msgspec.structs import replace
 
 from kvcodec.backends.capabilities import Capabilities
-from kvcodec.codecs.values import codec_for
-from kvcodec.errors import DecodeError
+from kvcodec.errors import DecodeError, NewerVersion, UnknownKey
 from kvcodec.format.derived import grid_name, trace_name
+from kvcodec.format.index import (
+    FIRST,
+    MOST_SHARDS,
+    Shard,
+    depth_of,
+    hash_of,
+    parse_shard,
+    shard_of,
+    shard_of_hash,
+    spell_shard,
+    split_of,
+)
+from kvcodec.format.own import OWN
 from kvcodec.keys.paths import PathKeys
 from kvcodec.keyspace.declaration import Declaration
-from kvcodec.keyspace.pipeline import Pipeline
-from kvcodec.keyspace.wrapping import as_bytes
-from kvcodec.plans.driver import Clock, Plan
-from kvcodec.plans.swap import Raced, Stored, is_there, read, retried, swap
+from kvcodec.keyspace.pipeline import ANY_AGE
+from kvcodec.keyspace.wrapping import Wrapping, as_bytes, in_ms
+from kvcodec.plans.driver import Clock, Plan, located
+from kvcodec.plans.swap import (
+    Raced,
+    Stored,
+    exclusively,
+    is_exact,
+    is_there,
+    read,
+    retried,
+    swap,
+    swap_out,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
 
 
-__all__ = ["Index", "Shard"]
+__all__ = ["Index", "Look", "base_of", "is_shard"]
 
-SHARDS = 16
-"""Values that hold the index: listing reads each, and writing a new key rewrites one. 16 keep a
-shard under 100 KB up to some 30,000 keys."""
+T = TypeVar("T")
+
+MEAN = 4_000
+"""Bytes of a shard, sealed ones before they are: what a new key writes. As many as the first four
+have at some 1,000 keys of 13 bytes, so that a new key of a small keyspace writes no less."""
 
 MAX_SHARD_BYTES = 4 * 1024 * 1024
-"""Of one shard, if the keyspace's values may not be larger: some 100,000 keys."""
+"""Of one shard, if the keyspace's values may not be larger: what somebody's planted names, or more
+keys than ``MOST_SHARDS`` are made for, may fill."""
 
 GRACE = 600.0
 """Seconds: more than twice the longest write that is known, Dify's time limit of 250 s."""
@@ -55,20 +94,52 @@ GRACE = 600.0
 _KNOWN = 10_000
 """Keys that one store remembers."""
 
+_RECENT = 64
+"""Of these, the last new ones: whether other processes undid them is seen in passing."""
 
-class Shard(NamedTuple):
+
+class _Held(NamedTuple):
+    """One shard as it is stored, to be changed and written."""
+
+    stored: Stored | None
+    shard: Shard
+    todays: bool
+    """Whether it is of the form that is written today, as what is absent is."""
+
+    @property
+    def entries(self) -> dict[str, int]:
+        """Its names, and their marks."""
+        return self.shard.entries
+
+
+class Look(NamedTuple):
     """What a look at one shard found."""
 
+    name: str
+    number: int
     stored: bool
     """Whether there is such a shard."""
+    total: int
+    """How many there are by what it says; 0 if it says nothing."""
+    has_entries: bool
+    """Whether there are any, somebody else's among them."""
+    own: dict[str, int]
+    """The entries that may be the keyspace's."""
     present: list[str]
     """Names that have a value."""
     partial: list[str]
     """Names that have none, but parts: logs in writers' lanes, files whose first put was killed."""
-    absent: frozenset[str]
-    """Names that have nothing."""
-    needs_repair: bool
-    """Whether a mark has to be set, cleared or obeyed."""
+
+    @property
+    def absent(self) -> frozenset[str]:
+        """Names that have nothing."""
+        return frozenset(self.own) - frozenset(self.present) - frozenset(self.partial)
+
+    def misplaced(self, count: int) -> dict[str, int]:
+        """The entries that belong in another one of so many shards."""
+        return {
+            name: mark for name, mark in self.own.items() if shard_of(name, count) != self.number
+        }
 
 
 class Index:
@@ -80,13 +151,15 @@ class Index:
     """
 
     __slots__ = (
+        "_base",
         "_clock",
+        "_count",
         "_is_name",
         "_keeper",
         "_keeps_files",
         "_known",
-        "_pipeline",
-        "shards",
+        "_recent",
+        "_wrapping",
     )
 
     def __init__(
@@ -98,51 +171,160 @@ class Index:
     ) -> None:
         self._clock = clock
         self._known: dict[str, float] = {}
+        self._recent: deque[tuple[str, int]] = deque(maxlen=_RECENT)
+        self._count = 0  # not read yet
         self._is_name = declared.names.is_name
         self._keeps_files = declared.pipeline.codec.name == "raw"
         self._keeper = declared if kept_by is None else kept_by
-        self._pipeline = _pipeline(self._keeper)
-        self.shards = shards_of(declared)
+        self._wrapping = _wrapping(self._keeper)
+        self._base = base_of(self._keeper)
+
+    def name(self, number: int) -> str:
+        """The raw key of a shard."""
+        return f"{self._base}{number}"
+
+    # ------------------------------------------------------------------------------ new keys
 
     def knows(self, raw_key: str) -> bool:
         """Say whether the entry of a name was seen a short while ago."""
         seen = self._known.get(raw_key)
         return seen is not None and 0 <= self._clock() - seen < GRACE / 2
 
-    def shard_of(self, raw_key: str) -> str:
-        """The shard that holds the entry of a name: by CRC-32, the same in every process."""
-        return self.shards[zlib.crc32(raw_key.encode()) % SHARDS]
-
     def add(self, raw_key: str, can: Capabilities) -> Plan[None]:
-        """Make sure that a name has its entry: one read, and one write if it had none."""
-        yield from retried(partial(self._added, raw_key, self.shard_of(raw_key), can), "the index")
+        """Make sure that a name has its entry."""
+        size = yield from retried(partial(self._added, raw_key, can), "the index")
         if len(self._known) >= _KNOWN:
             self._known.clear()
         self._known[raw_key] = self._clock()
+        if size > MEAN * self._count:
+            # A damaged shard is named to who lists, or writes into it; this one's entry is there.
+            with suppress(DecodeError):
+                yield from self._grow(size, can)
 
-    def _added(self, raw_key: str, shard: str, can: Capabilities) -> Plan[None]:
-        held = yield from read(shard, can)
-        entries, todays = self._entries(shard, held)
-        if todays and entries.get(raw_key) == 0:
-            return
-        entries[raw_key] = 0
-        if not (yield from self._write(shard, entries, held, can)):
+    def _added(self, raw_key: str, can: Capabilities) -> Plan[int]:
+        """One attempt; return about how many bytes all shards have, or 0 if none was written."""
+        count = self._count
+        remembered = count > 0
+        if not remembered:
+            count = yield from self._counted(can)
+        number = shard_of(raw_key, count)
+        attempt = self._entered(raw_key, number, count, can, remembered=remembered)
+        return (yield from self._locked(attempt, number, can))
+
+    def _entered(
+        self, raw_key: str, number: int, count: int, can: Capabilities, *, remembered: bool
+    ) -> Plan[int]:
+        held = yield from self._read(number, can)
+        depth = depth_of(number, count)
+        if remembered and (held.stored is None or held.shard.depth > depth):
+            self._count = 0  # split, or begun anew, since it was read
             raise Raced
+        if held.todays and held.entries.get(raw_key) == 0:
+            return 0
+        begins = not held.entries and number >= FIRST
+        held.entries.update(dict.fromkeys(self._undone(number, count, held), 0))
+        held.entries[raw_key] = 0
+        size = yield from self._write(number, held, count, can)
+        if begins and (yield from self._counted(can)) <= number:
+            raise Raced  # the index was begun anew meanwhile, see _begin_anew
+        if not is_exact(can) and raw_key not in (yield from self._read(number, can)).entries:
+            raise Raced
+        self._recent.append((raw_key, hash_of(raw_key)))
+        return size << min(held.shard.depth, depth)
 
-    def look(self, shard: str, can: Capabilities) -> Plan[Shard]:
+    def _undone(self, number: int, count: int, held: _Held) -> list[str]:
+        """New names of this store that belong in a shard, and that another process undid."""
+        here = [name for name, value in self._recent if shard_of_hash(value, count) == number]
+        return [name for name in here if name not in held.entries and self.knows(name)]
+
+    def _grow(self, size: int, can: Capabilities) -> Plan[None]:
+        """Split the shard whose turn it is, if that many bytes are still too many."""
+        count = yield from self._counted(can)
+        if size <= MEAN * count or count >= MOST_SHARDS:
+            return
+        number, after = split_of(count), count + 1
+        held = yield from self._read(number, can)
+        moving = {
+            name: mark for name, mark in held.entries.items() if shard_of(name, after) == count
+        }
+        yield from self._merge(count, moving, after, can)
+        yield from self.raise_count(after, can)
+        yield from self._shorten(number, moving, after, can)
+
+    def _merge(
+        self, number: int, entries: Mapping[str, int], count: int, can: Capabilities
+    ) -> Plan[None]:
+        """Add entries to what a shard has. The younger mark counts, and none before any."""
+
+        def change(held: _Held) -> bool:
+            for name, mark in entries.items():
+                there = held.entries.get(name, mark)
+                held.entries[name] = max(mark, there) if mark and there else 0
+            return True
+
+        yield from self._change(number, change, count, can)
+
+    def raise_count(self, count: int, can: Capabilities) -> Plan[None]:
+        """Say in shard 0 that there are so many, if it says fewer."""
+
+        def change(held: _Held) -> bool:
+            lower = max(FIRST, held.shard.count) < count
+            held.shard.count = max(held.shard.count, count)
+            return lower
+
+        yield from self._change(0, change, count, can)
+        self._count = count
+
+    def _shorten(
+        self, number: int, moved: Mapping[str, int], count: int, can: Capabilities
+    ) -> Plan[None]:
+        """Drop what is in another shard now, unless it was changed here meanwhile."""
+
+        def change(held: _Held) -> bool:
+            for name, mark in moved.items():
+                if held.entries.get(name) == mark:
+                    del held.entries[name]
+            held.shard.depth = depth_of(number, count)
+            return True
+
+        yield from self._change(number, change, count, can)
+
+    # ------------------------------------------------------------------------------- listing
+
+    def walk(self, can: Capabilities) -> Plan[list[Look]]:
+        """What every shard holds; the index is mended in passing."""
+        looks, count = list[Look](), FIRST
+        while len(looks) < MOST_SHARDS:
+            look = yield from self._look(len(looks), can)
+            if not looks:
+                count = max(count, look.total)
+            if not look.stored and len(looks) >= count:
+                break
+            looks.append(look)
+        if len(looks) > count:
+            yield from self.raise_count(len(looks), can)
+        self._count = len(looks)
+        for look in looks:
+            yield from self._mended(look, len(looks), can)
+        if len(looks) > FIRST and not any(look.has_entries for look in looks):
+            yield from self._begin_anew(len(looks), can)
+        return looks
+
+    def _look(self, number: int, can: Capabilities) -> Plan[Look]:
         """Read a shard, and see which of its names have a value."""
-        held = yield from read(shard, can)
-        entries = self._own((self._entries(shard, held))[0])
+        held = yield from self._read(number, can)
+        own = self._own(held.entries)
         present: list[str] = []
         partial: list[str] = []
-        for raw_key in sorted(entries):
+        for raw_key in sorted(own):
             if (yield from is_there(raw_key, can)):
                 present.append(raw_key)
             elif (yield from self._has_parts(raw_key, can)):
                 partial.append(raw_key)
-        absent = frozenset(entries) - frozenset(present) - frozenset(partial)
-        marked = any(entries[raw_key] for raw_key in (*present, *partial))
-        return Shard(held is not None, present, partial, absent, bool(absent) or marked)
+        stored, count = held.stored is not None, held.shard.count
+        return Look(
+            self.name(number), number, stored, count, bool(held.entries), own, present, partial
+        )
 
     def _has_parts(self, raw_key: str, can: Capabilities) -> Plan[bool]:
         """Whether a name without a value is that of a log or a file all the same."""
@@ -150,37 +332,140 @@ class Index:
             return True
         return self._keeps_files and (yield from is_there(trace_name(raw_key), can))
 
-    def repair(self, shard: str, absent: Collection[str], can: Capabilities) -> Plan[None]:
-        """Mark the entries of names that were found without a value; drop those marked long ago.
+    def _mended(self, look: Look, count: int, can: Capabilities) -> Plan[None]:
+        """Move the entries of a shard that belong in others; set, clear and obey its marks.
 
-        One attempt: whoever lists next repairs what another writer was faster at.
+        One attempt: whoever lists next mends what another writer was faster at.
         """
-        held = yield from read(shard, can)
-        before, _ = self._entries(shard, held)
-        own, now = self._own(before), int(self._clock() * 1000)
+        absent, moving = look.absent, look.misplaced(count)
+        marked = any(mark for name, mark in look.own.items() if name not in absent)
+        if not (absent or moving or marked):
+            return
+        for number in sorted({shard_of(name, count) for name in moving}):
+            there = {name: mark for name, mark in moving.items() if shard_of(name, count) == number}
+            yield from self._merge(number, there, count, can)
+        repair = self._repair(look.number, absent, moving, count, can)
+        with suppress(Raced):
+            yield from self._locked(repair, look.number, can)
+
+    def _repair(
+        self,
+        number: int,
+        absent: Collection[str],
+        moved: Mapping[str, int],
+        count: int,
+        can: Capabilities,
+    ) -> Plan[None]:
+        held = yield from self._read(number, can)
+        own, now = self._own(held.entries), in_ms(self._clock())
         after: dict[str, int] = {}
-        for raw_key, marked in before.items():
+        for raw_key, marked in held.entries.items():
             if raw_key not in own:
                 after[raw_key] = marked
+            elif moved.get(raw_key) == marked:
+                continue
             elif raw_key not in absent:
                 after[raw_key] = 0
             elif marked == 0 or now - marked < GRACE * 1000:
                 after[raw_key] = marked or now
-        if after != before:
-            yield from self._write(shard, after, held, can)
+        if after != held.entries:
+            shard = replace(held.shard, entries=after)
+            yield from self._write(number, held._replace(shard=shard), count, can)
 
-    def _entries(self, shard: str, held: Stored | None) -> tuple[dict[str, int], bool]:
-        """All entries of a shard, and whether it is of the form that is written today."""
-        if held is None:
-            return {}, True
-        data, now = as_bytes(held.data), self._clock()
-        for at, form in enumerate(self.pipelines()):
-            # Its first bytes do not tell every form: lifetimes, which an index has not, may be all
-            # that tells two declarations apart.
-            if form.wrapping.recognises(data):
+    def _begin_anew(self, count: int, can: Capabilities) -> Plan[None]:
+        """Remove the shards of an index without entries, but for the first ones.
+
+        The count first: who has read it before, and writes into one of them, looks at it again.
+        Then from the last to the first, so that who is stopped leaves them without a gap, and the
+        next listing meets them all.
+        """
+        empty = True
+
+        def change(held: _Held) -> bool:
+            nonlocal empty
+            empty = not held.entries and held.shard.count == count
+            held.shard.count = 0
+            return empty
+
+        yield from self._change(0, change, FIRST, can)
+        number = count
+        while empty and number >= FIRST:
+            empty = yield from self._locked(self._removed(number, can), number, can)
+            number -= empty
+        self._count = 0
+        if number >= FIRST:
+            yield from self.raise_count(number + 1, can)
+
+    def _removed(self, number: int, can: Capabilities) -> Plan[bool]:
+        """Remove a shard if it is empty; say whether it is gone."""
+        held = yield from self._read(number, can)
+        if held.stored is None or held.entries:
+            return held.stored is None
+        return (yield from swap_out(self.name(number), held.stored, can))
+
+    def names(self, can: Capabilities) -> Plan[list[str]]:
+        """The names of all shards that there may be, readable or not."""
+        count = FIRST
+        with suppress(DecodeError):
+            count = yield from self._counted(can)
+        while count < MOST_SHARDS and (yield from is_there(self.name(count), can)):
+            count += 1
+        return [self.name(number) for number in range(count)]
+
+    def damaged(self, raw_key: str, can: Capabilities) -> Plan[tuple[list[str], int]]:
+        """Those shards that are needed to enter a name and cannot be read; how many there are.
+
+        Raises NewerVersion, UnknownKey: what other code or another ring reads is not damaged.
+        """
+        names, damaged = (yield from self.names(can)), list[str]()
+        for number in sorted({0, shard_of(raw_key, len(names))}):
+            try:
+                yield from self._read(number, can)
+            except (NewerVersion, UnknownKey):
+                raise
+            except DecodeError:
+                damaged.append(names[number])
+        return damaged, len(names)
+
+    # ------------------------------------------------------------------------- single shards
+
+    def _counted(self, can: Capabilities) -> Plan[int]:
+        """Read how many shards there are."""
+        held = yield from self._read(0, can)
+        self._count = count = max(FIRST, held.shard.count)
+        return count
+
+    def _change(
+        self, number: int, change: Callable[[_Held], bool], count: int, can: Capabilities
+    ) -> Plan[None]:
+        """Write what ``change`` makes of a shard, if it says that it made anything of it."""
+
+        def attempt() -> Plan[None]:
+            held = yield from self._read(number, can)
+            if change(held):
+                yield from self._write(number, held, count, can)
+
+        yield from self._locked(retried(attempt, "the index"), number, can)
+
+    def _locked(self, plan: Plan[T], number: int, can: Capabilities) -> Plan[T]:
+        name = self.name(number)
+        return exclusively(located(plan, self._keeper.name, name), name, can)
+
+    def _read(self, number: int, can: Capabilities) -> Plan[_Held]:
+        name = self.name(number)
+        return located(self._opened(name, can), self._keeper.name, name)
+
+    def _opened(self, name: str, can: Capabilities) -> Plan[_Held]:
+        stored = yield from read(name, can)
+        if stored is None:
+            return _Held(None, Shard(entries={}), todays=True)
+        data = as_bytes(stored.data)
+        for at, form in enumerate(self.forms()):
+            # Its first bytes do not tell every form: the ring may be all that tells two apart.
+            if form.recognises(data):
                 with suppress(DecodeError):
-                    return form.open(shard, data, now), at == 0
-        return self._pipeline.open(shard, data, now), True  # raises what is wrong
+                    return _Held(stored, _parsed(form, name, data), todays=at == 0)
+        return _Held(stored, _parsed(self._wrapping, name, data), todays=True)  # what is wrong
 
     def _own(self, entries: dict[str, int]) -> dict[str, int]:
         """Those that may be the keyspace's.
@@ -189,48 +474,52 @@ class Index:
         """
         return {name: marked for name, marked in entries.items() if self._is_name(name)}
 
-    def pipelines(self) -> Iterator[Pipeline[dict[str, int]]]:
+    def forms(self) -> Iterator[Wrapping]:
         """In what forms shards may be: today's, which is written, then older declarations'."""
-        yield from _forms(self._keeper, self._clock())
+        yield self._wrapping
+        yield from _older_forms(self._keeper, self._clock())
 
-    def _write(
-        self,
-        shard: str,
-        entries: dict[str, int],
-        held: Stored | None,
-        can: Capabilities,
-    ) -> Plan[bool]:
-        data = self._pipeline.seal(shard, entries, self._clock())
-        return (yield from swap(shard, data, held, None, can))
+    def _write(self, number: int, held: _Held, count: int, can: Capabilities) -> Plan[int]:
+        """Write a shard in place of what was read; return its size. Raises Raced."""
+        if held.stored is None:
+            held.shard.depth = depth_of(number, count)
+        if number == 0:
+            held.shard.count = max(FIRST, held.shard.count)
+        name, spelled = self.name(number), spell_shard(held.shard)
+        data = self._wrapping.wrap(name, spelled, self._clock())
+        if not (yield from swap(name, data, held.stored, None, can)):
+            raise Raced
+        return len(spelled)
 
 
-def shards_of(declared: Declaration[Any, Any]) -> tuple[str, ...]:
-    """The raw keys of the shards of a keyspace's index."""
+def base_of(declared: Declaration[Any, Any]) -> str:
+    """What the raw keys of the shards of a keyspace's index begin with: their numbers follow."""
     # By the keyspace's own name: two templates may begin alike.
-    base = PathKeys().bind(declared.name, None).prefix
-    return tuple(f"{base}!i{number}" for number in range(SHARDS))
+    return f"{PathKeys().bind(declared.name, None).prefix}!i"
 
 
-def _pipeline(declared: Declaration[Any, Any]) -> Pipeline[dict[str, int]]:
-    """The form of a keyspace's index.
-
-    The keyspace's own, without what would make an index end, age, change shape or be full:
-    max_bytes is about values.
-    """
-    form = replace(
-        declared.pipeline.form,
-        max_bytes=max(MAX_SHARD_BYTES, declared.pipeline.form.max_bytes),
-        ttl=None,
-        max_age=None,
-        compression=None,
-        version=1,
-        upgrades={},
-    )
-    return Pipeline(codec_for(dict[str, int], "json"), form)
+def is_shard(declared: Declaration[Any, Any], raw_key: str) -> bool:
+    """Say whether a name is that of a shard of a keyspace's index."""
+    base = base_of(declared)
+    number = raw_key[len(base) :]
+    return raw_key.startswith(base) and number.isascii() and number.isdecimal()
 
 
-def _forms(declared: Declaration[Any, Any], now: float) -> Iterator[Pipeline[dict[str, int]]]:
-    yield _pipeline(declared)
+def _parsed(form: Wrapping, name: str, data: bytes) -> Shard:
+    return parse_shard(form.unwrap(name, data, ANY_AGE).encoded)
+
+
+def _wrapping(declared: Declaration[Any, Any]) -> Wrapping:
+    """The form of a keyspace's index: that of its parts, never full (max_bytes is about values)."""
+    form = declared.pipeline.part("shard").form
+    most = max(MAX_SHARD_BYTES, form.max_bytes)
+    # Not compressed: a length would tell of some names what others have in common with them.
+    form = replace(form, max_bytes=most, compression=None)
+    return Wrapping(form, declared.pipeline.codec.name, frozenset((OWN,)), "shard")
+
+
+def _older_forms(declared: Declaration[Any, Any], now: float) -> Iterator[Wrapping]:
     for previous in declared.older:
         if previous.declaration.name == declared.name and previous.is_open(now):
-            yield from _forms(previous.declaration, now)
+            yield _wrapping(previous.declaration)
+            yield from _older_forms(previous.declaration, now)

@@ -17,25 +17,52 @@ from kvcodec.format.log import Head, Lane, is_log, parse
 from kvcodec.keyspace.declaration import Declaration
 from kvcodec.keyspace.pipeline import Pipeline
 from kvcodec.keyspace.place import Place
-from kvcodec.keyspace.wrapping import as_bytes
+from kvcodec.keyspace.wrapping import Wrapping, as_bytes
 from kvcodec.plans.driver import Clock, Plan
 from kvcodec.plans.log.tracks import marked_places
 from kvcodec.plans.swap import Raced, get, read, retried, swap, swap_out
 
-__all__ = ["beside", "log_form", "move_aside", "pipelines"]
+__all__ = ["OwnForm", "beside", "log_form", "move_aside", "pipelines"]
 
 T = TypeVar("T")
 
 
-def pipelines(place: Place[Any]) -> Iterator[Pipeline[Any]]:
+class OwnForm:
+    """A form of what kvcodec itself writes, as ``rewrap`` asks for it: sealed wholly, without end."""
+
+    __slots__ = ("form", "wrapping")
+
+    def __init__(self, wrapping: Wrapping) -> None:
+        self.wrapping = wrapping
+        self.form = wrapping.form
+
+    @property
+    def primary(self) -> str:
+        """The id of the key that seals, or ""."""
+        return "" if self.form.cipher is None else self.form.cipher.key_id.hex()
+
+    def key_ids(self, _: str, data: Any) -> tuple[str, ...]:
+        """The ids of the keys that stored bytes are sealed under."""
+        return self.wrapping.key_ids(as_bytes(data))
+
+    def reseal(self, raw_key: str, data: Any) -> bytes:
+        """Return the same under the primary key. Raises what ``Wrapping.reseal`` raises."""
+        return self.wrapping.reseal(raw_key, as_bytes(data))
+
+    def time_left(self, _: bytes, __: float) -> None:
+        """For ever."""
+
+
+def pipelines(place: Place[Any]) -> Iterator[Pipeline[Any] | OwnForm]:
     """In what forms the bytes under a name may be: the keyspace's, or that of a part."""
     declared = place.declaration
-    yield declared.pipeline
     kind = place.raw_key.rpartition("!")[2][:1]
     if kind == "i" and declared.indexed:
         from kvcodec.plans.index import Index  # by who has a KV that cannot list
 
-        yield from Index(declared, float).pipelines()
+        yield from map(OwnForm, Index(declared, float).forms())
+        return
+    yield declared.pipeline
     if kind == "t" and declared.pipeline.codec.name == "raw":
         from kvcodec.plans.files.layout import layout_of  # by who keeps files
 
