@@ -81,7 +81,8 @@ class Shard(Struct):
 def spell_shard(shard: Shard) -> bytes:
     """Return the bytes of a shard."""
     names = sorted(shard.entries)
-    prefix = commonprefix([names[0], names[-1]])[:_LONGEST_PREFIX] if names else ""
+    common = commonprefix(names[:1] + names[-1:])  # noqa: RUF071 - of texts: characters are meant
+    prefix = common[:_LONGEST_PREFIX]
     rest = [name[len(prefix) :] for name in names]
     marks = {at: shard.entries[name] for at, name in enumerate(names) if shard.entries[name]}
     return _SHARD.spell(_Array(shard.count, shard.depth, prefix, rest, marks))

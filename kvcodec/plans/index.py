@@ -32,10 +32,10 @@ listed, until a store that does not remember the key sets it again, or ``reindex
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Collection, Mapping
 from contextlib import suppress
 from functools import partial
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple
 
 from msgspec.structs import replace
 
@@ -45,48 +45,23 @@ from kvcodec.format.derived import grid_name, trace_name
 from kvcodec.format.index import (
     FIRST,
     MOST_SHARDS,
-    Shard,
     depth_of,
     hash_of,
-    parse_shard,
     shard_of,
     shard_of_hash,
-    spell_shard,
     split_of,
 )
-from kvcodec.format.own import OWN
-from kvcodec.keys.paths import PathKeys
 from kvcodec.keyspace.declaration import Declaration
-from kvcodec.keyspace.pipeline import ANY_AGE
-from kvcodec.keyspace.wrapping import Wrapping, as_bytes, in_ms
-from kvcodec.plans.driver import Clock, Plan, located
-from kvcodec.plans.swap import (
-    Raced,
-    Stored,
-    exclusively,
-    is_exact,
-    is_there,
-    read,
-    retried,
-    swap,
-    swap_out,
-)
+from kvcodec.keyspace.wrapping import in_ms
+from kvcodec.plans.driver import Clock, Plan
+from kvcodec.plans.shards import Held, Shards
+from kvcodec.plans.swap import Raced, is_exact, is_there, retried
 
-if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator
-
-
-__all__ = ["Index", "Look", "base_of", "is_shard"]
-
-T = TypeVar("T")
+__all__ = ["Index", "Look"]
 
 MEAN = 4_000
 """Bytes of a shard, sealed ones before they are: what a new key writes. As many as the first four
 have at some 1,000 keys of 13 bytes, so that a new key of a small keyspace writes no less."""
-
-MAX_SHARD_BYTES = 4 * 1024 * 1024
-"""Of one shard, if the keyspace's values may not be larger: what somebody's planted names, or more
-keys than ``MOST_SHARDS`` are made for, may fill."""
 
 GRACE = 600.0
 """Seconds: more than twice the longest write that is known, Dify's time limit of 250 s."""
@@ -96,20 +71,6 @@ _KNOWN = 10_000
 
 _RECENT = 64
 """Of these, the last new ones: whether other processes undid them is seen in passing."""
-
-
-class _Held(NamedTuple):
-    """One shard as it is stored, to be changed and written."""
-
-    stored: Stored | None
-    shard: Shard
-    todays: bool
-    """Whether it is of the form that is written today, as what is absent is."""
-
-    @property
-    def entries(self) -> dict[str, int]:
-        """Its names, and their marks."""
-        return self.shard.entries
 
 
 class Look(NamedTuple):
@@ -151,37 +112,32 @@ class Index:
     """
 
     __slots__ = (
-        "_base",
+        "_can",
         "_clock",
         "_count",
         "_is_name",
-        "_keeper",
         "_keeps_files",
         "_known",
         "_recent",
-        "_wrapping",
+        "shards",
     )
 
     def __init__(
         self,
         declared: Declaration[Any, Any],
+        can: Capabilities,
         clock: Clock,
         *,
         kept_by: Declaration[Any, Any] | None = None,
     ) -> None:
+        self._can = can
         self._clock = clock
+        self.shards = Shards(declared if kept_by is None else kept_by, can, clock)
         self._known: dict[str, float] = {}
         self._recent: deque[tuple[str, int]] = deque(maxlen=_RECENT)
         self._count = 0  # not read yet
         self._is_name = declared.names.is_name
         self._keeps_files = declared.pipeline.codec.name == "raw"
-        self._keeper = declared if kept_by is None else kept_by
-        self._wrapping = _wrapping(self._keeper)
-        self._base = base_of(self._keeper)
-
-    def name(self, number: int) -> str:
-        """The raw key of a shard."""
-        return f"{self._base}{number}"
 
     # ------------------------------------------------------------------------------ new keys
 
@@ -190,149 +146,124 @@ class Index:
         seen = self._known.get(raw_key)
         return seen is not None and 0 <= self._clock() - seen < GRACE / 2
 
-    def add(self, raw_key: str, can: Capabilities) -> Plan[None]:
+    def add(self, raw_key: str) -> Plan[None]:
         """Make sure that a name has its entry."""
-        size = yield from retried(partial(self._added, raw_key, can), "the index")
+        size = yield from retried(partial(self._added, raw_key), "the index")
         if len(self._known) >= _KNOWN:
             self._known.clear()
         self._known[raw_key] = self._clock()
         if size > MEAN * self._count:
             # A damaged shard is named to who lists, or writes into it; this one's entry is there.
             with suppress(DecodeError):
-                yield from self._grow(size, can)
+                yield from self._grow(size)
 
-    def _added(self, raw_key: str, can: Capabilities) -> Plan[int]:
+    def _added(self, raw_key: str) -> Plan[int]:
         """One attempt; return about how many bytes all shards have, or 0 if none was written."""
-        count = self._count
-        remembered = count > 0
-        if not remembered:
-            count = yield from self._counted(can)
+        remembered = self._count > 0
+        count = self._count or (yield from self._counted())
         number = shard_of(raw_key, count)
-        attempt = self._entered(raw_key, number, count, can, remembered=remembered)
-        return (yield from self._locked(attempt, number, can))
+        attempt = self._entered(raw_key, number, count, remembered=remembered)
+        return (yield from self.shards.exclusively(attempt, number))
 
-    def _entered(
-        self, raw_key: str, number: int, count: int, can: Capabilities, *, remembered: bool
-    ) -> Plan[int]:
-        held = yield from self._read(number, can)
+    def _entered(self, raw_key: str, number: int, count: int, *, remembered: bool) -> Plan[int]:
+        held = yield from self.shards.read(number)
         depth = depth_of(number, count)
         if remembered and (held.stored is None or held.shard.depth > depth):
             self._count = 0  # split, or begun anew, since it was read
             raise Raced
         if held.todays and held.entries.get(raw_key) == 0:
             return 0
+        held.shard.depth = min(held.shard.depth, depth)
         begins = not held.entries and number >= FIRST
         held.entries.update(dict.fromkeys(self._undone(number, count, held), 0))
         held.entries[raw_key] = 0
-        size = yield from self._write(number, held, count, can)
-        if begins and (yield from self._counted(can)) <= number:
+        size = yield from self.shards.write(number, held, count)
+        if begins and (yield from self._counted()) <= number:
             raise Raced  # the index was begun anew meanwhile, see _begin_anew
-        if not is_exact(can) and raw_key not in (yield from self._read(number, can)).entries:
+        if not is_exact(self._can) and raw_key not in (yield from self.shards.read(number)).entries:
             raise Raced
         self._recent.append((raw_key, hash_of(raw_key)))
-        return size << min(held.shard.depth, depth)
+        return size << held.shard.depth
 
-    def _undone(self, number: int, count: int, held: _Held) -> list[str]:
+    def _counted(self) -> Plan[int]:
+        """Read how many shards there are, and remember it."""
+        self._count = count = yield from self.shards.count()
+        return count
+
+    def _undone(self, number: int, count: int, held: Held) -> list[str]:
         """New names of this store that belong in a shard, and that another process undid."""
         here = [name for name, value in self._recent if shard_of_hash(value, count) == number]
         return [name for name in here if name not in held.entries and self.knows(name)]
 
-    def _grow(self, size: int, can: Capabilities) -> Plan[None]:
+    def _grow(self, size: int) -> Plan[None]:
         """Split the shard whose turn it is, if that many bytes are still too many."""
-        count = yield from self._counted(can)
+        count = yield from self._counted()
         if size <= MEAN * count or count >= MOST_SHARDS:
             return
         number, after = split_of(count), count + 1
-        held = yield from self._read(number, can)
+        held = yield from self.shards.read(number)
         moving = {
             name: mark for name, mark in held.entries.items() if shard_of(name, after) == count
         }
-        yield from self._merge(count, moving, after, can)
-        yield from self.raise_count(after, can)
-        yield from self._shorten(number, moving, after, can)
+        yield from self.shards.merge(count, moving, after)
+        yield from self.shards.raise_count(after)
+        self._count = after
+        yield from self._shorten(number, moving, after)
 
-    def _merge(
-        self, number: int, entries: Mapping[str, int], count: int, can: Capabilities
-    ) -> Plan[None]:
-        """Add entries to what a shard has. The younger mark counts, and none before any."""
-
-        def change(held: _Held) -> bool:
-            for name, mark in entries.items():
-                there = held.entries.get(name, mark)
-                held.entries[name] = max(mark, there) if mark and there else 0
-            return True
-
-        yield from self._change(number, change, count, can)
-
-    def raise_count(self, count: int, can: Capabilities) -> Plan[None]:
-        """Say in shard 0 that there are so many, if it says fewer."""
-
-        def change(held: _Held) -> bool:
-            lower = max(FIRST, held.shard.count) < count
-            held.shard.count = max(held.shard.count, count)
-            return lower
-
-        yield from self._change(0, change, count, can)
-        self._count = count
-
-    def _shorten(
-        self, number: int, moved: Mapping[str, int], count: int, can: Capabilities
-    ) -> Plan[None]:
+    def _shorten(self, number: int, moved: Mapping[str, int], count: int) -> Plan[None]:
         """Drop what is in another shard now, unless it was changed here meanwhile."""
 
-        def change(held: _Held) -> bool:
+        def change(held: Held) -> bool:
             for name, mark in moved.items():
                 if held.entries.get(name) == mark:
                     del held.entries[name]
             held.shard.depth = depth_of(number, count)
             return True
 
-        yield from self._change(number, change, count, can)
+        yield from self.shards.change(number, change, count)
 
     # ------------------------------------------------------------------------------- listing
 
-    def walk(self, can: Capabilities) -> Plan[list[Look]]:
+    def walk(self) -> Plan[list[Look]]:
         """What every shard holds; the index is mended in passing."""
         looks, count = list[Look](), FIRST
         while len(looks) < MOST_SHARDS:
-            look = yield from self._look(len(looks), can)
+            look = yield from self._look(len(looks))
             if not looks:
                 count = max(count, look.total)
             if not look.stored and len(looks) >= count:
                 break
             looks.append(look)
         if len(looks) > count:
-            yield from self.raise_count(len(looks), can)
+            yield from self.shards.raise_count(len(looks))
         self._count = len(looks)
         for look in looks:
-            yield from self._mended(look, len(looks), can)
+            yield from self._mended(look, len(looks))
         if len(looks) > FIRST and not any(look.has_entries for look in looks):
-            yield from self._begin_anew(len(looks), can)
+            yield from self._begin_anew(len(looks))
         return looks
 
-    def _look(self, number: int, can: Capabilities) -> Plan[Look]:
+    def _look(self, number: int) -> Plan[Look]:
         """Read a shard, and see which of its names have a value."""
-        held = yield from self._read(number, can)
+        held = yield from self.shards.read(number)
         own = self._own(held.entries)
         present: list[str] = []
         partial: list[str] = []
         for raw_key in sorted(own):
-            if (yield from is_there(raw_key, can)):
+            if (yield from is_there(raw_key, self._can)):
                 present.append(raw_key)
-            elif (yield from self._has_parts(raw_key, can)):
+            elif (yield from self._has_parts(raw_key)):
                 partial.append(raw_key)
-        stored, count = held.stored is not None, held.shard.count
-        return Look(
-            self.name(number), number, stored, count, bool(held.entries), own, present, partial
-        )
+        name, shard, stored = self.shards.name(number), held.shard, held.stored is not None
+        return Look(name, number, stored, shard.count, bool(held.entries), own, present, partial)
 
-    def _has_parts(self, raw_key: str, can: Capabilities) -> Plan[bool]:
+    def _has_parts(self, raw_key: str) -> Plan[bool]:
         """Whether a name without a value is that of a log or a file all the same."""
-        if (yield from is_there(grid_name(raw_key, "y", 0, 0), can)):
+        if (yield from is_there(grid_name(raw_key, "y", 0, 0), self._can)):
             return True
-        return self._keeps_files and (yield from is_there(trace_name(raw_key), can))
+        return self._keeps_files and (yield from is_there(trace_name(raw_key), self._can))
 
-    def _mended(self, look: Look, count: int, can: Capabilities) -> Plan[None]:
+    def _mended(self, look: Look, count: int) -> Plan[None]:
         """Move the entries of a shard that belong in others; set, clear and obey its marks.
 
         One attempt: whoever lists next mends what another writer was faster at.
@@ -343,10 +274,10 @@ class Index:
             return
         for number in sorted({shard_of(name, count) for name in moving}):
             there = {name: mark for name, mark in moving.items() if shard_of(name, count) == number}
-            yield from self._merge(number, there, count, can)
-        repair = self._repair(look.number, absent, moving, count, can)
+            yield from self.shards.merge(number, there, count)
+        repair = self._repair(look.number, absent, moving, count)
         with suppress(Raced):
-            yield from self._locked(repair, look.number, can)
+            yield from self.shards.exclusively(repair, look.number)
 
     def _repair(
         self,
@@ -354,9 +285,8 @@ class Index:
         absent: Collection[str],
         moved: Mapping[str, int],
         count: int,
-        can: Capabilities,
     ) -> Plan[None]:
-        held = yield from self._read(number, can)
+        held = yield from self.shards.read(number)
         own, now = self._own(held.entries), in_ms(self._clock())
         after: dict[str, int] = {}
         for raw_key, marked in held.entries.items():
@@ -370,9 +300,9 @@ class Index:
                 after[raw_key] = marked or now
         if after != held.entries:
             shard = replace(held.shard, entries=after)
-            yield from self._write(number, held._replace(shard=shard), count, can)
+            yield from self.shards.write(number, held._replace(shard=shard), count)
 
-    def _begin_anew(self, count: int, can: Capabilities) -> Plan[None]:
+    def _begin_anew(self, count: int) -> Plan[None]:
         """Remove the shards of an index without entries, but for the first ones.
 
         The count first: who has read it before, and writes into one of them, looks at it again.
@@ -381,91 +311,38 @@ class Index:
         """
         empty = True
 
-        def change(held: _Held) -> bool:
+        def change(held: Held) -> bool:
             nonlocal empty
             empty = not held.entries and held.shard.count == count
             held.shard.count = 0
             return empty
 
-        yield from self._change(0, change, FIRST, can)
-        number = count
-        while empty and number >= FIRST:
-            empty = yield from self._locked(self._removed(number, can), number, can)
-            number -= empty
-        self._count = 0
+        yield from self.shards.change(0, change, FIRST)
+        if not empty:
+            return
+        number, self._count = count, 0
+        while number >= FIRST and (yield from self._removed(number)):
+            number -= 1
         if number >= FIRST:
-            yield from self.raise_count(number + 1, can)
+            yield from self.shards.raise_count(number + 1)
 
-    def _removed(self, number: int, can: Capabilities) -> Plan[bool]:
-        """Remove a shard if it is empty; say whether it is gone."""
-        held = yield from self._read(number, can)
-        if held.stored is None or held.entries:
-            return held.stored is None
-        return (yield from swap_out(self.name(number), held.stored, can))
+    def _removed(self, number: int) -> Plan[bool]:
+        return self.shards.exclusively(self.shards.remove(number), number)
 
-    def names(self, can: Capabilities) -> Plan[list[str]]:
-        """The names of all shards that there may be, readable or not."""
-        count = FIRST
-        with suppress(DecodeError):
-            count = yield from self._counted(can)
-        while count < MOST_SHARDS and (yield from is_there(self.name(count), can)):
-            count += 1
-        return [self.name(number) for number in range(count)]
-
-    def damaged(self, raw_key: str, can: Capabilities) -> Plan[tuple[list[str], int]]:
+    def damaged(self, raw_key: str) -> Plan[tuple[list[str], int]]:
         """Those shards that are needed to enter a name and cannot be read; how many there are.
 
         Raises NewerVersion, UnknownKey: what other code or another ring reads is not damaged.
         """
-        names, damaged = (yield from self.names(can)), list[str]()
+        names, damaged = (yield from self.shards.names()), list[str]()
         for number in sorted({0, shard_of(raw_key, len(names))}):
             try:
-                yield from self._read(number, can)
+                yield from self.shards.read(number)
             except (NewerVersion, UnknownKey):
                 raise
             except DecodeError:
                 damaged.append(names[number])
         return damaged, len(names)
-
-    # ------------------------------------------------------------------------- single shards
-
-    def _counted(self, can: Capabilities) -> Plan[int]:
-        """Read how many shards there are."""
-        held = yield from self._read(0, can)
-        self._count = count = max(FIRST, held.shard.count)
-        return count
-
-    def _change(
-        self, number: int, change: Callable[[_Held], bool], count: int, can: Capabilities
-    ) -> Plan[None]:
-        """Write what ``change`` makes of a shard, if it says that it made anything of it."""
-
-        def attempt() -> Plan[None]:
-            held = yield from self._read(number, can)
-            if change(held):
-                yield from self._write(number, held, count, can)
-
-        yield from self._locked(retried(attempt, "the index"), number, can)
-
-    def _locked(self, plan: Plan[T], number: int, can: Capabilities) -> Plan[T]:
-        name = self.name(number)
-        return exclusively(located(plan, self._keeper.name, name), name, can)
-
-    def _read(self, number: int, can: Capabilities) -> Plan[_Held]:
-        name = self.name(number)
-        return located(self._opened(name, can), self._keeper.name, name)
-
-    def _opened(self, name: str, can: Capabilities) -> Plan[_Held]:
-        stored = yield from read(name, can)
-        if stored is None:
-            return _Held(None, Shard(entries={}), todays=True)
-        data = as_bytes(stored.data)
-        for at, form in enumerate(self.forms()):
-            # Its first bytes do not tell every form: the ring may be all that tells two apart.
-            if form.recognises(data):
-                with suppress(DecodeError):
-                    return _Held(stored, _parsed(form, name, data), todays=at == 0)
-        return _Held(stored, _parsed(self._wrapping, name, data), todays=True)  # what is wrong
 
     def _own(self, entries: dict[str, int]) -> dict[str, int]:
         """Those that may be the keyspace's.
@@ -473,53 +350,3 @@ class Index:
         What somebody else wrote there is not asked for: it may be any name of the KV.
         """
         return {name: marked for name, marked in entries.items() if self._is_name(name)}
-
-    def forms(self) -> Iterator[Wrapping]:
-        """In what forms shards may be: today's, which is written, then older declarations'."""
-        yield self._wrapping
-        yield from _older_forms(self._keeper, self._clock())
-
-    def _write(self, number: int, held: _Held, count: int, can: Capabilities) -> Plan[int]:
-        """Write a shard in place of what was read; return its size. Raises Raced."""
-        if held.stored is None:
-            held.shard.depth = depth_of(number, count)
-        if number == 0:
-            held.shard.count = max(FIRST, held.shard.count)
-        name, spelled = self.name(number), spell_shard(held.shard)
-        data = self._wrapping.wrap(name, spelled, self._clock())
-        if not (yield from swap(name, data, held.stored, None, can)):
-            raise Raced
-        return len(spelled)
-
-
-def base_of(declared: Declaration[Any, Any]) -> str:
-    """What the raw keys of the shards of a keyspace's index begin with: their numbers follow."""
-    # By the keyspace's own name: two templates may begin alike.
-    return f"{PathKeys().bind(declared.name, None).prefix}!i"
-
-
-def is_shard(declared: Declaration[Any, Any], raw_key: str) -> bool:
-    """Say whether a name is that of a shard of a keyspace's index."""
-    base = base_of(declared)
-    number = raw_key[len(base) :]
-    return raw_key.startswith(base) and number.isascii() and number.isdecimal()
-
-
-def _parsed(form: Wrapping, name: str, data: bytes) -> Shard:
-    return parse_shard(form.unwrap(name, data, ANY_AGE).encoded)
-
-
-def _wrapping(declared: Declaration[Any, Any]) -> Wrapping:
-    """The form of a keyspace's index: that of its parts, never full (max_bytes is about values)."""
-    form = declared.pipeline.part("shard").form
-    most = max(MAX_SHARD_BYTES, form.max_bytes)
-    # Not compressed: a length would tell of some names what others have in common with them.
-    form = replace(form, max_bytes=most, compression=None)
-    return Wrapping(form, declared.pipeline.codec.name, frozenset((OWN,)), "shard")
-
-
-def _older_forms(declared: Declaration[Any, Any], now: float) -> Iterator[Wrapping]:
-    for previous in declared.older:
-        if previous.declaration.name == declared.name and previous.is_open(now):
-            yield _wrapping(previous.declaration)
-            yield from _older_forms(previous.declaration, now)

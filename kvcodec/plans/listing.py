@@ -97,14 +97,14 @@ class Listing(Generic[V, K]):
             # writes: they are read as today's are.
             shared = self.declared.indexed and declared.name == self.declared.name
             kept_by = self.declared if shared else None
-            self._indexes[declared] = Index(declared, self.clock, kept_by=kept_by)
+            self._indexes[declared] = Index(declared, self.can, self.clock, kept_by=kept_by)
         return self._indexes[declared]
 
     def note(self, raw_key: str) -> Plan[None]:
         """See to a name's entry in the index, before its value is written."""
         index = self.index_of(self.declared)
         if index is not None and not index.knows(raw_key):
-            yield from index.add(raw_key, self.can)
+            yield from index.add(raw_key)
 
     def reindex(self, raw_keys: Iterable[str]) -> Plan[None]:
         """Enter names into the index, whatever this store remembers of it.
@@ -116,18 +116,18 @@ class Listing(Generic[V, K]):
             return
         for raw_key in raw_keys:
             try:
-                yield from index.add(raw_key, self.can)
+                yield from index.add(raw_key)
             except (NewerVersion, UnknownKey):
                 raise
             except DecodeError:
                 yield from self._note_anew(index, raw_key)
 
     def _note_anew(self, index: Index, raw_key: str) -> Plan[None]:
-        damaged, count = yield from index.damaged(raw_key, self.can)
+        damaged, count = yield from index.damaged(raw_key)
         for shard in damaged:
             yield from exclusively(move_aside(shard, self.can), shard, self.can)
-        yield from index.raise_count(count, self.can)  # it may have been in one of them
-        yield from index.add(raw_key, self.can)
+        yield from index.shards.raise_count(count)  # it may have been in one of them
+        yield from index.add(raw_key)
 
     def shards(self, declared: AnyKeyspace) -> Plan[list[str]]:
         """The names of the shards that a keyspace may have, readable or not.
@@ -136,10 +136,10 @@ class Listing(Generic[V, K]):
         """
         index = self.index_of(declared)
         if index is not None:
-            return (yield from index.names(self.can))
+            return (yield from index.shards.names())
         if not declared.indexed:
             return []
-        from kvcodec.plans.index import base_of, is_shard
+        from kvcodec.plans.shards import base_of, is_shard
 
         names = yield "take", (yield "list", base_of(declared), ""), None
         return sorted(name for name in names if is_shard(declared, name))
@@ -317,7 +317,7 @@ class Scan:
 
     def _of_index(self, index: Index) -> Plan[list[str]]:
         found: list[str] = []
-        for look in (yield from index.walk(self._listing.can)):
+        for look in (yield from index.walk()):
             found += [*look.present, *look.partial] if self._parts else look.present
         return sorted({name for name in found if name > self._after})
 

@@ -28,7 +28,7 @@ T = TypeVar("T")
 
 
 class OwnForm:
-    """A form of what kvcodec itself writes, as ``rewrap`` asks for it: sealed wholly, without end."""
+    """A form of what kvcodec itself writes, as ``rewrap`` asks for it: sealed wholly, for ever."""
 
     __slots__ = ("form", "wrapping")
 
@@ -58,9 +58,9 @@ def pipelines(place: Place[Any]) -> Iterator[Pipeline[Any] | OwnForm]:
     declared = place.declaration
     kind = place.raw_key.rpartition("!")[2][:1]
     if kind == "i" and declared.indexed:
-        from kvcodec.plans.index import Index  # by who has a KV that cannot list
+        from kvcodec.plans.shards import shard_forms  # by who has a KV that cannot list
 
-        yield from map(OwnForm, Index(declared, float).forms())
+        yield from map(OwnForm, shard_forms(declared, 0.0))
         return
     yield declared.pipeline
     if kind == "t" and declared.pipeline.codec.name == "raw":

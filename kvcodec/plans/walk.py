@@ -14,12 +14,13 @@ from kvcodec.format.derived import is_derived, lock_name
 from kvcodec.keyspace.declaration import Declaration
 from kvcodec.keyspace.place import Place, place_of
 from kvcodec.plans.driver import NOT_AWAITED, Plan, called, located
-from kvcodec.plans.index import Index, is_shard
+from kvcodec.plans.index import Index
 from kvcodec.plans.listing import Listing, Pages, Scan
 from kvcodec.plans.maintenance import Step, migrate, rewrap
 from kvcodec.plans.many import batches
 from kvcodec.plans.parts import beside
 from kvcodec.plans.report import Finding, Report
+from kvcodec.plans.shards import is_shard
 from kvcodec.plans.swap import exclusively
 from kvcodec.plans.values import NO_DEFAULT
 
@@ -193,7 +194,7 @@ class Everywhere:
     def _of_index(self, index: Index) -> Plan[list[str]]:
         """The shards of an index with the names in them, those without a value of their own too."""
         names: list[str] = []
-        for look in (yield from index.walk(self._listing.can)):
+        for look in (yield from index.walk()):
             names += [look.name, *look.present, *look.partial] if look.stored else []
         return [name for name in names if name > self._after]
 
