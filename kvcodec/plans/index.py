@@ -73,6 +73,11 @@ _RECENT = 64
 """Of these, the last new ones: whether other processes undid them is seen in passing."""
 
 
+_LOOKS = 3
+"""How often a new key that another process undid is entered: a host that serves a writer its own
+older values would never show it."""
+
+
 class Look(NamedTuple):
     """What a look at one shard found."""
 
@@ -148,7 +153,12 @@ class Index:
 
     def add(self, raw_key: str) -> Plan[None]:
         """Make sure that a name has its entry."""
-        size = yield from retried(partial(self._added, raw_key), "the index")
+        size = 0
+        for _ in range(_LOOKS):
+            written, seen = yield from retried(partial(self._added, raw_key), "the index")
+            size = max(size, written)
+            if seen:
+                break
         if len(self._known) >= _KNOWN:
             self._known.clear()
         self._known[raw_key] = self._clock()
@@ -157,15 +167,19 @@ class Index:
             with suppress(DecodeError):
                 yield from self._grow(size)
 
-    def _added(self, raw_key: str) -> Plan[int]:
-        """One attempt; return about how many bytes all shards have, or 0 if none was written."""
+    def _added(self, raw_key: str) -> Plan[tuple[int, bool]]:
+        """One attempt; return what ``_entered`` returns, and whether the entry is still there."""
         remembered = self._count > 0
         count = self._count or (yield from self._counted())
         number = shard_of(raw_key, count)
         attempt = self._entered(raw_key, number, count, remembered=remembered)
-        return (yield from self.shards.exclusively(attempt, number))
+        size = yield from self.shards.exclusively(attempt, number)
+        if size == 0 or is_exact(self._can):
+            return size, True
+        return size, raw_key in (yield from self.shards.read(number)).entries
 
     def _entered(self, raw_key: str, number: int, count: int, *, remembered: bool) -> Plan[int]:
+        """Enter a name; return about how many bytes all shards have, or 0 if it was there."""
         held = yield from self.shards.read(number)
         depth = depth_of(number, count)
         if remembered and (held.stored is None or held.shard.depth > depth):
@@ -180,8 +194,6 @@ class Index:
         size = yield from self.shards.write(number, held, count)
         if begins and (yield from self._counted()) <= number:
             raise Raced  # the index was begun anew meanwhile, see _begin_anew
-        if not is_exact(self._can) and raw_key not in (yield from self.shards.read(number)).entries:
-            raise Raced
         self._recent.append((raw_key, hash_of(raw_key)))
         return size << held.shard.depth
 
