@@ -37,7 +37,7 @@ from tests.plans.support import (
 
 NOTES = Keyspace("p", int, indexed=True)
 
-SMALL = 24
+SMALL = 20
 """Bytes of a shard where a test wants many splits: some 5 names."""
 
 
@@ -104,7 +104,7 @@ def test_a_small_keyspace_reads_four_shards_to_list() -> None:
     kv = Bare()
     Store(NOTES, kv).set_many({str(number): number for number in range(200)})
     kv.asked.clear()
-    assert len(list(Store(NOTES, kv))) == 200
+    assert sum(1 for _ in Store(NOTES, kv).keys()) == 200  # list() would ask for len() as well
     asked = [key for method, key in kv.asked if "!" in key]
     assert asked == [f"p!i{number}" for number in range(FIRST + 1)]
     assert f"p!i{FIRST}" not in kv.data
@@ -166,16 +166,16 @@ def test_an_entry_in_a_wrong_shard_is_listed_once_and_moved() -> None:
     kv = Bare()
     Store(NOTES, kv).set_many({str(number): 1 for number in range(100)})
     count = parse_shard(kv.data["p!i0"]).count
-    wrong = next(shard for shard in range(count) if shard != shard_of("p/7", count))
+    right = {shard_of("p/7", count), shard_of("p/gone", count)}
+    wrong = next(shard for shard in range(count) if shard not in right)
     held = parse_shard(kv.data[f"p!i{wrong}"])
-    held.entries.update({"p/7": 0, "p/gone": 5})
+    held.entries.update({"p/7": 0, "p/gone": 5_000})
     kv.data[f"p!i{wrong}"] = spell_shard(held)
-    listed = list(Store(NOTES, kv))
+    listed = list(Store(NOTES, kv, clock=at(6.0)))
     assert (len(listed), len(set(listed))) == (100, 100)
-    for key, shard in stored_shards(kv).items():
-        for entry in shard.entries:
-            assert key == f"p!i{shard_of(entry, count)}"
-    assert "p/gone" in entries(kv) or shard_of("p/gone", count) == wrong
+    for name, shard in stored_shards(kv).items():
+        assert {f"p!i{shard_of(entry, count)}" for entry in shard.entries} <= {name}
+    assert {entry: mark for entry, mark in entries(kv).items() if mark} == {"p/gone": 5_000}
 
 
 @pytest.mark.usefixtures("small")
@@ -262,7 +262,7 @@ def emptied(kv: Any) -> None:
     grown(kv)
     Store(NOTES, kv, clock=lambda: 1e6).clear()
     for moment in (1e6, 1e6 + GRACE):
-        list(Store(NOTES, kv, clock=at(moment)))
+        assert next(Store(NOTES, kv, clock=at(moment)).keys(), "") == ""
 
 
 @pytest.mark.parametrize("make", [Exact, Bare], ids=["compare and set", "three methods"])
@@ -285,8 +285,8 @@ def test_a_key_that_is_added_beside_a_listing_is_listed(
         kv = make()
         before(kv)
         theirs, mine = listing(kv, lambda: 1e6 + GRACE + 1), listing(kv, lambda: 1e6 + GRACE + 1)
-        for _ in steps(mine.note("p/before"), kv):  # it remembers the count
-            break
+        for _ in zip(range(2), steps(mine.note("p/before"), kv), strict=False):
+            pass  # it remembers the count
         plan = steps(theirs.scan(NOTES.declaration).pull(), kv)
         over = all(next(plan, 0) is None for _ in range(at))
         over = not over
@@ -344,8 +344,8 @@ def add_many(kv: Any) -> None:
 def add_delete_and_list(kv: Any) -> None:
     """Adds, removes and lists, with marks that are set and obeyed."""
     store = Store(NOTES, kv, clock=lambda: 1e6)
-    store.set_many({str(number): number for number in range(18)})
-    store.delete_many([str(number) for number in range(0, 18, 2)])
+    store.set_many({str(number): number for number in range(12)})
+    store.delete_many([str(number) for number in range(0, 12, 2)])
     list(store)
     store.set("2", 2)
     list(Store(NOTES, kv, clock=lambda: 1e6 + GRACE))
@@ -354,12 +354,12 @@ def add_delete_and_list(kv: Any) -> None:
 def clear_and_begin_anew(kv: Any) -> None:
     """Adds, clears, lists until the index begins anew, and adds again."""
     store = Store(NOTES, kv, clock=lambda: 1e6)
-    store.set_many({str(number): number for number in range(16)})
+    store.set_many({str(number): number for number in range(9)})
     store.clear()
     for moment in (1e6, 1e6 + GRACE, 1e6 + GRACE):
         list(Store(NOTES, kv, clock=at(moment)))
     Store(NOTES, kv, clock=lambda: 1e6 + GRACE).set_many(
-        {str(number): number for number in range(20, 26)}
+        {str(number): number for number in range(20, 23)}
     )
 
 
