@@ -210,7 +210,7 @@ class Declaration(Generic[V, K]):
     def _name_in(self, raw_key: str, data: bytes, now: float) -> str:
         """The whole name in a value, or in what a log or a file has in its place."""
         todays, part = self.pipeline.wrapping, self.pipeline.part
-        for wrapping in (todays, part("head", dated=True), part("manifest", dated=True)):
+        for wrapping in (todays, part("head"), part("manifest")):
             with suppress(DecodeError):
                 return wrapping.unwrap(raw_key, data, now).name
         return todays.unwrap(raw_key, data, now).name  # which says what is wrong

@@ -32,6 +32,9 @@ ANY_AGE = None
 """As the moment of reading: of parts whose age is not theirs to tell, since the messages of a log
 have each their own, and chunks go when their file does."""
 
+_DATED: frozenset[Kind] = frozenset(("manifest", "chunk", "news", "head", "row"))
+"""What ends as values do. The rest outlives what it tells of."""
+
 
 class Pipeline(Generic[V]):
     """One declaration's way from values to bytes and back."""
@@ -39,7 +42,7 @@ class Pipeline(Generic[V]):
     __slots__ = ("_parts", "cipher", "codec", "direct", "encoding", "fields", "form", "wrapping")
 
     def __init__(self, codec: ValueCodec[V], declared: Form) -> None:
-        self._parts: dict[tuple[Kind, bool], Wrapping] = {}
+        self._parts: dict[Kind, Wrapping] = {}
         self.cipher: Cipher | None = declared.cipher
         """What seals: whole values or, of a type with Secret fields, these."""
         self.codec = codec
@@ -73,19 +76,18 @@ class Pipeline(Generic[V]):
         other._parts = {}
         return other
 
-    def part(self, kind: Kind, *, dated: bool = False) -> Wrapping:
+    def part(self, kind: Kind) -> Wrapping:
         """The envelopes of what kvcodec itself writes: sealed wholly where there is a cipher.
 
-        Of version 1 whatever the values' is, since its layout is not theirs; with the lifetime of
-        values only if ``dated``.
+        Of version 1 whatever the values' is, since its layout is not theirs.
         """
-        found = self._parts.get((kind, dated))
+        found = self._parts.get(kind)
         if found is None:
             form = replace(self.declared, version=1, oldest=1, upgrades={})
-            if not dated:
+            if kind not in _DATED:
                 form = replace(form, ttl=None, max_age=None)
             found = Wrapping(form, self.codec.name, frozenset((OWN,)), kind)
-            self._parts[kind, dated] = found
+            self._parts[kind] = found
         return found
 
     def as_part(self, kind: Kind) -> Pipeline[V]:

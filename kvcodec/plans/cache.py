@@ -145,7 +145,7 @@ class Caching(Generic[V]):
         negative, can = self._times.negative, self._listing.can
         if negative is not None:
             name = news_name(place.raw_key)
-            wrapping = place.declaration.pipeline.part("news", dated=True)
+            wrapping = place.declaration.pipeline.part("news")
             news = wrapping.wrap(name, _NEWS.spell(_News()), self._listing.clock(), negative)
             yield from put(name, news, negative, can)
         if before is not None and before.value is not None:
@@ -183,7 +183,7 @@ class Caching(Generic[V]):
         if data is None:
             return None
         name = news_name(place.raw_key)
-        wrapping = place.declaration.pipeline.part("news", dated=True)
+        wrapping = place.declaration.pipeline.part("news")
         try:
             payload = wrapping.unwrap(name, as_bytes(data), self._listing.clock())
         except (Expired, UnknownKey):

@@ -28,13 +28,13 @@ from kvcodec.format.derived import is_derived
 from kvcodec.keyspace.declaration import Declaration
 from kvcodec.keyspace.place import place_of
 from kvcodec.keyspace.wrapping import as_bytes
-from kvcodec.plans.driver import Clock, Plan, located
+from kvcodec.plans.driver import Clock, Plan
 from kvcodec.plans.many import BATCH, get_many
 from kvcodec.plans.swap import exclusively, get
 from kvcodec.plans.values import NO_DEFAULT, exists, read_older
 
 if TYPE_CHECKING:
-    from kvcodec.plans.index import Index, Shard
+    from kvcodec.plans.index import Index
 
 __all__ = ["KeyPages", "Listing", "Pages", "Scan"]
 
@@ -96,43 +96,54 @@ class Listing(Generic[V, K]):
             # writes: they are read as today's are.
             shared = self.declared.indexed and declared.name == self.declared.name
             kept_by = self.declared if shared else None
-            self._indexes[declared] = Index(declared, self.clock, kept_by=kept_by)
+            self._indexes[declared] = Index(declared, self.can, self.clock, kept_by=kept_by)
         return self._indexes[declared]
 
     def note(self, raw_key: str) -> Plan[None]:
         """See to a name's entry in the index, before its value is written."""
         index = self.index_of(self.declared)
-        if index is None or index.knows(raw_key):
-            return
-        shard = index.shard_of(raw_key)
-        plan = located(index.add(raw_key, self.can), self.declared.name, shard)
-        yield from exclusively(plan, shard, self.can)
+        if index is not None and not index.knows(raw_key):
+            yield from index.add(raw_key)
 
     def reindex(self, raw_keys: Iterable[str]) -> Plan[None]:
-        """Enter names into the index; a shard that cannot be read is moved aside and begun anew."""
+        """Enter names into the index, whatever this store remembers of it.
+
+        A shard that cannot be read is moved aside and begun anew.
+        """
+        index = self.index_of(self.declared)
+        if index is None:
+            return
         for raw_key in raw_keys:
             try:
-                yield from self.note(raw_key)
+                yield from index.add(raw_key)
             except (NewerVersion, UnknownKey):
                 raise
             except DecodeError:
-                yield from self._note_anew(raw_key)
+                yield from self._note_anew(index, raw_key)
 
-    def _note_anew(self, raw_key: str) -> Plan[None]:
+    def _note_anew(self, index: Index, raw_key: str) -> Plan[None]:
         from kvcodec.plans.parts import move_aside
 
-        index = self.index_of(self.declared)
-        assert index is not None  # noqa: S101 - one of its shards could not be read
-        shard = index.shard_of(raw_key)
-        yield from exclusively(move_aside(shard, self.can), shard, self.can)
-        yield from self.note(raw_key)
+        damaged, count = yield from index.damaged(raw_key)
+        for shard in damaged:
+            yield from exclusively(move_aside(shard, self.can), shard, self.can)
+        yield from index.shards.raise_count(count)  # it may have been in one of them
+        yield from index.add(raw_key)
 
-    def shard(self, index: Index, shard: str) -> Plan[Shard]:
-        """What one shard of an index holds; it is repaired in passing."""
-        found = yield from located(index.look(shard, self.can), self.declared.name, shard)
-        if found.needs_repair:
-            yield from exclusively(index.repair(shard, found.absent, self.can), shard, self.can)
-        return found
+    def shards(self, declared: AnyKeyspace) -> Plan[list[str]]:
+        """The names of the shards that a keyspace may have, readable or not.
+
+        Of those too that were written through a handle that cannot list.
+        """
+        index = self.index_of(declared)
+        if index is not None:
+            return (yield from index.shards.names())
+        if not declared.indexed:
+            return []
+        from kvcodec.plans.shards import base_of, is_shard
+
+        names = yield "take", (yield "list", base_of(declared), ""), None
+        return sorted(name for name in names if is_shard(declared, name))
 
     # ------------------------------------------------------------------------- names and keys
 
@@ -307,10 +318,9 @@ class Scan:
 
     def _of_index(self, index: Index) -> Plan[list[str]]:
         found: list[str] = []
-        for shard in index.shards:
-            held = yield from self._listing.shard(index, shard)
-            found += [*held.present, *held.partial] if self._parts else held.present
-        return sorted(name for name in found if name > self._after)
+        for look in (yield from index.walk()):
+            found += [*look.present, *look.partial] if self._parts else look.present
+        return sorted({name for name in found if name > self._after})
 
 
 class KeyPages(Generic[K]):

@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 from kvcodec.backends.capabilities import Capabilities
 from kvcodec.errors import KVCodecError
 from kvcodec.format.derived import aside_name, grid_name, is_derived, news_name
+from kvcodec.format.envelope import Kind
 from kvcodec.format.log import HEAD, LANE, part_kind
 from kvcodec.format.own import Own, is_own
 from kvcodec.keyspace.declaration import Declaration
@@ -35,12 +36,15 @@ _LETTERS: Mapping[str, Kind] = {"g": "chunk", "t": "trace", "n": "news", "s": "r
 def pipelines(place: Place[Any]) -> Iterator[Pipeline[Any] | Part]:
     """In what forms the bytes under a name may be: the keyspace's, or that of a part."""
     declared = place.declaration
-    if declared.indexed and is_shard(declared, place.raw_key):
-        yield from map(Part, shard_forms(declared, 0.0))
-        return
+    if declared.indexed and is_derived(place.raw_key):
+        from kvcodec.plans.shards import is_shard, shard_forms  # by who has a KV that cannot list
+
+        if is_shard(declared, place.raw_key):
+            yield from map(Part, shard_forms(declared, 0.0))
+            return
     yield declared.pipeline
     for kind in _kinds(declared, place.raw_key):
-        yield Part(declared.pipeline.part(kind, dated=kind in DATED))
+        yield Part(declared.pipeline.part(kind))
 
 
 def _kinds(declared: Declaration[Any, Any], raw_key: str) -> tuple[Kind, ...]:

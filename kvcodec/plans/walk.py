@@ -14,12 +14,13 @@ from kvcodec.format.derived import is_derived, lock_name
 from kvcodec.keyspace.declaration import Declaration
 from kvcodec.keyspace.place import Place, place_of
 from kvcodec.plans.driver import NOT_AWAITED, Plan, called, located
-from kvcodec.plans.index import Index, shards_of
+from kvcodec.plans.index import Index
 from kvcodec.plans.listing import Listing, Pages, Scan
 from kvcodec.plans.maintenance import Step, migrate, rewrap
-from kvcodec.plans.many import batches, get_many
+from kvcodec.plans.many import batches
 from kvcodec.plans.parts import beside
 from kvcodec.plans.report import Finding, Report
+from kvcodec.plans.shards import is_shard
 from kvcodec.plans.swap import exclusively
 from kvcodec.plans.values import NO_DEFAULT
 
@@ -117,24 +118,32 @@ def pages_of(
 class Given:
     """The places of given keys, in the order of their raw keys; with ``shards`` the index too."""
 
-    __slots__ = ("_pages",)
+    __slots__ = ("_after", "_listing", "_pages", "_places", "_shards")
 
     def __init__(
         self, listing: Listing[Any, Any], keys: Iterable[Any], after: str, *, shards: bool
     ) -> None:
-        declared = listing.declared
-        # Today's last: of an older declaration of this name it keeps the index too.
-        keepers = [*declared.elsewhere, declared] if shards else []
-        kept = {name: each for each in keepers if each.indexed for name in shards_of(each)}
-        places = [Place(each, name) for name, each in kept.items()]
-        places += [place_of(declared, key) for key in keys]
-        later = (place for place in places if place.raw_key > after)
-        self._pages = iter(batches(sorted(later, key=_raw_key)))
+        self._listing = listing
+        self._after = after
+        self._shards = shards
+        self._places = [place_of(listing.declared, key) for key in keys]
+        self._pages: Iterator[list[Place[Any]]] | None = None
 
     def pull(self) -> Plan[list[Place[Any]] | None]:
         """The next places; None at the end."""
-        yield from ()
+        if self._pages is None:
+            places = [*(yield from self._of_index()), *self._places]
+            later = (place for place in places if place.raw_key > self._after)
+            self._pages = iter(batches(sorted(later, key=_raw_key)))
         return next(self._pages, None)
+
+    def _of_index(self) -> Plan[list[Place[Any]]]:
+        # Today's last: of an older declaration of this name it keeps the index too.
+        declared, kept = self._listing.declared, dict[str, Declaration[Any, Any]]()
+        for each in [*declared.elsewhere, declared] if self._shards else []:
+            if each.indexed:
+                kept.update(dict.fromkeys((yield from self._listing.shards(each)), each))
+        return [Place(each, name) for name, each in kept.items()]
 
 
 class Everywhere:
@@ -169,7 +178,8 @@ class Everywhere:
                 names = yield from self._of_index(index)
             else:
                 names = yield from listing.own_names(declared, self._after)
-                names += yield from self._left_shards(declared)
+                left = yield from listing.shards(declared)  # by a handle that cannot list
+                names += [name for name in left if name > self._after]
             for place in _places(declared, names):
                 if place.raw_key not in places or (yield from self._is_todays(place.raw_key)):
                     places[place.raw_key] = place
@@ -177,23 +187,15 @@ class Everywhere:
 
     def _is_todays(self, raw_key: str) -> Plan[bool]:
         """Whose a name is that two declarations have: a part goes with its owner."""
-        if raw_key in shards_of(self._listing.declared):
+        if is_shard(self._listing.declared, raw_key):
             return self._listing.declared.indexed  # then it keeps the index of both
         return (yield from self._listing.is_todays(raw_key.partition("!")[0]))
-
-    def _left_shards(self, declared: Declaration[Any, Any]) -> Plan[list[str]]:
-        """The shards of an index that was kept through a handle that cannot list."""
-        shards = shards_of(declared) if declared.indexed else ()
-        later = [name for name in shards if name > self._after]
-        found = yield from get_many(later, self._listing.can)
-        return list(found)
 
     def _of_index(self, index: Index) -> Plan[list[str]]:
         """The shards of an index with the names in them, those without a value of their own too."""
         names: list[str] = []
-        for shard in index.shards:
-            found = yield from self._listing.shard(index, shard)
-            names += [shard, *found.present, *found.partial] if found.stored else []
+        for look in (yield from index.walk()):
+            names += [look.name, *look.present, *look.partial] if look.stored else []
         return [name for name in names if name > self._after]
 
 

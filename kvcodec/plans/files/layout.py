@@ -64,8 +64,8 @@ class FileLayout:
         # Each kind by itself: a chunk never opens as a manifest, nor either as a value. A manifest
         # lives and expires as its chunks do. A trace outlives them.
         self.form = form
-        self.manifests = declared.pipeline.part("manifest", dated=True)
-        self.chunks = declared.pipeline.part("chunk", dated=True)
+        self.manifests = declared.pipeline.part("manifest")
+        self.chunks = declared.pipeline.part("chunk")
         self.traces = declared.pipeline.part("trace")
 
     def largest_chunk(self, limits: Limits) -> int:

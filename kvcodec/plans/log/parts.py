@@ -25,7 +25,7 @@ T = TypeVar("T")
 
 def wrapping_of(declaration: Declaration[Any, Any], kind: Kind) -> Wrapping:
     """The envelopes of one kind of parts. The backend drops heads and rows by their own ttl."""
-    return declaration.pipeline.part(kind, dated=kind != "lane")
+    return declaration.pipeline.part(kind)
 
 
 class Parts(Struct, frozen=True):

@@ -125,7 +125,7 @@ def read_file(keyspace: Keyspace[Any, Any], kv: Any) -> None:
 def write_half_a_file(keyspace: Keyspace[Any, Any], kv: Any) -> None:
     """A first put that was killed: chunks and a trace, and nothing under the file's own name."""
     with pytest.raises(Stopped):
-        files(keyspace, FaultyKV(kv, [*[None] * 9, *[Stop()] * 1000])).put("a", CONTENT)
+        files(keyspace, FaultyKV(kv, [*[None] * 12, *[Stop()] * 1000])).put("a", CONTENT)
     assert kv.get("parts/a") is None
     assert sum("!g" in name for name in kv.values) > 2
 
