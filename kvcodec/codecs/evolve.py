@@ -5,7 +5,7 @@ All of it works on plain data: what a decoder makes of the bytes when it is give
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from msgspec import inspect as kinds
@@ -43,6 +43,10 @@ def carry_unknown(shape: Any, old: Any, new: Any) -> Any:
     of a list or set are followed by what they hold: an item that is as it was keeps what it had,
     wherever it stands now; of the others, each is matched with the one that stood in its place,
     where the list is as long as before.
+
+    The members of an object keep the order in which they are stored, a new one stands behind the
+    field that it follows in the type. A dict has the order of ``new``; in a TypedDict, what is
+    unknown stands behind the member that it followed.
     """
     if is_dict(old) and is_dict(new):
         member = _member(shape, old)
@@ -55,12 +59,32 @@ def carry_unknown(shape: Any, old: Any, new: Any) -> Any:
 
 def _carry_object(shape: Any, old: dict[Any, Any], new: dict[Any, Any]) -> Any:
     parts = {name: _part(shape, name) for name in (*old, *new)}
-    unknown = {name: value for name, value in old.items() if parts[name] is _UNKNOWN}
-    known = {
+    merged = {
         name: carry_unknown(parts[name], old[name], value) if name in old else value
         for name, value in new.items()
     }
-    return known | unknown
+    merged |= {name: value for name, value in old.items() if parts[name] is _UNKNOWN}
+    kept = {name: None for name in old if name in merged}
+    is_ordered = isinstance(shape, Fields) and not isinstance(shape, kinds.TypedDictType)
+    # The order of fields is nobody's choice: it stays as it is stored. That of a dict is.
+    names = _woven(kept, new) if is_ordered else _woven(dict.fromkeys(new), kept)
+    return {name: merged[name] for name in names}
+
+
+def _woven(names: dict[Any, None], others: Iterable[Any]) -> Iterator[Any]:
+    """Yield names, and behind each those of ``others`` alone that follow it there."""
+    first: list[Any] = []
+    behind: dict[Any, list[Any]] = {}
+    following = first
+    for other in others:
+        if other in names:
+            following = behind.setdefault(other, [])
+        else:
+            following.append(other)
+    yield from first
+    for name in names:
+        yield name
+        yield from behind.get(name, ())
 
 
 def _carry_array(shape: Any, old: list[Any], new: list[Any]) -> list[Any]:
