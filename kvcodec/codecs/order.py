@@ -117,17 +117,20 @@ def _sorted(value: Any, route: SetRoute | None, encode: _Encode) -> Any:
     """
     if route is None:
         return value
+    if isinstance(value, Struct):
+        return _with_sorted_fields(value, route.named, encode)
     others, named = route.others, route.named
     if is_set(value):
-        return tuple(sorted((_sorted(part, others, encode) for part in value), key=encode)) or value
+        parts = value if others is None else [_sorted(part, others, encode) for part in value]
+        return tuple(sorted(parts, key=encode)) or value
     if is_dict(value):
         return {
             _sorted(key, route.keys, encode): _sorted(part, named.get(key, others), encode)
             for key, part in value.items()
         }
     if is_sequence(value):
-        parts = enumerate(value)
-        return tuple(_sorted(part, named.get(at, others), encode) for at, part in parts) or value
+        found = [_sorted(part, named.get(at, others), encode) for at, part in enumerate(value)]
+        return tuple(found) or value
     return value if field_names(value) is None else _with_sorted_fields(value, named, encode)
 
 
@@ -150,9 +153,13 @@ def _is_left_out(value: Any, name: str, part: Any) -> bool:
     return any(part is one for field, one in zip(fields, defaults, strict=True) if field == name)
 
 
+_copy_struct = cast("Any", Struct).__copy__
+"""The encoder's own: a class may have another one."""
+
+
 def _with_fields(value: Any, fields: dict[str, Any]) -> Any:
     is_struct = isinstance(value, Struct)
-    other = cast("Any", Struct).__copy__(value) if is_struct else copy(value)
+    other = _copy_struct(value) if is_struct else copy(value)
     if other is value:
         raise TypeError("its copy is itself, and its sets are to be sorted in a copy")
     put = force_setattr if is_struct else object.__setattr__
