@@ -38,6 +38,7 @@ from kvcodec import (
     Store,
     TemplateKeys,
 )
+from kvcodec.format.plain import is_dict, is_list
 
 ROOT = Path(__file__).parent.parent
 
@@ -721,9 +722,9 @@ def test_equal_values_pack_to_equal_bytes_in_every_process() -> None:
 
 def orders(value: Any) -> list[list[Any]]:
     """The keys of all dicts in JSON, in their order."""
-    if isinstance(value, dict):
+    if is_dict(value):
         return [[*value], *(order for part in value.values() for order in orders(part))]
-    if isinstance(value, list):
+    if is_list(value):
         return [order for part in value for order in orders(part)]
     return []
 

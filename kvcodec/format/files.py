@@ -95,7 +95,7 @@ class Manifest(Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unk
         )
 
 
-_encode = msgspec.msgpack.Encoder(order="deterministic").encode
+_encode = msgspec.msgpack.Encoder().encode
 _manifest = msgspec.msgpack.Decoder(Manifest).decode
 _trace = msgspec.msgpack.Decoder(Lots).decode
 

@@ -27,6 +27,7 @@ from kvcodec import EncodeError, KeyRing, Keyspace, SchemaMismatch, Secret, Stor
 from kvcodec.codecs.codec import ENCODINGS
 from kvcodec.codecs.evolve import carry_unknown
 from kvcodec.codecs.values import codec_for
+from kvcodec.format.plain import is_dict, is_list
 from kvcodec.testing.laws.changed import refilled
 from tests.both import World, every_world
 
@@ -179,7 +180,8 @@ CASES = [
 
 def packed(kind: Any, value: Any, encoding: str, **options: Any) -> bytes:
     """The stored bytes."""
-    return Keyspace("order", kind, encoding=encoding, **options).pack("a", value, now=0.0)[1]
+    declared: Keyspace[Any] = Keyspace("order", kind, encoding=encoding, **options)
+    return declared.pack("a", value, now=0.0)[1]
 
 
 # ------------------------------------------------------------------------------------------ sets
@@ -253,7 +255,8 @@ def test_inside_a_secret() -> None:
 
 def test_a_set_where_anything_may_be_is_refused() -> None:
     """It would come back as a list: so none is stored in the order of its hashes."""
-    for value in ({"a": {"x", "y"}}, [set()], {"x"}):
+    values: list[Any] = [{"a": {"x", "y"}}, [set()], {"x"}]
+    for value in values:
         with pytest.raises(SchemaMismatch):
             packed(Any, value, "json")
 
@@ -284,7 +287,8 @@ def test_types_without_sets_pay_nothing(kind: Any, encoding: str) -> None:
     """Their encoder is msgspec's own function, and sorts nothing."""
     encode: Any = codec_for(kind, encoding).encode
     assert isinstance(encode, BuiltinMethodType)
-    assert encode.__self__.order is None
+    encoder: Any = encode.__self__
+    assert encoder.order is None
 
 
 def test_a_route_leads_to_sets_only() -> None:
@@ -320,9 +324,9 @@ FORMS: dict[str, dict[str, Any]] = {
 
 def orders(value: Any) -> list[list[Any]]:
     """The keys of all dicts, in their order."""
-    if isinstance(value, dict):
+    if is_dict(value):
         return [[*value], *(order for part in value.values() for order in orders(part))]
-    if isinstance(value, list):
+    if is_list(value):
         return [order for part in value for order in orders(part)]
     return []
 
@@ -337,7 +341,7 @@ def test_a_dict_comes_back_in_its_order(world: World, form: dict[str, Any]) -> N
     store.update("a", lambda value: {"new": {"b": 1, "a": 2}, **value})
     expected = {"new": {"b": 1, "a": 2}, **LATER}
     assert orders(store.require("a")) == orders(expected)
-    upgraded = {**form, "version": 3, "upgrades": {1: dict, 2: dict}}
+    upgraded: dict[str, Any] = {**form, "version": 3, "upgrades": {1: dict, 2: dict}}
     newer = world.open(Keyspace("t", Any, **upgraded))
     assert orders(newer.require("a")) == orders(expected)
     newer.migrate(["a"])

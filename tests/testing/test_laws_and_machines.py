@@ -208,8 +208,11 @@ def test_machines_run_on_sqlite(tmp_path: Path) -> None:
 
 def test_a_codec_that_sorts_dicts_breaks_the_law_of_order(monkeypatch: pytest.MonkeyPatch) -> None:
     """Every value comes back equal, but not as ``json.dumps`` would keep it."""
-    sorting = msgspec.json.Encoder(order="deterministic").encode
-    monkeypatch.setattr(codecs, "sorting", lambda *_: sorting)
+
+    def sorting(*_: object) -> Any:
+        return msgspec.json.Encoder(order="deterministic").encode
+
+    monkeypatch.setattr(codecs, "sorting", sorting)
     keyspace = Keyspace("sorted", dict[str, int])
     with pytest.raises(AssertionError) as caught:
         check_keyspace(keyspace, examples=100)
@@ -220,7 +223,11 @@ def test_a_codec_that_leaves_sets_as_they_are_breaks_the_law_of_equal_bytes(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Equal sets iterate otherwise."""
-    monkeypatch.setattr(codecs, "sorting", lambda encode, *_: encode)
+
+    def sorting(encode: Any, _route: object) -> Any:
+        return encode
+
+    monkeypatch.setattr(codecs, "sorting", sorting)
     keyspace = Keyspace("unsorted", dict[str, set[str]])
     with pytest.raises(AssertionError) as caught:
         check_keyspace(keyspace, examples=100)

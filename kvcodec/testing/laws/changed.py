@@ -27,7 +27,7 @@ def refilled(value: Any) -> Any:
     if isinstance(value, list):
         return [*map(refilled, cast("Any", value))]
     if type(value) is tuple:
-        return (*map(refilled, value),)
+        return (*map(refilled, cast("Any", value)),)
     names = _replaceable(value)
     return value if not names else _with(value, {n: refilled(getattr(value, n)) for n in names})
 

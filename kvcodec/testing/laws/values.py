@@ -81,6 +81,7 @@ class ValueLaws(Laws):
 
 def _orders(value: Any) -> Iterator[list[Any]]:
     """The keys of each dict in a value, in their order; sets have none."""
+    parts: list[Any]
     if is_dict(value):
         yield [*value]
         parts = [*value.values()]
