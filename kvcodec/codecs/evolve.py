@@ -5,7 +5,7 @@ All of it works on plain data: what a decoder makes of the bytes when it is give
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 from msgspec import inspect as kinds
@@ -13,7 +13,7 @@ from msgspec.msgpack import Ext
 
 from kvcodec.errors import ConfigError
 from kvcodec.format.plain import is_dict, is_list
-from kvcodec.format.shapes import Fields, is_array, is_object, tag_of
+from kvcodec.format.shapes import UNKNOWN, Fields, member_of, part_of
 
 __all__ = ["carry_unknown", "checked_upgrades"]
 
@@ -43,34 +43,58 @@ def carry_unknown(shape: Any, old: Any, new: Any) -> Any:
     of a list or set are followed by what they hold: an item that is as it was keeps what it had,
     wherever it stands now; of the others, each is matched with the one that stood in its place,
     where the list is as long as before.
+
+    The members of an object keep the order in which they are stored, a new one stands behind the
+    field that it follows in the type. A dict has the order of ``new``; in a TypedDict, what is
+    unknown stands behind the member that it followed.
     """
     if is_dict(old) and is_dict(new):
-        member = _member(shape, old)
-        return _carry_object(member, old, new) if member is _member(shape, new) else new
+        member = member_of(shape, old)
+        return _carry_object(member, old, new) if member is member_of(shape, new) else new
     if is_list(old) and is_list(new):
-        member = _member(shape, old)
-        return _carry_array(member, old, new) if member is _member(shape, new) else new
+        member = member_of(shape, old)
+        return _carry_array(member, old, new) if member is member_of(shape, new) else new
     return new
 
 
 def _carry_object(shape: Any, old: dict[Any, Any], new: dict[Any, Any]) -> Any:
-    parts = {name: _part(shape, name) for name in (*old, *new)}
-    unknown = {name: value for name, value in old.items() if parts[name] is _UNKNOWN}
-    known = {
+    parts = {name: part_of(shape, name) for name in (*old, *new)}
+    merged = {
         name: carry_unknown(parts[name], old[name], value) if name in old else value
         for name, value in new.items()
     }
-    return known | unknown
+    merged |= {name: value for name, value in old.items() if parts[name] is UNKNOWN}
+    kept = {name: None for name in old if name in merged}
+    is_ordered = isinstance(shape, Fields) and not isinstance(shape, kinds.TypedDictType)
+    # The order of fields is nobody's choice: it stays as it is stored. That of a dict is.
+    names = _woven(kept, new) if is_ordered else _woven(dict.fromkeys(new), kept)
+    return {name: merged[name] for name in names}
+
+
+def _woven(names: dict[Any, None], others: Iterable[Any]) -> Iterator[Any]:
+    """Yield names, and behind each those of ``others`` alone that follow it there."""
+    first: list[Any] = []
+    behind: dict[Any, list[Any]] = {}
+    following = first
+    for other in others:
+        if other in names:
+            following = behind.setdefault(other, [])
+        else:
+            following.append(other)
+    yield from first
+    for name in names:
+        yield name
+        yield from behind.get(name, ())
 
 
 def _carry_array(shape: Any, old: list[Any], new: list[Any]) -> list[Any]:
     if isinstance(shape, kinds.CollectionType):
         return _carry_items(shape.item_type, old, new)
     known = [
-        carry_unknown(_part(shape, at), old[at], value) if at < len(old) else value
+        carry_unknown(part_of(shape, at), old[at], value) if at < len(old) else value
         for at, value in enumerate(new)
     ]
-    behind = [value for at, value in enumerate(old) if _part(shape, at) is _UNKNOWN]
+    behind = [value for at, value in enumerate(old) if part_of(shape, at) is UNKNOWN]
     return known + behind  # of an array-like Struct: newer fields are the last ones
 
 
@@ -100,54 +124,7 @@ def _known(shape: Any, plain: Any) -> Any:
         return plain.code, bytes(plain.data)
     if not is_dict(plain) and not is_list(plain):
         return type(plain), plain
-    member = _member(shape, plain)
+    member = member_of(shape, plain)
     pairs = plain.items() if is_dict(plain) else enumerate(plain)
-    parts = ((at, _part(member, at), value) for at, value in pairs)
-    return frozenset((at, _known(part, value)) for at, part, value in parts if part is not _UNKNOWN)
-
-
-_UNKNOWN: Any = object()
-"""Stands for the type of what a type does not know."""
-
-
-def _part(shape: Any, at: Any) -> Any:
-    """The type of what is under a name or at a position; None if anything may be there."""
-    match shape:
-        case kinds.DictType():
-            return shape.value_type
-        case kinds.CollectionType():
-            return shape.item_type
-        case kinds.TupleType():
-            return _at(shape.item_types, at)
-        case _:
-            return _field(shape, at) if isinstance(shape, Fields) else None
-
-
-def _field(shape: Fields, at: Any) -> Any:
-    tag_field, _ = tag_of(shape)
-    if not is_array(shape):
-        types = {field.encode_name: field.type for field in shape.fields}
-        return None if at == tag_field else types.get(at, _UNKNOWN)
-    if tag_field is None:
-        return _at([field.type for field in shape.fields], at)
-    return _at([None, *(field.type for field in shape.fields)], at)  # the tag stands first
-
-
-def _at(types: Sequence[Any], at: int) -> Any:
-    return types[at] if at < len(types) else _UNKNOWN
-
-
-def _member(shape: Any, plain: Any) -> Any:
-    """The member of a union that an object or array is of; None for none. Or the type itself."""
-    if not isinstance(shape, kinds.UnionType):
-        return shape
-    return next((kind for kind in shape.types if _holds(kind, plain)), None)
-
-
-def _holds(kind: Any, plain: Any) -> bool:
-    if not (is_array(kind) if is_list(plain) else is_object(kind)):
-        return False
-    tag_field, tag = tag_of(kind)
-    if tag_field is None:
-        return True
-    return bool(plain[:1] == [tag] if is_list(plain) else plain.get(tag_field) == tag)
+    parts = ((at, part_of(member, at), value) for at, value in pairs)
+    return frozenset((at, _known(part, value)) for at, part, value in parts if part is not UNKNOWN)

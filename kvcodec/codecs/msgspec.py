@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import msgspec
 
 from kvcodec.codecs.codec import ENCODINGS, Secrets, ValueCodec
 from kvcodec.codecs.depth import json_too_deep, msgpack_too_deep
-from kvcodec.codecs.order import by_encoding, deterministic
+from kvcodec.codecs.order import route_to_sets, sorting
 from kvcodec.codecs.secrets import SecretHooks, inner_types
 from kvcodec.codecs.traits import Traits, first_bytes, traits_of
 from kvcodec.errors import ConfigError
@@ -27,20 +26,18 @@ def msgspec_codec(value_type: Any, encoding: str) -> ValueCodec[Any]:
         decode = form.Decoder(value_type).decode
     except TypeError as error:
         raise ConfigError(f"the type cannot be stored: {error}") from error
-    quick = form.Encoder(order="deterministic").encode
-    encode = deterministic(quick, encoding)
-    if traits.subsets:
-        quick = encode = by_encoding(form.Encoder().encode)
+    as_it_is = form.Encoder().encode
+    encode = sorting(as_it_is, route_to_sets(traits.root))
     return ValueCodec(
         encoding,
         encode,
         decode,
         form.decode,
-        form.Encoder().encode,
+        as_it_is,
         traits.risk,
         compares_types=isinstance(value_type, msgspec.StructMeta),
         nests=traits.nests,
-        quick=quick,
+        quick=encode,
         too_deep=json_too_deep if encoding == "json" else msgpack_too_deep,
         first=first_bytes(traits.root, encoding),
         shape=traits.root,
@@ -53,22 +50,19 @@ def _with_secrets(value_type: Any, encoding: str, traits: Traits) -> ValueCodec[
 
     form = ENCODINGS[encoding]
     hooks = SecretHooks(encoding)
-    subsets = traits.subsets
-    for inner in inner_types(value_type):
+    within = list(inner_types(value_type))
+    for inner in within:
         hooks.decoder(inner)
-        subsets = subsets or (inner is not Any and traits_of(inner, encoding).subsets)
     try:
         decode = form.Decoder(value_type, dec_hook=hooks.revealed).decode
     except TypeError as error:
         raise ConfigError(f"the type cannot be stored: {error}") from error
 
-    def encoder(hook: Callable[[Any], Any]) -> Callable[[Any], bytes]:
-        if subsets:
-            return by_encoding(form.Encoder(enc_hook=hook).encode)
-        ordered = form.Encoder(order="deterministic", enc_hook=hook).encode
-        return deterministic(ordered, encoding, hook)
-
-    encode, hooks.encode = encoder(hooks.marked), encoder(hooks.marked_within)
+    encode = sorting(form.Encoder(enc_hook=hooks.marked).encode, route_to_sets(traits.root))
+    hooks.encode = sorting(
+        form.Encoder(enc_hook=hooks.marked_within).encode,
+        route_to_sets(*(traits_of(inner, encoding).root for inner in within)),
+    )
     return ValueCodec(
         encoding,
         encode,

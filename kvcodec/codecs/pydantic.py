@@ -1,4 +1,4 @@
-"""Codecs of pydantic models: the JSON that pydantic writes, in deterministic order."""
+"""Codecs of pydantic models: the JSON that pydantic writes, with sorted sets."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def pydantic_codec(value_type: Any, encoding: str) -> ValueCodec[Any]:
     """The codec of a type that is, or holds, a pydantic model."""
     adapter: TypeAdapter[Any] = TypeAdapter(value_type)
     form = ENCODINGS[encoding]
-    order = form.Encoder(order="deterministic").encode
+    as_it_is = form.Encoder().encode
     holds_sets = _mentions_sets(adapter.core_schema)
     route = route_of_pydantic(adapter.core_schema)
     context = None if route is None else STORING
@@ -33,8 +33,8 @@ def pydantic_codec(value_type: Any, encoding: str) -> ValueCodec[Any]:
         )
         if holds_sets:  # as lists in `plain`, in the order of this process's hashes
             held = adapter.dump_python(value, by_alias=True, warnings="error")
-            plain = with_sorted_sets(plain, held, order)
-        return cast("bytes", order(plain))
+            plain = with_sorted_sets(plain, held, as_it_is)
+        return cast("bytes", as_it_is(plain))
 
     def decode(data: bytes) -> Any:
         text = data if encoding == "json" else msgspec.json.encode(form.decode(data))
@@ -46,7 +46,7 @@ def pydantic_codec(value_type: Any, encoding: str) -> ValueCodec[Any]:
         encode,
         decode,
         form.decode,
-        form.Encoder().encode,
+        as_it_is,
         "any",
         nests=True,
         too_deep=too_deep,

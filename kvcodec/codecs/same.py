@@ -17,7 +17,9 @@ def same(one: Any, other: Any) -> bool:
     """Say whether a value came back as it was, where ``==`` is too strict to tell.
 
     NaN is unequal to itself, a datetime in the repeated hour of a clock change is unequal to the
-    same instant in another zone (PEP 495), classes may be declared without ``__eq__``.
+    same instant in another zone (PEP 495), classes may be declared without ``__eq__``. The order of
+    dicts is not compared: the encodings keep it, one ``==`` tells all the rest at C's speed, and a
+    user's codec may sort.
     """
     try:
         if one == other:

@@ -21,8 +21,6 @@ class Traits(msgspec.Struct):
     root: kinds.Type
     nests: bool = False
     risk: Risk = "none"
-    subsets: bool = False
-    """Whether sets hold sets: for these "<" is no order, it means "is part of"."""
     secrets: bool = False
     """Whether there are Secret fields."""
 
@@ -66,9 +64,7 @@ def traits_of(value_type: Any, encoding: str) -> Traits:
     return traits
 
 
-def _walk(
-    node: kinds.Type, path: tuple[int, ...], traits: Traits, encoding: str, *, in_set: bool = False
-) -> None:
+def _walk(node: kinds.Type, path: tuple[int, ...], traits: Traits, encoding: str) -> None:
     if id(node) in path:
         traits.nests = True
         return
@@ -79,11 +75,8 @@ def _walk(
     if not isinstance(node, _FLAT):
         traits.nests = True
     traits.risk = _worse(traits.risk, _risk(node, encoding))
-    if isinstance(node, kinds.SetType | kinds.FrozenSetType):
-        traits.subsets = traits.subsets or in_set
-        in_set = True
     for child in children(node):
-        _walk(child, (*path, id(node)), traits, encoding, in_set=in_set)
+        _walk(child, (*path, id(node)), traits, encoding)
 
 
 def _refuse_custom(node: kinds.CustomType) -> None:

@@ -5,11 +5,24 @@ What is none of the containers here is taken for a leaf.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, TypeAlias
 
 from msgspec import inspect as kinds
 
-__all__ = ["Fields", "children", "is_array", "is_object", "tag_of", "unwrapped"]
+from kvcodec.format.plain import is_list
+
+__all__ = [
+    "UNKNOWN",
+    "Fields",
+    "children",
+    "is_array",
+    "is_object",
+    "member_of",
+    "part_of",
+    "tag_of",
+    "unwrapped",
+]
 
 Fields: TypeAlias = (
     kinds.TypedDictType | kinds.NamedTupleType | kinds.DataclassType | kinds.StructType
@@ -82,3 +95,52 @@ def _unwrap_children(shape: kinds.Type, seen: set[int]) -> None:
         case _:
             for each in shape.fields if isinstance(shape, Fields) else ():
                 each.type = _unwrapped(each.type, seen)
+
+
+# --------------------------------------------------------------------------- beside plain data
+
+UNKNOWN: Any = object()
+"""Stands for the type of what a type does not know."""
+
+
+def part_of(shape: Any, at: Any) -> Any:
+    """The type of what is under a name or at a position; None if anything may be there."""
+    match shape:
+        case kinds.DictType():
+            return shape.value_type
+        case kinds.CollectionType():
+            return shape.item_type
+        case kinds.TupleType():
+            return _at(shape.item_types, at)
+        case _:
+            return _field(shape, at) if isinstance(shape, Fields) else None
+
+
+def _field(shape: Fields, at: Any) -> Any:
+    tag_field, _ = tag_of(shape)
+    if not is_array(shape):
+        types = {field.encode_name: field.type for field in shape.fields}
+        return None if at == tag_field else types.get(at, UNKNOWN)
+    if tag_field is None:
+        return _at([field.type for field in shape.fields], at)
+    return _at([None, *(field.type for field in shape.fields)], at)  # the tag stands first
+
+
+def _at(types: Sequence[Any], at: int) -> Any:
+    return types[at] if at < len(types) else UNKNOWN
+
+
+def member_of(shape: Any, plain: Any) -> Any:
+    """The member of a union that an object or array is of; None for none. Or the type itself."""
+    if not isinstance(shape, kinds.UnionType):
+        return shape
+    return next((kind for kind in shape.types if _holds(kind, plain)), None)
+
+
+def _holds(kind: Any, plain: Any) -> bool:
+    if not (is_array(kind) if is_list(plain) else is_object(kind)):
+        return False
+    tag_field, tag = tag_of(kind)
+    if tag_field is None:
+        return True
+    return bool(plain[:1] == [tag] if is_list(plain) else plain.get(tag_field) == tag)

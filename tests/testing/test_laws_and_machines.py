@@ -26,6 +26,7 @@ from kvcodec import (
     SQLiteKV,
     TemplateKeys,
 )
+from kvcodec.codecs import msgspec as codecs
 from kvcodec.keys import paths
 from kvcodec.testing import (
     Golden,
@@ -205,12 +206,41 @@ def test_machines_run_on_sqlite(tmp_path: Path) -> None:
     run_state_machine_as_test(machine, settings=settings(SMALL, max_examples=5))
 
 
+def test_a_codec_that_sorts_dicts_breaks_the_law_of_order(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every value comes back equal, but not as ``json.dumps`` would keep it."""
+
+    def sorting(*_: object) -> Any:
+        return msgspec.json.Encoder(order="deterministic").encode
+
+    monkeypatch.setattr(codecs, "sorting", sorting)
+    keyspace = Keyspace("sorted", dict[str, int])
+    with pytest.raises(AssertionError) as caught:
+        check_keyspace(keyspace, examples=100)
+    assert "<Keyspace 'sorted'> breaks the law 'order'" in caught.value.__notes__
+
+
+def test_a_codec_that_leaves_sets_as_they_are_breaks_the_law_of_equal_bytes(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Equal sets iterate otherwise."""
+
+    def sorting(encode: Any, _route: object) -> Any:
+        return encode
+
+    monkeypatch.setattr(codecs, "sorting", sorting)
+    keyspace = Keyspace("unsorted", dict[str, set[str]])
+    with pytest.raises(AssertionError) as caught:
+        check_keyspace(keyspace, examples=100)
+    assert "<Keyspace 'unsorted'> breaks the law 'deterministic'" in caught.value.__notes__
+
+
 def test_the_law_of_equal_bytes_fills_sets_otherwise() -> None:
     """Of small sets half iterate in another order; else the law would tell nothing of it."""
     pairs = [{f"one {number}", f"two {number}"} for number in range(200)]
     again = refilled(pairs)
     assert again == pairs
     assert sum([*new] != [*old] for new, old in zip(again, pairs, strict=True)) > 75
+    assert [*refilled({"b": 1, "a": 2})] == ["b", "a"]
 
 
 def test_awkward_names_are_tried_whatever_is_drawn(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -16,24 +16,36 @@ __all__ = ["changed", "refilled", "spoiled"]
 
 
 def refilled(value: Any) -> Any:
-    """Return an equal value whose sets and dicts were filled otherwise: they iterate otherwise."""
+    """Return an equal value, its dicts in the same order, whose sets iterate otherwise.
+
+    Dicts and sets alike have grown and shrunk on the way.
+    """
     if isinstance(value, dict):
-        items: dict[Any, Any] = cast("Any", value)
-        return {key: refilled(items[key]) for key in reversed([*items])}
+        return _refilled_dict(cast("Any", value))
     if isinstance(value, set | frozenset):
         return _refilled_set(cast("Any", value))
     if isinstance(value, list):
         return [*map(refilled, cast("Any", value))]
+    if type(value) is tuple:
+        return (*map(refilled, cast("Any", value)),)
     names = _replaceable(value)
     return value if not names else _with(value, {n: refilled(getattr(value, n)) for n in names})
 
 
+def _refilled_dict(items: dict[Any, Any]) -> dict[Any, Any]:
+    others = [object() for _ in range(100)]
+    refilled_ones = dict.fromkeys(others) | {key: refilled(part) for key, part in items.items()}
+    for other in others:
+        del refilled_ones[other]
+    return refilled_ones
+
+
 def _refilled_set(items: Any) -> Any:
     others = {*range(-1000, -1)} - items
-    refilled = others | {*reversed([*items])}  # in a roomy table
+    refilled_ones = others | {*map(refilled, reversed([*items]))}  # in a roomy table
     for other in others:  # one by one: `-=` would make the table small again
-        refilled.discard(other)
-    return refilled if isinstance(items, set) else frozenset(refilled)
+        refilled_ones.discard(other)
+    return refilled_ones if isinstance(items, set) else frozenset(refilled_ones)
 
 
 _UNSEEN: Final[tuple[tuple[type, Callable[[Any], Iterable[Any]]], ...]] = (

@@ -5,8 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
+from msgspec import inspect as kinds
+
+from kvcodec.codecs.codec import Secrets
 from kvcodec.errors import KVCodecError
 from kvcodec.format.plain import is_dict, is_list
+from kvcodec.format.shapes import member_of, part_of
 from kvcodec.keyspace.keyspace import Keyspace, Previous
 from kvcodec.testing.lock.golden import as_bytes, decoded, entries, shown
 from kvcodec.testing.lock.record import Entry, form_of, has_name
@@ -17,8 +21,6 @@ __all__ = ["problems"]
 
 _WAY_OUT = "record it with: pytest --kvcodec-lock-update"
 _OTHER_WAY_OUT = "raise version= with an upgrade, or name the old declaration in previous="
-
-_NOTHING = object()
 
 
 def problems(
@@ -154,8 +156,8 @@ def _problem(reader: _Reader, golden: _Golden) -> str | None:
             f"cannot be read any more ({error.args[0]}): {_OTHER_WAY_OUT}; a new field needs a "
             f"default\n    stored: {shown(encoded)}"
         )
-    to_plain = keyspace.declaration.pipeline.codec.to_plain
-    lost = _lost(to_plain(encoded), to_plain(again), "$")
+    codec = keyspace.declaration.pipeline.codec
+    lost = _Lost(codec.secrets).of(codec.shape, codec.to_plain(encoded), codec.to_plain(again), "$")
     if lost is None:
         return _other_meaning(golden, value)
     return (
@@ -184,18 +186,58 @@ def _over_limits(keyspace: Keyspace[Any, Any], golden: _Golden) -> str | None:
     return None
 
 
-def _lost(old: Any, new: Any, path: str) -> str | None:
-    """Where plain data of before is missing or another in today's; None if all is there."""
-    for name, value in entries(old):
-        found = dict(entries(new)).get(name, _NOTHING)
-        if found is _NOTHING:
-            return f"{path}.{name} is gone"
-        lost = _lost(value, found, f"{path}.{name}")
-        if lost is not None:
-            return lost
-    if type(old) is not type(new) or (is_list(old) and len(old) != len(new)):
+_ANY_ORDER = object()
+"""Stands for the type of what is in a secret, which is not known: all of its lists may be sets."""
+
+
+class _Lost:
+    """Where plain data of before is missing or another in today's. The order of sets is no part."""
+
+    def __init__(self, secrets: Secrets | None) -> None:
+        self._secrets = secrets
+
+    def of(self, shape: Any, old: Any, new: Any, path: str) -> str | None:
+        """The first such place; None if all is there. ``shape``: of ``msgspec.inspect``."""
+        member = member_of(shape, old)
+        of_parts = member if member is _ANY_ORDER else None
+        if isinstance(member, kinds.SetType | kinds.FrozenSetType):
+            of_parts = member.item_type
+        if of_parts is not None and is_list(old) and is_list(new):
+            return self._of_set(of_parts, old, new, path)
+        held = dict(entries(new))
+        for name, value in entries(old):
+            if name not in held:
+                return f"{path}.{name} is gone"
+            lost = self.of(of_parts or part_of(member, name), value, held[name], f"{path}.{name}")
+            if lost is not None:
+                return lost
+        if type(old) is not type(new) or (is_list(old) and len(old) != len(new)):
+            return f"{path} is another value"
+        if is_dict(old) or is_list(old):
+            return None
+        return self._of_leaf(old, new, path)
+
+    def _of_set(self, item: Any, old: list[Any], new: list[Any], path: str) -> str | None:
+        left = [*new]
+        for one in old:
+            at = next((at for at, it in enumerate(left) if self.of(item, one, it, "") is None), -1)
+            if at < 0:
+                return f"{path} is another value"
+            left.pop(at)
+        return f"{path} is another value" if left else None
+
+    def _of_leaf(self, old: Any, new: Any, path: str) -> str | None:
+        is_nan = old != old and new != new  # noqa: PLR0124 - as MessagePack can hold it
+        if old == new or is_nan:
+            return None
+        inside, inside_now = self._inside(old), self._inside(new)
+        if inside and inside_now and self.of(_ANY_ORDER, inside, inside_now, path) is None:
+            return None
         return f"{path} is another value"
-    if is_dict(old) or is_list(old) or old == new:
-        return None
-    is_nan = old != old and new != new  # noqa: PLR0124 - as MessagePack can hold it
-    return None if is_nan else f"{path} is another value"
+
+    def _inside(self, leaf: Any) -> list[Any]:
+        """What is in a marked secret, as a list of one; an empty one for what is none."""
+        encoded = None if self._secrets is None else self._secrets.clear.encoded(leaf)
+        if self._secrets is None or encoded is None:
+            return []
+        return [self._secrets.decode(encoded)]
