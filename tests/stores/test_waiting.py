@@ -15,6 +15,7 @@ import threading
 import time
 from collections.abc import Awaitable, Callable, Generator, Hashable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -126,7 +127,7 @@ def handles(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Handles]
 def _nothing_is_left() -> Iterator[None]:
     """What nobody holds is in no table."""
     yield
-    assert not (locks._holds or locks._rows or locks._waiting or locks._ending)
+    assert not any([locks._holds, locks._rows, locks._waiting, locks._ending])
 
 
 @contextmanager
@@ -372,7 +373,7 @@ def test_loads_of_crossing_keys() -> None:
         def ask(one: Any, other: Any, keys: str, gate: Any = both, got: Any = found) -> None:
             got.append(one.get_or_load(keys[0], lambda: load(other, keys[1], gate)))
 
-        with threads(lambda a=eu, b=us: ask(a, b, "tm"), lambda a=us, b=eu: ask(a, b, "mt")):
+        with threads(partial(ask, eu, us, "tm"), partial(ask, us, eu, "mt")):
             pass
         assert found == ["v", "v"]
 
@@ -436,14 +437,14 @@ class Versions(Three):
         return None if value is None else (value, value)
 
     def set_if_version(self, key: str, value: bytes, token: Any, ttl: float | None, /) -> bool:
-        same = self.values.get(key) == token
+        same: bool = self.values.get(key) == token
         if same:
             self.values[key] = value
         return same
 
     def delete_if_version(self, key: str, token: Any, /) -> bool:
         self.used += not locks._holds
-        same = self.values.get(key) == token
+        same: bool = self.values.get(key) == token
         if same:
             del self.values[key]
         return same
@@ -507,7 +508,7 @@ def test_a_cancelled_load_while_others_wait() -> None:
         first = asyncio.create_task(cache.get_or_load("tea", for_ever))
         await is_loading.wait()
         others = [
-            asyncio.create_task(cache.get_or_load("tea", lambda number=number: load(number)))
+            asyncio.create_task(cache.get_or_load("tea", partial(load, number)))
             for number in range(4)
         ]
         await asyncio.sleep(0)
