@@ -150,6 +150,8 @@ def _bound(name: Any, key_type: Any, given: Any) -> Any:
     if not isinstance(name, str) or name == "":
         raise ConfigError("a keyspace needs a name: a str that is not empty")
     scheme = PathKeys() if given is None else given
+    if isinstance(scheme, type) or not isinstance(scheme, KeyScheme):
+        raise ConfigError("keys= takes a key scheme: HashedKeys(), TemplateKeys(...), or your own")
     try:
         return scheme.bind(name, key_type) if isinstance(scheme, BindableKeys) else scheme
     except KeyNameError as error:
