@@ -113,7 +113,7 @@ class Subjects(Generic[S]):
         self._keys.delete(subject)
 
     def __repr__(self) -> str:
-        return f"<Subjects of {self._keys!r}>"
+        return _shown("Subjects", lambda: self._keys)
 
 
 class AsyncSubjects(Generic[S]):
@@ -197,7 +197,14 @@ class AsyncSubjects(Generic[S]):
         await self._keys.delete(subject)
 
     def __repr__(self) -> str:
-        return f"<AsyncSubjects of {self._keys!r}>"
+        return _shown("AsyncSubjects", lambda: self._keys)
+
+
+def _shown(kind: str, keys: Callable[[], Any]) -> str:
+    try:
+        return f"<{kind} of {keys()!r}>"
+    except AttributeError:
+        return f"<{kind}, refused>"  # in the traceback of its own constructor
 
 
 def _checked(keys: Keyspace[bytes, S]) -> Keyspace[bytes, S]:
