@@ -304,11 +304,11 @@ class Codec(Protocol[V]):
         ...
 
 
+@runtime_checkable
 class KeyScheme(Protocol[K]):
     """A key's two directions.
 
-    Law: distinct keys have distinct raw keys, ``split(join(key)) == key``, and every raw key
-    starts with ``prefix``.
+    Law: distinct keys have distinct raw keys that start with ``prefix``; ``split(join(k)) == k``.
     """
 
     @property

@@ -106,7 +106,11 @@ class SQLiteKV:
         self.limits = Limits(value_bytes=self._longest)
 
     def __repr__(self) -> str:
-        return f"SQLiteKV({self._connections.path!r}, durability={self._connections.durability!r})"
+        try:
+            here = self._connections
+        except AttributeError:
+            return "<SQLiteKV, refused>"  # in the traceback of its own constructor
+        return f"SQLiteKV({here.path!r}, durability={here.durability!r})"
 
     def __enter__(self) -> Self:
         return self

@@ -61,7 +61,10 @@ class AsyncSQLiteKV:
         self._start()
 
     def __repr__(self) -> str:
-        return f"Async{self._kv!r}"
+        try:
+            return f"Async{self._kv!r}"
+        except AttributeError:
+            return "<AsyncSQLiteKV, refused>"  # in the traceback of its own constructor
 
     async def __aenter__(self) -> Self:
         return self

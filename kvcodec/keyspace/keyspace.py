@@ -89,7 +89,10 @@ class Previous(Older):
         self.keyspace = keyspace
 
     def __repr__(self) -> str:
-        return f"Previous({self.keyspace!r})"
+        try:
+            return f"Previous({self.keyspace!r})"
+        except AttributeError:
+            return "<Previous, refused>"  # in the traceback of its own constructor
 
 
 class Keyspace(Generic[V, K]):

@@ -150,11 +150,17 @@ def _bound(name: Any, key_type: Any, given: Any) -> Any:
     if not isinstance(name, str) or name == "":
         raise ConfigError("a keyspace needs a name: a str that is not empty")
     scheme = PathKeys() if given is None else given
+    if not _is_scheme(scheme):
+        raise ConfigError("keys= takes a key scheme: HashedKeys(), TemplateKeys(...), or your own")
     try:
         return scheme.bind(name, key_type) if isinstance(scheme, BindableKeys) else scheme
     except KeyNameError as error:
         problem = str(error)
     raise ConfigError(f"the name cannot begin a raw key: {problem}")
+
+
+def _is_scheme(given: object) -> bool:
+    return isinstance(given, KeyScheme) and not isinstance(given, type)
 
 
 def _shown_key(key: object) -> str:

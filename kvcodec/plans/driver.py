@@ -17,7 +17,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable, Generator, Iterator, Mapping
 from contextlib import suppress
 from itertools import islice
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
 from typing_extensions import TypeVar
 
@@ -165,7 +165,7 @@ def _taken(_: Any, names: Iterator[str], most: int | None) -> list[str]:
 
 async def _ataken(kv: Any, names: Any, most: int | None) -> list[str]:
     if isinstance(names, Iterator):  # of an index, which is at hand
-        return _taken(kv, names, most)
+        return _taken(kv, cast("Iterator[str]", names), most)
     taken: list[str] = []
     while most is None or len(taken) < most:
         try:

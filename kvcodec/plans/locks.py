@@ -448,7 +448,7 @@ def _after_fork() -> None:
             waiter.gone = True  # for who hands a lock on, if that is what was interrupted
     _waiting.clear()
     _rows.clear()
-    own = set() if here is None else {here, *here.chain()}
+    own: set[_Hold] = set() if here is None else {here, *here.chain()}
     for key, hold in list(_holds.items()):
         if hold.thread != thread or not (hold.loop is None or hold in own):
             del _holds[key]

@@ -64,7 +64,7 @@ class _Cached(Generic[V, K]):
         return self._caching.stats
 
     def __repr__(self) -> str:
-        return shown(self._opened, type(self).__name__)
+        return shown(type(self).__name__, lambda: self._opened)
 
 
 class Memoized(Protocol[VT]):

@@ -181,7 +181,7 @@ class AsyncFiles(OpenedFiles[K]):
     write, looks like the older file.
 
     Writers: of several puts of one key the last to finish wins, and the chunks of the others are
-    removed. That is exact on backends with compare-and-set and within one event loop; a put that
+    removed. That is exact on backends with compare-and-set and within one process; a put that
     another process takes for dead raises Conflict. A put that is killed leaves chunks until the
     next put or delete of that key, or until ``sweep``.
 

@@ -81,7 +81,7 @@ class OpenedFiles(Generic[K]):
         return self._chunk_bytes
 
     def __repr__(self) -> str:
-        return shown(self, type(self).__name__)
+        return shown(type(self).__name__, lambda: self)
 
     # ---------------------------------------------------------------------------- one file
 

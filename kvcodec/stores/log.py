@@ -86,7 +86,7 @@ class _OpenedLog(Generic[V, K]):
         return self._keyspace
 
     def __repr__(self) -> str:
-        return shown(self, type(self).__name__)
+        return shown(type(self).__name__, lambda: self)
 
     # --------------------------------------------------------------------------------- plans
 

@@ -34,10 +34,11 @@ StepName: TypeAlias = Literal["rewrap", "migrate", "verify"]
 """A step of maintenance. Its module, and the walk, are imported by the first one."""
 
 
-def shown(opened: Any, kind: str) -> str:
+def shown(kind: str, opened: Callable[[], Any]) -> str:
     """The repr of what is opened; of what was refused too, for who prints a traceback's locals."""
     try:
-        return f"<{kind} {opened.keyspace.name!r} on {type(opened._kv).__name__}>"
+        here = opened()
+        return f"<{kind} {here.keyspace.name!r} on {type(here._kv).__name__}>"
     except AttributeError:
         return f"<{kind}, refused>"
 
@@ -92,7 +93,7 @@ class Opened(Generic[V, K]):
         return self._keyspace
 
     def __repr__(self) -> str:
-        return shown(self, type(self).__name__)
+        return shown(type(self).__name__, lambda: self)
 
     @property
     def _capabilities(self) -> Capabilities:

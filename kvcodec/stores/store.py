@@ -86,18 +86,19 @@ class Store(Opened[V, K]):
                         pass
                 if data is not None:
                     return self._declared.open(raw_key, not_awaitable(data), self._clock())
-                if not self._older:
-                    return default
-                return run(values.read_older(self._place(key), default, self._clock), self._kv)
+            except KeyError as error:  # of a handle that raises for what is missing
+                if error.args != (raw_key,):
+                    raise
             except Expired as error:
                 data = None
                 forget(error)
                 self._drop_expired(key)
                 return default
+            if not self._older:
+                return default
+            return run(values.read_older(self._place(key), default, self._clock), self._kv)
         except BaseException as error:
             data = None
-            if isinstance(error, KeyError) and error.args == (raw_key,):
-                return default  # a handle that raises for what is missing
             del default
             self._leave_at(error, raw_key, key)
             raise

@@ -83,19 +83,20 @@ class AsyncStore(Opened[V, K]):
                         pass
                 if data is not None:
                     return self._declared.open(raw_key, data, self._clock())
-                if not self._older:
-                    return default
-                plan = values.read_older(self._place(key), default, self._clock)
-                return await arun(plan, self._kv)
+            except KeyError as error:  # of a handle that raises for what is missing
+                if error.args != (raw_key,):
+                    raise
             except Expired as error:
                 data = None
                 forget(error)
                 await self._drop_expired(key)
                 return default
+            if not self._older:
+                return default
+            plan = values.read_older(self._place(key), default, self._clock)
+            return await arun(plan, self._kv)
         except BaseException as error:
             data = None
-            if isinstance(error, KeyError) and error.args == (raw_key,):
-                return default  # a handle that raises for what is missing
             del default
             self._leave_at(error, raw_key, key)
             raise

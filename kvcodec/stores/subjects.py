@@ -199,7 +199,7 @@ class Subjects(Generic[S]):
         return self._records.verify(keys, after=after, limit=limit, on_progress=on_progress)
 
     def __repr__(self) -> str:
-        return f"<Subjects of {self._records!r}>"
+        return _shown("Subjects", lambda: self._records)
 
 
 class AsyncSubjects(Generic[S]):
@@ -367,7 +367,14 @@ class AsyncSubjects(Generic[S]):
         return await self._records.verify(keys, after=after, limit=limit, on_progress=on_progress)
 
     def __repr__(self) -> str:
-        return f"<AsyncSubjects of {self._records!r}>"
+        return _shown("AsyncSubjects", lambda: self._records)
+
+
+def _shown(kind: str, records: Callable[[], Any]) -> str:
+    try:
+        return f"<{kind} of {records()!r}>"
+    except AttributeError:
+        return f"<{kind}, refused>"  # in the traceback of its own constructor
 
 
 def _records(keys: Keyspace[bytes, S]) -> Keyspace[bytes, S]:

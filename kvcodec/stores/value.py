@@ -74,7 +74,7 @@ class Value(Generic[V]):
         return self._store.update(None, change, default=default)
 
     def __repr__(self) -> str:
-        return shown(self._store, type(self).__name__)
+        return shown(type(self).__name__, lambda: self._store)
 
 
 class AsyncValue(Generic[V]):
@@ -128,7 +128,7 @@ class AsyncValue(Generic[V]):
         return await self._store.update(None, change, default=default)
 
     def __repr__(self) -> str:
-        return shown(self._store, type(self).__name__)
+        return shown(type(self).__name__, lambda: self._store)
 
 
 def _of_one(keyspace: Keyspace[V, None]) -> Keyspace[V, None]:

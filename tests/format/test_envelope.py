@@ -296,8 +296,8 @@ def test_the_checksum_is_the_one_of_zlib() -> None:
     """CRC-32 of the place and the payload, at the end of the header."""
     keyspace = Keyspace("k", bytes, checksum=True)
     raw_key, stored = keyspace.pack("a", b"payload", now=0.0)
-    place = length_prefixed(b"k", b"raw", b"", raw_key.encode())
-    assert stored == b"\xc1\x01\x05\x07" + zlib.crc32(place + b"payload").to_bytes(4) + b"payload"
+    place = reference.place("value", "k", "raw", b"", raw_key)
+    assert stored == b"\xc1\x01\x05\x08" + zlib.crc32(place + b"payload").to_bytes(4) + b"payload"
 
 
 def test_plain_values_are_no_envelopes() -> None:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import copy
 import pickle
+from typing import Any
 
 import pytest
 
-from kvcodec import ConfigError, Keyspace
+from kvcodec import ConfigError, HashedKeys, Keyspace
 
 NOTES = Keyspace("notes", dict[str, int], key=tuple[str, int])
 
@@ -34,3 +35,10 @@ def test_one_that_was_refused_has_a_repr() -> None:
         half = traceback.tb_frame.f_locals.get("self", half)
         traceback = traceback.tb_next
     assert repr(half) == "<Keyspace, refused>"
+
+
+@pytest.mark.parametrize("keys", [3, "hashed", HashedKeys])
+def test_keys_that_are_no_scheme_are_refused(keys: Any) -> None:
+    """Where they are declared, and by what would be one; a class has to be made an object."""
+    with pytest.raises(ConfigError, match="keys= takes a key scheme"):
+        Keyspace("notes", int, keys=keys)

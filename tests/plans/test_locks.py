@@ -1,4 +1,4 @@
-"""Locks of the process: one at a time, in order, nobody for ever; in threads, loops, signals, forks.
+"""Locks of the process: one at a time, in order, nobody for ever; in loops, signals and forks too.
 
 Nobody sleeps here. What has to be slow is held by an Event, and every wait has a bound, so that a
 hang is a failure.
@@ -13,6 +13,7 @@ import random
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager, suppress
 from contextvars import Context
@@ -83,12 +84,9 @@ def ran(work: Any) -> Any:
 
 def until(condition: Callable[[], object]) -> None:
     """Let other threads go on until something is so."""
-    patience = threading.Event()
-    for _ in range(SECONDS * 1000):
-        if condition():
-            return
-        patience.wait(0.001)
-    pytest.fail("it never came to this")
+    end = time.monotonic() + SECONDS
+    while not condition():
+        assert time.monotonic() < end, "it never came to this"
 
 
 def waiting(number: int) -> Callable[[], bool]:

@@ -116,6 +116,19 @@ def run(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[..., None]:
     return run_on
 
 
+def test_an_older_name_is_looked_at_on_every_handle(run: Callable[..., None]) -> None:
+    """Also where a handle raises for what is missing under today's name."""
+    old = Keyspace("numbers", int)
+
+    async def test(kv: Any) -> None:
+        await AsyncStore(old, kv).set("a", 1)
+        store = AsyncStore(Keyspace("counts", int, previous=[old]), kv)
+        assert await store.get("a") == await store.require("a") == 1
+        assert await store.get("b", 5) == 5
+
+    run(test)
+
+
 def test_every_method(run: Callable[..., None]) -> None:
     """The whole of a store, awaited."""
 

@@ -733,6 +733,15 @@ def test_a_store_takes_any_kv_of_three_methods() -> None:
     assert store.get("a") is None
 
 
+def test_an_older_name_is_looked_at_on_every_handle(kv: Any) -> None:
+    """Also where a handle raises for what is missing under today's name."""
+    old = Keyspace("numbers", int)
+    Store(old, kv).set("a", 1)
+    store = Store(Keyspace("counts", int, previous=[old]), kv)
+    assert store.get("a") == store["a"] == 1
+    assert store.get("b", 5) == 5
+
+
 class Route(NamedTuple):
     """A key of two parts."""
 
