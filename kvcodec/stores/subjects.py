@@ -11,6 +11,7 @@ from __future__ import annotations
 import time
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, MutableMapping
 from typing import Any, Generic, cast
+from weakref import WeakKeyDictionary
 
 from typing_extensions import TypeVar
 
@@ -377,8 +378,19 @@ def _shown(kind: str, records: Callable[[], Any]) -> str:
         return f"<{kind}, refused>"  # in the traceback of its own constructor
 
 
+_KNOWN: WeakKeyDictionary[Keyspace[Any, Any], Keyspace[Any, Any]] = WeakKeyDictionary()
+"""The records of keyspaces that were opened before: who opens per request makes them once."""
+
+
 def _records(keys: Keyspace[bytes, S]) -> Keyspace[bytes, S]:
     """The keyspace of the records that stand in the place of values."""
+    known = _KNOWN.get(keys)
+    if known is None:
+        known = _KNOWN[keys] = _made(keys)
+    return known
+
+
+def _made(keys: Keyspace[bytes, S]) -> Keyspace[bytes, S]:
     form = keys.declaration.pipeline.form
     if keys.value_type is not bytes or form.cipher is None or form.bare is not None:
         raise ConfigError(

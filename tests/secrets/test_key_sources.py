@@ -7,6 +7,7 @@ import base64
 import os
 import stat
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from cryptography.hazmat.primitives.kdf import argon2
 from kvcodec import ConfigError, KeyRing, Keyspace, Tampered, UnknownKey
 from kvcodec.secrets import passphrases
 from tests.leaks import CANARY, leaks
-from tests.stores.subjects import AsyncWrapper, Wrapper
+from tests.stores.subjects import AsyncWrapper, Wrapper, known
 
 ONE = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8="
 TWO = "AQIDBAUGBwgJCgsMDQ4PEBESExQVFhcYGRobHB0eHyA="
@@ -394,7 +395,11 @@ def test_a_key_of_another_alphabet_says_what_makes_one(
     key = base64.b64encode(given).decode()
     assert "+" in key or "/" in key
     monkeypatch.setenv("APP_KEYS", key)
-    for make in (lambda: KeyRing(key), lambda: KeyRing.from_env("APP_KEYS")):
+    makers: list[Callable[[], KeyRing]] = [
+        lambda: KeyRing(key),
+        lambda: KeyRing.from_env("APP_KEYS"),
+    ]
+    for make in makers:
         with pytest.raises(ConfigError, match=r"generate_key\(\)") as caught:
             make()
         assert leaks(caught.value, key[:8]) == []
@@ -458,7 +463,7 @@ def test_what_is_unwrapped_is_a_key_of_the_ring() -> None:
     with pytest.raises(ConfigError, match="twice"):
         KeyRing.from_wrapped(f"{text} {text}", wrapper)
     for key, kind in {bytes(32): ConfigError, bytes(31): Tampered, b"": Tampered}.items():
-        wrapper.unwrap = lambda *_, key=key: key  # type: ignore[method-assign, misc]
+        wrapper.unwrap = lambda *_, key=key: key  # type: ignore[method-assign]
         with pytest.raises(kind):
             KeyRing.from_wrapped(text, wrapper)
 
@@ -466,14 +471,15 @@ def test_what_is_unwrapped_is_a_key_of_the_ring() -> None:
 def test_an_async_wrapper_is_awaited_by_its_own_methods() -> None:
     """The others say so, and leave nothing that was never awaited."""
     wrapper: Any = AsyncWrapper(Wrapper())
-    for act in (KeyRing.generate_wrapped_key, lambda each: KeyRing.from_wrapped("YXBw", each)):
-        with pytest.raises(ConfigError, match="gave coroutine, not bytes: an async one"):
-            act(wrapper)
+    with pytest.raises(ConfigError, match="gave coroutine, not bytes: an async one"):
+        KeyRing.generate_wrapped_key(wrapper)
+    with pytest.raises(ConfigError, match="gave coroutine, not bytes: an async one"):
+        KeyRing.from_wrapped("YXBw", wrapper)
 
 
 def test_a_wrapped_key_is_in_no_error(monkeypatch: pytest.MonkeyPatch) -> None:
     """A KMS that is away passes through as it is, with no key in any frame of kvcodec's."""
-    monkeypatch.setattr("os.urandom", lambda size: (CANARY * 3).encode()[:size])
+    monkeypatch.setattr("os.urandom", known)
     wrapper = Wrapper()
     text = KeyRing.generate_wrapped_key(wrapper)
     wrapper.fails = ConnectionError("away")

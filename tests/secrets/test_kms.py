@@ -15,6 +15,7 @@ import kvcodec
 from kvcodec import KeyRing, Keyspace, MemoryKV, Subjects, Tampered, Unavailable, UnknownKey
 from tests.kms import KMS, TOKEN
 from tests.leaks import leaks
+from tests.stores.subjects import adds_bob, known
 from tests.test_docs import Block, blocks, run_block
 
 GUIDE = Path(__file__).parent.parent.parent / "docs" / "GUIDE.md"
@@ -115,7 +116,7 @@ def test_waiting_is_bounded(status: int, service: KMS, wrapper: Any, slept: Slep
     people = Subjects(KEYS, kv, wrapper=wrapper)
     people.add("ada")
     before = kv.get("subject-keys/ada")
-    for act in (people.ring, people.rotate, lambda _: people.add("bob")):
+    for act in (people.ring, people.rotate, adds_bob(people)):
         service.answers.extend([status] * 4)
         with pytest.raises(Unavailable, match=f"status {status}, after 4 tries") as caught:
             act("ada")
@@ -142,10 +143,11 @@ def test_nobody_there(slept: Slept) -> None:
         kv = MemoryKV()
         Subjects(KEYS, kv, wrapper=wrapper).add("ada")
         text = KeyRing.generate_wrapped_key(wrapper)
-    for act in (
+    acts: list[Callable[[], KeyRing]] = [
         lambda: Subjects(KEYS, kv, wrapper=wrapper).ring("ada"),
         lambda: KeyRing.from_wrapped(text, wrapper),
-    ):
+    ]
+    for act in acts:
         with pytest.raises(Unavailable, match="status 0"):
             act()
 
@@ -191,8 +193,7 @@ def test_no_key_leaves_by_an_error(
     service: KMS, wrapper: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Neither a person's, nor a ring's: in no message, and no frame of kvcodec's."""
-    known = b"sk-live-SECRETsk-live-SECRETsk-l"
-    monkeypatch.setattr("os.urandom", lambda size: known[:size])
+    monkeypatch.setattr("os.urandom", known)
     kv = MemoryKV()
     people = Subjects(KEYS, kv, wrapper=wrapper)
     people.add("ada")

@@ -8,6 +8,7 @@ from typing import Any
 
 from kvcodec import AsyncSubjects, KeyRing, Keyspace, Subjects, Tampered
 from tests.both import Awaited, awaited_kv
+from tests.leaks import CANARY
 
 OLD, NEW = KeyRing.generate_key(), KeyRing.generate_key()
 RING = KeyRing(OLD)
@@ -121,3 +122,17 @@ FACES: dict[str, Callable[..., Any]] = {"Subjects": sync, "AsyncSubjects": waiti
 def text(ring: KeyRing) -> str:
     """The ids of a ring's keys."""
     return " ".join((ring.primary, *ring.retired))
+
+
+def known(size: int) -> bytes:
+    """What ``os.urandom`` gives where a key is looked for in errors."""
+    return (CANARY * 3).encode()[:size]
+
+
+def adds_bob(people: Any) -> Callable[[object], object]:
+    """Adding somebody else, where a subject's name is given."""
+
+    def act(_: object) -> object:
+        return people.add("bob")
+
+    return act

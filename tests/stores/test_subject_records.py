@@ -43,6 +43,8 @@ from tests.stores.subjects import (
     AsyncWrapper,
     Bare,
     Wrapper,
+    adds_bob,
+    known,
     sync,
     text,
 )
@@ -241,9 +243,14 @@ def test_nobody_is_rotated(face: Face, make: Any) -> None:
     """Who was forgotten does not come back by it."""
     kv = make()
     people = face(KEYS, kv)
-    for act in (people.rotate, people.ring, lambda name: people.drop_retired(name, "00")):
+    acts: list[Callable[[], object]] = [
+        lambda: people.rotate("ada"),
+        lambda: people.ring("ada"),
+        lambda: people.drop_retired("ada", "00"),
+    ]
+    for act in acts:
         with pytest.raises(UnknownKey, match="forgotten, or never added") as caught:
-            act("ada")
+            act()
         assert (caught.value.keyspace, caught.value.raw_key) == ("subject-keys", NAME)
     assert kv.get(NAME) is None
 
@@ -481,8 +488,11 @@ def test_each_costs_few_operations() -> None:
 def test_everybody(face: Face, scheme: Any) -> None:
     """Listed, rewrapped and verified as records; by a Store of their keyspace too."""
     kv = MemoryKV()
-    options: Any = {} if scheme is None else {"keys": scheme}
-    before: Keyspace[bytes, str] = Keyspace("subject-keys", bytes, cipher=RING, **options)
+
+    def keys(ring: KeyRing) -> Keyspace[bytes]:
+        return Keyspace("subject-keys", bytes, cipher=ring, keys=scheme)
+
+    before = keys(RING)
     people = face(before, kv)
     for name in ("ada", "bob"):
         people.add(name)
@@ -492,8 +502,7 @@ def test_everybody(face: Face, scheme: Any) -> None:
     assert people.verify().states == {"fine": 2}
     assert Store(before, kv).verify().states == {"fine": 2}
 
-    both_keys = KeyRing(NEW, retired=[OLD])
-    after: Keyspace[bytes, str] = Keyspace("subject-keys", bytes, cipher=both_keys, **options)
+    after = keys(KeyRing(NEW, retired=[OLD]))
     for walk in (face(after, kv).rewrap, Store(after, kv).rewrap):
         report = walk()
         assert (report.unreadable, report.key_ids) == ({}, {KeyRing(NEW).primary: 2})
@@ -641,7 +650,7 @@ def test_a_fault_of_the_kms_is_never_missing(face: Face, fault: Exception) -> No
     people.add("ada")
     before = kv.get(NAME)
     wrapper.fails = fault
-    for act in (people.ring, people.rotate, lambda _: people.add("bob")):
+    for act in (people.ring, people.rotate, adds_bob(people)):
         with pytest.raises(type(fault)) as caught:
             act("ada")
         assert caught.value is fault
@@ -700,8 +709,7 @@ def test_no_data_key_leaves_by_an_error(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """From a KV, or a KMS, that fails while the keys are in hand."""
-    known = (CANARY * 3).encode()
-    monkeypatch.setattr("os.urandom", lambda size: known[:size])
+    monkeypatch.setattr("os.urandom", known)
     wrapper = wrapper_if(wraps)
 
     class Failing(Bare):
@@ -716,7 +724,7 @@ def test_no_data_key_leaves_by_an_error(
     people = face(KEYS, kv, wrapper, cached=0)
     people.add("ada")
     kv.fails = True
-    for act in (people.rotate, lambda _: people.add("bob")):
+    for act in (people.rotate, adds_bob(people)):
         with pytest.raises(ConnectionError) as caught:
             act("ada")
         assert leaks(caught.value) == []
