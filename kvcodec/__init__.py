@@ -42,8 +42,6 @@ from kvcodec.plans.report import Finding, Report
 from kvcodec.protocols import KV, AsyncKV, Cipher, Codec, KeyScheme, Limits
 from kvcodec.secrets.secret import Secret
 from kvcodec.stores.store import Store
-from kvcodec.stores.store_async import AsyncStore
-from kvcodec.stores.value import AsyncValue, Value
 
 if TYPE_CHECKING:
     from kvcodec.backends.dify import DifyKV
@@ -60,13 +58,18 @@ if TYPE_CHECKING:
     from kvcodec.secrets.ciphers import AESGCMCipher, FernetCipher
     from kvcodec.secrets.keyring import KeyRing
     from kvcodec.stores.cache import AsyncCache, Cache, CacheStats
+    from kvcodec.stores.conversation import window
+    from kvcodec.stores.file_readers import AsyncFileReader, FileReader
     from kvcodec.stores.files import AsyncFiles, FileInfo, Files
     from kvcodec.stores.log import AsyncLog, Log
+    from kvcodec.stores.store_async import AsyncStore
     from kvcodec.stores.subjects import AsyncSubjects, Subjects
+    from kvcodec.stores.value import AsyncValue, Value
 
 __all__ = [
     "AESGCMCipher",
     "AsyncCache",
+    "AsyncFileReader",
     "AsyncFiles",
     "AsyncHandleKV",
     "AsyncKV",
@@ -93,6 +96,7 @@ __all__ = [
     "Explanation",
     "FernetCipher",
     "FileInfo",
+    "FileReader",
     "Files",
     "Finding",
     "GzipJSON",
@@ -136,43 +140,50 @@ __all__ = [
     "Value",
     "open_async_kv",
     "open_kv",
+    "window",
 ]
 
 _LAZY = {
-    "BigEndian": "kvcodec.codecs.legacy",
-    "GzipJSON": "kvcodec.codecs.legacy",
-    "AsyncCache": "kvcodec.stores.cache",
-    "Cache": "kvcodec.stores.cache",
-    "CacheStats": "kvcodec.stores.cache",
-    "AsyncSubjects": "kvcodec.stores.subjects",
-    "Subjects": "kvcodec.stores.subjects",
-    "AsyncFiles": "kvcodec.stores.files",
-    "FileInfo": "kvcodec.stores.files",
-    "Files": "kvcodec.stores.files",
-    "AsyncLog": "kvcodec.stores.log",
-    "Log": "kvcodec.stores.log",
     "AESGCMCipher": "kvcodec.secrets.ciphers",
+    "AsyncCache": "kvcodec.stores.cache",
+    "AsyncFileReader": "kvcodec.stores.file_readers",
+    "AsyncFiles": "kvcodec.stores.files",
     "AsyncHandleKV": "kvcodec.backends.handle",
+    "AsyncLog": "kvcodec.stores.log",
     "AsyncMappingKV": "kvcodec.backends.mapping",
     "AsyncMemoryKV": "kvcodec.backends.memory",
     "AsyncPrefixKV": "kvcodec.backends.prefix",
     "AsyncSQLiteKV": "kvcodec.backends.sqlite_async",
+    "AsyncStore": "kvcodec.stores.store_async",
+    "AsyncSubjects": "kvcodec.stores.subjects",
+    "AsyncValue": "kvcodec.stores.value",
+    "BigEndian": "kvcodec.codecs.legacy",
+    "Cache": "kvcodec.stores.cache",
+    "CacheStats": "kvcodec.stores.cache",
     "DifyKV": "kvcodec.backends.dify",
     "FernetCipher": "kvcodec.secrets.ciphers",
+    "FileInfo": "kvcodec.stores.files",
+    "FileReader": "kvcodec.stores.file_readers",
+    "Files": "kvcodec.stores.files",
+    "GzipJSON": "kvcodec.codecs.legacy",
     "HandleKV": "kvcodec.backends.handle",
     "HashedKeys": "kvcodec.keys.hashed",
     "HiddenKeys": "kvcodec.keys.hashed",
     "KeyRing": "kvcodec.secrets.keyring",
+    "Log": "kvcodec.stores.log",
     "MappingKV": "kvcodec.backends.mapping",
     "MemoryKV": "kvcodec.backends.memory",
     "PrefixKV": "kvcodec.backends.prefix",
     "SQLiteKV": "kvcodec.backends.sqlite",
+    "Subjects": "kvcodec.stores.subjects",
     "TemplateKeys": "kvcodec.keys.templates",
+    "Value": "kvcodec.stores.value",
     "open_async_kv": "kvcodec.backends.url",
     "open_kv": "kvcodec.backends.url",
+    "window": "kvcodec.stores.conversation",
 }
-"""What is imported when it is first asked for: cryptography, sqlite3 and asyncio take longer to
-import than all the rest."""
+"""What is imported when it is first asked for. A Store on a dict needs none of it; cryptography,
+sqlite3 and asyncio take longer to import than all the rest."""
 
 
 def __getattr__(name: str) -> Any:

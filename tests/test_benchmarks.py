@@ -14,8 +14,8 @@ import pytest
 
 from tests.benchmarks.registry import Row, Target, at_least, at_most, at_most_us, row
 from tests.benchmarks.report import Result
-from tests.benchmarks.rows import load
-from tests.benchmarks.rows.files import at_most_chunks
+from tests.benchmarks.rows import MODULES, load
+from tests.benchmarks.rows.stores.files import at_most_chunks
 from tests.benchmarks.timing import Effort, Race, Sample, each_one, each_two, run
 
 ROOT = Path(__file__).parent.parent
@@ -65,6 +65,14 @@ def test_every_row_prints(report: dict[str, Any], name: str) -> None:
     assert len(row["kvcodec_us"]) == 2
     assert (row["reference_us"] is None) == (ROWS[name].beside is None)
     assert line.endswith("  -" if ROWS[name].target is None else ("  yes", "  no"))
+
+
+def test_every_module_of_rows_is_loaded() -> None:
+    """A file that is not named in ``MODULES`` would measure nothing."""
+    rows = ROOT / "tests" / "benchmarks" / "rows"
+    files = {path.relative_to(rows).with_suffix("") for path in rows.rglob("*.py")}
+    found = [".".join(path.parts) for path in files if path.name != "__init__"]
+    assert sorted(found) == sorted(MODULES)
 
 
 def test_the_table_of_speeds_is_covered() -> None:

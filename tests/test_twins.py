@@ -10,10 +10,14 @@ import pytest
 
 import kvcodec
 
+HANDED_OUT = ("FileReader", "AsyncFileReader")
+"""Made by ``open`` of Files: the one is Python's own ``io.BufferedReader``, with its words."""
+
 TWINS = [
     (name.removeprefix("Async"), name)
     for name in kvcodec.__all__
     if name.startswith("Async") and name.removeprefix("Async") in kvcodec.__all__
+    if name not in HANDED_OUT
 ]
 FUNCTIONS = [("open_kv", "open_async_kv")]
 
@@ -107,6 +111,12 @@ def test_twins_have_the_same_docstrings(sync: str, twin: str) -> None:
         if (sync, name) not in DIFFER:
             assert (name, spoken(one)) == (name, spoken(other))
         assert one or name.startswith("__") or not callable(getattr(left, name))
+
+
+def test_an_async_reader_has_the_names_of_a_binary_file() -> None:
+    """What it has, the other has by the same name, or by the one that is not awaited."""
+    left, right = (getattr(kvcodec, name) for name in HANDED_OUT)
+    assert {name.replace("__a", "__") for name in public(right, set())} - {*dir(left)} == set()
 
 
 @pytest.mark.parametrize(("sync", "twin"), FUNCTIONS)

@@ -208,7 +208,9 @@ class Declaration(Generic[V, K]):
             return NO_PLAIN
         if older is None:
             payload = pipeline.wrapping.unwrap(raw_key, as_bytes(data), now)
-            return pipeline.codec.to_plain(pipeline.upgraded(raw_key, payload))
+            encoded = pipeline.upgraded(raw_key, payload)
+            pipeline.encoding.check_depth(encoded)
+            return pipeline.codec.to_plain(encoded)
         if older.convert is not None:
             return NO_PLAIN  # what fields become of which, only the function knows
         return older.declaration.plain(raw_key, data, now)
@@ -289,7 +291,8 @@ class Declaration(Generic[V, K]):
         return today
 
     def encoded(self, value: Any) -> bytes:
-        """The encoding of what was read in an older form. Raises DecodeError."""
+        """The encoding of what was read in an older form. Raises TooDeep, DecodeError."""
+        self.pipeline.encoding.check_value(value, "decode")
         try:
             return self.pipeline.encoding.encode_any(value)
         except EncodeError as error:

@@ -17,18 +17,14 @@ from kvcodec.codecs.depth import UNNESTED_BYTES, nests_deeper
 from kvcodec.codecs.evolve import carry_unknown
 from kvcodec.codecs.reasons import reason
 from kvcodec.codecs.same import same
+from kvcodec.codecs.stack import SAFE_RECURSION
 from kvcodec.errors import DecodeError, EncodeError, SchemaMismatch, Stage, TooDeep
 from kvcodec.keyspace.form import Form
 from kvcodec.keyspace.versions import refuse_newer
 
-__all__ = ["SAFE_RECURSION", "Encoding", "no_quick_way"]
+__all__ = ["Encoding", "no_quick_way"]
 
 V = TypeVar("V")
-
-SAFE_RECURSION = 1000
-"""Python's own recursion limit, at which the encoder gives up long before a usual stack ends. Where
-it was raised, a value that is not of its type can nest until the process ends (msgspec#1033), and
-is looked at before it is encoded, as values of nesting types always are."""
 
 
 class Encoding(Generic[V]):
@@ -47,21 +43,25 @@ class Encoding(Generic[V]):
     def encode(self, value: V) -> bytes:
         """Encode, and make sure that what was encoded would be read back as it is."""
         codec, form = self.codec, self.form
-        deep_calls = getrecursionlimit() > SAFE_RECURSION
         try:
-            data = None if deep_calls else self.quick(value)
+            data = None if getrecursionlimit() > SAFE_RECURSION else self.quick(value)
         except Exception:  # noqa: BLE001 - the long way below says what is wrong
             data = None
         if data is not None and len(data) <= self.small:
             return data
-        if (codec.nests or deep_calls) and nests_deeper(value, form.max_depth):
-            self.refuse_depth("encode")
+        self.check_value(value, "encode")
         data = self.encode_any(value)
         if codec.too_deep is not None and codec.too_deep(data, form.max_depth):
             self.refuse_depth("encode")
         if not codec.exact and (form.validate or _doubtful(codec, data)):
             self.compare(value, data)
         return data
+
+    def check_value(self, value: Any, stage: Stage) -> None:
+        """Raise TooDeep for a value that nests too deep to be encoded, where it might."""
+        may_nest = self.codec.nests or getrecursionlimit() > SAFE_RECURSION
+        if may_nest and nests_deeper(value, self.form.max_depth):
+            self.refuse_depth(stage)
 
     def encode_any(self, value: Any) -> bytes:
         """Encode what need not be of the type, for ``decode`` to make one of it or to refuse."""
@@ -126,14 +126,16 @@ class Encoding(Generic[V]):
         raise DecodeError(f"upgrade from version {found} to {wanted}: {why}", stage="decode")
 
     def upgrade(self, plain: Any, found: int) -> Any:
-        """Plain data in today's version. Raises whatever the user's functions raise."""
+        """Plain data in today's version. Raises TooDeep, or what the user's functions raise."""
         for version in range(found, self.form.version):
             plain = self.form.upgrades[version](plain)
+        self.check_value(plain, "decode")
         return plain
 
     def merged(self, encoded: bytes, held: bytes) -> bytes:
-        """An encoding with what its type does not know of ``held``. Raises DecodeError."""
+        """An encoding with what its type does not know of ``held``. Raises TooDeep, DecodeError."""
         codec = self.codec
+        self.check_depth(held)
         try:
             old, new = codec.to_plain(held), codec.to_plain(encoded)
             return codec.from_plain(carry_unknown(codec.shape, old, new))

@@ -1,4 +1,4 @@
-"""Which keys a keyspace has, where the backend cannot say.
+"""The index: which keys a keyspace has, where the backend cannot say.
 
 ``indexed=True`` keeps the raw keys in ``SHARDS`` values of their own, named ``name!i0`` and so on,
 each in the keyspace's own form (sealed where values are sealed). A key's entry is written before

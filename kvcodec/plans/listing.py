@@ -30,7 +30,6 @@ from kvcodec.keyspace.place import place_of
 from kvcodec.keyspace.wrapping import as_bytes
 from kvcodec.plans.driver import Clock, Plan, located
 from kvcodec.plans.many import BATCH, get_many
-from kvcodec.plans.parts import move_aside
 from kvcodec.plans.swap import exclusively, get
 from kvcodec.plans.values import NO_DEFAULT, exists, read_older
 
@@ -120,6 +119,8 @@ class Listing(Generic[V, K]):
                 yield from self._note_anew(raw_key)
 
     def _note_anew(self, raw_key: str) -> Plan[None]:
+        from kvcodec.plans.parts import move_aside
+
         index = self.index_of(self.declared)
         assert index is not None  # noqa: S101 - one of its shards could not be read
         shard = index.shard_of(raw_key)

@@ -6,7 +6,7 @@ through many.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple, TypeAlias
 
 from msgspec import structs
@@ -21,7 +21,7 @@ from kvcodec.plans.report import Finding, State
 from kvcodec.plans.swap import get, swap
 from kvcodec.plans.values import Held, drop_older, find
 
-__all__ = ["Step", "migrate", "quarantine", "rewrap", "verify"]
+__all__ = ["STEPS", "Step", "migrate", "quarantine", "rewrap", "verify"]
 
 Step: TypeAlias = Callable[["Place[Any]", Clock, Capabilities], Plan[Finding]]
 """What is done with one name."""
@@ -195,3 +195,7 @@ def _replace_exactly(
 def _unreadable(place: Place[Any], error: KVCodecError, key_ids: tuple[str, ...]) -> Finding:
     kind = f"{error.stage}: {type(error).__name__}"
     return Finding(place.raw_key, "unreadable", key_ids, error=kind)
+
+
+STEPS: Mapping[str, Step] = {"rewrap": rewrap, "migrate": migrate, "verify": verify}
+"""By the names of a store's methods."""

@@ -1,6 +1,6 @@
-"""What is kept beside a key: in what form, and what there is.
+"""What logs, files and the index keep beside a key, as maintenance meets it: its form, and which.
 
-Where the backend lists, parts are met like any other name (derived.py has the names). Where it
+Where the backend lists, parts are met like any other name (format/derived.py). Where it
 cannot, the head of a log and the manifest and trace of a file say what there is: that is all that
 ``beside`` goes by.
 """

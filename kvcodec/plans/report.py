@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections import Counter
 from collections.abc import Iterable
 from typing import Any, Literal, TypeAlias
@@ -209,8 +208,10 @@ def rewrap_report(
         raise ConfigError("nothing is sealed here: neither the keyspace nor an older one")
     if keys is None:
         return new_report(declared, after, limit, "listed" if lists else "indexed")
+    from hashlib import sha256  # takes longer to import than most of kvcodec
+
     names = sorted({declared.names.raw_key(key) for key in keys})
-    digest = hashlib.sha256(msgspec.msgpack.encode(names)).hexdigest()
+    digest = sha256(msgspec.msgpack.encode(names)).hexdigest()
     return new_report(declared, after, limit, "given", digest)
 
 

@@ -5,29 +5,33 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from datetime import timedelta
 from sys import getrecursionlimit
-from typing import Any, Generic, NoReturn
+from typing import Any, Generic, Literal, NoReturn, TypeAlias
 
 from typing_extensions import TypeVar
 
 from kvcodec.backends.capabilities import Capabilities, capabilities_of
+from kvcodec.codecs.stack import SAFE_RECURSION
 from kvcodec.errors import ConfigError, MissingKey, settle
 from kvcodec.format.plain import is_mapping
-from kvcodec.keyspace.encoding import SAFE_RECURSION, no_quick_way
+from kvcodec.keyspace.encoding import no_quick_way
 from kvcodec.keyspace.keyspace import Keyspace
 from kvcodec.keyspace.options import seconds
 from kvcodec.keyspace.place import Place, place_of
 from kvcodec.keyspace.wrapping import as_bytes
-from kvcodec.plans import maintenance, values, walk, writing
+from kvcodec.plans import values, writing
 from kvcodec.plans.driver import Plan
 from kvcodec.plans.listing import Listing
 from kvcodec.plans.many import several
 from kvcodec.plans.report import Finding, Report, new_report, rewrap_report
 from kvcodec.plans.swap import PLAINLY, exclusively
 
-__all__ = ["Opened", "shown"]
+__all__ = ["Opened", "StepName", "shown"]
 
 V = TypeVar("V")
 K = TypeVar("K", default=str)
+
+StepName: TypeAlias = Literal["rewrap", "migrate", "verify"]
+"""A step of maintenance. Its module, and the walk, are imported by the first one."""
 
 
 def shown(opened: Any, kind: str) -> str:
@@ -146,15 +150,17 @@ class Opened(Generic[V, K]):
 
     def _walking(
         self,
-        step: maintenance.Step,
+        name: StepName,
         keys: Iterable[K] | None,
         after: str | Report,
         limit: int | None,
         on_progress: Callable[[Finding], object] | None,
     ) -> Plan[Report]:
-        declared, listing = self._declared, self._listing
+        from kvcodec.plans import maintenance, walk
+
+        declared, listing, step = self._declared, self._listing, maintenance.STEPS[name]
         keys = None if keys is None else list(several(keys))
-        if step is maintenance.rewrap:
+        if name == "rewrap":
             report = rewrap_report(declared, after, keys, limit, lists=listing.lists)
         else:
             report = new_report(declared, after, limit)
@@ -173,6 +179,8 @@ class Opened(Generic[V, K]):
         return place.explain(as_bytes(held.data), held.older, show=show)
 
     def _quarantining(self, key: K) -> Plan[str | None]:
+        from kvcodec.plans import maintenance
+
         place, can = self._place(key), self._capabilities
         return exclusively(maintenance.quarantine(place, can), place.raw_key, can)
 

@@ -19,13 +19,13 @@ from kvcodec.errors import Expired, KVCodecError, forget, forgetful, locate
 from kvcodec.keyspace.explanation import Explanation
 from kvcodec.keyspace.keyspace import Keyspace
 from kvcodec.keyspace.options import seconds
-from kvcodec.plans import maintenance, values
+from kvcodec.plans import values
 from kvcodec.plans.driver import Plan, not_awaitable, run
 from kvcodec.plans.report import Finding, Report
 from kvcodec.plans.values import NO_DEFAULT
 from kvcodec.protocols import KV
 from kvcodec.stores.mapping import StoreMapping
-from kvcodec.stores.opened import Opened
+from kvcodec.stores.opened import Opened, StepName
 
 __all__ = ["Store"]
 
@@ -296,7 +296,7 @@ class Store(Opened[V, K]):
         Raises ConfigError where nothing is sealed; Unsupported where the backend cannot list and
         no keys are given; what the KV raises.
         """
-        return self._done(self._walking(maintenance.rewrap, keys, after, limit, on_progress))
+        return self._done(self._walking("rewrap", keys, after, limit, on_progress))
 
     def migrate(
         self,
@@ -312,7 +312,7 @@ class Store(Opened[V, K]):
         Values of newer code, unreadable and expired ones are left and reported. With ``dry_run``
         nothing is written. Promises and arguments as for ``rewrap``.
         """
-        step = maintenance.verify if dry_run else maintenance.migrate
+        step: StepName = "verify" if dry_run else "migrate"
         return self._done(self._walking(step, keys, after, limit, on_progress))
 
     def verify(
@@ -329,7 +329,7 @@ class Store(Opened[V, K]):
         ``report.names`` has the raw keys that are not fine, by their state; ``on_progress`` gets
         a Finding for each. Arguments as for ``rewrap``.
         """
-        plan = self._walking(maintenance.verify, keys, after, limit, on_progress)
+        plan = self._walking("verify", keys, after, limit, on_progress)
         return self._done(plan)
 
     def raw(self, key: K) -> bytes | None:

@@ -19,12 +19,12 @@ from kvcodec.errors import Expired, KVCodecError, forget, forgetful, locate
 from kvcodec.keyspace.explanation import Explanation
 from kvcodec.keyspace.keyspace import Keyspace
 from kvcodec.keyspace.options import seconds
-from kvcodec.plans import maintenance, values
+from kvcodec.plans import values
 from kvcodec.plans.driver import Plan, arun, awaitable
 from kvcodec.plans.report import Finding, Report
 from kvcodec.plans.values import NO_DEFAULT
 from kvcodec.protocols import AsyncKV
-from kvcodec.stores.opened import Opened
+from kvcodec.stores.opened import Opened, StepName
 
 __all__ = ["AsyncStore"]
 
@@ -294,7 +294,7 @@ class AsyncStore(Opened[V, K]):
         Raises ConfigError where nothing is sealed; Unsupported where the backend cannot list and
         no keys are given; what the KV raises.
         """
-        return await self._done(self._walking(maintenance.rewrap, keys, after, limit, on_progress))
+        return await self._done(self._walking("rewrap", keys, after, limit, on_progress))
 
     async def migrate(
         self,
@@ -310,7 +310,7 @@ class AsyncStore(Opened[V, K]):
         Values of newer code, unreadable and expired ones are left and reported. With ``dry_run``
         nothing is written. Promises and arguments as for ``rewrap``.
         """
-        step = maintenance.verify if dry_run else maintenance.migrate
+        step: StepName = "verify" if dry_run else "migrate"
         return await self._done(self._walking(step, keys, after, limit, on_progress))
 
     async def verify(
@@ -327,7 +327,7 @@ class AsyncStore(Opened[V, K]):
         ``report.names`` has the raw keys that are not fine, by their state; ``on_progress`` gets
         a Finding for each. Arguments as for ``rewrap``.
         """
-        plan = self._walking(maintenance.verify, keys, after, limit, on_progress)
+        plan = self._walking("verify", keys, after, limit, on_progress)
         return await self._done(plan)
 
     async def raw(self, key: K) -> bytes | None:

@@ -7,7 +7,8 @@ A row is a function that sets up both sides and returns them:
         ...
         return Race(each_one(store.get, keys), each_one(get, keys))
 
-and its module is named in ``rows/__init__.py``. Nothing else has to be changed.
+and its module, in the folder that it measures, is named in ``rows/__init__.py``. Nothing else has
+to be changed.
 """
 
 from __future__ import annotations

@@ -31,6 +31,7 @@ from kvcodec import (  # noqa: E402
     KeyRing,
     Keyspace,
     SQLiteKV,
+    Unavailable,
     Unsupported,
 )
 from kvcodec.integrations.langchain import (  # noqa: E402
@@ -40,6 +41,8 @@ from kvcodec.integrations.langchain import (  # noqa: E402
     MessageCodec,
 )
 from kvcodec.stores.conversation import window  # noqa: E402
+from kvcodec.testing import AsyncFaultyKV, ErrorBefore, FaultyKV  # noqa: E402
+from tests.leaks import CANARY, leaks  # noqa: E402
 from tests.stores.log.stores import Bare, Message  # noqa: E402
 
 RING = KeyRing.generate()
@@ -178,6 +181,41 @@ def test_what_json_cannot_hold_is_refused() -> None:
     with pytest.raises(EncodeError):
         ChatHistory(kv, "s1").add_messages([HumanMessage("x", additional_kwargs={"raw": b"x"})])
     assert kv.values == {}
+
+
+def _failing() -> FaultyKV:
+    return FaultyKV({}, [ErrorBefore()] * 9)
+
+
+def _afailing() -> AsyncFaultyKV:
+    return AsyncFaultyKV({}, [ErrorBefore()] * 9)
+
+
+def _store(**more: Any) -> KeyspaceStore[bytes]:
+    return KeyspaceStore(Keyspace("embeddings", bytes), _failing(), **more)
+
+
+PAIRS = [("a", CANARY.encode())]
+MESSAGES = [HumanMessage(CANARY)]
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda: _store().mset(PAIRS),
+        lambda: asyncio.run(_store().amset(PAIRS)),
+        lambda: asyncio.run(_store(async_kv=_afailing()).amset(PAIRS)),
+        lambda: ChatHistory(_failing(), "s").add_messages(MESSAGES),
+        lambda: asyncio.run(ChatHistory(_failing(), "s").aadd_messages(MESSAGES)),
+        lambda: asyncio.run(ChatHistory({}, "s", async_kv=_afailing()).aadd_messages(MESSAGES)),
+    ],
+    ids=["mset", "amset in a thread", "amset", "add", "aadd in a thread", "aadd"],
+)
+def test_no_error_of_writing_holds_what_is_written(call: Any) -> None:
+    """Neither in its text nor in the locals of kvcodec's frames."""
+    with pytest.raises(Unavailable) as told:
+        call()
+    assert leaks(told.value) == []
 
 
 @given(st.text(), st.dictionaries(st.text(), st.none() | st.integers(-(2**53), 2**53) | st.text()))

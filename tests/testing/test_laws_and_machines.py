@@ -218,6 +218,6 @@ def test_awkward_names_are_tried_whatever_is_drawn(monkeypatch: pytest.MonkeyPat
     laws = KeyspaceLaws()
     laws.keyspace = Keyspace("notes", int)
     laws.test_awkward_names()
-    monkeypatch.setattr(paths, "_is_safe", bool)
+    monkeypatch.setattr(paths, "is_safe", bool)
     with pytest.raises((AssertionError, KeyNameError)):
         laws.test_awkward_names()

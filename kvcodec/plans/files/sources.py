@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, AsyncIterable, Awaitable, Callable, Iterable, Iterator
-from typing import Any, Protocol, TypeAlias
+from typing import Any, Protocol, TypeAlias, cast
 
 from typing_extensions import Buffer
 
@@ -43,7 +43,7 @@ def pieces(data: Any, size: int) -> Iterator[Any]:
         )
 
 
-async def async_pieces(data: Any, size: int) -> AsyncGenerator[Any]:
+async def async_pieces(data: AsyncSource, size: int) -> AsyncGenerator[Any]:
     """``pieces``, and of what is read or iterated over with ``await``."""
     read = _reading(data)
     if read is not None:
@@ -54,7 +54,7 @@ async def async_pieces(data: Any, size: int) -> AsyncGenerator[Any]:
                 return
             yield piece
     elif isinstance(data, AsyncIterable):
-        async for piece in data:
+        async for piece in cast("AsyncIterable[Any]", data):
             yield piece
     else:
         for piece in pieces(data, size):

@@ -119,7 +119,7 @@ def layout_of(
 
     ``lanes``: whether writers have lanes of their own.
     """
-    if declaration.elsewhere:
+    if declaration.older and declaration.elsewhere:
         raise ConfigError("a log is read under today's names only: export it from the older ones")
     if declaration.pipeline.fields is not None:
         raise ConfigError("a log has no Secret fields: give them a plain type, and seal all of it")

@@ -16,7 +16,7 @@ import msgspec
 from kvcodec import AsyncStore, Store
 from tests.benchmarks.data import KEYS_IN_USE, PREFERENCES, fresh_keys, pairs_of
 from tests.benchmarks.registry import Setting, at_least, row
-from tests.benchmarks.rows.plain import CHECKED, filled
+from tests.benchmarks.rows.stores.plain import CHECKED, filled
 from tests.benchmarks.timing import Race, Round, awaited_one, awaited_two, each_one, each_two
 
 ADAPTER = "PydanticAdapter on its MemoryStore"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import io
+import mmap
 import secrets
 from collections.abc import AsyncIterator, Iterator
 from itertools import count
@@ -114,6 +115,24 @@ def test_sources(source: Any) -> None:
         assert await files.get("a") == CONTENT
 
     asyncio.run(run())
+
+
+def test_a_file_that_is_bytes_too(tmp_path: Path) -> None:
+    """``mmap``: by both twins read from where it stands, and not once so and once whole."""
+    path = tmp_path / "content"
+    path.write_bytes(CONTENT)
+    kv: dict[str, bytes] = {}
+
+    async def run(mapped: mmap.mmap) -> None:
+        await AsyncFiles(PLAIN, kv, chunk_bytes=CHUNK).put("async", mapped)
+
+    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as mapped:
+        mapped.seek(100)
+        Files(PLAIN, kv, chunk_bytes=CHUNK).put("sync", mapped)
+        mapped.seek(100)
+        asyncio.run(run(mapped))
+    files = Files(PLAIN, kv)
+    assert files.get("sync") == files.get("async") == CONTENT[100:]
 
 
 def test_a_source_that_fails_changes_nothing() -> None:

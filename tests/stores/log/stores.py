@@ -52,6 +52,16 @@ class Bare:
         self.values.pop(key, None)
 
 
+class Half(Bare):
+    """Three methods and one half of compare-and-set, of a MemoryKV: nothing is exact by itself."""
+
+    def __init__(self, *methods: str) -> None:
+        super().__init__()
+        inside = self.kv = MemoryKV()
+        for name in ("get", "set", "delete", *methods):
+            setattr(self, name, getattr(inside, name))
+
+
 def bare() -> Bare:
     """A KV with three methods."""
     return Bare()
@@ -80,6 +90,8 @@ BARE: dict[str, MakeKV] = {
     "dict": lambda: MappingKV({}),
     "memory": MemoryKV,
     "dify": dify,
+    "claims": lambda: Half("set_if_absent"),
+    "versions": lambda: Half("get_versioned", "set_if_version", "delete_if_version"),
 }
 """By name; SQLite needs a directory besides."""
 

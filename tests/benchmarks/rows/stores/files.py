@@ -1,4 +1,4 @@
-"""Files on SQLite beside plain chunked sqlite3 lines, their memory, and cached values.
+"""Files on SQLite beside plain chunked sqlite3 lines, and their memory.
 
 The unit of the rows of files is one MiB of a file of 256 MiB, that of the row of memory a chunk.
 
@@ -20,20 +20,18 @@ from functools import cache
 from pathlib import Path
 from time import perf_counter_ns
 
-from kvcodec import Cache, Files, Keyspace, MemoryKV, Store
-from tests.benchmarks.data import KEYS_IN_USE, PREFERENCES, Preferences, fresh_keys
+from kvcodec import Files, Keyspace
 from tests.benchmarks.registry import Setting, Target, row
-from tests.benchmarks.rows.sqlite import Hand, hand_lines, our_kv
-from tests.benchmarks.timing import Race, Round, each_one
+from tests.benchmarks.rows.backends.sqlite import Hand, hand_lines, our_kv
+from tests.benchmarks.timing import Race, Round
 
-ROOT = Path(__file__).parents[3]
+ROOT = Path(__file__).parents[4]
 MIB = 1024 * 1024
 CHUNK = 256 * 1024
 FILE_MIB = 256
 STREAM_MIB = 1024
 
 FILES = Keyspace("files", bytes)
-CACHED = Keyspace("cached", Preferences, ttl=3600)
 
 LINES = "chunked sqlite3 lines"
 HASHED = "chunked sqlite3 lines with sha256"
@@ -178,14 +176,14 @@ def files_get_hashed(setting: Setting) -> Race:
 
 STREAM = """
 from tests.memory import growth_of
-from tests.benchmarks.rows.files import SET_UP, WORK
+from tests.benchmarks.rows.stores.files import SET_UP, WORK
 import json, sys
 print(json.dumps(growth_of(SET_UP, WORK, *sys.argv[1:])["growth"]))
 """
 
 SET_UP = """
 from kvcodec import Files, Keyspace, SQLiteKV
-from tests.benchmarks.rows.files import MIB, Source, read_all
+from tests.benchmarks.rows.stores.files import MIB, Source, read_all
 files = Files(Keyspace("files", bytes), SQLiteKV(sys.argv[1]))
 files.put("a", Source(8 * MIB))  # SQLite's own caches are full from here on
 assert read_all(files) == 8 * MIB
@@ -220,20 +218,3 @@ def files_memory(setting: Setting) -> Race:
         return growth / CHUNK
 
     return Race(lambda calls: chunks(calls) * calls * 1_000, calls=STREAM_MIB)
-
-
-@row("Cache hit", beside="Store.get of the same keyspace on the same KV")
-def cache_hit(_: Setting) -> Race:
-    """A value with a lifetime, fresh, on a MemoryKV."""
-    kv = MemoryKV()
-    store, cached = Store(CACHED, kv), Cache(CACHED, kv)
-    for key in fresh_keys(KEYS_IN_USE):
-        store.set(key, PREFERENCES)
-
-    def never() -> Preferences:
-        raise AssertionError
-
-    def hit(key: str) -> Preferences:
-        return cached.get_or_load(key, never)
-
-    return Race(each_one(hit, fresh_keys), each_one(store.get, fresh_keys))

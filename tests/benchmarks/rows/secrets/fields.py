@@ -18,14 +18,14 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from kvcodec import AESGCMCipher, KeyRing, Keyspace, Secret, Store
 from tests.benchmarks.data import KEYS_IN_USE, fresh_keys, pairs_of
 from tests.benchmarks.registry import Setting, row
-from tests.benchmarks.rows.ciphers import (
+from tests.benchmarks.rows.secrets.ciphers import (
     WRAPPER,
     WRAPPER_NEEDS,
     fernet_lines,
     json_of_tokens,
     wrapper,
 )
-from tests.benchmarks.rows.fernet import BARE, TOKEN, ApiToken
+from tests.benchmarks.rows.secrets.fernet import BARE, TOKEN, ApiToken
 from tests.benchmarks.timing import Race, awaited_one, each_one, each_two
 
 WHOLE = "kvcodec, the whole value sealed"

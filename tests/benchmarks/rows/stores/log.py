@@ -23,7 +23,7 @@ from kvcodec import Keyspace, Log
 from tests.benchmarks.registry import Setting, at_most, row
 from tests.benchmarks.timing import Race, Round, each_one
 
-SAMPLE = Path(__file__).parents[3] / "examples" / "data" / "conversation.jsonl"
+SAMPLE = Path(__file__).parents[4] / "examples" / "data" / "conversation.jsonl"
 MANY = 100_000
 
 

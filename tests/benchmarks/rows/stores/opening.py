@@ -13,7 +13,7 @@ from tests.benchmarks.data import Preferences
 from tests.benchmarks.registry import Setting, at_most, at_most_us, row
 from tests.benchmarks.timing import Race, Round, each_two
 
-ROOT = Path(__file__).parents[3]
+ROOT = Path(__file__).parents[4]
 
 PREFERENCES = Keyspace("preferences", Preferences)
 SETTINGS = Keyspace("settings", Preferences, key=None)

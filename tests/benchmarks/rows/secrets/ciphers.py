@@ -22,7 +22,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from kvcodec import AESGCMCipher, KeyRing, Keyspace, Store
 from tests.benchmarks.data import KEYS_IN_USE, fresh_keys, pairs_of
 from tests.benchmarks.registry import Setting, at_most, at_most_us, row
-from tests.benchmarks.rows.fernet import TOKEN, ApiToken
+from tests.benchmarks.rows.secrets.fernet import TOKEN, ApiToken
 from tests.benchmarks.timing import Race, awaited_one, awaited_two, each_one, each_two
 
 AESGCM_LINES = "bare AESGCM + msgspec lines on a dict"

@@ -1,0 +1,1 @@
+"""kvcodec's own backends, called as they are."""

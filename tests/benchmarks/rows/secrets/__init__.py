@@ -1,0 +1,1 @@
+"""What is sealed: whole values, and Secret fields."""

@@ -1,0 +1,123 @@
+"""The bytes of manifests and traces: one table, read in both directions."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from kvcodec.errors import DecodeError, SchemaMismatch, Tampered
+from kvcodec.format.files import (
+    MOST_CHUNKS,
+    Manifest,
+    parse_manifest,
+    parse_trace,
+    spell_manifest,
+    spell_trace,
+)
+
+DIGEST = hashlib.sha256(b"abc").digest()
+
+MANIFESTS = [
+    (
+        Manifest(size=3, sha256=DIGEST, written_at=1.5, content=b"abc"),
+        b"\x84\xa4size\x03\xa6sha256\xc4\x20" + DIGEST + b"\xaawritten_at\xcb\x3f\xf8" + bytes(6)
+        + b"\xa7content\xc4\x03abc",
+    ),
+    (
+        Manifest(
+            size=3,
+            sha256=DIGEST,
+            written_at=1.5,
+            content_type="a/b",
+            generation="0123456789abcdef",
+            chunk_bytes=2,
+        ),
+        b"\x86\xa4size\x03\xa6sha256\xc4\x20" + DIGEST + b"\xaawritten_at\xcb\x3f\xf8" + bytes(6)
+        + b"\xaccontent_type\xa3a/b\xaageneration\xb00123456789abcdef\xabchunk_bytes\x02",
+    ),
+]  # fmt: skip
+
+TRACES: list[tuple[dict[str, int | None], bytes]] = [
+    ({}, b"\x80"),
+    (
+        {"f" * 16: 7, "0" * 16: None},
+        b"\x82\xb0" + b"0" * 16 + b"\xc0\xb0" + b"f" * 16 + b"\x07",
+    ),
+]
+
+
+@pytest.mark.parametrize(("manifest", "data"), MANIFESTS)
+def test_manifests(manifest: Manifest, data: bytes) -> None:
+    """Both ways; fields that have their default are left out."""
+    assert spell_manifest(manifest) == data
+    assert parse_manifest(data) == manifest
+
+
+@pytest.mark.parametrize(("lots", "data"), TRACES)
+def test_traces(lots: dict[str, int | None], data: bytes) -> None:
+    """Both ways; generations in their order, whatever order they came in."""
+    assert spell_trace(lots) == data
+    assert parse_trace(data) == lots
+
+
+def test_what_a_manifest_names() -> None:
+    """Its chunks as a trace has them; none where the content is in it."""
+    inline, chunked = (manifest for manifest, _ in MANIFESTS)
+    assert (inline.chunks, inline.count, inline.step) == ({}, 1, 3)
+    assert (chunked.chunks, chunked.step) == ({"0123456789abcdef": 2}, 2)
+
+
+def test_a_count_that_no_file_has() -> None:
+    """Its reader would ask for them one by one."""
+    most = MANIFESTS[1][0]
+    for size, is_there in ((2 * MOST_CHUNKS, True), (2 * MOST_CHUNKS + 1, False)):
+        data = spell_manifest(msgspec.structs.replace(most, size=size))
+        if is_there:
+            assert parse_manifest(data).count == MOST_CHUNKS
+        else:
+            with pytest.raises(Tampered):
+                parse_manifest(data)
+
+
+DEEP = b"\x91" * 100_000
+
+
+@pytest.mark.parametrize("parse", [parse_manifest, parse_trace])
+@pytest.mark.parametrize(
+    "data",
+    [
+        pytest.param(b"", id="nothing"),
+        pytest.param(b"x", id="text"),
+        pytest.param(b"\xc1", id="no MessagePack"),
+        pytest.param(b"\x81\xa1a\xa2\xff\xff", id="no UTF-8"),
+        pytest.param(DEEP, id="deep"),
+        pytest.param(b"\x81\xa1a" + DEEP, id="deep inside"),
+        pytest.param(b"\x81\xa4size" + DEEP, id="deep field"),
+    ],
+)
+def test_what_is_neither(parse: Any, data: bytes) -> None:
+    """A DecodeError for anything else, however deep it nests: nothing unknown is walked through."""
+    with pytest.raises(DecodeError):
+        parse(data)
+
+
+def test_other_fields_are_refused() -> None:
+    """Another program's map is no manifest."""
+    data = msgspec.msgpack.encode(msgspec.to_builtins(MANIFESTS[0][0]) | {"other": 1})
+    with pytest.raises(SchemaMismatch):
+        parse_manifest(data)
+
+
+@given(st.binary(max_size=200))
+def test_junk(data: bytes) -> None:
+    """Is one of these, or raises a DecodeError."""
+    for parse in (parse_manifest, parse_trace):
+        try:
+            parse(data)
+        except DecodeError:
+            continue
