@@ -165,8 +165,10 @@ def test_other_places_do_not_wait(other: Lock) -> None:
 
 def test_purposes_do_not_wait_for_each_other() -> None:
     """A loader may update its own key."""
-    with Lock("a", "load"), threads(lambda: Lock("a", "change").__enter__()):
+    other = Lock("a", "change")
+    with Lock("a", "load"), threads(other.__enter__):
         pass
+    other.leave()
 
 
 def test_in_order() -> None:
@@ -786,6 +788,19 @@ def test_a_signal_between_any_two_lines_of_who_waits() -> None:
     run(waits)
     for at in range(1, run.lines, 2):
         Interrupted(at, taken)(waits)
+
+
+def test_a_signal_on_top_of_who_hands_on() -> None:
+    """It goes through what its own thread is ending, and ends what was handed to who is gone."""
+    key: Any = (("store", "a"), "change")
+    held, gone = locks._Hold(key, SimpleNamespace(is_closed=bool)), locks._Waiter(key, None)
+    locks._holds[key], locks._ending[held] = held, threading.get_ident()
+    with lock():
+        assert locks._holds == {key: held}
+    locks._holds[key], gone.gone = gone, True
+    locks._ending.clear()
+    with lock():
+        assert locks._holds[key] is not gone
 
 
 class Stop(Exception):
