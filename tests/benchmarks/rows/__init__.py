@@ -8,7 +8,18 @@ from tests.benchmarks.registry import ROWS, Row
 
 __all__ = ["MODULES", "load"]
 
-MODULES = ("plain", "peers", "fernet", "ciphers", "secrets", "sqlite", "files", "log", "opening")
+MODULES = (
+    "plain",
+    "peers",
+    "fernet",
+    "ciphers",
+    "secrets",
+    "sqlite",
+    "files",
+    "log",
+    "index",
+    "opening",
+)
 """In the order of the table."""
 
 
