@@ -110,7 +110,7 @@ def test_a_small_keyspace_reads_four_shards_to_list() -> None:
     Store(NOTES, kv).set_many({str(number): number for number in range(200)})
     kv.asked.clear()
     assert sum(1 for _ in Store(NOTES, kv)) == 200  # list() would ask for len() as well
-    asked = [key for method, key in kv.asked if "!" in key]
+    asked = [key for _, key in kv.asked if "!" in key]
     assert asked == [f"p!i{number}" for number in range(FIRST + 1)]
     assert f"p!i{FIRST}" not in kv.data
 
