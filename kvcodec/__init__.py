@@ -39,16 +39,7 @@ from kvcodec.keys.paths import PathKeys
 from kvcodec.keyspace.explanation import Explanation
 from kvcodec.keyspace.keyspace import Keyspace, Previous
 from kvcodec.plans.report import Finding, Report
-from kvcodec.protocols import (
-    KV,
-    AsyncKeyWrapper,
-    AsyncKV,
-    Cipher,
-    Codec,
-    KeyScheme,
-    KeyWrapper,
-    Limits,
-)
+from kvcodec.protocols import KV, AsyncKV, Cipher, Codec, KeyScheme, Limits
 from kvcodec.secrets.secret import Secret
 from kvcodec.stores.store import Store
 
@@ -66,6 +57,7 @@ if TYPE_CHECKING:
     from kvcodec.keys.templates import TemplateKeys
     from kvcodec.secrets.ciphers import AESGCMCipher, FernetCipher
     from kvcodec.secrets.keyring import KeyRing
+    from kvcodec.secrets.wrapped import AsyncKeyWrapper, KeyWrapper
     from kvcodec.stores.cache import AsyncCache, Cache, CacheStats
     from kvcodec.stores.conversation import window
     from kvcodec.stores.file_readers import AsyncFileReader, FileReader
@@ -160,6 +152,7 @@ _LAZY = {
     "AsyncFileReader": "kvcodec.stores.file_readers",
     "AsyncFiles": "kvcodec.stores.files",
     "AsyncHandleKV": "kvcodec.backends.handle",
+    "AsyncKeyWrapper": "kvcodec.secrets.wrapped",
     "AsyncLog": "kvcodec.stores.log",
     "AsyncMappingKV": "kvcodec.backends.mapping",
     "AsyncMemoryKV": "kvcodec.backends.memory",
@@ -181,6 +174,7 @@ _LAZY = {
     "HashedKeys": "kvcodec.keys.hashed",
     "HiddenKeys": "kvcodec.keys.hashed",
     "KeyRing": "kvcodec.secrets.keyring",
+    "KeyWrapper": "kvcodec.secrets.wrapped",
     "Log": "kvcodec.stores.log",
     "MappingKV": "kvcodec.backends.mapping",
     "MemoryKV": "kvcodec.backends.memory",

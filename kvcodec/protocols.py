@@ -14,17 +14,14 @@ from msgspec import Struct
 from typing_extensions import TypeVar
 
 __all__ = [
-    "AppendingCipher",
     "AsyncExists",
     "AsyncKV",
-    "AsyncKeyWrapper",
     "AsyncMany",
     "AsyncNativeTTL",
     "AsyncScan",
     "AsyncSetIfAbsent",
     "AsyncVersioned",
     "Backing",
-    "BareCipher",
     "BindableKeys",
     "Cipher",
     "Codec",
@@ -33,20 +30,16 @@ __all__ = [
     "HiddenNames",
     "KV",
     "KeyScheme",
-    "KeyWrapper",
     "Limits",
     "Many",
     "MemorableKeys",
     "NamedCodec",
     "NativeTTL",
-    "PaddingCipher",
-    "RingCipher",
     "Scan",
     "SetIfAbsent",
     "SpelledKeys",
     "StoredNames",
     "TellingCodec",
-    "TimeHidingCipher",
     "Token",
     "Versioned",
 ]
@@ -355,46 +348,7 @@ class Cipher(Protocol):
         ...
 
 
-class KeyWrapper(Protocol):
-    """Wraps keys under a key that never leaves its place: the seam of a KMS.
-
-    Law: ``unwrap(wrap(key, c), c) == key``; what was changed, or is of another context, raises
-    Tampered. An outage raises Unavailable, or what the client raises, and never Tampered. What was
-    wrapped opens for as long as the KMS has its key, whatever ``key_id`` is by then.
-    """
-
-    @property
-    def key_id(self) -> str:
-        """The name of the key that ``wrap`` uses: no secret, not empty."""
-        ...
-
-    def wrap(self, key: bytes, context: str, /) -> bytes:
-        """Return ``key``, of 32 bytes, encrypted and tied to ``context``."""
-        ...
-
-    def unwrap(self, wrapped: bytes, context: str, /) -> bytes:
-        """Return the key that was wrapped. Raises Tampered if it was not, for this context."""
-        ...
-
-
-class AsyncKeyWrapper(Protocol):
-    """``KeyWrapper`` whose methods return awaitables."""
-
-    @property
-    def key_id(self) -> str:
-        """The name of the key that ``wrap`` uses: no secret, not empty."""
-        ...
-
-    def wrap(self, key: bytes, context: str, /) -> Awaitable[bytes]:
-        """Return ``key``, of 32 bytes, encrypted and tied to ``context``."""
-        ...
-
-    def unwrap(self, wrapped: bytes, context: str, /) -> Awaitable[bytes]:
-        """Return the key that was wrapped. Raises Tampered if it was not, for this context."""
-        ...
-
-
-# ------------------------------------------- what some codecs, key schemes and ciphers say beyond
+# ------------------------------------------- what some codecs and key schemes say beyond
 # Asked by `isinstance`, once, when a keyspace is declared. None of them is ever needed.
 
 
@@ -488,65 +442,4 @@ class HiddenNames(StoredNames, Protocol):
     @property
     def naming(self) -> str:
         """The id of the ring's key that names are made with, as hexadecimal."""
-        ...
-
-
-@runtime_checkable
-class BareCipher(Cipher, Protocol):
-    """A cipher that can do without an envelope: what is stored is its own token."""
-
-    @property
-    def bare(self) -> bool:
-        """Whether it does."""
-        ...
-
-    def recognises(self, data: bytes, /) -> bool:
-        """Say whether bytes have the form of a token, exactly, whoever made it."""
-        ...
-
-    def key_id_of(self, token: bytes, /) -> bytes:
-        """Return the id of the key that a token is sealed under. Raises what ``decrypt`` raises."""
-        ...
-
-
-@runtime_checkable
-class RingCipher(Cipher, Protocol):
-    """A cipher over a ring of keys."""
-
-    @property
-    def key_ids(self) -> frozenset[str]:
-        """The ids of all keys that it opens, as hexadecimal."""
-        ...
-
-    def under(self, ring: Any, /) -> Cipher:
-        """Return the same cipher over another ring."""
-        ...
-
-
-@runtime_checkable
-class AppendingCipher(Cipher, Protocol):
-    """A cipher that writes behind what is there already: large values are copied once less."""
-
-    def encrypt_onto(self, start: bytes, plaintext: bytes, associated_data: bytes, /) -> bytes:
-        """Return ``start`` and what ``encrypt`` returns."""
-        ...
-
-
-@runtime_checkable
-class PaddingCipher(Cipher, Protocol):
-    """A cipher that can pad what it encrypts, so that its length shows less."""
-
-    @property
-    def padding(self) -> int:
-        """The number of the method in the header, from 1; 0: it does not."""
-        ...
-
-
-@runtime_checkable
-class TimeHidingCipher(Cipher, Protocol):
-    """A cipher that can keep the time of writing out of its ciphertext."""
-
-    @property
-    def hide_time(self) -> bool:
-        """Whether it does."""
         ...

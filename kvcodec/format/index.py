@@ -18,7 +18,6 @@ plans/index.py). An absent shard is an empty one, and an absent count is ``FIRST
 from __future__ import annotations
 
 from hashlib import sha256
-from itertools import pairwise
 from os.path import commonprefix
 from typing import Annotated
 
@@ -91,13 +90,14 @@ def spell_shard(shard: Shard) -> bytes:
 def parse_shard(data: bytes) -> Shard:
     """Return the shard that bytes stand for. Raises DecodeError if they are none."""
     array = _SHARD.parse(data)
-    prefix, marks = array.prefix, array.marks
+    prefix, names, marks = array.prefix, array.names, array.marks
     # Of one shard there is one spelling, but for the length of its prefix.
-    if any(one >= other for one, other in pairwise(array.names)):
+    if names != sorted(set(names)):
         raise DecodeError("a shard of the index whose names are not in order", stage="decode")
-    if marks and max(marks) >= len(array.names):
+    if marks and max(marks) >= len(names):
         raise DecodeError("a shard of the index with a mark at no name", stage="decode")
-    entries = {prefix + name: marks.get(at, 0) for at, name in enumerate(array.names)}
+    entries = dict.fromkeys([prefix + name for name in names], 0)
+    entries.update({prefix + names[at]: mark for at, mark in marks.items()})
     return Shard(array.count, array.depth, entries)
 
 

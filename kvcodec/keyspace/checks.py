@@ -13,7 +13,8 @@ from kvcodec.format.shapes import is_array, is_object
 from kvcodec.keyspace.declaration import Declaration, Older
 from kvcodec.keyspace.form import Form
 from kvcodec.keyspace.pipeline import Pipeline
-from kvcodec.protocols import CompressingCodec, HiddenNames, RingCipher, TimeHidingCipher
+from kvcodec.protocols import CompressingCodec, HiddenNames
+from kvcodec.secrets.abilities import RingCipher, TimeHidingCipher
 
 __all__ = ["check_older", "check_together"]
 

@@ -29,7 +29,7 @@ from kvcodec.format.envelope import Header, Kind
 from kvcodec.keyspace.names import Names
 from kvcodec.keyspace.pipeline import Pipeline
 from kvcodec.keyspace.wrapping import as_bytes
-from kvcodec.protocols import RingCipher
+from kvcodec.secrets.abilities import RingCipher
 
 if TYPE_CHECKING:
     from kvcodec.secrets.keyring import KeyRing

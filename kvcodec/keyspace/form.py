@@ -8,7 +8,8 @@ from typing import Any
 from msgspec import Struct
 
 from kvcodec.format.compression import Compression
-from kvcodec.protocols import BareCipher, Cipher, PaddingCipher, StoredNames
+from kvcodec.protocols import Cipher, StoredNames
+from kvcodec.secrets.abilities import BareCipher, PaddingCipher
 
 __all__ = ["Form"]
 

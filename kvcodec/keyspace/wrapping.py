@@ -37,7 +37,7 @@ from kvcodec.format.envelope import (
 )
 from kvcodec.keyspace.form import Form
 from kvcodec.keyspace.versions import check_version
-from kvcodec.protocols import AppendingCipher
+from kvcodec.secrets.abilities import AppendingCipher
 
 __all__ = ["Payload", "Wrapping", "as_bytes", "in_ms", "length_in_ms"]
 

@@ -11,7 +11,7 @@ from msgspec import Struct, field, structs
 
 from kvcodec.errors import ConfigError
 from kvcodec.keyspace.declaration import Declaration
-from kvcodec.protocols import RingCipher
+from kvcodec.secrets.abilities import RingCipher
 
 __all__ = ["Finding", "Report", "Scope", "State", "new_report", "rewrap_report"]
 

@@ -40,10 +40,9 @@ from kvcodec.plans.swap import (
     retried,
     swap,
 )
-from kvcodec.protocols import AsyncKeyWrapper, KeyWrapper
 from kvcodec.secrets.keyring import KeyRing, keys_of
 from kvcodec.secrets.ring_keys import text_of
-from kvcodec.secrets.wrapped import checked_wrapper, unwrapped, wrapped
+from kvcodec.secrets.wrapped import AsyncKeyWrapper, KeyWrapper, checked_wrapper, unwrapped, wrapped
 
 __all__ = ["People", "RingCache"]
 

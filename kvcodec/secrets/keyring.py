@@ -31,7 +31,7 @@ from kvcodec.secrets.wrapped import (
 )
 
 if TYPE_CHECKING:
-    from kvcodec.protocols import AsyncKeyWrapper, KeyWrapper
+    from kvcodec.secrets.wrapped import AsyncKeyWrapper, KeyWrapper
 
 __all__ = ["KeyRing", "keys_of"]
 

@@ -32,7 +32,8 @@ import msgspec
 from kvcodec.errors import DecodeError, EncodeError, NotEncrypted, Tampered, UnknownKey
 from kvcodec.format.envelope import length_prefixed
 from kvcodec.format.plain import is_dict, is_sequence
-from kvcodec.protocols import Cipher, PaddingCipher
+from kvcodec.protocols import Cipher
+from kvcodec.secrets.abilities import PaddingCipher
 from kvcodec.secrets.fields import ROOT, Found, FoundSecrets, Path, along, put, replaced
 from kvcodec.secrets.marks import Clear
 from kvcodec.secrets.routes import Route

@@ -1,4 +1,4 @@
-"""Keys that a KMS has wrapped: what a KeyWrapper gives is looked at here, and its text is read.
+"""Keys that a KMS has wrapped: the seam of a KMS, and what comes through it.
 
 No message holds a key, wrapped or not.
 """
@@ -7,13 +7,16 @@ from __future__ import annotations
 
 import base64
 import binascii
-from typing import Any
+from collections.abc import Awaitable
+from typing import Any, Protocol
 
 from kvcodec.errors import ConfigError, Tampered
 from kvcodec.secrets.ring_keys import KEY_BYTES, split_keys
 
 __all__ = [
     "RING_CONTEXT",
+    "AsyncKeyWrapper",
+    "KeyWrapper",
     "checked_wrapper",
     "text_of_wrapped",
     "unwrapped",
@@ -23,6 +26,45 @@ __all__ = [
 
 RING_CONTEXT = "kvcodec key ring"
 """What the keys of a ring are wrapped for, where nothing else is said."""
+
+
+class KeyWrapper(Protocol):
+    """Wraps keys under a key that never leaves its place: the seam of a KMS.
+
+    Law: ``unwrap(wrap(key, c), c) == key``; what was changed, or is of another context, raises
+    Tampered. An outage raises Unavailable, or what the client raises, and never Tampered. What was
+    wrapped opens for as long as the KMS has its key, whatever ``key_id`` is by then.
+    """
+
+    @property
+    def key_id(self) -> str:
+        """The name of the key that ``wrap`` uses: no secret, not empty."""
+        ...
+
+    def wrap(self, key: bytes, context: str, /) -> bytes:
+        """Return ``key``, of 32 bytes, encrypted and tied to ``context``."""
+        ...
+
+    def unwrap(self, wrapped: bytes, context: str, /) -> bytes:
+        """Return the key that was wrapped. Raises Tampered if it was not, for this context."""
+        ...
+
+
+class AsyncKeyWrapper(Protocol):
+    """``KeyWrapper`` whose methods return awaitables."""
+
+    @property
+    def key_id(self) -> str:
+        """The name of the key that ``wrap`` uses: no secret, not empty."""
+        ...
+
+    def wrap(self, key: bytes, context: str, /) -> Awaitable[bytes]:
+        """Return ``key``, of 32 bytes, encrypted and tied to ``context``."""
+        ...
+
+    def unwrap(self, wrapped: bytes, context: str, /) -> Awaitable[bytes]:
+        """Return the key that was wrapped. Raises Tampered if it was not, for this context."""
+        ...
 
 
 def checked_wrapper(key_id: object) -> str:

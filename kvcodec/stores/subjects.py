@@ -20,8 +20,9 @@ from kvcodec.keyspace.keyspace import Keyspace
 from kvcodec.keyspace.place import place_of
 from kvcodec.plans.report import Finding, Report
 from kvcodec.plans.subjects import People
-from kvcodec.protocols import KV, AsyncKeyWrapper, AsyncKV, KeyWrapper
+from kvcodec.protocols import KV, AsyncKV
 from kvcodec.secrets.keyring import KeyRing
+from kvcodec.secrets.wrapped import AsyncKeyWrapper, KeyWrapper
 from kvcodec.stores.store import Store
 from kvcodec.stores.store_async import AsyncStore
 

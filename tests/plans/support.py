@@ -9,7 +9,7 @@ from kvcodec.format.index import Shard, parse_shard
 
 if TYPE_CHECKING:
     import random
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Generator, Iterator
 
 
 class Bare:
@@ -87,7 +87,7 @@ def entries(kv: Bare) -> dict[str, int]:
     return found
 
 
-def steps(plan: Any, kv: Any) -> Iterator[None]:
+def steps(plan: Any, kv: Any) -> Generator[None, None, Any]:
     """A plan, driven by hand: a step ahead of every operation, as a process of its own.
 
     It is alone in its process, so that no lock makes it wait.

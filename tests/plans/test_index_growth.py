@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Iterator
+from functools import partial
 from hashlib import sha256
 from typing import Any
 
@@ -63,6 +64,10 @@ def filled(count: int) -> Bare:
     return Bare({f"p!i{number}": spell_shard(shard) for number, shard in enumerate(shards)})
 
 
+def _noted(sizes: list[int], name: str, data: bytes) -> None:
+    sizes.append(len(data) if "!" in name else 0)
+
+
 def listing(kv: Any, clock: Callable[[], float] = lambda: 1e6) -> Listing[int, str]:
     """What a process has of its own: what it remembers."""
     return Listing(NOTES.declaration, capabilities_of(kv), clock)
@@ -77,7 +82,7 @@ def test_what_a_new_key_writes_does_not_grow_with_the_keys() -> None:
     for count in (1_000, 10_000, 100_000):
         kv = filled(count)
         sizes: list[int] = []
-        kv.after_set = lambda key, data, sizes=sizes: sizes.append(len(data) * ("!" in key))
+        kv.after_set = partial(_noted, sizes)
         store = Store(NOTES, kv)
         for number in range(300):
             store.set(key(count + number), 1)
@@ -105,7 +110,7 @@ def test_a_small_keyspace_reads_four_shards_to_list() -> None:
     Store(NOTES, kv).set_many({str(number): number for number in range(200)})
     kv.asked.clear()
     assert sum(1 for _ in Store(NOTES, kv)) == 200  # list() would ask for len() as well
-    asked = [key for method, key in kv.asked if "!" in key]
+    asked = [key for _, key in kv.asked if "!" in key]
     assert asked == [f"p!i{number}" for number in range(FIRST + 1)]
     assert f"p!i{FIRST}" not in kv.data
 

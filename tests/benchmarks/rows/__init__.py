@@ -18,6 +18,7 @@ MODULES = (
     "stores.files",
     "stores.cache",
     "stores.log",
+    "stores.index",
     "stores.opening",
 )
 """In the order of the table."""

@@ -1,0 +1,73 @@
+"""What some ciphers can do beyond ``Cipher``: asked by ``isinstance``, once, when declared.
+
+None of it is ever needed.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Protocol, runtime_checkable
+
+from kvcodec.protocols import Cipher
+
+__all__ = ["AppendingCipher", "BareCipher", "PaddingCipher", "RingCipher", "TimeHidingCipher"]
+
+
+@runtime_checkable
+class BareCipher(Cipher, Protocol):
+    """A cipher that can do without an envelope: what is stored is its own token."""
+
+    @property
+    def bare(self) -> bool:
+        """Whether it does."""
+        ...
+
+    def recognises(self, data: bytes, /) -> bool:
+        """Say whether bytes have the form of a token, exactly, whoever made it."""
+        ...
+
+    def key_id_of(self, token: bytes, /) -> bytes:
+        """Return the id of the key that a token is sealed under. Raises what ``decrypt`` raises."""
+        ...
+
+
+@runtime_checkable
+class RingCipher(Cipher, Protocol):
+    """A cipher over a ring of keys."""
+
+    @property
+    def key_ids(self) -> frozenset[str]:
+        """The ids of all keys that it opens, as hexadecimal."""
+        ...
+
+    def under(self, ring: Any, /) -> Cipher:
+        """Return the same cipher over another ring."""
+        ...
+
+
+@runtime_checkable
+class AppendingCipher(Cipher, Protocol):
+    """A cipher that writes behind what is there already: large values are copied once less."""
+
+    def encrypt_onto(self, start: bytes, plaintext: bytes, associated_data: bytes, /) -> bytes:
+        """Return ``start`` and what ``encrypt`` returns."""
+        ...
+
+
+@runtime_checkable
+class PaddingCipher(Cipher, Protocol):
+    """A cipher that can pad what it encrypts, so that its length shows less."""
+
+    @property
+    def padding(self) -> int:
+        """The number of the method in the header, from 1; 0: it does not."""
+        ...
+
+
+@runtime_checkable
+class TimeHidingCipher(Cipher, Protocol):
+    """A cipher that can keep the time of writing out of its ciphertext."""
+
+    @property
+    def hide_time(self) -> bool:
+        """Whether it does."""
+        ...
