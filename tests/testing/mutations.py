@@ -59,7 +59,7 @@ from kvcodec.plans.files import sources
 from kvcodec.plans.files.reading import Cursor
 from kvcodec.plans.listing import Listing
 from kvcodec.plans.log import writing as log_writing
-from kvcodec.plans.log.spill import Spill
+from kvcodec.plans.log.rows import Rows, Written
 from kvcodec.plans.swap import PLAINLY, put
 from kvcodec.secrets import ciphers as crypto
 from kvcodec.testing import (
@@ -284,14 +284,13 @@ def _good(self: Any, key: str, value: bytes, _token: Any, _ttl: Any) -> bool:
 
 
 def _forget_first(original: Any, self: Any, track: Any, held: Any, head: Any) -> Any:
-    forgetful = msgspec.structs.replace(head, newest=head.newest.since(head.newest.end))
-    yield from self.heads.commit(track, forgetful, held)
+    yield from self.heads.commit(track, head.cut(len(head.items)), held)
     return (yield from original(self, track, held, head))
 
 
-def _never_stored(_self: Any, _track: Any, _held: Any, _name: str, row: Any) -> Any:
+def _never_stored(_self: Any, track: Any, _held: Any, head: Any) -> Any:
     yield from ()
-    return row
+    return Written(track.name(""), head.next, head.as_row(bytes(4)), b"")
 
 
 def _new_digest(_message_id: str) -> bytes:
@@ -646,11 +645,11 @@ MUTATIONS: list[Mutation] = [
     ),
     # ---------------------------------------------------------------------------- shapes
     Mutation(
-        "Log: the head forgets before the piece is stored",
-        around(Spill, "out_of", _forget_first),
+        "Log: the head forgets before the row is stored",
+        around(Rows, "write", _forget_first),
         crashes(_append, _check_messages, dict),
     ),
-    Mutation("Log: pieces are never stored", attribute(Spill, "_write", _never_stored), log),
+    Mutation("Log: rows are never stored", attribute(Rows, "write", _never_stored), log),
     Mutation("Log: a message id is forgotten", attribute(log_writing, "_digest", _new_digest), log),
     Mutation(
         "the index is written after the value",

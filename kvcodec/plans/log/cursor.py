@@ -114,16 +114,17 @@ class Cursor:
         if self._backward and self.high == self._head.start:
             behind = self._head.next, self._head
         if self._backward and behind is not None:
-            number, after = behind[0] - 1, behind[1]
-            return number, (yield from self._row(number)), after
+            return behind[0] - 1, (yield from self._row(behind[0] - 1)), behind[1]
         if behind is not None and isinstance(behind[1], Row):
-            number, row = behind[0], behind[1]
-        else:
-            number, row, after = yield from self._located(at)
-            if row is None or after.start == row.end:
-                return number, row, after
-        after = self._head if number + 1 == self._head.next else (yield from self._row(number + 1))
-        return number, row, after
+            return behind[0], behind[1], (yield from self._after(behind[0]))
+        number, row, after = yield from self._located(at)
+        if row is None or after.start == row.end:
+            return number, row, after
+        return number, row, (yield from self._after(number))
+
+    def _after(self, number: int) -> Plan[Stretch | None]:
+        """What comes after a row: the next one, or the head."""
+        return self._head if number + 1 == self._head.next else (yield from self._row(number + 1))
 
     def _located(self, at: int) -> Plan[tuple[int, Row | None, Stretch]]:
         """The row that holds an index, by interpolation between what head and rows say.

@@ -29,7 +29,7 @@ def log_machine(
     """Return a state machine of a ``Log`` of ``keyspace`` on what ``make_kv`` makes.
 
     ``make_kv``, ``values`` and ``keys`` as for ``store_machine``; ``max_items`` and
-    ``segment_bytes`` as for ``Log``, with segments so small that there are several. Time stands
+    ``segment_bytes`` as for ``Log``, with rows so small that there are several. Time stands
     still. For pytest take its ``TestCase``.
     """
     made = machine_of(LogMachine, make_kv, keyspace, values, keys)
@@ -84,6 +84,31 @@ class LogMachine(ShapeMachine):
         messages = data.draw(st.lists(self.drawn_values, max_size=12), label="messages")
         self.log.extend(key, messages)
         self._messages(key).extend(messages)
+
+    @rule(data=st.data())
+    def extend_twice(self, data: DataObject) -> None:
+        """Add several messages under ids, and once more."""
+        key = self._key(data)
+        messages = data.draw(st.lists(self.drawn_values, min_size=1, max_size=12), label="messages")
+        batch = data.draw(st.uuids().map(str), label="ids")
+        for _ in range(2):
+            self.log.extend(key, messages, ids=[f"{batch} {n}" for n in range(len(messages))])
+        self._messages(key).extend(messages)
+
+    @rule(data=st.data())
+    def pop(self, data: DataObject) -> None:
+        """Remove the newest message."""
+        key = self._key(data)
+        messages = self._messages(key)
+        expect_same(self.log.pop(key), messages.pop() if messages else None, "pop")
+
+    @rule(data=st.data())
+    def repair(self, data: DataObject) -> None:
+        """Repair what is not damaged."""
+        key = self._key(data)
+        done = self.log.repair(key)
+        wanted = len(self._messages(key))
+        expect(not done.faults and done.kept == wanted, f"repair of a whole log: {done}")
 
     @rule(data=st.data(), keep=st.integers(0, 10))
     def trim(self, data: DataObject, keep: int) -> None:

@@ -10,7 +10,7 @@ import msgspec
 import pytest
 
 from kvcodec import DecodeError, KeyRing, Keyspace, Log, UnknownKey
-from kvcodec.format.log import Head, Lane, Segment, parse, spell
+from kvcodec.format.log import HEAD, LANE, ROW, Lane
 from kvcodec.testing import FaultyKV, ManualClock
 from tests.stores.log.stores import Bare
 
@@ -23,28 +23,36 @@ HUGE = 2**60
 def head(**changed: Any) -> bytes:
     """The bytes of a head with these fields changed."""
     fields: dict[str, Any] = {
-        "born": 1,
+        "start": 0,
+        "before": 0,
+        "link_before": bytes(16),
+        "latest_before": 0,
+        "items": [],
+        "gen": bytes(8),
         "first": 0,
-        "segments": NONE,
-        "pieces": NONE,
-        "merged": 0,
+        "swept": 0,
         "oldest": 0,
+        "next": 0,
         "edge": NONE,
+        "oldest_before": 0,
+        "changes": 0,
         "ids": [],
-        "newest": [0, 0, []],
     }
-    return b"\xfa\1" + msgspec.msgpack.encode([*(fields | changed).values()])
+    return b"\xfa\3" + msgspec.msgpack.encode([*(fields | changed).values()])
 
 
 HOSTILE = {
-    "fewer than none": head(segments=[0, 1, 0]),
-    "swept beyond the first": head(segments=[2, 1, 3]),
-    "many segments": head(segments=[0, 0, HUGE]),
-    "many pieces": head(pieces=[0, 0, 2**25]),
+    "fewer than none": head(oldest=1),
+    "swept beyond the first": head(swept=2, oldest=1, next=3),
+    "many rows": head(next=HUGE),
+    "many rows that may be stored": head(swept=0, oldest=2**25, next=2**25),
+    "keeps what there never was": head(first=1),
     "numbers that overflow": head(first=2**64 - 1),
-    "below zero": head(merged=-1),
-    "more than there is": head()[:2] + b"\x9a" + head()[3:] + b"\x90",
-    "deep": head()[:2] + b"\x9a" + head()[3:] + b"\x91" * 1_000_000,
+    "below zero": head(before=-1),
+    "a short link": head(link_before=bytes(8)),
+    "a name that is none": head(gen="/../../b"),
+    "more than there is": head()[:2] + b"\x9f" + head()[3:] + b"\x90",
+    "deep": head()[:2] + b"\x9f" + head()[3:] + b"\x91" * 1_000_000,
 }
 
 
@@ -73,11 +81,11 @@ def test_a_lane_leads_out_of_no_log() -> None:
     """The name of a lane becomes a part of names: it is what a writer can be called."""
     for lane in ("", "/../../../b/m/chat", "a.b", "a!b", "\0", "x" * 65, "a\n"):
         with pytest.raises(DecodeError):
-            parse(Lane, b"\xfa\3" + msgspec.msgpack.encode([lane]))
-    assert parse(Lane, spell(Lane("worker-3"))) == Lane("worker-3")
+            LANE.parse(b"\xfa\5" + msgspec.msgpack.encode([lane]))
+    assert LANE.parse(LANE.spell(Lane("worker-3"))) == Lane("worker-3")
     kv = FaultyKV(Bare())
-    kv.set("notes/a!ly0.0", spell(Lane("q")))
-    kv.set("notes/a!lo0.0", b"\xfa\3" + msgspec.msgpack.encode(["/../../other"]))
+    kv.set("notes/a!ly0.0", LANE.spell(Lane("q")))
+    kv.set("notes/a!lo0.0", b"\xfa\5" + msgspec.msgpack.encode(["/../../other"]))
     with pytest.raises(DecodeError):
         Log(PLAIN, kv, writers="many", writer="w").tail("a", 9)
     assert not any("other" in key for each in kv.operations for key in each.keys)
@@ -87,13 +95,9 @@ def test_many_empty_messages_that_are_over_are_let_go_at_once() -> None:
     """In one pass: letting go of them one by one took half a minute for a megabyte."""
     items = [[1, 0, b""]] * 200_000
     kv = Bare()
-    kv.values["notes/a"] = PLAIN.declaration.pipeline.wrap(
-        "notes/a", head(newest=[0, 0, items]), 0.0
-    )
     aging = Keyspace("notes", str, max_age=1)
-    kv.values["notes/a"] = aging.declaration.pipeline.wrap(
-        "notes/a", head(newest=[0, 0, items]), 1e9
-    )
+    heads = aging.declaration.pipeline.part("head", dated=True)
+    kv.values["notes/a"] = heads.wrap("notes/a", head(items=items), 1e9)
     log = Log(aging, kv, clock=lambda: 1e9)
     log.append("a", "new")
     assert log.tail("a", 5) == ["new"]
@@ -118,14 +122,12 @@ def test_what_is_written_is_read() -> None:
     """The bounds take every head and row that logs make."""
     kv = Bare()
     Log(NOTES, kv, segment_bytes=1).extend("a", [f"message {number}" for number in range(300)])
-    heads = [
-        NOTES.declaration.pipeline.wrapping.unwrap(name, data, None).encoded
-        for name, data in kv.values.items()
-    ]
-    kinds = {bytes([1]): Head, bytes([2]): Segment}
-    for encoded in heads:
-        kind: Any = kinds[encoded[1:2]]
-        assert spell(parse(kind, encoded)) == encoded
+    kinds: dict[str, Any] = {"head": HEAD, "row": ROW}
+    for name, data in kv.values.items():
+        kind: Any = "row" if "!" in name else "head"
+        part = NOTES.declaration.pipeline.part(kind, dated=True)
+        encoded = part.unwrap(name, data, None).encoded
+        assert kinds[kind].spell(kinds[kind].parse(encoded)) == encoded
 
 
 @pytest.mark.parametrize("make", [Bare, dict], ids=["bare", "listed"])

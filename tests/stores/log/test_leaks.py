@@ -111,6 +111,26 @@ def many(log: Log[Any]) -> None:
         log.append("k", SECRET)
 
 
+def popped(log: Log[Any]) -> None:
+    """Pop until a row is needed."""
+    for _ in range(60):
+        log.pop("k")
+
+
+async def apopped(log: AsyncLog[Any]) -> None:
+    """The same, awaited."""
+    for _ in range(60):
+        await log.pop("k")
+
+
+def repaired(log: Log[Any], suffix: str) -> None:
+    """Repair a log whose KV fails at one kind of value from now on."""
+    kv = Failing()
+    kv.values = log._kv.values
+    kv.failing = suffix
+    Log(log.keyspace, kv, segment_bytes=256).repair("k")
+
+
 async def amany(log: AsyncLog[Any]) -> None:
     """The same, awaited."""
     for _ in range(60):
@@ -137,16 +157,19 @@ USES: dict[str, Callable[[], object]] = {
     "extend, refused": lambda: Log(SMALL, {}).extend("k", [SECRET, {"other": object()}]),
     "append, bad key": lambda: Log(SMALL, {}).append("", SECRET),
     "append, not stored": lambda: failing("notes/k").append("k", SECRET),
-    "append, piece not stored": lambda: many(failing("!p")),
-    "append, segment not stored": lambda: many(failing("!s")),
+    "append, row not stored": lambda: many(failing("!s")),
     "iterate, damaged": lambda: list(damaged(SEALED, "!s").iterate("k")),
     "reverse, damaged": lambda: list(damaged(SEALED, "!s").iterate("k", reverse=True)),
-    "tail, damaged": lambda: damaged(SEALED, "!p").tail("k", 60),
+    "tail, damaged": lambda: damaged(SEALED, "!s").tail("k", 60),
     "iterate, damaged later": lambda: list(damaged(SEALED, "!s", -1).iterate("k")),
     "extend, not stored": lambda: failing("notes/k").extend("k", [SECRET] * 9),
     "extend, bad key": lambda: Log(SMALL, {}).extend("", [SECRET]),
     "count, damaged": lambda: damaged(AGING, "!s").count("k"),
     "trim, damaged": lambda: damaged(SEALED, "notes/k").trim("k", 3),
+    "repair, damaged": lambda: damaged(SEALED, "notes/k").repair("k"),
+    "pop, damaged": lambda: popped(damaged(SEALED, "!s", -1)),
+    "pop, not stored": lambda: failing("notes/k").pop("k"),
+    "repair, not stored": lambda: repaired(damaged(SEALED, "!s"), "notes/k"),
     "clear, damaged": lambda: damaged(SEALED, "notes/k").clear("k"),
     "window, no cost": lambda: window(damaged(SEALED, "!s"), "k", budget=9, cost=too_dear),
     "export, no line": lambda: list(export_lines(filled(PACKED, {(1, 2): CANARY}), "k")),
@@ -173,17 +196,19 @@ AWAITED: dict[str, Callable[[], Coroutine[Any, Any, Any]]] = {
     "append, refused": lambda: AsyncLog(SMALL, {}).append("k", REFUSED),
     "append, bad key": lambda: AsyncLog(SMALL, {}).append("", SECRET),
     "append, not stored": lambda: afailing("notes/k").append("k", SECRET),
-    "append, piece not stored": lambda: amany(afailing("!p")),
-    "append, segment not stored": lambda: amany(afailing("!s")),
+    "append, row not stored": lambda: amany(afailing("!s")),
     "extend, refused": lambda: AsyncLog(SMALL, {}).extend("k", [SECRET, REFUSED]),
     "extend, not stored": lambda: afailing("notes/k").extend("k", [SECRET] * 9),
     "iterate, damaged": lambda: all_of(adamaged(SEALED, "!s").iterate("k")),
     "iterate, damaged later": lambda: all_of(adamaged(SEALED, "!s", -1).iterate("k")),
     "reverse, damaged": lambda: all_of(adamaged(SEALED, "!s").iterate("k", reverse=True)),
-    "tail, damaged": lambda: adamaged(SEALED, "!p").tail("k", 60),
+    "tail, damaged": lambda: adamaged(SEALED, "!s").tail("k", 60),
     "plain, damaged": lambda: all_of(adamaged(SMALL, "!s").iterate("k")),
     "count, damaged": lambda: adamaged(AGING, "!s").count("k"),
     "trim, damaged": lambda: adamaged(SEALED, "notes/k").trim("k", 3),
+    "repair, damaged": lambda: adamaged(SEALED, "notes/k").repair("k"),
+    "pop, damaged": lambda: apopped(adamaged(SEALED, "!s", -1)),
+    "pop, not stored": lambda: afailing("notes/k").pop("k"),
     "clear, damaged": lambda: adamaged(SEALED, "notes/k").clear("k"),
     "window, damaged": lambda: awindow(adamaged(SEALED, "!s"), "k", last=99),
     "window, no cost": lambda: awindow(adamaged(SEALED, "!s"), "k", budget=9, cost=too_dear),

@@ -107,6 +107,16 @@ class LogMachine(RuleBasedStateMachine):
         self.log.extend("k", messages)
         self.model = self.kept([*self.model, *messages])
 
+    @rule(times=st.integers(1, 5))
+    def pop(self, times: int) -> None:
+        for _ in range(times):
+            assert self.log.pop("k") == (self.model.pop() if self.model else None)
+
+    @rule()
+    def repair(self) -> None:
+        done = self.log.repair("k")
+        assert (done.kept, done.faults) == (len(self.model), {})
+
     @rule(keep=st.integers(0, 12))
     def trim(self, keep: int) -> None:
         self.log.trim("k", keep)
@@ -141,12 +151,17 @@ class LogMachine(RuleBasedStateMachine):
         self.model = there
 
     @rule(
-        method=st.sampled_from(["trim", "clear", "extend"]),
+        method=st.sampled_from(["trim", "clear", "extend", "pop"]),
         script=st.lists(FAULTS, max_size=20),
     )
     def change_under_faults(self, method: str, script: list[Any]) -> None:
         more = [self.value("x" * 30) for _ in range(5)]
-        arguments: dict[str, list[Any]] = {"trim": [2], "clear": [], "extend": [more]}
+        arguments: dict[str, list[Any]] = {
+            "trim": [2],
+            "clear": [],
+            "extend": [more],
+            "pop": [],
+        }
         self.reopen(script)
         with suppress(BackendError, ConnectionResetError, Stopped):
             getattr(self.log, method)("k", *arguments[method])
@@ -154,6 +169,7 @@ class LogMachine(RuleBasedStateMachine):
         there = list(self.log.iterate("k"))
         possible = {
             "trim": [self.model, self.model[-2:]],
+            "pop": [self.model, self.model[:-1]],
             "clear": [self.model, []],
             "extend": [self.kept([*self.model, *more[:n]]) for n in range(6)],
         }[method]

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import random
 import subprocess
 import sys
 import threading
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +16,10 @@ from hypothesis import strategies as st
 
 from kvcodec import Keyspace, Log, MemoryKV, SQLiteKV
 from kvcodec.errors import ConfigError
+from kvcodec.format.log import HEAD
 from kvcodec.plans.driver import Plan, run
 from kvcodec.plans.log.tracks import track_of
-from kvcodec.plans.log.writing import Writing
+from kvcodec.plans.log.writing import Writing, batch_of
 from kvcodec.testing import ManualClock
 from tests.stores.log.stores import Bare
 
@@ -70,7 +73,7 @@ def test_compare_and_set_is_exact_in_every_interleaving(data: st.DataObject) -> 
         if who not in steppers and waiting[who]:
             text = waiting[who].pop(0)
             steppers[who] = (
-                Stepper(kv, logs[who].append(track_of("notes/k"), [text.encode()], None)),
+                Stepper(kv, logs[who].append(track_of("notes/k"), batch_of([text.encode()], []))),
                 text,
             )
         if who in steppers:
@@ -96,7 +99,9 @@ def test_a_writer_far_behind_harms_no_new_log(turns: list[bool], before: int, cl
     log = Log(NOTES, kv, segment_bytes=40, clock=clock)
     old = [f"old {number}" for number in range(before)]
     log.extend("k", old)
-    late = Stepper(kv, writing(kv, clock=clock).append(track_of("notes/k"), [b"late"], None))
+    late = Stepper(
+        kv, writing(kv, clock=clock).append(track_of("notes/k"), batch_of([b"late"], []))
+    )
     for turn in turns:
         if not late.done and turn:
             late.step()
@@ -207,7 +212,7 @@ def test_lanes_are_found_in_every_interleaving(data: st.DataObject) -> None:
         Stepper(
             kv,
             writing(kv, writers="many", writer=f"w{who}").append(
-                track_of("notes/k").of_lane(f"w{who}"), [b"%d" % who], None
+                track_of("notes/k").of_lane(f"w{who}"), batch_of([b"%d" % who], [])
             ),
         )
         for who in range(writers)
@@ -317,13 +322,14 @@ def test_a_fork_is_a_process_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None
     assert set(log.iterate("k")) == {"parent", "child"}
 
 
-def test_a_plan_is_driven_by_hand() -> None:
+def test_a_plan_is_driven_by_hand(monkeypatch: pytest.MonkeyPatch) -> None:
     """The stepper that these tests rely on does what ``run`` does."""
+    monkeypatch.setattr("os.urandom", bytes)
     by_hand, driven = MemoryKV(), MemoryKV()
-    stepper = Stepper(by_hand, writing(by_hand).append(track_of("notes/k"), [b"a"], None))
+    stepper = Stepper(by_hand, writing(by_hand).append(track_of("notes/k"), batch_of([b"a"], [])))
     while not stepper.done:
         stepper.step()
-    run(writing(driven).append(track_of("notes/k"), [b"a"], None), driven)
+    run(writing(driven).append(track_of("notes/k"), batch_of([b"a"], [])), driven)
     assert by_hand.get("notes/k") == driven.get("notes/k") is not None
 
 
@@ -344,3 +350,105 @@ def test_a_clear_takes_only_what_it_saw() -> None:
             clear.step()
         assert list(log.iterate("k")) == (["new"] if happened else [])
     assert happened
+
+
+def left_of(kv: Any, log: Log[str]) -> list[str]:
+    """The names of rows that no reader needs any more and no head will sweep."""
+    data = kv.get("notes/k")
+    head = None if data is None else log._layout.parts.open("notes/k", data, HEAD)
+    counted = set() if head is None else {f"notes/k!{suffix}" for suffix in head.suffixes()}
+    return [name for name in kv.scan_keys("") if "!" in name and name not in counted]
+
+
+def step_of(writer: Writing, step: str, text: str) -> Plan[Any]:
+    """What a writer does next."""
+    track = track_of("notes/k")
+    if step == "append":
+        return writer.append(track, batch_of([text.encode()], []))
+    return {"pop": writer.pop, "clear": writer.clear, "trim": partial(writer.trim, keep=3)}[step](
+        track
+    )
+
+
+STEPS = ["append"] * 8 + ["pop", "trim", "clear"]
+
+
+@settings(max_examples=150, deadline=None)
+@given(data=st.data(), window=st.sampled_from([None, 5]))
+def test_nothing_is_lost_doubled_or_left(data: st.DataObject, window: int | None) -> None:
+    """4 writers with stalls append, pop, trim and clear; what each saw done is so, once.
+
+    A writer that came late, after a clear, left its row for good, and nothing removed it.
+    """
+    kv = MemoryKV()
+    log = Log(NOTES, kv, segment_bytes=60, max_items=window)
+    plans = [writing(kv, max_items=window) for _ in range(4)]
+    steppers: dict[int, tuple[Stepper, str]] = {}
+    appended: list[str] = []
+    forgets = False
+    for turn, who in enumerate(data.draw(st.lists(st.integers(0, 3), min_size=60, max_size=250))):
+        if who not in steppers:
+            step = data.draw(st.sampled_from(STEPS))
+            forgets = forgets or step != "append"
+            text = f"{turn:03} {who} {'x' * (turn % 4 * 9)}"
+            plan = step_of(plans[who], step, text)
+            steppers[who] = Stepper(kv, plan), text if step == "append" else ""
+        stepper, text = steppers[who]
+        if not stepper.done:
+            stepper.step()
+        if stepper.done:
+            appended += [text] if text else []
+            del steppers[who]
+    for stepper, text in steppers.values():
+        while not stepper.done:
+            stepper.step()
+        appended += [text] if text else []
+    found = list(log.iterate("k"))
+    assert len(set(found)) == len(found)
+    assert set(found) <= set(appended)
+    if not forgets:
+        assert sorted(found) == sorted(appended) if window is None else len(found) <= window
+    assert left_of(kv, log) == []
+    log.clear("k")
+    assert list(kv.scan_keys("")) == []
+
+
+def test_a_late_writer_takes_back_what_it_wrote() -> None:
+    """Stalled before its row is written, while others append, and clear."""
+    for others in (5, 60):
+        for clears in (False, True):
+            kv = MemoryKV()
+            log = Log(NOTES, kv, segment_bytes=40, max_items=4)
+            log.extend("k", ["y" * 30] * 2)
+            late = Stepper(kv, writing(kv).append(track_of("notes/k"), batch_of([b"late"], [])))
+            late.step()
+            assert late.operation[0] == "set_if_absent"
+            for number in range(others):
+                log.append("k", f"other {number} {'z' * 30}")
+            if clears:
+                log.clear("k")
+            while not late.done:
+                late.step()
+            assert "late" in list(log.iterate("k"))
+            assert left_of(kv, log) == []
+            log.clear("k")
+            assert list(kv.scan_keys("")) == []
+
+
+def test_a_bounded_log_stays_bounded() -> None:
+    """4 writers by turns: the rows of a window grew from 110 to 459 in 20 seconds."""
+    kv = MemoryKV()
+    writers = [writing(kv, max_items=20) for _ in range(4)]
+    rng = random.Random(3)
+    steppers: list[Stepper | None] = [None] * 4
+    most = 0
+    for turn in range(6000):
+        who = rng.choice([0, 1, 2, 3, 3, 3])  # some are slower
+        stepper = steppers[who]
+        if stepper is None or stepper.done:
+            batch = batch_of([b"%05d xxxxxxxxxxxx" % turn], [])
+            stepper = steppers[who] = Stepper(kv, writers[who].append(track_of("notes/k"), batch))
+        if not stepper.done:
+            stepper.step()
+        most = max(most, len(list(kv.scan_keys("")))) if turn % 10 == 0 else most
+    assert most < 25
