@@ -96,7 +96,7 @@ def test_many_empty_messages_that_are_over_are_let_go_at_once() -> None:
     items = [[1, 0, b""]] * 200_000
     kv = Bare()
     aging = Keyspace("notes", str, max_age=1)
-    heads = aging.declaration.pipeline.part("head", dated=True)
+    heads = aging.declaration.pipeline.part("head")
     kv.values["notes/a"] = heads.wrap("notes/a", head(items=items), 1e9)
     log = Log(aging, kv, clock=lambda: 1e9)
     log.append("a", "new")
@@ -125,7 +125,7 @@ def test_what_is_written_is_read() -> None:
     kinds: dict[str, Any] = {"head": HEAD, "row": ROW}
     for name, data in kv.values.items():
         kind: Any = "row" if "!" in name else "head"
-        part = NOTES.declaration.pipeline.part(kind, dated=True)
+        part = NOTES.declaration.pipeline.part(kind)
         encoded = part.unwrap(name, data, None).encoded
         assert kinds[kind].spell(kinds[kind].parse(encoded)) == encoded
 

@@ -244,7 +244,7 @@ def test_one_row_sealed_anew_leaves_the_others_alone() -> None:
     rotated = Keyspace("notes", str, cipher=both)
     rows = rows_of(kv)
     for name in [rows[3], "notes/k", rows[0]]:
-        part = rotated.declaration.pipeline.part("row" if name in rows else "head", dated=True)
+        part = rotated.declaration.pipeline.part("row" if name in rows else "head")
         kv.values[name] = part.reseal(name, kv.values[name])
         assert list(small(kv, rotated).iterate("k")) == TEXTS
     report = Store(rotated, kv).rewrap(["k"])
@@ -323,9 +323,7 @@ def test_a_repair_does_not_take_a_key_or_a_version_for_damage() -> None:
     rows = rows_of(kv)
     stranger = Bare()
     stranger.values = dict(kv.values)
-    kv.values[rows[1]] = other.declaration.pipeline.part("row", dated=True).wrap(
-        rows[1], b"\xfa\4", 0.0
-    )
+    kv.values[rows[1]] = other.declaration.pipeline.part("row").wrap(rows[1], b"\xfa\4", 0.0)
     before = dict(kv.values)
     with pytest.raises(UnknownKey):
         small(kv, sealed).repair("k")
@@ -471,7 +469,7 @@ def test_messages_below_the_oldest_version_are_refused() -> None:
     """``oldest=`` holds for each message by itself."""
     kv = Bare()
     small(kv).append("k", "a")
-    newer = {"version": 2, "upgrades": {1: str}}
+    newer: Any = {"version": 2, "upgrades": {1: str}}
     small(kv, Keyspace("notes", str, **newer)).append("k", "b")
     log = small(kv, Keyspace("notes", str, oldest=2, **newer))
     assert log.tail("k", 1) == ["b"]

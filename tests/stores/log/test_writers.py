@@ -6,7 +6,6 @@ import random
 import subprocess
 import sys
 import threading
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -365,9 +364,9 @@ def step_of(writer: Writing, step: str, text: str) -> Plan[Any]:
     track = track_of("notes/k")
     if step == "append":
         return writer.append(track, batch_of([text.encode()], []))
-    return {"pop": writer.pop, "clear": writer.clear, "trim": partial(writer.trim, keep=3)}[step](
-        track
-    )
+    if step == "trim":
+        return writer.trim(track, keep=3)
+    return writer.pop(track) if step == "pop" else writer.clear(track)
 
 
 STEPS = ["append"] * 8 + ["pop", "trim", "clear"]
