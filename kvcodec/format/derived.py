@@ -12,12 +12,25 @@ of a key contains ``!``, so that a derived name is never a key's, and lives "und
 
 from __future__ import annotations
 
-__all__ = ["aside_name", "grid_name", "is_derived", "lock_name", "news_name", "trace_name"]
+__all__ = [
+    "aside_name",
+    "grid_name",
+    "is_aside",
+    "is_derived",
+    "lock_name",
+    "news_name",
+    "trace_name",
+]
 
 
 def is_derived(raw_key: str) -> bool:
     """Say whether a name is derived from a key, and not the key's own."""
     return "!" in raw_key
+
+
+def is_aside(raw_key: str) -> bool:
+    """Say whether a name is that of bytes in quarantine: nothing reads them under it."""
+    return raw_key.partition("!")[2].startswith("q")
 
 
 def lock_name(raw_key: str) -> str:

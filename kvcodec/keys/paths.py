@@ -44,6 +44,11 @@ class Scheme(Generic[K]):
         return self._shape.plain
 
     @property
+    def ending(self) -> str:
+        """What every raw key of the scheme ends with."""
+        return self._literals[-1]
+
+    @property
     def alphabets(self) -> list[frozenset[str]]:
         """The characters that each part of a raw key is made of."""
         return [part.alphabet for part in self._shape.parts]

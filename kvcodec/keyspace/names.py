@@ -8,6 +8,7 @@ from typing import Any, Generic, Protocol
 from typing_extensions import TypeVar
 
 from kvcodec.errors import ConfigError, KeyNameError, KVCodecError, locate
+from kvcodec.format.derived import is_aside
 from kvcodec.format.plain import is_tuple
 from kvcodec.keys.paths import PathKeys, Scheme
 from kvcodec.protocols import (
@@ -87,8 +88,17 @@ class Names(Generic[K]):
 
         What is in quarantine is not: it cannot be read under that name.
         """
-        name, _, derived = raw_key.partition("!")
-        return not derived.startswith("q") and self.is_name(name)
+        return not is_aside(raw_key) and self.is_name(raw_key.partition("!")[0])
+
+    def resembles(self, raw_key: str) -> bool:
+        """Whether a name that begins as this keyspace's do may have been one, of other keys.
+
+        Templates may begin alike: then the end tells them apart.
+        """
+        scheme: object = self.scheme
+        ending = scheme.ending if isinstance(scheme, Scheme) else ""
+        told = bool(self.prefix or ending) and raw_key.partition("!")[0].endswith(ending)
+        return told and not is_aside(raw_key)
 
     def are_spelt_as(self, other: Names[Any]) -> bool:
         """Whether two keyspaces' names are made alike: of one key type, they would be the same."""

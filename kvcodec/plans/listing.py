@@ -24,7 +24,6 @@ from kvcodec.errors import (
     Unsupported,
     locate,
 )
-from kvcodec.format.derived import is_derived
 from kvcodec.keyspace.declaration import Declaration
 from kvcodec.keyspace.place import place_of
 from kvcodec.keyspace.wrapping import as_bytes
@@ -224,10 +223,8 @@ class Listing(Generic[V, K]):
         """
         found: dict[str, K] = {}
         for older in self.declared.elsewhere:
-            for raw_key in (yield from self.own_names(older)):
-                key = (
-                    NO_DEFAULT if is_derived(raw_key) else (yield from self.key_of(older, raw_key))
-                )
+            for raw_key in filter(older.names.is_name, (yield from self.names_under(older))):
+                key = yield from self.key_of(older, raw_key)
                 name = "" if key is NO_DEFAULT else self.declared.names.raw_key(key)
                 if name and name not in found and (yield from get(name)) is None:
                     # By today's scheme, so that it is of today's type: a NamedTuple for a tuple.
@@ -236,12 +233,12 @@ class Listing(Generic[V, K]):
                     )
         return found
 
-    def own_names(self, declared: AnyKeyspace, after: str = "") -> Plan[list[str]]:
-        """All names of a keyspace, those of parts too, in order."""
+    def names_under(self, declared: AnyKeyspace, after: str = "") -> Plan[list[str]]:
+        """All names that begin as a keyspace's do, in order."""
         scan = self.scan(declared, after, sort=True)
         names: list[str] = []
         while (page := (yield from scan.pull())) is not None:
-            names += filter(declared.names.owns, page)
+            names += page
         return names
 
     # --------------------------------------------------------------------------------- values

@@ -16,9 +16,18 @@ from kvcodec.secrets.abilities import RingCipher
 __all__ = ["Finding", "Report", "Scope", "State", "new_report", "rewrap_report"]
 
 State: TypeAlias = Literal[
-    "fine", "missing", "older key", "older version", "older form", "newer", "expired", "unreadable"
+    "fine",
+    "missing",
+    "older key",
+    "older version",
+    "older form",
+    "newer",
+    "expired",
+    "unreadable",
+    "skipped",
 ]
-"""What is stored under a name, seen from today's declaration."""
+"""What is stored under a name, seen from today's declaration. Skipped: the name begins as the
+keyspace's do and is no key of its type, nor of one in its ``previous=``; nobody looked at it."""
 
 
 Scope: TypeAlias = Literal["keys", "listed", "indexed", "given"]
@@ -79,10 +88,11 @@ class Report(Struct):
         """Whether no name of the keyspace can have been left out.
 
         True after a ``rewrap``, in one call or in several, from the start to the end of what the
-        backend lists. Not of given keys, of which only their giver knows whether they are all; nor
-        of an index, which lacks what was stored before it was declared.
+        backend lists, if no name was skipped (``names["skipped"]``). Not of given keys, of which
+        only their giver knows whether they are all; nor of an index, which lacks what was stored
+        before it was declared.
         """
-        return self.scope == "listed" and self._came_through
+        return self.scope == "listed" and self._came_through and not self.states["skipped"]
 
     @property
     def _came_through(self) -> bool:
@@ -125,9 +135,19 @@ class Report(Struct):
         counts = [f"{self.checked} names", f"{self.changed} changed"]
         counts += [f"{state} {count}" for state, count in sorted(self.states.items())]
         keys = [f"key {key_id} {count}" for key_id, count in sorted(self.key_ids.items())]
+        keys += [f"key {key_id} of the ring seals nothing" for key_id in self._idle()]
         wrong = [f"{len(self.conflicts)} conflicts"] if self.conflicts else []
         end = "complete" if self.complete else f"up to {self.cursor!r}"
         return f"{self.keyspace} ({self.scope}): {', '.join((*counts, *keys, *wrong, end))}"
+
+    def _idle(self) -> list[str]:
+        """The keys of the ring that a whole walk has not met: a retired one, or a mistaken order.
+
+        ``KeyRing("old,new")`` seals under the old key: then it is the new one.
+        """
+        if not self._came_through or self.ring is None or not self.key_ids:
+            return []
+        return sorted(self.ring - self.key_ids.keys())
 
     def add(self, finding: Finding) -> None:
         """Count one name."""

@@ -80,6 +80,9 @@ class _Walk(NamedTuple):
     def name(self, place: Place[Any], lock: str | None = None) -> Plan[None]:
         """Take the step with one name, under its own lock or another's."""
         listing, raw_key = self.listing, place.raw_key
+        if not _is_ours(place):
+            self.say(Finding(raw_key, "skipped"))
+            return
         if self.step is migrate:
             yield from listing.note(raw_key)
         plan = self.step(place, listing.clock, listing.can)
@@ -94,6 +97,20 @@ class _Walk(NamedTuple):
         self.report.add(finding)
         if self.on_progress is not None:
             called(self.on_progress(finding), NOT_AWAITED.format("on_progress="))
+
+
+def _is_ours(place: Place[Any]) -> bool:
+    """Whether a name is a key's, a part's or the index's, and does not just begin like one."""
+    declared, raw_key = place.declaration, place.raw_key
+    return declared.names.owns(raw_key) or is_shard(declared, raw_key)
+
+
+def _seen_by(declared: Declaration[Any, Any]) -> Callable[[str], bool]:
+    """Which names a walk over everything is to meet: its own, and those it has to skip."""
+    names = declared.names
+    return lambda raw_key: (
+        names.owns(raw_key) or names.resembles(raw_key) or is_shard(declared, raw_key)
+    )
 
 
 def _names_of(place: Place[Any]) -> list[Place[Any]]:
@@ -164,26 +181,30 @@ class Everywhere:
         if self._alone:
             page = yield from self._scan.pull()
             declared = self._listing.declared
-            return None if page is None else _places(declared, filter(declared.names.owns, page))
+            return None if page is None else _places(declared, filter(_seen_by(declared), page))
         if self._places is None:
             self._places = iter(batches((yield from self._merged())))
         return next(self._places, None)
 
     def _merged(self) -> Plan[list[Place[Any]]]:
         """All of them in one order. Of a name that two declarations have, today's."""
-        listing, places = self._listing, dict[str, Place[Any]]()
-        for declared in (*reversed(listing.declared.elsewhere), listing.declared):
-            index = listing.index_of(declared)
-            if index is not None:
-                names = yield from self._of_index(index)
-            else:
-                names = yield from listing.own_names(declared, self._after)
-                left = yield from listing.shards(declared)  # by a handle that cannot list
-                names += [name for name in left if name > self._after]
+        places, skipped = dict[str, Place[Any]](), dict[str, Place[Any]]()
+        for declared in (*reversed(self._listing.declared.elsewhere), self._listing.declared):
+            names = filter(_seen_by(declared), (yield from self._names(declared)))
             for place in _places(declared, names):
-                if place.raw_key not in places or (yield from self._is_todays(place.raw_key)):
+                if not _is_ours(place):
+                    skipped[place.raw_key] = place
+                elif place.raw_key not in places or (yield from self._is_todays(place.raw_key)):
                     places[place.raw_key] = place
-        return sorted(places.values(), key=_raw_key)
+        return sorted((skipped | places).values(), key=_raw_key)
+
+    def _names(self, declared: Declaration[Any, Any]) -> Plan[list[str]]:
+        index = self._listing.index_of(declared)
+        if index is not None:
+            return (yield from self._of_index(index))
+        names = yield from self._listing.names_under(declared, self._after)
+        left = yield from self._listing.shards(declared)  # by a handle that cannot list
+        return names + [name for name in left if name > self._after]
 
     def _is_todays(self, raw_key: str) -> Plan[bool]:
         """Whose a name is that two declarations have: a part goes with its owner."""
@@ -221,21 +242,38 @@ class KeyPlaces:
             return rest or None
         places: list[Place[Any]] = []
         for raw_key in page:
-            if is_derived(raw_key) or not (yield from self._listing.is_todays(raw_key)):
+            if is_derived(raw_key):
+                continue
+            todays = yield from self._listing.is_todays(raw_key)
+            if not todays and not self._is_skipped(declared, raw_key):
                 continue
             while self._elsewhere and self._elsewhere[-1].raw_key < raw_key:
                 places.append(self._elsewhere.pop())
-            key = yield from self._listing.key_of(declared, raw_key)
-            places.append(
-                Place(declared, raw_key) if key is NO_DEFAULT else place_of(declared, key)
-            )
+            places.append((yield from self._place(raw_key)) if todays else Place(declared, raw_key))
         return places
 
+    def _is_skipped(self, declared: Declaration[Any, Any], raw_key: str) -> bool:
+        """Whether a name that begins as this declaration's do is nobody's, and is to be said."""
+        todays = self._listing.declared
+        owners = any(each.names.is_name(raw_key) for each in (todays, *todays.elsewhere))
+        return not owners and not is_derived(raw_key) and declared.names.resembles(raw_key)
+
+    def _place(self, raw_key: str) -> Plan[Place[Any]]:
+        declared = self._listing.declared
+        key = yield from self._listing.key_of(declared, raw_key)
+        return Place(declared, raw_key) if key is NO_DEFAULT else place_of(declared, key)
+
     def _places_elsewhere(self) -> Plan[list[Place[Any]]]:
-        """Where older declarations alone keep a value, the last name first."""
+        """Where older declarations alone keep a value, or skip a name; the last name first."""
+        todays = self._listing.declared
         keys = (yield from self._listing.elsewhere()).values()
-        places = (place_of(self._listing.declared, key) for key in keys)
-        later = (place for place in places if place.raw_key > self._after)
+        places = {place.raw_key: place for place in (place_of(todays, key) for key in keys)}
+        for older in todays.elsewhere:
+            for raw_key in (yield from self._listing.names_under(older)):
+                met = raw_key.startswith(todays.names.prefix) and todays.names.resembles(raw_key)
+                if self._is_skipped(older, raw_key) and not met:
+                    places[raw_key] = Place(older, raw_key)
+        later = (place for place in places.values() if place.raw_key > self._after)
         return sorted(later, key=_raw_key, reverse=True)
 
 

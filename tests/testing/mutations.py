@@ -48,6 +48,7 @@ from kvcodec.backends import sqlite, sqlite_statements
 from kvcodec.codecs import msgspec as codecs
 from kvcodec.codecs import traits
 from kvcodec.codecs import values as codec_values
+from kvcodec.format import envelope
 from kvcodec.format.envelope import Header
 from kvcodec.keys import parts, paths
 from kvcodec.keys.parts import escape, is_safe
@@ -408,8 +409,8 @@ def _lenient_text(data: bytes) -> str:
     return data.decode(errors="replace")
 
 
-def _without_keyspace(original: Any, *parts: bytes) -> bytes:
-    return bytes(original(b"", *parts[1:]) if len(parts) == 2 else original(*parts))
+def _without_keyspace(original: Any, kind: Any, _keyspace: str, context: str, codec: str) -> bytes:
+    return bytes(original(kind, "", context, codec))
 
 
 def _without_key(original: Any, self: Any, start: bytes, _key: str) -> bytes:
@@ -511,12 +512,12 @@ MUTATIONS: list[Mutation] = [
     # -------------------------------------------------------------------------- envelope
     Mutation(
         "the context lacks the lengths of its parts",
-        attribute(wrapping, "associated_data", lambda *parts: b"".join(parts)),
+        attribute(envelope, "length_prefixed", lambda *parts: b"".join(parts)),
         laws(int, cipher=RING),
     ),
     Mutation(
         "the context lacks the keyspace",
-        around(wrapping, "associated_data", _without_keyspace),
+        around(wrapping, "place_of", _without_keyspace),
         laws(int, cipher=RING),
     ),
     Mutation(

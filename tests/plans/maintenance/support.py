@@ -91,16 +91,14 @@ class Between:
 
 
 class Counting:
-    """A cipher around another that counts what it is asked."""
+    """A user's own cipher, around another, that counts what it is asked."""
 
     def __init__(self, cipher: Cipher) -> None:
         self._cipher = cipher
         self.decrypted = 0
         self.encrypted = 0
 
-    @property
-    def cipher_id(self) -> int:
-        return self._cipher.cipher_id
+    cipher_id = 200
 
     @property
     def key_id(self) -> bytes:

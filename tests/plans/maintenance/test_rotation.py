@@ -5,8 +5,10 @@ from __future__ import annotations
 import itertools
 import random
 import threading
+from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections import Counter
 from collections.abc import Callable, Mapping
+from enum import Enum
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -265,16 +267,50 @@ def test_a_second_walk_changes_nothing(kind: str) -> None:
     assert twin.stored() == stored
 
 
-def test_values_under_the_primary_key_are_not_decrypted() -> None:
-    """By the key id in the header: one decryption for each old value, none for a new one."""
+def test_values_under_the_primary_key_are_opened_and_not_written() -> None:
+    """A header is not believed: each value is opened once, and only the old ones are sealed."""
     cipher = Counting(AESGCMCipher(ROTATED))
     rotated = Keyspace("tokens", str, cipher=cipher)
-    values = {**filled(sealed(BEFORE), TEN), **filled(sealed(AFTER), {"new": "one"})}
-    kv = memory(values)
+    kv = memory(
+        {**filled(_counted(BEFORE), TEN), **filled(_counted(AFTER), {"new": "one"})},
+    )
     Store(rotated, kv).rewrap()
-    assert (cipher.decrypted, cipher.encrypted) == (10, 10)
+    assert (cipher.decrypted, cipher.encrypted) == (11, 10)
     Store(rotated, kv).rewrap()
-    assert (cipher.decrypted, cipher.encrypted) == (10, 10)
+    assert (cipher.decrypted, cipher.encrypted) == (22, 10)
+
+
+def _counted(ring: KeyRing) -> Keyspace[str]:
+    return Keyspace("tokens", str, cipher=Counting(AESGCMCipher(ring)))
+
+
+@pytest.mark.parametrize("cipher", [AESGCMCipher, FernetCipher])
+@pytest.mark.parametrize("kind", ["whole", "field"])
+def test_a_key_id_that_was_flipped_to_the_primary_frees_no_key(cipher: Any, kind: str) -> None:
+    """By who can write the store, so that the retired key is dropped and the value is lost."""
+    value: Any = Secret("old") if kind == "field" else "old"
+    before, rotated = (
+        Keyspace("tokens", Secret[str] if kind == "field" else str, cipher=cipher(ring))
+        for ring in (BEFORE, ROTATED)
+    )
+    kv = memory(filled(before, {"ada": value}))
+    flipped = _flipped(kv.get("tokens/ada") or b"")
+    assert flipped != kv.get("tokens/ada")
+    kv.set("tokens/ada", flipped)
+    report = Store(rotated, kv).rewrap()
+    assert report.unreadable == {"tokens/ada": "decrypt: Tampered"}
+    assert not report.may_drop(BEFORE.primary)
+
+
+def _flipped(data: bytes) -> bytes:
+    """The same with the primary key's id, in the header or in front of a sealed field."""
+    old, new = (bytes.fromhex(ring.primary) for ring in (BEFORE, ROTATED))
+    if old in data:
+        return data.replace(old, new)
+    start = data.index(b"kvs1.") + 5
+    ids = bytearray(urlsafe_b64decode(data[start : start + 24]))
+    ids[2:18] = new
+    return data[:start] + urlsafe_b64encode(ids) + data[start + 24 :]
 
 
 @pytest.mark.parametrize("kind", ["sync", "async"])
@@ -386,11 +422,66 @@ def test_names_derived_from_keys_are_walked(kind: str) -> None:
 
 def test_other_keyspaces_are_left_alone() -> None:
     """What only begins alike, and what is in quarantine, is not touched."""
-    others = {"tokens": b"x", "tokens2/ada": b"x", "tokens/a/b": b"x", "tokens/ada!q1": b"x"}
+    others = {"tokens": b"x", "tokens2/ada": b"x", "tokens/ada!q1": b"x"}
     kv = memory({**others, **filled(sealed(BEFORE), {"ada": "old"})})
     report = Store(sealed(ROTATED), kv).rewrap()
     assert (report.checked, report.may_drop(BEFORE.primary)) == (1, True)
     assert {name: kv.get(name) for name in others} == others
+
+
+@pytest.mark.parametrize("kind", ["sync", "async"])
+@pytest.mark.parametrize("method", ["rewrap", "verify", "migrate"])
+@pytest.mark.parametrize("name", ["tokens/a/b", "tokens/", "tokens/a b"])
+def test_names_that_are_no_keys_are_reported(kind: str, method: str, name: str) -> None:
+    """Of a key type that changed, say: their values may be under the key that is to be dropped."""
+    values = {name: b"x", **filled(sealed(BEFORE), {"ada": "old"})}
+    twin = Twin(kind, sealed(ROTATED), values)
+    report = twin(method)
+    assert (report.checked, report.names["skipped"]) == (2, [name])
+    assert not report.may_drop(BEFORE.primary)
+    assert not report.saw_everything
+    assert "skipped 1" in str(report)
+    assert twin.stored()[name] == b"x"
+
+
+def test_members_that_left_an_enum_keep_the_key() -> None:
+    """``may_drop`` was True, and the values of the member were lost with the key."""
+    before = Enum("before", {"GITHUB": "github", "GITLAB": "gitlab"})
+    after = Enum("after", {"GITHUB": "github"})
+    old: Any = Keyspace("tokens", str, key=before, cipher=BEFORE)
+    rotated: Any = Keyspace("tokens", str, key=after, cipher=ROTATED)
+    kv = memory(filled(old, {before["GITHUB"]: "a", before["GITLAB"]: "b"}))
+    report = Store(rotated, kv).rewrap()
+    assert report.names == {"older key": ["tokens/github"], "skipped": ["tokens/gitlab"]}
+    assert not report.may_drop(BEFORE.primary)
+
+
+def test_what_a_template_or_an_older_name_does_not_read_is_reported() -> None:
+    """Names by hand that hold a space or an @: a walk said that it was complete, and of nothing."""
+    old = Keyspace("old", str, keys=TemplateKeys("user:{id}:prefs"))
+    kv = memory(
+        {
+            "user:ada@x.org:prefs": b'"dark"',
+            "user:bob:prefs": b'"light"',
+            "user:bob:tokens": b"of another template that begins alike",
+        }
+    )
+    report = Store(Keyspace("prefs", str, cipher=ROTATED, previous=[old]), kv).migrate()
+    assert (report.changed, report.names["skipped"]) == (1, ["user:ada@x.org:prefs"])
+    assert Store(old, kv).verify().names == {"skipped": ["user:ada@x.org:prefs"]}
+    sealing = Keyspace("old", str, keys=TemplateKeys("user:{id}:prefs"), cipher=ROTATED)
+    report = Store(sealing, kv).rewrap()
+    assert report.names == {"skipped": ["user:ada@x.org:prefs"]}
+
+
+def test_a_key_of_the_ring_that_seals_nothing_is_told() -> None:
+    """``"old,new"`` in place of ``"new,old"``: nothing is changed, and nothing else says why."""
+    mistaken = KeyRing(OLD, retired=[NEW])
+    kv = memory(filled(sealed(KeyRing(OLD)), TEN))
+    report = Store(sealed(mistaken), kv).rewrap()
+    assert report.changed == 0
+    assert f"key {KeyRing(NEW).primary} of the ring seals nothing" in str(report)
+    assert "seals nothing" not in str(Store(sealed(KeyRing(OLD)), kv).rewrap())
 
 
 @pytest.mark.parametrize("ttl", [None, 3600])
@@ -708,8 +799,7 @@ def test_the_primary_key_is_in_use_whatever_is_stored(scope: Any) -> None:
 
 def test_a_cipher_that_does_not_tell_its_keys_is_asked_no_questions() -> None:
     """Any id is answered for by what was met."""
-    keyspace = Keyspace("tokens", str, cipher=Counting(AESGCMCipher(ROTATED)))
-    report = Store(keyspace, memory(filled(sealed(BEFORE), TEN))).rewrap()
+    report = Store(_counted(ROTATED), memory(filled(_counted(BEFORE), TEN))).rewrap()
     assert (report.changed, report.may_drop(BEFORE.primary)) == (10, True)
 
 
