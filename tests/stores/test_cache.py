@@ -27,6 +27,7 @@ from kvcodec import (
     Secret,
     Store,
     Unavailable,
+    UnknownKey,
 )
 from kvcodec.testing import ErrorBefore, FaultyKV, ManualClock
 
@@ -95,6 +96,24 @@ def either(request: pytest.FixtureRequest) -> Callable[..., Either]:
         return Either(is_async=request.param, keyspace=keyspace, **options)
 
     return opened
+
+
+@pytest.mark.parametrize("kind", [Forecast, Secret[str]])
+def test_under_a_dropped_key_it_is_loaded_again_once_its_time_is_over(kind: Any) -> None:
+    """On a host that keeps what has expired, it raised UnknownKey for ever. Until then it does."""
+    clock, kv = ManualClock(), dict[str, bytes]()
+    value: Any = Forecast("Rome") if kind is Forecast else Secret("v")
+
+    def opened() -> Cache[Any]:
+        return Cache(Keyspace("c", kind, ttl=10, cipher=KeyRing.generate()), kv, clock=clock)
+
+    opened().get_or_load("rome", lambda: value)
+    with pytest.raises(UnknownKey):
+        opened().get_or_load("rome", lambda: value)
+    clock.advance(10)
+    cache = opened()
+    assert cache.get_or_load("rome", lambda: value) == value
+    assert cache.get_or_load("rome", lambda: pytest.fail("it is there")) == value
 
 
 # ------------------------------------------------------------------------------- fresh and not
