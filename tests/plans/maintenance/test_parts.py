@@ -66,7 +66,7 @@ def files(keyspace: Keyspace[Any, Any], kv: Any) -> Files[Any]:
 
 
 def write_log(keyspace: Keyspace[Any, Any], kv: Any) -> None:
-    """A log with a head, pieces, segments, and what a trimmed window has left."""
+    """A log with a head, rows, and what a trimmed window has left."""
     for text in TEXTS:
         log(keyspace, kv, max_items=90).append("a", text)
 
@@ -373,7 +373,7 @@ def test_plain_values_cost_one_more_read() -> None:
 @pytest.mark.parametrize(
     ("name", "part"),
     [
-        *[("lanes", "!ww0"), ("lanes", "!lo0.0"), ("lanes", "!ww1."), ("log", "!s"), ("log", "!p")],
+        *[("lanes", "!ww0"), ("lanes", "!lo0.0"), ("lanes", "!ww1."), ("log", "!s")],
         *[("file", "!g"), ("half a file", "!t"), ("half a file", "!g"), ("news", "!n")],
     ],
 )
@@ -496,7 +496,8 @@ def test_parts_behind_a_message_that_cannot_be_converted_are_walked() -> None:
 def test_a_head_that_opens_and_is_none_frees_no_key() -> None:
     """What cannot say what is beside it, though it is authentic, is named."""
     kv = Bare()
-    broken = declared(str, BEFORE).declaration.pipeline.wrap("parts/a", b"\xfa\1\x90", 1e9)
+    heads = declared(str, BEFORE).declaration.pipeline.part("head")
+    broken = heads.wrap("parts/a", b"\xfa\3\x90", 1e9)
     kv.set("parts/a", broken)
     report = Store(declared(str, ROTATED), kv).rewrap(["a"])
     assert report.unreadable == {"parts/a": "decode: DecodeError"}
