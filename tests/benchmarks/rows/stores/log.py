@@ -67,12 +67,15 @@ def messages(count: int) -> list[Message]:
 
 @cache
 def stored(count: int) -> dict[str, bytes]:
-    """What a log of so many messages is in a dict."""
+    """What a log of some more than so many messages is in a dict, its head some 20 messages old."""
     storage: dict[str, bytes] = {}
     log = Log(HISTORY, storage)
-    log.extend("ada", messages(count - 50))
-    for message in messages(50):  # as it is after appends
-        log.append("ada", message)
+    log.extend("ada", messages(count))
+    rows = len(storage)
+    coming = itertools.cycle(sample())
+    while len(storage) == rows:
+        log.append("ada", next(coming))
+    log.extend("ada", messages(20))
     return storage
 
 
