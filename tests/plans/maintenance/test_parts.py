@@ -66,7 +66,7 @@ def files(keyspace: Keyspace[Any, Any], kv: Any) -> Files[Any]:
 
 
 def write_log(keyspace: Keyspace[Any, Any], kv: Any) -> None:
-    """A log with a head, pieces, segments, and what a trimmed window has left."""
+    """A log with a head, rows, and what a trimmed window has left."""
     for text in TEXTS:
         log(keyspace, kv, max_items=90).append("a", text)
 
@@ -496,8 +496,8 @@ def test_parts_behind_a_message_that_cannot_be_converted_are_walked() -> None:
 def test_a_head_that_opens_and_is_none_frees_no_key() -> None:
     """What cannot say what is beside it, though it is authentic, is named."""
     kv = Bare()
-    head = declared(str, BEFORE).declaration.pipeline.part("head")
-    broken = head.wrap("parts/a", b"\xfa\3\x90", 1e9)
+    heads = declared(str, BEFORE).declaration.pipeline.part("head")
+    broken = heads.wrap("parts/a", b"\xfa\3\x90", 1e9)
     kv.set("parts/a", broken)
     report = Store(declared(str, ROTATED), kv).rewrap(["a"])
     assert report.unreadable == {"parts/a": "decode: DecodeError"}

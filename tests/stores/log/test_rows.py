@@ -395,14 +395,14 @@ def test_a_host_that_answers_with_older_heads_loses_nothing() -> None:
 
 def test_a_lane_that_is_gone_is_noticed_by_its_owner() -> None:
     """Unless the log was cleared, by whomever; a repair, or a clear, lets the owner begin anew."""
-    for mend in (Log.repair, Log.clear):
+    for mend in ("repair", "clear"):
         kv = Bare()
         log = lane(kv)
         log.extend("k", TEXTS)
         del kv.values["notes/k!ww"]
         with pytest.raises(DecodeError, match="gone"):
             log.append("k", "x")
-        mend(log, "k")
+        getattr(log, mend)("k")
         log.append("k", "x")
         lane(kv).clear("k")
         log.append("k", "y")
@@ -469,9 +469,10 @@ def test_messages_below_the_oldest_version_are_refused() -> None:
     """``oldest=`` holds for each message by itself."""
     kv = Bare()
     small(kv).append("k", "a")
-    newer: Any = {"version": 2, "upgrades": {1: str}}
-    small(kv, Keyspace("notes", str, **newer)).append("k", "b")
-    log = small(kv, Keyspace("notes", str, oldest=2, **newer))
+    second = Keyspace("notes", str, version=2, upgrades={1: str})
+    small(kv, second).append("k", "b")
+    third = Keyspace("notes", str, version=2, upgrades={1: str}, oldest=2)
+    log = small(kv, third)
     assert log.tail("k", 1) == ["b"]
     with pytest.raises(DecodeError, match="oldest"):
         log.tail("k", 2)

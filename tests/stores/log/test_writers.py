@@ -355,7 +355,9 @@ def left_of(kv: Any, log: Log[str]) -> list[str]:
     """The names of rows that no reader needs any more and no head will sweep."""
     data = kv.get("notes/k")
     head = None if data is None else log._layout.parts.open("notes/k", data, HEAD)
-    counted = set() if head is None else {f"notes/k!{suffix}" for suffix in head.suffixes()}
+    counted: set[str] = (
+        set() if head is None else {f"notes/k!{suffix}" for suffix in head.suffixes()}
+    )
     return [name for name in kv.scan_keys("") if "!" in name and name not in counted]
 
 
@@ -365,7 +367,7 @@ def step_of(writer: Writing, step: str, text: str) -> Plan[Any]:
     if step == "append":
         return writer.append(track, batch_of([text.encode()], []))
     if step == "trim":
-        return writer.trim(track, keep=3)
+        return writer.trim(track, 3)
     return writer.pop(track) if step == "pop" else writer.clear(track)
 
 
