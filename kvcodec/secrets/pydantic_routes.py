@@ -143,7 +143,6 @@ class _PydanticRoutes(Routes):
             for tag, members in theirs.items():
                 mine[tag] = members if tag not in mine else _agreed(mine[tag], members)
 
-
     # ------------------------------------------------------------- what is refused at the end
 
     def taken(self, node: Any, *, is_open: bool = False) -> frozenset[str]:
