@@ -43,7 +43,7 @@ class Open(BaseModel):
 
 class Extras(BaseModel):
     model_config = ConfigDict(extra="allow")
-    __pydantic_extra__: dict[str, Secret[str]] = pydantic.Field(init=False)  # pyright: ignore
+    __pydantic_extra__: dict[str, Secret[str]] = pydantic.Field(init=False)
     name: str
 
 
@@ -181,7 +181,6 @@ class After(BaseModel):
     ordered: OrderedDict[str, Secret[str]] = OrderedDict()
     turning: deque[Secret[str]] = deque()
     either: Holder | Other | str | list[int] | None = None
-    mixed: tuple[int, *tuple[Secret[str], ...]] = (0,)
 
     @pydantic.field_validator("name", mode="before")
     @classmethod
@@ -208,7 +207,6 @@ VALUES: list[Any] = [
     After(name="a", either=Holder(name="b", token=Secret(CANARY))),
     After(name="a", either=Other(title="b")),
     After(name="a", either="kvo1.x"),
-    After(name="a", mixed=(5, Secret(CANARY), Secret("b"))),
     After(name="a", either=[1, 2]),
     Extras(name="a"),
     Extras.model_validate({"name": "a", "token": Secret(CANARY), "more": Secret("b")}),
@@ -220,7 +218,8 @@ VALUES: list[Any] = [
 def test_what_is_allowed_comes_back_and_is_sealed(value: Any, encoding: str) -> None:
     """Validators of mode "after", closed unions, typed extra fields, collections of pydantic's."""
     kv: dict[str, bytes] = {}
-    store = Store(Keyspace("k", type(value), cipher=RING, encoding=encoding), kv)
+    declare: Any = Keyspace
+    store: Store[Any] = Store(declare("k", type(value), cipher=RING, encoding=encoding), kv)
     store.set("a", value)
     assert store["a"] == value
     assert CANARY.encode() not in kv["k/a"]
@@ -256,14 +255,16 @@ class Left(BaseModel):
 
 
 @pytest.mark.parametrize(
-    "value", [Moving(token=Secret(CANARY)), Revealing(token=Secret(CANARY)), Left(token=CANARY)]
+    "value",
+    [Moving(token=Secret(CANARY)), Revealing(token=Secret(CANARY)), Left(token=Secret(CANARY))],
 )
-@pytest.mark.parametrize("validate", [True, False])
-def test_a_serializer_that_moves_a_secret_is_refused(value: Any, validate: bool) -> None:
+@pytest.mark.parametrize("options", [{}, {"validate": False}], ids=str)
+def test_a_serializer_that_moves_a_secret_is_refused(value: Any, options: Any) -> None:
     """The sealed places are those that are declared, of every value: or it is not stored."""
     kv: dict[str, bytes] = {}
+    declare: Any = Keyspace
     with pytest.raises((ConfigError, EncodeError, SchemaMismatch)) as caught:
-        Store(Keyspace("k", type(value), cipher=RING, validate=validate), kv).set("a", value)
+        Store(declare("k", type(value), cipher=RING, **options), kv).set("a", value)
     assert leaks(caught.value) == []
     assert kv == {}
 
