@@ -159,7 +159,8 @@ class _PydanticRoutes(Routes):
         if kind in _DICTS or kind in _ARRAYS:
             return frozenset({"open" if kind in _DICTS else "array"})
         if kind in ("union", "tagged-union"):
-            return frozenset().union(*(self.taken(choice) for _, choice in _choices(node)))
+            choices = [self.taken(choice) for _, choice in _choices(node)]
+            return frozenset(each for taken in choices for each in taken)
         if kind == "definition-ref":
             return self.taken(self.definitions[node["schema_ref"]])
         if kind in _THROUGH or kind == "nullable":
@@ -230,7 +231,8 @@ def _choices(node: Any) -> Iterable[tuple[Any, Any]]:
 
 
 def _is_secret(node: Any) -> bool:
-    return bool((node.get("metadata") or {}).get(IS_SECRET))
+    metadata: dict[str, Any] = node.get("metadata") or {}
+    return metadata.get(IS_SECRET) is True
 
 
 def _agreed(one: Members, other: Members) -> Members:

@@ -43,7 +43,7 @@ class Open(BaseModel):
 
 class Extras(BaseModel):
     model_config = ConfigDict(extra="allow")
-    __pydantic_extra__: dict[str, Secret[str]] = pydantic.Field(init=False)
+    __pydantic_extra__: dict[str, Secret[str]] = pydantic.Field(init=False)  # pyright: ignore[reportIncompatibleVariableOverride]
     name: str
 
 
