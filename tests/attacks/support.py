@@ -7,7 +7,18 @@ from typing import Any
 
 from kvcodec import AESGCMCipher, DecodeError, FernetCipher, KeyRing, MappingKV, SQLiteKV
 
-__all__ = ["CIPHERS", "KEY", "RING", "Store_", "dump", "opens", "put", "restore"]
+__all__ = [
+    "CIPHERS",
+    "PADDED",
+    "KEY",
+    "RING",
+    "Store_",
+    "ThreeMethods",
+    "dump",
+    "opens",
+    "put",
+    "restore",
+]
 
 KEY = KeyRing.generate_key()
 RING = KeyRing(KEY)
@@ -18,6 +29,13 @@ PADDED: dict[str, Any] = {
 }
 
 Store_ = MappingKV | SQLiteKV
+
+
+class ThreeMethods:
+    """A store that cannot list, so that an index is kept in it."""
+
+    def __init__(self, kv: Store_) -> None:
+        self.get, self.set, self.delete = kv.get, kv.set, kv.delete
 
 
 def dump(kv: Store_) -> dict[str, bytes]:

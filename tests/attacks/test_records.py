@@ -64,7 +64,7 @@ CHANGES: dict[str, Change] = {
     "the whole record in a list": lambda now, _: now.update(scopes=[now["token"]]),
     "a token cut": lambda now, _: now.update(token=now["token"][:-1]),
     "a token spelled sloppily": lambda now, _: now.update(token=now["token"] + "="),
-    "plaintext": lambda now, _: now.update(token="t-1"),  # noqa: S106 - the attacker's
+    "plaintext": lambda now, _: now.update(token="t-1"),
 }
 
 
