@@ -11,8 +11,8 @@ from kvcodec.codecs.codec import ENCODINGS, Secrets, ValueCodec
 from kvcodec.codecs.depth import json_too_deep, msgpack_too_deep
 from kvcodec.codecs.order import with_sorted_sets
 from kvcodec.format.plain import is_dict, is_sequence
-from kvcodec.secrets.marks import TEXT
-from kvcodec.secrets.pydantic import STORING
+from kvcodec.secrets.marks import MARK, TEXT
+from kvcodec.secrets.pydantic import SEEING, SEEN, STORING
 from kvcodec.secrets.pydantic_routes import route_of_pydantic
 
 __all__ = ["pydantic_codec"]
@@ -38,7 +38,20 @@ def pydantic_codec(value_type: Any, encoding: str) -> ValueCodec[Any]:
 
     def decode(data: bytes) -> Any:
         text = data if encoding == "json" else msgspec.json.encode(form.decode(data))
-        return adapter.validate_json(text, context=context)
+        value = adapter.validate_json(text, context=context)
+        if context is not None:
+            check_secrets(text, value)
+        return value
+
+    def check_secrets(text: bytes, value: Any) -> None:
+        """Refuse a value unless every secret that was opened is a Secret of it, and nothing else.
+
+        Raises MisplacedSecret: code of a class may do with what it reads as it likes.
+        """
+        shown = adapter.dump_json(value, by_alias=True, warnings=False, context=SEEING)
+        seen = shown.count(SEEN.encode())
+        if seen < text.count(MARK.encode()) or seen != shown.count(MARK.encode()):
+            raise MisplacedSecret
 
     too_deep = json_too_deep if encoding == "json" else msgpack_too_deep
     return ValueCodec(
@@ -54,6 +67,10 @@ def pydantic_codec(value_type: Any, encoding: str) -> ValueCodec[Any]:
         if route is None
         else Secrets(route, TEXT, msgspec.json.encode, msgspec.json.decode),
     )
+
+
+class MisplacedSecret(Exception):
+    """A secret was lost in what was read, or stands there as ordinary text."""
 
 
 def _mentions_sets(schema: Any) -> bool:

@@ -64,7 +64,8 @@ def _check_unsigned(form: Form, codec: ValueCodec[Any]) -> None:
     if codec.secrets is None:
         raise ConfigError("unsigned= leaves fields out of what Secret fields sign: there are none")
     route = codec.secrets.route
-    secret = {name for members in route.objects.values() for name in members.named}
+    named = [each for members in route.objects.values() for each in members.named.items()]
+    secret = {name for name, to in named if to.leads()}
     for name in form.unsigned:
         if name not in route.known:
             raise ConfigError(f"unsigned={name!r}: no field of the type is stored by that name")

@@ -64,8 +64,13 @@ class SecretFields(Generic[V]):
 
     def seal(self, plain: Any, contexts: Contexts) -> bytes:
         """The encoding of plain data, its marked and found secrets sealed."""
+        return self._sealed(self._sealer.seal, plain, contexts)
+
+    def _sealed(
+        self, seal: Callable[[Any, Contexts], Any], plain: Any, contexts: Contexts
+    ) -> bytes:
         try:
-            data = self._encoding.codec.from_plain(self._sealer.seal(plain, contexts))
+            data = self._encoding.codec.from_plain(seal(plain, contexts))
         except RecursionError:  # a large max_depth=, or a caller deep down itself
             data = None
         if data is None:
@@ -169,7 +174,7 @@ class SecretFields(Generic[V]):
         """
         record = self._sealer.verified(self.parsed(payload.encoded), contexts)
         plain = left_over(*self._sealer.find(record, self._secrets.decode))
-        return self.seal(plain, contexts)
+        return self._sealed(self._sealer.reseal, plain, contexts)
 
 
 def _checked(declared: Form) -> Cipher:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, get_args
 from pydantic import TypeAdapter, ValidationError
 from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
-from kvcodec.secrets.marks import IS_SECRET, MASK, TEXT, TEXT_WITHIN, Clear
+from kvcodec.secrets.marks import IS_SECRET, MARK, MASK, TEXT, TEXT_WITHIN, Clear
 
 if TYPE_CHECKING:
     from pydantic import GetCoreSchemaHandler
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
         ValidatorFunctionWrapHandler,
     )
 
-__all__ = ["STORING", "core_schema_of"]
+__all__ = ["SEEING", "SEEN", "STORING", "core_schema_of"]
 
 
 class _Storing:
@@ -37,6 +37,10 @@ STORING = _Storing(TEXT)
 _WITHIN = _Storing(TEXT_WITHIN)
 """Of what is in a secret, which is sealed with it."""
 
+SEEN = f"{MARK}seen"
+SEEING = object()
+"""The context in which a secret is dumped as SEEN: for counting those of a value."""
+
 
 def core_schema_of(secret: type[Any], source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
     """The schema of ``Secret[T]``: takes what T takes, or a Secret; dumps asterisks as JSON.
@@ -49,7 +53,10 @@ def core_schema_of(secret: type[Any], source: Any, handler: GetCoreSchemaHandler
         inner.validate,
         handler.generate_schema(kind),
         serialization=core_schema.plain_serializer_function_ser_schema(
-            inner.dump, info_arg=True, return_schema=core_schema.any_schema()
+            inner.dump,
+            info_arg=True,
+            # Marked as well: a validator of mode "plain" leaves nothing else of this schema.
+            return_schema=core_schema.any_schema(metadata={IS_SECRET: True}),
         ),
         metadata={IS_SECRET: True},
     )
@@ -90,6 +97,8 @@ class _Inner:
     def dump(self, value: Any, info: SerializationInfo) -> Any:
         if type(value) is not self._secret:
             return MASK  # model_construct lets anything in; what it is stays hidden
+        if info.context is SEEING:
+            return SEEN
         if isinstance(info.context, _Storing) and info.mode == "json":
             inside = self.adapter.dump_json(value.reveal(), warnings="error", context=_WITHIN)
             return info.context.clear.leaf(inside)

@@ -68,6 +68,14 @@ class Record(NamedTuple):
     contexts: Contexts
 
 
+class _ToSeal(NamedTuple):
+    """A secret in a record."""
+
+    encoded: bytes
+    is_found: bool
+    """Whether today's type has none there."""
+
+
 class RecordSealer:
     """Seals and opens the records of one keyspace.
 
@@ -91,30 +99,53 @@ class RecordSealer:
     def seal(self, plain: Any, contexts: Contexts) -> Any:
         """Return plain data in which every marked or found secret is sealed, and one signs.
 
-        Raises EncodeError for text that could be taken for a sealed field.
+        Raises EncodeError for text that could be taken for a sealed field, and for secrets that are
+        not where the type has them, which a class's own serializer can bring about.
         """
-        secrets: dict[Path, bytes] = {}
+        declared: set[Path] = set()
+
+        def note(leaf: Any, path: Path, _: str) -> Any:
+            declared.add(path)
+            return leaf
+
+        along(self.route, plain, ROOT, note)
+        secrets, record = self._noted(plain)
+        if declared != {path for path, secret in secrets.items() if not secret.is_found}:
+            raise EncodeError("a Secret is where it cannot be sealed", stage="encode")
+        return self._sealed(secrets, record, contexts)
+
+    def reseal(self, plain: Any, contexts: Contexts) -> Any:
+        """The same for data of whatever version, in which all secrets are found."""
+        return self._sealed(*self._noted(plain), contexts)
+
+    def _noted(self, plain: Any) -> tuple[dict[Path, _ToSeal], Any]:
+        """The secrets in plain data, and the data without them. Raises EncodeError, as ``seal``."""
+        secrets: dict[Path, _ToSeal] = {}
 
         def note(leaf: Any, path: Path) -> Any:
-            encoded = leaf.encoded if isinstance(leaf, Found) else self.clear.encoded(leaf)
+            is_found = isinstance(leaf, Found)
+            encoded = leaf.encoded if is_found else self.clear.encoded(leaf)
             if encoded is not None:
-                secrets[path] = encoded
+                secrets[path] = _ToSeal(encoded, is_found)
             elif isinstance(leaf, str) and leaf.startswith(PREFIX) and self._is_signed(path):
                 _refuse_token(leaf)
             return None if encoded is not None else leaf
 
         record = replaced(plain, (), note)
+        return secrets, record
+
+    def _sealed(self, secrets: dict[Path, _ToSeal], record: Any, contexts: Contexts) -> Any:
         if not secrets:
             record, path = _with_room(record)
-            secrets[path] = b""
+            secrets[path] = _ToSeal(b"", is_found=False)
         signer = min(secrets, key=msgspec.msgpack.encode)
-        for path, encoded in secrets.items():
+        for path, secret in secrets.items():
             if path != signer:
-                record = _put(record, path, self._token(encoded, contexts.field, path))
+                record = _put(record, path, self._token(secret.encoded, contexts.field, path))
         context = contexts.record + length_prefixed(
             msgspec.msgpack.encode(signer), self._digest(record, signer)
         )
-        return _put(record, signer, self._spelled(secrets[signer], context))
+        return _put(record, signer, self._spelled(secrets[signer].encoded, context))
 
     def _token(self, encoded: bytes, context: bytes, path: Path) -> str:
         return self._spelled(encoded, context + length_prefixed(msgspec.msgpack.encode(path)))
@@ -197,8 +228,8 @@ class RecordSealer:
         # Raised here: inside `except` the cipher's own error would go along.
         if unknown:
             raise UnknownKey(
-                f"the secret at {shown()} is sealed under a key that the ring does not hold: "
-                "add it as a retired key",
+                f"the secret at {shown()} is sealed under a key that the ring lacks: add it as a "
+                "retired one; or is it the wrong ring?",
                 key_id=token.key_id.hex(),
                 stage="decrypt",
             )

@@ -80,9 +80,10 @@ class Route(Struct):
             seen[id(route)] = route
             route.known = frozenset(name for each in route.objects.values() for name in each.named)
             for members in (*route.objects.values(), *route.arrays.values()):
-                members.named = {name: to for name, to in members.named.items() if to.leads()}
                 if members.others is not None and not members.others.leads():
                     members.others = None
+                if members.others is None:  # else a name that is none of the others has to be kept
+                    members.named = {name: to for name, to in members.named.items() if to.leads()}
             left += route.onward()
 
 
