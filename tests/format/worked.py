@@ -19,6 +19,7 @@ from types import ModuleType, SimpleNamespace
 from typing import Any, NamedTuple
 from unittest.mock import patch
 
+from kvcodec import Keyspace
 from tests.test_docs import blocks
 
 ROOT = Path(__file__).parents[2]
@@ -48,7 +49,7 @@ FILE = {"": "manifest", "!g": "chunk", "!t": "trace"}
 CASES = [
     Case(
         "A plain value",
-        'Store(Keyspace("notes", dict[str, int]), kv).set("ada", {"n": 1, "a": 2})',
+        'notes = Keyspace("notes", dict[str, int])\nStore(notes, kv).set("ada", {"n": 1, "a": 2})',
         {"keyspace": "notes"},
         reads={"n": 1, "a": 2},
     ),
@@ -75,7 +76,8 @@ CASES = [
     ),
     Case(
         "A bound on the age",
-        'Store(Keyspace("notes", bytes, max_age=60), kv, clock=clock).set("ada", b"raw")',
+        'notes = Keyspace("notes", bytes, max_age=60)\n'
+        'Store(notes, kv, clock=clock).set("ada", b"raw")',
         {"keyspace": "notes", "codec": "raw", "max_age": 60_000},
         reads=b"raw",
     ),
@@ -88,7 +90,8 @@ CASES = [
     ),
     Case(
         "Sealed by Fernet, padded",
-        'Store(Keyspace("tokens", str, cipher=FernetCipher(ring, pad_to=16)), kv).set("ada", "ghp")',
+        'tokens = Keyspace("tokens", str, cipher=FernetCipher(ring, pad_to=16))\n'
+        'Store(tokens, kv).set("ada", "ghp")',
         {"keyspace": "tokens", "codec": "text", "padding": 1, **SEALED},
         reads="ghp",
     ),
@@ -122,7 +125,7 @@ CASES = [
     ),
     Case(
         "A hashed name",
-        'Store(Keyspace("notes", str, keys=HashedKeys()), kv).set("a b", "hello")',
+        'notes = Keyspace("notes", str, keys=HashedKeys())\nStore(notes, kv).set("a b", "hello")',
         {"keyspace": "notes", "codec": "text", "names": "hashed"},
         reads="hello",
     ),
@@ -177,7 +180,8 @@ CASES = [
     ),
     Case(
         "A small file",
-        'Files(Keyspace("files", bytes), kv, clock=clock).put("a", b"hello", content_type="text/plain")',
+        'files = Keyspace("files", bytes)\n'
+        'Files(files, kv, clock=clock).put("a", b"hello", content_type="text/plain")',
         {"keyspace": "files", "codec": "raw"},
         FILE,
     ),
@@ -190,7 +194,8 @@ CASES = [
     ),
     Case(
         "A log: its head and two rows",
-        'log = Log(Keyspace("log", str), kv, segment_bytes=40, clock=clock)\n'
+        'events = Keyspace("log", str)\n'
+        "log = Log(events, kv, segment_bytes=40, clock=clock)\n"
         'log.extend("a", ["one", "two", "three"], ids=["1", "2", "3"])\n'
         'log.extend("a", ["four", "five", "six"])',
         {"keyspace": "log", "codec": "text"},
@@ -205,7 +210,8 @@ CASES = [
     ),
     Case(
         "An index",
-        'store = Store(Keyspace("notes", str, indexed=True), three_methods(kv), clock=clock)\n'
+        'notes = Keyspace("notes", str, indexed=True)\n'
+        "store = Store(notes, three_methods(kv), clock=clock)\n"
         'for key in ("ada", "adele", "bob", "eve", "zoe"):\n'
         '    store.set(key, "hello")',
         {"keyspace": "notes", "codec": "text"},
@@ -214,14 +220,16 @@ CASES = [
     ),
     Case(
         "The news that there is nothing to load",
-        'cache = Cache(Keyspace("cache", str, ttl=60), kv, negative=5, clock=clock)\n'
+        'pages = Keyspace("cache", str, ttl=60)\n'
+        "cache = Cache(pages, kv, negative=5, clock=clock)\n"
         'cache.get_or_load("ada", lambda: None)',
         {"keyspace": "cache", "codec": "text", "ttl": 60_000},
         {"!n": "news"},
     ),
     Case(
         "The data keys of a person, after one rotation",
-        'people = Subjects(Keyspace("people", bytes, cipher=AESGCMCipher(ring)), kv, clock=clock)\n'
+        'data_keys = Keyspace("people", bytes, cipher=AESGCMCipher(ring))\n'
+        "people = Subjects(data_keys, kv, clock=clock)\n"
         'people.add("ada")\n'
         'people.rotate("ada")',
         {"keyspace": "people", "codec": "raw", "cipher": 2, **SEALED},
@@ -242,7 +250,7 @@ class _Seen(dict[str, bytes]):
         super().__setitem__(name, data)
 
 
-def _three_methods(kv: _Seen) -> Any:
+def three_methods(kv: dict[str, bytes]) -> Any:
     """A KV that cannot list."""
     return SimpleNamespace(
         set=kv.__setitem__, get=kv.get, delete=lambda name: kv.pop(name, None) and None
@@ -298,16 +306,27 @@ class three_methods:
 """
 
 
-def stored(case: Case) -> dict[str, bytes]:
-    """What the code of a case stores, by name; what it removed again as it was."""
+class Ran(NamedTuple):
+    """What the code of a case stored, and the keyspace that it declared."""
+
+    stored: dict[str, bytes]
+    """By name; what was removed again as it was."""
+    left: dict[str, bytes]
+    """Without what was removed again."""
+    space: Any
+
+
+def run(case: Case) -> Ran:
+    """Run the code of a case."""
     module = ModuleType("worked_bytes")
     sys.modules[module.__name__] = module  # where annotations are looked up
     with _nothing_random():
         exec(_IMPORTS, module.__dict__)  # noqa: S102 - the project's own page
         kv = module.__dict__["kv"] = _Seen()
-        module.__dict__["three_methods"] = _three_methods
+        module.__dict__["three_methods"] = three_methods
         exec(compile(case.code, case.title, "exec", dont_inherit=True), module.__dict__)  # noqa: S102
-    return dict(sorted(kv.last.items()))
+    (space,) = (each for each in module.__dict__.values() if isinstance(each, Keyspace))
+    return Ran(dict(sorted(kv.last.items())), dict(kv), space)
 
 
 def kind_of(case: Case, raw_key: str) -> str:
@@ -338,7 +357,7 @@ def page() -> str:
     for case in CASES:
         declared = read.Declared(**case.told)
         parts.append(f"## {case.title}\n\n```python\n{case.code}\n```\n")
-        for raw_key, data in stored(case).items():
+        for raw_key, data in run(case).stored.items():
             parts.append(_shown(read, declared, kind_of(case, raw_key), raw_key, data))
     return "\n".join(parts)
 
