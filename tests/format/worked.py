@@ -10,12 +10,12 @@ from __future__ import annotations
 
 import secrets
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from hashlib import sha256
 from itertools import count
 from pathlib import Path
-from types import ModuleType, SimpleNamespace
+from types import MappingProxyType, ModuleType, SimpleNamespace
 from typing import Any, NamedTuple
 from unittest.mock import patch
 
@@ -30,21 +30,82 @@ NOW = 1_000_000_000_000
 """The moment of all examples, in milliseconds."""
 
 
+TYPED: Any = object()
+"""What a reader gives is of types that only Python has."""
+
+
 class Case(NamedTuple):
     """One example: its code, and what a reader is told of the declaration."""
 
     title: str
     code: str
     told: dict[str, Any]
-    kinds: dict[str, str] = {}
+    kinds: Mapping[str, str] = MappingProxyType({})
     """By the beginning of what is behind a raw key: of what kind it is, where it is no value."""
     reads: Any = None
-    """What a reader gives for the first name."""
+    """What a reader gives for values, where the case has any."""
+    before: str = ""
+    """Code of an earlier case that this one goes on from."""
 
 
 SEALED = {"ring": (KEY,)}
 LOG = {"": "head", "!s": "row", "!w": "head", "!l": "lane"}
 FILE = {"": "manifest", "!g": "chunk", "!t": "trace"}
+
+_TYPES = """\
+class Color(Enum):
+    RED = "red"
+
+
+class Point(NamedTuple):
+    x: int
+    y: float
+
+
+class Shape(msgspec.Struct, tag="shape", rename="camel", omit_defaults=True):
+    corner_points: list[Point]
+    hidden: bool = False
+
+
+class Everything(msgspec.Struct):
+    raw: bytes
+    aware: datetime
+    utc: datetime
+    naive: datetime
+    day: date
+    at: time
+    long: timedelta
+    short: timedelta
+    price: Decimal
+    id: UUID
+    color: Color
+    numbers: dict[int, str]
+    days: dict[date, None]
+    sorted: set[int | str]
+    shape: Shape
+
+
+"""
+
+_EVERYTHING = """\
+everything = Everything(
+    raw=b"\\x00\\xff",
+    aware=datetime(2026, 1, 2, 3, 4, 5, tzinfo=timezone(timedelta(hours=2))),
+    utc=datetime(2026, 1, 2, 3, 4, 5, 678_000, tzinfo=UTC),
+    naive=datetime(2026, 1, 2, 3, 4, 5),
+    day=date(2026, 1, 2),
+    at=time(3, 4, 5),
+    long=timedelta(days=1, hours=1, microseconds=5),
+    short=timedelta(seconds=-90),
+    price=Decimal("1.10"),
+    id=UUID(int=1),
+    color=Color.RED,
+    numbers={10: "ten", 9: "nine"},
+    days={date(2026, 1, 2): None},
+    sorted={"b", 10, 9, "a"},
+    shape=Shape([Point(1, 2.0), Point(2**53, 1e16)]),
+)
+"""
 
 CASES = [
     Case(
@@ -61,8 +122,24 @@ CASES = [
         reads={"n": 1, "a": 2},
     ),
     Case(
+        "Types and their encodings",
+        f'{_TYPES}{_EVERYTHING}things = Keyspace("things", Everything)\n'
+        'Store(things, kv).set("all", everything)',
+        {"keyspace": "things"},
+        reads=TYPED,
+    ),
+    Case(
+        "The same types in MessagePack",
+        'in_msgpack = Keyspace("things", Everything, encoding="msgpack")\n'
+        'Store(in_msgpack, kv).set("all", everything)',
+        {"keyspace": "things", "codec": "msgpack"},
+        reads=TYPED,
+        before=f"{_TYPES}{_EVERYTHING}",
+    ),
+    Case(
         "A key of two parts, and a later version",
-        'notes = Keyspace("notes", str, key=tuple[str, int], version=3, upgrades={1: str, 2: str})\n'
+        "steps = {1: str, 2: str}\n"
+        'notes = Keyspace("notes", str, key=tuple[str, int], version=3, upgrades=steps)\n'
         'Store(notes, kv).set(("é/..", 7), "hello")',
         {"keyspace": "notes", "codec": "text", "version": 3},
         reads="hello",
@@ -274,6 +351,12 @@ def _nothing_random() -> Iterator[None]:
 
 
 _IMPORTS = """\
+from datetime import UTC, date, datetime, time, timedelta, timezone
+from decimal import Decimal
+from enum import Enum
+from typing import NamedTuple
+from uuid import UUID
+
 import msgspec
 
 from kvcodec import (
@@ -324,7 +407,8 @@ def run(case: Case) -> Ran:
         exec(_IMPORTS, module.__dict__)  # noqa: S102 - the project's own page
         kv = module.__dict__["kv"] = _Seen()
         module.__dict__["three_methods"] = three_methods
-        exec(compile(case.code, case.title, "exec", dont_inherit=True), module.__dict__)  # noqa: S102
+        code = compile(case.before + case.code, case.title, "exec", dont_inherit=True)
+        exec(code, module.__dict__)  # noqa: S102
     (space,) = (each for each in module.__dict__.values() if isinstance(each, Keyspace))
     return Ran(dict(sorted(kv.last.items())), dict(kv), space)
 
@@ -375,9 +459,9 @@ def _shown(read: Any, declared: Any, kind: str, raw_key: str, data: bytes) -> st
 def _dumped(data: bytes) -> list[str]:
     """Hexadecimal, with the text beside it."""
     rows = [data[at : at + 24] for at in range(0, len(data), 24)] or [b""]
+    texts = ["".join(chr(byte) if 32 <= byte < 127 else "." for byte in row) for row in rows]
     return [
-        f"  {row.hex(' ', -4):<53}  {''.join(chr(c) if 32 <= c < 127 else '.' for c in row)}".rstrip()
-        for row in rows
+        f"  {row.hex(' ', -4):<53}  {text}".rstrip() for row, text in zip(rows, texts, strict=True)
     ]
 
 
@@ -398,14 +482,14 @@ def _spelled(part: Any) -> str:
 _HEAD = """\
 # Worked bytes
 
-What kvcodec writes for each kind of [FORMAT.md](FORMAT.md), under a fixed key, at a fixed time, and with random
-numbers that are not random: number *n*, from 0 in each example, is the SHA-256 of `worked bytes ` and *n*, cut to
-its length. This page is made by `python -m tests.format.worked`, and a test compares it with what the code writes.
-Once released it does not change; new examples are added.
+What kvcodec writes for each kind of [FORMAT.md](FORMAT.md), under a fixed key, at a fixed time, and
+with random numbers that are not random: number *n*, from 0 in each example, is the SHA-256 of
+`worked bytes ` and *n*, cut to its length. `python -m tests.format.worked` makes this page, and a
+test compares it with what the code writes. Once released it does not change; examples are added.
 
-Under each piece of code stands every name that it wrote, as it was last, even if it was removed again (the trace of a
-file). *Holds*: what is left when the reader of FORMAT.md has opened, decrypted and inflated it. Byte strings in
-arrays are written `h'..'`. Compression has no example, since every library compresses to other bytes.
+Under each piece of code stands every name that it wrote, as it was last, even if it was removed
+again (the trace of a file). *Holds*: what is left when the reader of FORMAT.md has opened it. Byte
+strings in arrays are written `h'..'`. Compression has no example: libraries differ in its bytes.
 
 ```python
 {imports}
