@@ -1,0 +1,439 @@
+"""docs/FORMAT.md and docs/BYTES.md: what they say is what kvcodec writes, reads and refuses.
+
+The reader of the page stands beside kvcodec here, on the worked bytes and on many others: what one
+refuses the other refuses, and what both read is the same.
+"""
+
+# The reader is made of the page's text: its names are known to no type checker.
+# pyright: reportUnknownLambdaType=false, reportUnknownArgumentType=false
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from functools import partial
+from typing import Any
+
+import msgspec
+import pytest
+from cryptography.fernet import Fernet
+
+from kvcodec import (
+    AESGCMCipher,
+    Cache,
+    FernetCipher,
+    Files,
+    HashedKeys,
+    HiddenKeys,
+    KeyRing,
+    Keyspace,
+    KVCodecError,
+    Log,
+    MissingKey,
+    Secret,
+    Store,
+    Subjects,
+)
+from tests.format import worked
+from tests.format.worked import CASES, KEY, NOW, RETIRED, Case, Ran
+
+READER = worked.reader()
+RING = KeyRing(KEY, retired=[RETIRED])
+REFUSED = "refused"
+
+IDS = [case.title for case in CASES]
+
+
+def clock() -> float:
+    """The moment of all examples."""
+    return NOW / 1000
+
+
+def test_the_page_is_what_the_code_writes() -> None:
+    """docs/BYTES.md, byte by byte. If it differs, stored bytes have changed: change the code."""
+    assert worked.PAGE.read_text("utf-8") == worked.page()
+
+
+def test_each_kind_has_worked_bytes() -> None:
+    """Each kind of the format is on the page, and each cipher, padded and not."""
+    ran = [(case, name) for case in CASES for name in worked.run(case).stored]
+    kinds = {worked.kind_of(case, name) for case, name in ran}
+    assert kinds >= {"value", *READER.OWN, "chunk"}
+    sealed = {
+        (c.told.get("cipher", 1), c.told.get("padding", 0)) for c in CASES if "ring" in c.told
+    }
+    assert sealed == {(1, 0), (1, 1), (2, 0), (2, 1)}
+
+
+# ------------------------------------------------------------------- both readers, side by side
+
+
+def plain(value: Any, codec: str = "raw") -> Any:
+    """A value as the page's reader gives it: plain data, with secrets opened."""
+    kept = {"json": (), "msgpack": (bytes, datetime)}.get(codec, (bytes,))
+    return msgspec.to_builtins(
+        value, enc_hook=lambda secret: plain(secret.reveal(), codec), builtin_types=kept
+    )
+
+
+def outcome(read: Callable[[], Any]) -> Any:
+    """What a reader says: a value, or that it refuses."""
+    try:
+        return read()
+    except (KVCodecError, READER.Unreadable):
+        return REFUSED
+
+
+def by_kvcodec(case: Case, space: Any, kv: dict[str, bytes], name: str) -> Any:
+    """What kvcodec makes of a case's values."""
+    kind = worked.kind_of(case, name)
+    if kind == "value":
+        return plain(space.unpack(name, kv[name], now=clock()), case.told.get("codec", "json"))
+    if "manifest" in case.kinds.values():
+        return Files(space, kv, clock=clock).get("a")
+    if "head" in case.kinds.values():
+        many: Any = {"writers": "many"} if "writer" in case.code else {}
+        return list(Log(space, kv, clock=clock, **many).iterate("a"))
+    if kind == "shard":
+        return set(Store(space, worked.three_methods(kv), clock=clock).keys())
+    if kind == "news":
+        cache = Cache(space, kv, negative=5, clock=clock)
+        return cache.get_or_load("ada", lambda: "loaded")
+    return Subjects(space, kv, clock=clock).ring("ada").primary
+
+
+def by_the_page(case: Case, kv: dict[str, bytes], name: str) -> Any:
+    """What the page's reader makes of them."""
+    declared = READER.Declared(**case.told)
+    kind = worked.kind_of(case, name)
+    if kind == "value":
+        return READER.read_value(declared, name, kv[name], NOW)
+    if "manifest" in case.kinds.values():
+        return READER.read_file(declared, "files/a", kv.get, NOW)
+    if "head" in case.kinds.values():
+        many = "writer" in case.code
+        items = READER.read_log(declared, "log/a", kv.get, NOW, many=many)
+        return [READER.decoded(declared.codec, item[2]) for item in items]
+    if kind == "shard":
+        names = READER.read_index(declared, kv.get)  # of others, too: they may share shards
+        return {name.removeprefix("notes/") for name in names if name in kv}
+    if kind == "news":
+        try:
+            READER.read_own(declared, "news", name, kv[name], [], NOW)
+        except READER.Expired:
+            return "loaded"
+        return None
+    key = READER.read_subject(declared, name, kv[name])[1][0]
+    return KeyRing(READER.base64.urlsafe_b64encode(key).decode()).primary
+
+
+@pytest.mark.parametrize("case", CASES, ids=IDS)
+def test_the_reader_reads_what_is_on_the_page(case: Case) -> None:
+    """Every name of every case, to the same value as kvcodec."""
+    ran = worked.run(case)
+    for name, data in ran.left.items():
+        found = by_the_page(case, dict(ran.left), name)
+        if case.title == "A secret within a secret":
+            # Which text is a secret's, only a type tells: the page's reader leaves it as it stands.
+            assert found == case.reads
+        elif case.reads is worked.TYPED:
+            value = ran.space.unpack(name, data, now=clock())
+            assert msgspec.convert(found, type(value), str_keys=True) == value
+        else:
+            assert found == by_kvcodec(case, ran.space, dict(ran.left), name)
+        if case.reads is not worked.TYPED and worked.kind_of(case, name) == "value":
+            assert found == case.reads
+        assert data == ran.stored[name]
+
+
+def mutations(data: bytes) -> Iterator[bytes]:
+    """Each byte changed in two ways, and everything that is cut off or added."""
+    for at, byte in enumerate(data):
+        for flip in (1, 0x20):
+            yield data[:at] + bytes((byte ^ flip,)) + data[at + 1 :]
+    yield from (data[:at] for at in range(0, len(data), 5))
+    yield data + b"\0"
+
+
+IS_AUTHENTIC = [case for case in CASES if "ring" in case.told or case.told.get("checksum")]
+
+
+@pytest.mark.parametrize("case", [case for case in CASES if case.reads is not worked.TYPED])
+def test_both_refuse_the_same(case: Case) -> None:
+    """Changed bytes: what is sealed is refused by both, and of the rest kvcodec reads no more."""
+    ran = worked.run(case)
+    for name, data in ran.left.items():
+        for changed in mutations(data):
+            kv = {**ran.left, name: changed}
+            theirs = outcome(partial(by_the_page, case, dict(kv), name))
+            if case in IS_AUTHENTIC and not _is_open(case, ran, name, changed):
+                assert theirs == REFUSED
+            ours = outcome(partial(by_kvcodec, case, ran.space, dict(kv), name))
+            # The page's reader also refuses rows that do not meet, which only a log that anybody
+            # may write to can have; kvcodec looks at their links.
+            stricter = (
+                theirs == REFUSED and "head" in case.kinds.values() and "ring" not in case.told
+            )
+            assert stricter or ours in (REFUSED, theirs), (name, changed)
+
+
+def _is_open(case: Case, ran: Ran, name: str, changed: bytes) -> bool:
+    """Whether changed bytes may be read: of a record what nobody signs, or another spelling."""
+    if not case.told.get("secrets"):
+        # Of a lane's grid: that something is there is all that two of the three names say.
+        return name.partition("!")[2][:2] in ("lx", "ly")
+    decode = msgspec.json.decode if case.told.get("codec") is None else msgspec.msgpack.decode
+    try:
+        found = decode(changed)
+    except (msgspec.MsgspecError, ValueError):
+        return False
+    stored = decode(ran.stored[name])
+    return isinstance(found, dict) and {**found, "note": 0} == {**stored, "note": 0}
+
+
+# ----------------------------------------------------------------------- every form of a value
+
+CIPHERS: dict[str, tuple[Any, dict[str, Any]]] = {
+    "none": (None, {}),
+    "fernet": (RING, {"ring": (RETIRED, KEY)}),
+    "fernet padded": (FernetCipher(RING, pad_to=7), {"ring": (KEY,), "padding": 1}),
+    "aes": (AESGCMCipher(RING), {"ring": (KEY,), "cipher": 2}),
+    "aes padded": (AESGCMCipher(RING, pad_to=64), {"ring": (KEY,), "cipher": 2, "padding": 1}),
+}
+OPTIONS: list[tuple[dict[str, Any], dict[str, Any]]] = [
+    ({}, {}),
+    ({"ttl": 5}, {"ttl": 5000}),
+    ({"max_age": 5}, {"max_age": 5000}),
+    ({"version": 2, "upgrades": {1: dict}}, {"version": 2}),
+    ({"compress": "zlib", "compress_secrets": True}, {"compress": True}),
+    ({"keys": HashedKeys()}, {"names": "hashed"}),
+    ({"checksum": True, "max_age": 1, "ttl": 9}, {"checksum": True, "max_age": 1000, "ttl": 9000}),
+    ({"encoding": "msgpack", "keys": HiddenKeys(KeyRing(KEY))}, {"codec": "msgpack", "names": KEY}),
+]
+VALUES = [{}, {"n": 1, "a": -5}, {"é": 2**53, "long": 7, **{f"k{at}": 0 for at in range(40)}}]
+
+
+def forms() -> Iterator[tuple[Any, Any, str]]:
+    """Keyspaces, and what the reader is told of each."""
+    for (cipher, told), (options, more) in itertools.product(CIPHERS.values(), OPTIONS):
+        sealed = cipher is not None
+        if ("checksum" in options and sealed) or (more.get("names") == KEY and not sealed):
+            continue  # refused when it is declared
+        space = Keyspace("forms", dict[str, int], cipher=cipher, **options)
+        yield space, {"keyspace": "forms", **told, **more}, ""
+        if sealed:
+            yield (
+                space.bound_to("here"),
+                {"keyspace": "forms", "context": "here", **told, **more},
+                "",
+            )
+
+
+@pytest.mark.parametrize("value", VALUES, ids=["empty", "small", "large"])
+def test_every_form_of_a_value(value: dict[str, int]) -> None:
+    """The reader reads all of them, and refuses what is told otherwise, moved, changed or over."""
+    for space, told, _ in forms():
+        declared = READER.Declared(**told)
+        raw_key, data = space.pack("a b", value, now=clock())
+        assert READER.read_value(declared, raw_key, data, NOW) == value
+        for other in others(told):
+            wrong = READER.Declared(**other)
+            assert outcome(partial(READER.read_value, wrong, raw_key, data, NOW)) == REFUSED
+        if told.keys() & {"ttl", "max_age"}:
+            late = NOW + min(told.get(age, 10**9) for age in ("ttl", "max_age"))
+            assert READER.read_value(declared, raw_key, data, late - 1) == value
+            with pytest.raises(READER.Expired):
+                READER.read_value(declared, raw_key, data, late)
+            with pytest.raises(KVCodecError):
+                space.unpack(raw_key, data, now=late / 1000)
+        if "ring" in told:
+            moved = raw_key[:-1] + ("c" if raw_key[-1] != "c" else "d")
+            assert outcome(partial(READER.read_value, declared, moved, data, NOW)) == REFUSED
+
+
+def others(told: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """Declarations that differ in one point, which stored bytes are not of."""
+    is_tied = "ring" in told or "checksum" in told
+    if is_tied:
+        yield {**told, "keyspace": "other"}
+        yield {**told, "context": "there"}
+        yield {**told, "codec": "raw"}
+    if "ring" in told:
+        yield {**told, "ring": (RETIRED,)}
+        yield {**told, "cipher": 3 - told.get("cipher", 1)}
+        yield {**told, "padding": 1 - told.get("padding", 0)}
+        yield {**told, "ring": ()}
+    else:
+        yield {**told, "ring": (KEY,)}
+    yield {**told, "checksum": not told.get("checksum")}
+    yield {**told, "ttl": None if "ttl" in told else 5000}
+    if "names" in told:
+        yield {**told, "names": KEY if told["names"] == "hashed" else "hashed"}
+    if told.get("version"):
+        yield {**told, "version": 1}
+        yield {**told, "version": 3, "oldest": 3}
+
+
+class Account(msgspec.Struct):
+    """A record with secrets at several depths."""
+
+    user: str
+    keys: list[Secret[int]]
+    named: dict[str, Secret[str] | None]
+    when: datetime = datetime(2026, 1, 2, 3, 4, 5, 678_000, tzinfo=UTC)
+    rate: float = -0.0
+    amount: int = 2**70
+    note: str = ""
+
+
+@pytest.mark.parametrize("cipher", [one for one in CIPHERS if one != "none"])
+@pytest.mark.parametrize("encoding", ["json", "msgpack"])
+@pytest.mark.parametrize("context", ["", "here"])
+def test_records_in_every_form(cipher: str, context: str, encoding: Any) -> None:
+    """Secrets in lists and dicts, big integers, an envelope around: read; moved ones refused."""
+    sealing, told = CIPHERS[cipher]
+    told = {"keyspace": "records", "codec": encoding, "unsigned": ("note",), **told}
+    told["secrets"] = (("keys", ...), ("named", ...))
+    options: Any = {"cipher": sealing, "unsigned": ("note",), "encoding": encoding}
+    account = Account("ada", [Secret(1), Secret(2)], {"a": Secret("x"), "b": None})
+    if encoding == "msgpack":
+        account.amount = 2**64 - 1
+    space = Keyspace("records", Account, ttl=60, checksum=True, **options)
+    space = space.bound_to(context) if context else space
+    raw_key, data = space.pack("ada", account, now=clock())
+    declared = READER.Declared(context=context, ttl=60_000, checksum=True, **told)
+    assert READER.read_value(declared, raw_key, data, NOW) == plain(account, encoding)
+
+
+@pytest.mark.parametrize("cipher", [one for one in CIPHERS if one != "none"])
+def test_changed_records(cipher: str) -> None:
+    """What is changed beside a sealed field, or exchanged, is refused by both readers."""
+    sealing, told = CIPHERS[cipher]
+    space = Keyspace("records", Account, cipher=sealing, unsigned=("note",))
+    account = Account("ada", [Secret(1), Secret(2)], {"a": Secret("x"), "b": None})
+    raw_key, data = space.pack("ada", account, now=0)
+    declared = READER.Declared(
+        keyspace="records", secrets=(("keys", ...), ("named", ...)), unsigned=("note",), **told
+    )
+    stored = msgspec.json.decode(data)
+    again = msgspec.json.decode(space.pack("ada", account, now=0)[1])
+    changed: dict[str, Any] = {
+        "another user": {**stored, "user": "eve"},
+        "a list cut": {**stored, "keys": stored["keys"][:1]},
+        "tokens exchanged": {**stored, "keys": stored["keys"][::-1]},
+        "an old token": {**stored, "keys": again["keys"]},
+        "null": {**stored, "named": {"a": None, "b": None}},
+        "plaintext": {**stored, "keys": [1, 2]},
+        "order": dict(reversed(stored.items())),
+        "nothing": {},
+    }
+    for case, record in changed.items():
+        data = msgspec.json.encode(record)
+        assert outcome(partial(READER.read_value, declared, raw_key, data, NOW)) == REFUSED, case
+        assert outcome(partial(space.unpack, raw_key, data, now=0)) == REFUSED, case
+    edited = msgspec.json.encode({**stored, "note": "kvs1. edited"})
+    assert READER.read_value(declared, raw_key, edited, NOW)["note"] == "kvs1. edited"
+    assert space.unpack(raw_key, edited, now=0).note == "kvs1. edited"
+
+
+# -------------------------------------------------------------------- what kvcodec itself writes
+
+
+@pytest.mark.parametrize("cipher", list(CIPHERS))
+def test_a_long_log(cipher: str) -> None:
+    """Many rows, a window and lanes: the messages that are kept, in their order."""
+    sealing, told = CIPHERS[cipher]
+    space = Keyspace("log", str, cipher=sealing)
+    declared = READER.Declared(keyspace="log", codec="text", **told)
+    kv: dict[str, bytes] = {}
+    moments = itertools.count(NOW / 1000)
+    ticking = lambda: float(next(moments))  # noqa: E731
+    log = Log(space, kv, segment_bytes=200, max_items=70, clock=ticking)
+    for number in range(100):
+        log.append("a", f"message {number}")
+    for writer in ("left", "right"):
+        lane = Log(space, kv, segment_bytes=200, writers="many", writer=writer, clock=ticking)
+        for number in range(30):
+            lane.append("a", f"{writer} {number}")
+    found = READER.read_log(declared, "log/a", kv.get, NOW, many=True)
+    texts = [item[2].decode() for item in found]
+    assert texts == list(Log(space, kv, writers="many").iterate("a"))
+    assert len(texts) == 130
+    rows = [name for name in kv if "!s" in name]
+    for damage in (lambda: kv.pop(rows[-2]), lambda: kv.update({rows[-2]: kv[rows[-1]]})):
+        before = dict(kv)
+        damage()
+        assert outcome(lambda: READER.read_log(declared, "log/a", kv.get, NOW)) == REFUSED
+        assert outcome(lambda: list(Log(space, kv).iterate("a"))) == REFUSED
+        kv.update(before)
+
+
+def test_a_row_of_another_past() -> None:
+    """A whole log that was rolled back in one row is refused by both."""
+    space, kv = Keyspace("log", str), dict[str, bytes]()
+    declared = READER.Declared(keyspace="log", codec="text")
+    log = Log(space, kv, segment_bytes=60, clock=clock)
+    log.extend("a", [f"message {number}" for number in range(20)])
+    before = dict(kv)
+    for _ in range(15):
+        log.pop("a")
+    log.extend("a", [f"another {number}" for number in range(15)])
+    changed = [name for name in before if "!s" in name and kv[name] != before[name]][:1]
+    kv.update({name: before[name] for name in changed})
+    assert changed
+    assert outcome(lambda: READER.read_log(declared, "log/a", kv.get, NOW)) == REFUSED
+    assert outcome(lambda: list(Log(space, kv).iterate("a"))) == REFUSED
+
+
+@pytest.mark.parametrize("cipher", ["none", "aes"])
+def test_a_large_index(cipher: str) -> None:
+    """An index that was split often: every name, in the shard that the page says."""
+    sealing, told = CIPHERS[cipher]
+    space = Keyspace("a name/é", int, cipher=sealing, indexed=True, keys=HashedKeys(), ttl=900)
+    kv: dict[str, bytes] = {}
+    store = Store(space, worked.three_methods(kv), clock=clock)
+    store.set_many({f"{number:060}": number for number in range(400)})
+    declared = READER.Declared(keyspace="a name/é", names="hashed", ttl=900_000, **told)
+    found = READER.read_index(declared, kv.get)
+    assert found == {name for name in kv if "!" not in name}
+    assert len(found) == 400
+    assert sum("!i" in name for name in kv) > 4
+
+
+def test_the_index_of_records_is_sealed_wholly() -> None:
+    """Of a type with Secret fields, too: names are not theirs to show."""
+    space, kv = Keyspace("records", Account, cipher=RING, indexed=True), dict[str, bytes]()
+    Store(space, worked.three_methods(kv), clock=clock).set("ada", Account("ada", [Secret(1)], {}))
+    (shard,) = (data for name, data in kv.items() if "!i" in name)
+    assert b"ada" not in shard
+    declared = READER.Declared(keyspace="records", ring=(KEY,), secrets=(("keys", ...),))
+    assert READER.read_index(declared, kv.get) == {"records/ada"}
+
+
+@pytest.mark.parametrize("options", [{}, {"cipher": FernetCipher(RING, bound=False)}])
+def test_parts_of_bare_tokens_are_bare(options: dict[str, Any]) -> None:
+    """A log without an envelope of any kind: the head itself, or a token of it."""
+    space = Keyspace("log", str, **options)
+    kv: dict[str, bytes] = {}
+    Log(space, kv, clock=clock).append("a", "one")
+    head = Fernet(KEY).decrypt(kv["log/a"]) if options else kv["log/a"]
+    assert head[:2] == b"\xfa\x03"
+    told: dict[str, Any] = {"ring": (KEY,), "bare": True} if options else {}
+    declared = READER.Declared(keyspace="log", codec="text", **told)
+    assert [item[2] for item in READER.read_log(declared, "log/a", kv.get, NOW)] == [b"one"]
+
+
+def test_what_is_in_quarantine_is_as_it_was() -> None:
+    """Moved aside, bytes are those of the name that they had."""
+    space, kv = Keyspace("notes", str, cipher=RING), dict[str, bytes]()
+    store = Store(space, kv)
+    store.set("ada", "a note")
+    data = kv["notes/ada"]
+    assert store.quarantine("ada") == "notes/ada!q1"
+    assert kv == {"notes/ada!q1": data}
+    with pytest.raises(MissingKey):
+        store.require("ada")
+    declared = READER.Declared(keyspace="notes", codec="text", ring=(KEY,))
+    assert READER.read_value(declared, "notes/ada", data, NOW) == "a note"
