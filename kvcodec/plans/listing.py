@@ -109,10 +109,10 @@ class Listing(Generic[V, K]):
 
         A shard that cannot be read is moved aside and begun anew.
         """
-        index = self.index_of(self.declared)
+        names, index = list(raw_keys), self.index_of(self.declared)
         if index is None:
-            return
-        for raw_key in raw_keys:
+            return  # what is no key was refused all the same
+        for raw_key in names:
             try:
                 yield from index.add(raw_key)
             except (NewerVersion, UnknownKey):
