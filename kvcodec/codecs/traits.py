@@ -84,7 +84,7 @@ def _walk(
     if type(node) not in _FLAT:
         traits.nests = True
     traits.risk = _worse(traits.risk, _risk(node, encoding))
-    if isinstance(node, kinds.SetType | kinds.FrozenSetType):
+    if isinstance(node, (kinds.SetType, kinds.FrozenSetType)):
         traits.subsets = traits.subsets or in_set
         in_set = True
     for child in children(node):

@@ -234,6 +234,8 @@ class Declaration(Generic[V, K]):
     def _may_be_expired(self, data: bytes, now: float) -> bool:
         if self.pipeline.wrapping.may_be_expired(data, now):
             return True
+        if not self.older:
+            return False
         return any(older.declaration._may_be_expired(data, now) for older in self.older)
 
     # ------------------------------------------------------------------------- older forms
