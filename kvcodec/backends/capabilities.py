@@ -277,6 +277,8 @@ def forwards(kind: type, ask: Callable[[Any], Capabilities]) -> None:
 def _offers(kv: object, group: tuple[_Method, ...]) -> bool:
     for method in group:
         found = getattr(kv, method[0], None)
+        if found is None:
+            return False
         # Written out, and not in a function of its own: this is what a warm look costs.
         known = type(found) is MethodType and id(found.__func__) in method[3]
         if not known and not method.fits(found):

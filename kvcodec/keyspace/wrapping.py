@@ -112,7 +112,8 @@ class Wrapping:
     def close(self, raw_key: str, header: Header, payload: bytes) -> bytes:
         """Compress, encrypt and envelope under a header that says all but the compression."""
         payload, algorithm = self._compressed(payload)
-        header = replace(header, compression=algorithm)
+        if algorithm != header.compression:
+            header = replace(header, compression=algorithm)
         return self._closed(raw_key, envelope_start(header.encode()), payload)
 
     def _compressed(self, payload: bytes) -> tuple[bytes, int]:
