@@ -10,7 +10,7 @@ from kvcodec.errors import ConfigError
 from kvcodec.keyspace.declaration import Declaration, Older
 from kvcodec.keyspace.form import Form
 from kvcodec.keyspace.pipeline import Pipeline
-from kvcodec.protocols import CompressingCodec, HiddenNames, RingCipher, TimeHidingCipher
+from kvcodec.protocols import CompressingCodec, HiddenNames, RingCipher, TimeHidingCipher, offers
 
 __all__ = ["check_older", "check_together"]
 
@@ -22,7 +22,7 @@ def check_together(
     _check_cipher(form)
     if form.cipher is not None and form.checksum and codec.secrets is None:
         raise ConfigError("checksum= adds nothing to a sealed value: it is authenticated already")
-    by_codec = isinstance(encoding, CompressingCodec) and encoding.compresses
+    by_codec = offers(encoding, CompressingCodec) and encoding.compresses
     compressed = form.compression is not None or by_codec
     if form.cipher is not None and compressed and not compress_secrets:
         raise ConfigError(
@@ -34,9 +34,9 @@ def check_together(
 
 
 def _check_cipher(form: Form) -> None:
-    if isinstance(form.names, HiddenNames) and form.cipher is None:
+    if offers(form.names, HiddenNames) and form.cipher is None:
         raise ConfigError("HiddenKeys needs cipher=: the name is stored inside the sealed value")
-    if isinstance(form.cipher, TimeHidingCipher) and form.cipher.hide_time and form.dated:
+    if offers(form.cipher, TimeHidingCipher) and form.cipher.hide_time and form.dated:
         raise ConfigError("hide_time= beside ttl= or max_age=: their header shows the time")
     others = (form.dated, form.version > 1, form.compression, form.checksum, form.names)
     if form.bare is not None and any(others):
@@ -94,5 +94,5 @@ def _has_key(mine: Pipeline[Any], theirs: Pipeline[Any]) -> bool:
     """Whether today's cipher opens what the other one seals."""
     if mine.cipher is None or theirs.cipher is None:
         return True
-    held = mine.cipher.key_ids if isinstance(mine.cipher, RingCipher) else {mine.primary}
+    held = mine.cipher.key_ids if offers(mine.cipher, RingCipher) else {mine.primary}
     return theirs.primary in held and mine.cipher.cipher_id == theirs.cipher.cipher_id

@@ -28,7 +28,7 @@ from kvcodec.format.envelope import Header
 from kvcodec.keyspace.names import Names
 from kvcodec.keyspace.pipeline import Pipeline
 from kvcodec.keyspace.wrapping import as_bytes
-from kvcodec.protocols import RingCipher
+from kvcodec.protocols import RingCipher, offers
 
 if TYPE_CHECKING:
     from kvcodec.secrets.keyring import KeyRing
@@ -140,7 +140,7 @@ class Declaration(Generic[V, K]):
     def under(self, ring: KeyRing) -> Declaration[V, K]:
         """The same with another ring. Raises ConfigError where that cannot work."""
         cipher = self.pipeline.cipher
-        if not isinstance(cipher, RingCipher) or self.pipeline.form.bare or self.indexed:
+        if not offers(cipher, RingCipher) or self.pipeline.form.bare or self.indexed:
             raise ConfigError(
                 "a data key per person needs cipher=, bound to its place, and no indexed=: names "
                 "are everybody's, so give the keys where a method wants to list",
@@ -234,6 +234,8 @@ class Declaration(Generic[V, K]):
     def _may_be_expired(self, data: bytes, now: float) -> bool:
         if self.pipeline.wrapping.may_be_expired(data, now):
             return True
+        if not self.older:
+            return False
         return any(older.declaration._may_be_expired(data, now) for older in self.older)
 
     # ------------------------------------------------------------------------- older forms

@@ -8,7 +8,7 @@ from typing import Any
 from msgspec import Struct
 
 from kvcodec.format.compression import Compression
-from kvcodec.protocols import BareCipher, Cipher, StoredNames
+from kvcodec.protocols import BareCipher, Cipher, StoredNames, offers
 
 __all__ = ["Form"]
 
@@ -34,7 +34,7 @@ class Form(Struct, frozen=True, kw_only=True):
     @property
     def bare(self) -> BareCipher | None:
         """The cipher, where the stored bytes are its own, without an envelope."""
-        return self.cipher if isinstance(self.cipher, BareCipher) and self.cipher.bare else None
+        return self.cipher if offers(self.cipher, BareCipher) and self.cipher.bare else None
 
     @property
     def is_plain(self) -> bool:

@@ -14,7 +14,7 @@ from typing_extensions import TypeForm, TypeVar, Unpack
 
 from kvcodec.codecs.evolve import checked_upgrades
 from kvcodec.codecs.values import codec_for
-from kvcodec.errors import ConfigError, KVCodecError, forgetful, locate, settle
+from kvcodec.errors import ConfigError, KVCodecError, forgetful, settle
 from kvcodec.keys.paths import PathKeys
 from kvcodec.keyspace import options
 from kvcodec.keyspace.checks import check_older, check_together
@@ -324,7 +324,6 @@ class Keyspace(Generic[V, K]):
 
     # ------------------------------------------------------------------------------ values
 
-    @forgetful
     def pack(
         self, key: K, value: V, *, now: float, ttl: timedelta | float | None = None
     ) -> tuple[str, bytes]:
@@ -334,14 +333,15 @@ class Keyspace(Generic[V, K]):
         Raises KeyNameError; EncodeError, SchemaMismatch, TooDeep or TooLarge for a value that
         would not come back equal; ConfigError for a ttl where the keyspace declares none.
         """
-        raw_key = self.raw_key(key)
+        raw_key = None
         try:
+            raw_key = self.raw_key(key)
             return raw_key, self.declaration.seal(key, value, now, options.seconds(ttl))
-        except KVCodecError as error:
-            locate(error, self.name, raw_key)
+        except BaseException as error:
+            del value
+            settle(error, self.name, raw_key)
             raise
 
-    @forgetful
     def unpack(self, raw_key: str, data: bytes, *, now: float) -> V:
         """Return the value of stored bytes.
 
@@ -350,8 +350,9 @@ class Keyspace(Generic[V, K]):
         """
         try:
             return self.declaration.open(raw_key, data, now)
-        except KVCodecError as error:
-            locate(error, self.name, raw_key)
+        except BaseException as error:
+            del data
+            settle(error, self.name, raw_key)
             raise
 
     @forgetful

@@ -34,7 +34,7 @@ from kvcodec.format.envelope import (
 )
 from kvcodec.keyspace.form import Form
 from kvcodec.keyspace.versions import check_version
-from kvcodec.protocols import AppendingCipher
+from kvcodec.protocols import AppendingCipher, offers
 
 __all__ = ["Payload", "Wrapping", "as_bytes"]
 
@@ -74,7 +74,7 @@ class Wrapping:
         self._plain, self._bare = form.is_plain, form.bare
         self._first = first
         """What the first byte of an encoding can be."""
-        self._onto = form.cipher.encrypt_onto if isinstance(form.cipher, AppendingCipher) else None
+        self._onto = form.cipher.encrypt_onto if offers(form.cipher, AppendingCipher) else None
         self.place = associated_data(form.keyspace.encode(), codec.encode())
         """What associated data begins with: keyspace and codec."""
         # Where every header is the same (the primary key, no times): its bytes, and what they
@@ -112,7 +112,8 @@ class Wrapping:
     def close(self, raw_key: str, header: Header, payload: bytes) -> bytes:
         """Compress, encrypt and envelope under a header that says all but the compression."""
         payload, algorithm = self._compressed(payload)
-        header = replace(header, compression=algorithm)
+        if algorithm != header.compression:
+            header = replace(header, compression=algorithm)
         return self._closed(raw_key, envelope_start(header.encode()), payload)
 
     def _compressed(self, payload: bytes) -> tuple[bytes, int]:

@@ -11,7 +11,7 @@ from msgspec import Struct, field, structs
 
 from kvcodec.errors import ConfigError
 from kvcodec.keyspace.declaration import Declaration
-from kvcodec.protocols import RingCipher
+from kvcodec.protocols import RingCipher, offers
 
 __all__ = ["Finding", "Report", "Scope", "State", "new_report", "rewrap_report"]
 
@@ -226,7 +226,7 @@ def _ring(declared: Declaration[Any, Any]) -> frozenset[str] | None:
     """The ids of all keys that these ciphers hold. None if one does not tell: Cipher need not."""
     ids = set(_naming(declared))
     for cipher in _ciphers(declared):
-        if not isinstance(cipher, RingCipher):
+        if not offers(cipher, RingCipher):
             return None
         ids |= cipher.key_ids
     return frozenset(ids)
