@@ -69,6 +69,19 @@ def test_dir_shows_what_is_for_users(module: ModuleType) -> None:
     assert {"Any", "TYPE_CHECKING", "import_module", "_LAZY"}.isdisjoint(shown)
 
 
+def parts_of(value: object) -> set[str]:
+    """Return the names that a user meets after a dot."""
+    return {name for name in dir(value) if not name.startswith("_")}
+
+
+def test_users_meet_nothing_that_only_kvcodec_needs() -> None:
+    """What an older declaration does, how a report is made, how a listing is read in pages."""
+    previous = kvcodec.Previous(kvcodec.Keyspace("notes", str))
+    assert parts_of(previous) == {"convert", "keyspace", "reads", "until"}
+    assert "add" not in parts_of(kvcodec.Report)
+    assert "page_keys" not in parts_of(kvcodec.SQLiteKV) | parts_of(kvcodec.AsyncSQLiteKV)
+
+
 @pytest.mark.parametrize("name", kvcodec.__all__)
 def test_every_name_is_there_and_explains_itself(name: str) -> None:
     """Every name of ``__all__`` can be imported; every callable and its methods have docstrings."""

@@ -19,7 +19,7 @@ from kvcodec.plans.listing import Listing, Pages, Scan
 from kvcodec.plans.maintenance import Step, migrate, rewrap
 from kvcodec.plans.many import batches, get_many
 from kvcodec.plans.parts import beside
-from kvcodec.plans.report import Finding, Report
+from kvcodec.plans.report import Finding, Report, count
 from kvcodec.plans.swap import exclusively
 from kvcodec.plans.values import NO_DEFAULT
 
@@ -90,7 +90,7 @@ class _Walk(NamedTuple):
 
     def say(self, finding: Finding) -> None:
         """Count what was found, and call back."""
-        self.report.add(finding)
+        count(self.report, finding)
         if self.on_progress is not None:
             called(self.on_progress(finding), NOT_AWAITED.format("on_progress="))
 
