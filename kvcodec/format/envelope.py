@@ -30,7 +30,16 @@ import zlib
 from msgspec import Struct
 
 __all__ = [
+    "AES_GCM",
+    "CIPHERS",
+    "COMPRESSIONS",
+    "FERNET",
+    "KEY_ID_BYTES",
     "MAGIC",
+    "PADDED_AES_GCM",
+    "PADDED_FERNET",
+    "ZLIB",
+    "ZSTD",
     "Header",
     "MalformedEnvelope",
     "associated_data",
@@ -42,6 +51,19 @@ __all__ = [
 MAGIC = 0xC1
 FORMAT = 1
 KEY_ID_BYTES = 16
+
+ZLIB, ZSTD = 1, 2
+COMPRESSIONS = {ZLIB: "zlib", ZSTD: "zstd"}
+"""The numbers of tag 4, with their names for ``compress=`` and for people."""
+
+FERNET, AES_GCM, PADDED_FERNET, PADDED_AES_GCM = 1, 2, 3, 4
+CIPHERS = {
+    FERNET: "fernet",
+    AES_GCM: "aes-gcm",
+    PADDED_FERNET: "fernet, padded",
+    PADDED_AES_GCM: "aes-gcm, padded",
+}
+"""The numbers of tag 5, with their names for people. Others are those of users' own ciphers."""
 
 _SIZES = {1: 4, 2: 8, 3: 8, 4: 1, 5: 1, 6: KEY_ID_BYTES, 7: 4}
 _CHECKSUM = 7

@@ -131,7 +131,7 @@ def _parsed(decode: Any, data: bytes, what: str) -> Any:
         return decode(data)
     except (msgspec.MsgspecError, ValueError) as error:  # of text that is not UTF-8, too
         kind = type(error)
-    why = f"not the {what} of a file: a single value, or another program's"
     if issubclass(kind, msgspec.ValidationError):
+        why = f"not the {what} of a file: a single value, or another program's"
         raise SchemaMismatch(why, stage="validate")
-    raise DecodeError(why, stage="decode")
+    raise DecodeError(f"a damaged {what} of a file: cut off, or changed", stage="decode")

@@ -61,6 +61,9 @@ class Older:
         self.reads = 0
         """Values that were read in this form, in this process."""
 
+    def __repr__(self) -> str:
+        return f"Previous({self.declaration!r})"
+
     def is_open(self, now: float) -> bool:
         """Say whether old values are still accepted."""
         return self.until is None or now < self.until

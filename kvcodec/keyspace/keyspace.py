@@ -8,7 +8,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any, Generic, NoReturn, TypeAlias, TypedDict, cast, overload
+from typing import (
+    TYPE_CHECKING,
+    Any,
+    Generic,
+    NoReturn,
+    Self,
+    TypeAlias,
+    TypedDict,
+    cast,
+    overload,
+)
 
 from typing_extensions import TypeForm, TypeVar, Unpack
 
@@ -57,7 +67,7 @@ class _Options(TypedDict, total=False):
     max_depth: int
 
 
-class Previous(Older):
+class Previous:
     """An older declaration whose values are still read, with what goes beyond naming it.
 
     - ``keyspace``: how the values were stored: encoding, cipher, key scheme, name.
@@ -66,11 +76,10 @@ class Previous(Older):
     - ``until``: a datetime with a time zone, or seconds since the epoch, from which on old
       values are refused. An open window is what an attacker who can write would use.
 
-    ``reads`` counts the values that were read in this form, in this process. Raises ConfigError
-    for options that are none of these.
+    Raises ConfigError for options that are none of these.
     """
 
-    __slots__ = ("keyspace",)
+    __slots__ = ("_older", "keyspace")
 
     def __init__(
         self,
@@ -83,12 +92,27 @@ class Previous(Older):
             raise ConfigError("previous= takes keyspaces, and Previous(...) of them")
         if convert is not None and not callable(convert):
             raise ConfigError("convert= is a function: today's value of an old one")
-        super().__init__(keyspace.declaration, convert, options.moment(until))
+        self._older = Older(keyspace.declaration, convert, options.moment(until))
         self.keyspace = keyspace
+
+    @property
+    def convert(self) -> Callable[[Any], Any] | None:
+        """Makes today's value of an old one."""
+        return self._older.convert
+
+    @property
+    def until(self) -> float | None:
+        """From when on old values are refused, in seconds since the epoch."""
+        return self._older.until
+
+    @property
+    def reads(self) -> int:
+        """How many values were read in this form, in this process."""
+        return self._older.reads
 
     def __repr__(self) -> str:
         try:
-            return f"Previous({self.keyspace!r})"
+            return repr(self._older)
         except AttributeError:
             return "<Previous, refused>"  # in the traceback of its own constructor
 
@@ -133,7 +157,7 @@ class Keyspace(Generic[V, K]):
     __slots__ = ("__weakref__", "declaration", "previous")
 
     declaration: Declaration[V, K]
-    """What it was compiled into, for kvcodec's own rooms."""
+    """What it was compiled into: internal, for kvcodec's own folders. It may change anytime."""
     previous: tuple[Previous, ...]
     """The older declarations whose values are still read."""
 
@@ -223,21 +247,34 @@ class Keyspace(Generic[V, K]):
             codec = codec_for(value, encoding)
             compress_secrets = options.flag(compress_secrets, "compress_secrets")
             check_together(form, codec, encoding, compress_secrets=compress_secrets)
-            self.declaration = Declaration(
+            declared: Declaration[Any, Any] = Declaration(
                 name,
                 (value, key),
                 names,
                 Pipeline(codec, form),
                 indexed=options.flag(indexed, "indexed"),
             )
-            self.previous = _previous(previous)
-            check_older(self.declaration, self.previous)
-            self.declaration.older = self.previous
+            listed = _previous(previous)
+            older = tuple(each._older for each in listed)
+            check_older(declared, older)
+            declared.older = older
         except KVCodecError as error:
             del cipher  # the text of a key, perhaps, in the place of its ring
             settle(error, shown_name(name), None)
             raise
+        return self._compiled(declared, listed)
+
+    def _compiled(self, declared: Declaration[V, K], previous: tuple[Previous, ...]) -> Self:
+        object.__setattr__(self, "declaration", declared)
+        object.__setattr__(self, "previous", previous)
         return self
+
+    def __setattr__(self, name: str, _: object) -> NoReturn:
+        # And no property: reading, which every opening does, costs nothing more.
+        raise AttributeError(f"{name!r}: a Keyspace does not change, declare another one")
+
+    def __delattr__(self, name: str) -> NoReturn:
+        raise AttributeError(f"{name!r}: a Keyspace does not change, declare another one")
 
     def under(self, ring: KeyRing) -> Keyspace[V, K]:
         """Return the same declaration with its values sealed under another ring.
@@ -246,9 +283,7 @@ class Keyspace(Generic[V, K]):
         nothing, or with ``indexed=True``: names are everybody's.
         """
         copy = cast("Keyspace[V, K]", object.__new__(Keyspace))
-        copy.declaration = self.declaration.under(ring)
-        copy.previous = self.previous
-        return copy
+        return copy._compiled(self.declaration.under(ring), self.previous)
 
     def __repr__(self) -> str:
         try:

@@ -13,7 +13,7 @@ from kvcodec.errors import ConfigError
 from kvcodec.keyspace.declaration import Declaration
 from kvcodec.protocols import RingCipher, offers
 
-__all__ = ["Finding", "Report", "Scope", "State", "new_report", "rewrap_report"]
+__all__ = ["Finding", "Report", "Scope", "State", "count", "new_report", "rewrap_report"]
 
 State: TypeAlias = Literal[
     "fine", "missing", "older key", "older version", "older form", "newer", "expired", "unreadable"
@@ -129,24 +129,25 @@ class Report(Struct):
         end = "complete" if self.complete else f"up to {self.cursor!r}"
         return f"{self.keyspace} ({self.scope}): {', '.join((*counts, *keys, *wrong, end))}"
 
-    def add(self, finding: Finding) -> None:
-        """Count one name."""
-        self.checked += 1
-        self.changed += finding.changed
-        self.states[finding.state] += 1
-        self.key_ids.update(finding.key_ids)
-        if finding.error is not None:
-            self.unreadable[finding.raw_key] = finding.error
-        if finding.state != "fine":
-            self.names.setdefault(finding.state, []).append(finding.raw_key)
-        if finding.conflict:
-            self.conflicts.append(finding.raw_key)
-
 
 _NO_SUCH_ID = (
     "no key of the keyspace's ring has this id: KeyRing(key).primary is the id of a key, and the "
     "ring of a rewrap holds the key to be dropped as a retired one"
 )
+
+
+def count(report: Report, finding: Finding) -> None:
+    """Take one name into a report."""
+    report.checked += 1
+    report.changed += finding.changed
+    report.states[finding.state] += 1
+    report.key_ids.update(finding.key_ids)
+    if finding.error is not None:
+        report.unreadable[finding.raw_key] = finding.error
+    if finding.state != "fine":
+        report.names.setdefault(finding.state, []).append(finding.raw_key)
+    if finding.conflict:
+        report.conflicts.append(finding.raw_key)
 
 
 def new_report(

@@ -15,7 +15,13 @@ from cryptography.fernet import Fernet, InvalidToken
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from kvcodec.errors import ConfigError, NotEncrypted, Tampered, UnknownKey, forgetful
-from kvcodec.format.envelope import KEY_ID_BYTES
+from kvcodec.format.envelope import (
+    AES_GCM,
+    FERNET,
+    KEY_ID_BYTES,
+    PADDED_AES_GCM,
+    PADDED_FERNET,
+)
 from kvcodec.secrets.keyring import KeyRing, keys_of
 from kvcodec.secrets.ring_keys import Deriver, RingKey
 
@@ -24,8 +30,14 @@ if TYPE_CHECKING:
 
 __all__ = ["AESGCMCipher", "FernetCipher", "as_cipher"]
 
-_FERNET = {False: (1, b"kvcodec fernet v1"), True: (3, b"kvcodec fernet padded v1")}
-_AES_GCM = {False: (2, b"kvcodec aes-256-gcm v1"), True: (4, b"kvcodec aes-256-gcm padded v1")}
+_FERNET = {
+    False: (FERNET, b"kvcodec fernet v1"),
+    True: (PADDED_FERNET, b"kvcodec fernet padded v1"),
+}
+_AES_GCM = {
+    False: (AES_GCM, b"kvcodec aes-256-gcm v1"),
+    True: (PADDED_AES_GCM, b"kvcodec aes-256-gcm padded v1"),
+}
 """The number in the envelope's header, and the label of the derived keys; with ``pad_to`` others.
 
 A padded value opened without ``pad_to`` would be another value (text with bytes behind it), so

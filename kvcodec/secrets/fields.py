@@ -24,7 +24,7 @@ import msgspec
 from msgspec import Struct
 
 from kvcodec.errors import DecodeError, NotEncrypted, Tampered, UnknownKey
-from kvcodec.format.envelope import KEY_ID_BYTES, associated_data
+from kvcodec.format.envelope import FERNET, KEY_ID_BYTES, PADDED_FERNET, associated_data
 from kvcodec.format.plain import is_dict, is_sequence
 from kvcodec.protocols import Cipher
 from kvcodec.secrets.marks import Clear
@@ -35,7 +35,7 @@ __all__ = ["FieldSealer", "as_sealed", "left_over"]
 
 PREFIX = "kvs1."
 
-_TEXT_CIPHERS = (1, 3)
+_TEXT_CIPHERS = (FERNET, PADDED_FERNET)
 """Ciphers whose ciphertext is text already: Fernet tokens, which base64url would lengthen."""
 
 _IDS_CHARS = 23

@@ -161,7 +161,7 @@ class Opened(Generic[V, K]):
 
         declared, listing, step = self._declared, self._listing, maintenance.STEPS[name]
         keys = None if keys is None else list(several(keys))
-        if name == "rewrap":
+        if step.every_name:
             report = rewrap_report(declared, after, keys, limit, lists=listing.lists)
         else:
             report = new_report(declared, after, limit)
