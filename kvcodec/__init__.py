@@ -8,6 +8,7 @@ you need it: key schemes, backends, errors.
 from __future__ import annotations
 
 from importlib import import_module
+from sys import modules
 from typing import TYPE_CHECKING, Any
 
 from kvcodec.errors import (
@@ -200,4 +201,4 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+    return sorted({*__all__, *(name for name in globals() if f"{__name__}.{name}" in modules)})

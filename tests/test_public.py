@@ -7,11 +7,13 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
 
 import kvcodec
+import kvcodec.testing
 
 HEAVY = [
     "asyncio",
@@ -53,6 +55,31 @@ def test_all_is_sorted_and_complete() -> None:
     }
     assert list(kvcodec.__all__) == sorted(set(kvcodec.__all__))
     assert ours - set(kvcodec.__all__) == set()
+
+
+@pytest.mark.parametrize("module", [kvcodec, kvcodec.testing])
+def test_dir_shows_what_is_for_users(module: ModuleType) -> None:
+    """The names of ``__all__``, and modules: nothing of how they are imported."""
+    shown = dir(module)
+    assert shown == sorted(set(shown))
+    assert set(module.__all__) <= set(shown)
+    assert [name for name in shown if name not in module.__all__] == [
+        name for name in shown if inspect.ismodule(vars(module).get(name))
+    ]
+    assert {"Any", "TYPE_CHECKING", "import_module", "_LAZY"}.isdisjoint(shown)
+
+
+def parts_of(value: object) -> set[str]:
+    """Return the names that a user meets after a dot."""
+    return {name for name in dir(value) if not name.startswith("_")}
+
+
+def test_users_meet_nothing_that_only_kvcodec_needs() -> None:
+    """What an older declaration does, how a report is made, how a listing is read in pages."""
+    previous = kvcodec.Previous(kvcodec.Keyspace("notes", str))
+    assert parts_of(previous) == {"convert", "keyspace", "reads", "until"}
+    assert "add" not in parts_of(kvcodec.Report)
+    assert "page_keys" not in parts_of(kvcodec.SQLiteKV) | parts_of(kvcodec.AsyncSQLiteKV)
 
 
 @pytest.mark.parametrize("name", kvcodec.__all__)

@@ -85,26 +85,21 @@ def place_behind(kv: object, key: str) -> tuple[Hashable, str]:
     if not _offers(kv, _BACKING):
         return ("handle", id(kv)), key
     place: Any = cast("Backing", kv).backing(key)
+    if isinstance(place, tuple) and len(place) == 2 and isinstance(place[1], str):
+        return place[0], place[1]
     if hasattr(place, "__await__"):
         _close(place)  # of a proxy that makes a coroutine of every method
         return ("handle", id(kv)), key
-    if not _is_place(place):
-        raise ConfigError(
-            f"backing() of {type(kv).__name__} returned no pair of the store's identity and the "
-            "key's full name",
-            stage="store",
-        )
-    return place[0], place[1]
+    raise ConfigError(
+        f"backing() of {type(kv).__name__} returned no pair of the store's identity and the "
+        "key's full name",
+        stage="store",
+    )
 
 
 def _close(unawaited: Any) -> None:
     if hasattr(unawaited, "close"):
         unawaited.close()  # or Python warns that it was never awaited
-
-
-def _is_place(place: object) -> bool:
-    pair = cast("tuple[Any, ...]", place)
-    return isinstance(place, tuple) and len(pair) == 2 and isinstance(pair[1], str)
 
 
 # ------------------------------------------------------------------------------------- answers
@@ -277,6 +272,8 @@ def forwards(kind: type, ask: Callable[[Any], Capabilities]) -> None:
 def _offers(kv: object, group: tuple[_Method, ...]) -> bool:
     for method in group:
         found = getattr(kv, method[0], None)
+        if found is None:
+            return False
         # Written out, and not in a function of its own: this is what a warm look costs.
         known = type(found) is MethodType and id(found.__func__) in method[3]
         if not known and not method.fits(found):

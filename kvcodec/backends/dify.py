@@ -31,7 +31,7 @@ from kvcodec.protocols import Limits
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable
 
-__all__ = ["DifyKV", "DifyStorage"]
+__all__ = ["DifyKV"]
 
 R = TypeVar("R")
 

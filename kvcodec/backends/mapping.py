@@ -7,7 +7,7 @@ from typing import Protocol
 
 from kvcodec.errors import forgetful
 
-__all__ = ["AsyncMappingKV", "BytesMapping", "MappingKV"]
+__all__ = ["AsyncMappingKV", "MappingKV"]
 
 _SNAPSHOT_TRIES = 16
 """Attempts at listing a mapping that another thread changes meanwhile: a mapping written in Python

@@ -211,12 +211,12 @@ class SQLiteKV:
         Keys that are written or deleted meanwhile may or may not be seen; every other key is,
         exactly once.
         """
-        page = self.page_keys(prefix, start_after)
+        page = self._page_keys(prefix, start_after)
         while page:
             yield from page
-            page = self.page_keys(prefix, page[-1]) if len(page) == PAGE_KEYS else []
+            page = self._page_keys(prefix, page[-1]) if len(page) == PAGE_KEYS else []
 
-    def page_keys(self, prefix: str, start_after: str = "", /) -> list[str]:
+    def _page_keys(self, prefix: str, start_after: str = "", /) -> list[str]:
         """Return the first ``PAGE_KEYS`` (256) keys of ``scan_keys``, or what there are."""
         # The successor of a text in this order is the text with a NUL. Texts of Python compare by
         # code points, which is the order of their UTF-8 bytes.

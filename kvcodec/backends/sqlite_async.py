@@ -139,15 +139,15 @@ class AsyncSQLiteKV:
         Keys that are written or deleted meanwhile may or may not be seen; every other key is,
         exactly once.
         """
-        page = await self.page_keys(prefix, start_after)
+        page = await self._page_keys(prefix, start_after)
         while page:
             for key in page:
                 yield key
-            page = await self.page_keys(prefix, page[-1]) if len(page) == PAGE_KEYS else []
+            page = await self._page_keys(prefix, page[-1]) if len(page) == PAGE_KEYS else []
 
-    async def page_keys(self, prefix: str, start_after: str = "", /) -> list[str]:
+    async def _page_keys(self, prefix: str, start_after: str = "", /) -> list[str]:
         """Return the first ``PAGE_KEYS`` (256) keys of ``scan_keys``, or what there are."""
-        return await self._submit(self._kv.page_keys, prefix, start_after)
+        return await self._submit(self._kv._page_keys, prefix, start_after)
 
     # -------------------------------------------------------------------------------- lifetimes
 

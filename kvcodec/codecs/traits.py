@@ -25,31 +25,36 @@ class Traits(msgspec.Struct):
     """Whether there are Secret fields."""
 
 
-_TRUSTED = (
-    kinds.NoneType
-    | kinds.BoolType
-    | kinds.IntType
-    | kinds.StrType
-    | kinds.BytesType
-    | kinds.ByteArrayType
-    | kinds.MemoryViewType
-    | kinds.UUIDType
-    | kinds.DateType
-    | kinds.TimeDeltaType
-    | kinds.EnumType
-    | kinds.LiteralType
-    | kinds.UnionType
-    | kinds.CollectionType
-    | kinds.TupleType
-    | kinds.DictType
-    | kinds.TypedDictType
-    | kinds.NamedTupleType
-    | kinds.DataclassType
-    | kinds.StructType
+_TRUSTED = frozenset(
+    {
+        kinds.NoneType,
+        kinds.BoolType,
+        kinds.IntType,
+        kinds.StrType,
+        kinds.BytesType,
+        kinds.ByteArrayType,
+        kinds.MemoryViewType,
+        kinds.UUIDType,
+        kinds.DateType,
+        kinds.TimeDeltaType,
+        kinds.EnumType,
+        kinds.LiteralType,
+        kinds.UnionType,
+        kinds.ListType,
+        kinds.SetType,
+        kinds.FrozenSetType,
+        kinds.VarTupleType,
+        kinds.TupleType,
+        kinds.DictType,
+        kinds.TypedDictType,
+        kinds.NamedTupleType,
+        kinds.DataclassType,
+        kinds.StructType,
+    }
 )
 """Kinds whose values, if they are what the type says, come back equal."""
 
-_FLAT = _TRUSTED | kinds.FloatType | kinds.DateTimeType | kinds.TimeType | kinds.DecimalType
+_FLAT = _TRUSTED | {kinds.FloatType, kinds.DateTimeType, kinds.TimeType, kinds.DecimalType}
 """Kinds whose values nest as deep as their types do; any other may hold anything."""
 
 
@@ -72,7 +77,7 @@ def _walk(node: kinds.Type, path: tuple[int, ...], traits: Traits, encoding: str
         _refuse_custom(node)
         traits.secrets = True
         return
-    if not isinstance(node, _FLAT):
+    if type(node) not in _FLAT:
         traits.nests = True
     traits.risk = _worse(traits.risk, _risk(node, encoding))
     for child in children(node):
@@ -96,7 +101,7 @@ def _risk(node: kinds.Type, encoding: str) -> Risk:
     if isinstance(node, kinds.DictType):
         has_text_keys = isinstance(node.key_type, kinds.StrType | kinds.LiteralType)
         return "none" if has_text_keys else "any"
-    return "none" if isinstance(node, _TRUSTED) else "any"
+    return "none" if type(node) in _TRUSTED else "any"
 
 
 _BOUNDS = frozenset({"gt", "ge", "lt", "le", "multiple_of", "pattern", "min_length", "max_length"})

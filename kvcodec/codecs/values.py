@@ -16,7 +16,7 @@ from typing_extensions import TypeVar
 
 from kvcodec.codecs.codec import ENCODINGS, ValueCodec
 from kvcodec.errors import ConfigError
-from kvcodec.protocols import Codec, NamedCodec, TellingCodec
+from kvcodec.protocols import Codec, NamedCodec, TellingCodec, offers
 
 __all__ = ["codec_for"]
 
@@ -60,8 +60,8 @@ def _custom(value_type: Any, codec: Codec[V]) -> ValueCodec[V]:
         )
     if not (callable(getattr(codec, "encode", None)) and callable(getattr(codec, "decode", None))):
         raise ConfigError("encoding must be 'json', 'msgpack' or an object with encode and decode")
-    name = codec.name if isinstance(codec, NamedCodec) else "custom"
-    first = codec.first if isinstance(codec, TellingCodec) else None
+    name = codec.name if offers(codec, NamedCodec) else "custom"
+    first = codec.first if offers(codec, TellingCodec) else None
 
     def encode(value: V) -> bytes:
         data: object = codec.encode(value)

@@ -13,6 +13,7 @@ from typing import Any
 from msgspec import Struct
 
 from kvcodec.errors import ConfigError, DecodeError, TooLarge
+from kvcodec.format.envelope import COMPRESSIONS, ZLIB, ZSTD
 
 __all__ = ["Compression", "compression_of"]
 
@@ -59,9 +60,9 @@ def _decompressed(stream: Any, data: bytes, limit: int) -> bytes | DecodeError:
 
 def compression_of(name: str) -> Compression:
     """Return the algorithm of ``compress=``. Raises ConfigError if it is not to be had here."""
-    if name == "zlib":
-        return Compression(1, lambda data: zlib.compress(data, ZLIB_LEVEL), zlib.decompressobj)
-    if name == "zstd":
+    if name == COMPRESSIONS[ZLIB]:
+        return Compression(ZLIB, lambda data: zlib.compress(data, ZLIB_LEVEL), zlib.decompressobj)
+    if name == COMPRESSIONS[ZSTD]:
         return _zstd()
     raise ConfigError(f"compress={name!r} is unknown: use 'zlib' or 'zstd'")
 
@@ -71,7 +72,7 @@ def _zstd() -> Compression:
         zstd: Any = import_module("compression.zstd")  # from Python 3.14 on
     except ImportError:
         return _zstandard()
-    return Compression(2, lambda data: zstd.compress(data, ZSTD_LEVEL), zstd.ZstdDecompressor)
+    return Compression(ZSTD, lambda data: zstd.compress(data, ZSTD_LEVEL), zstd.ZstdDecompressor)
 
 
 def _zstandard() -> Compression:
@@ -81,7 +82,7 @@ def _zstandard() -> Compression:
         pass
     else:
         return Compression(
-            2, lambda data: zstandard.ZstdCompressor(ZSTD_LEVEL).compress(data), _ZstandardStream
+            ZSTD, lambda data: zstandard.ZstdCompressor(ZSTD_LEVEL).compress(data), _ZstandardStream
         )
     raise ConfigError("compress='zstd' needs Python 3.14, or: pip install zstandard")
 

@@ -32,7 +32,14 @@ from typing import Literal, TypeAlias
 from msgspec import Struct
 
 __all__ = [
+    "AES_GCM",
+    "CIPHERS",
+    "COMPRESSIONS",
+    "FERNET",
+    "KEY_ID_BYTES",
     "MAGIC",
+    "ZLIB",
+    "ZSTD",
     "Header",
     "Kind",
     "MalformedEnvelope",
@@ -46,6 +53,15 @@ __all__ = [
 MAGIC = 0xC1
 FORMAT = 1
 KEY_ID_BYTES = 16
+
+ZLIB, ZSTD = 1, 2
+COMPRESSIONS = {ZLIB: "zlib", ZSTD: "zstd"}
+"""The numbers of tag 4, with their names for ``compress=`` and for people."""
+
+FERNET, AES_GCM = 1, 2
+CIPHERS = {FERNET: "fernet", AES_GCM: "aes-gcm"}
+"""The numbers of tag 5, with their names for people. 1 to 127 are kvcodec's; users' own ciphers take
+one from 128 on."""
 
 _SIZES = {1: 4, 2: 8, 3: 8, 4: 1, 5: 1, 6: KEY_ID_BYTES, 7: 1, 8: 4}
 _CHECKSUM = 8

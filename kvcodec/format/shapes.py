@@ -41,15 +41,22 @@ def children(shape: kinds.Type) -> tuple[kinds.Type, ...]:
             return (shape.item_type,)
         case kinds.DictType():
             return shape.key_type, shape.value_type
+        case (
+            kinds.StructType()
+            | kinds.DataclassType()
+            | kinds.NamedTupleType()
+            | kinds.TypedDictType()
+        ):
+            return tuple(field.type for field in shape.fields)
         case _:
-            return tuple(f.type for f in shape.fields) if isinstance(shape, Fields) else ()
+            return ()
 
 
 def is_array(shape: Any) -> bool:
     """Say whether values of a type are lists in plain data."""
     if isinstance(shape, kinds.StructType):
         return shape.array_like
-    return isinstance(shape, kinds.CollectionType | kinds.TupleType | kinds.NamedTupleType)
+    return isinstance(shape, (kinds.CollectionType, kinds.TupleType, kinds.NamedTupleType))
 
 
 def is_object(shape: Any) -> bool:
@@ -92,9 +99,16 @@ def _unwrap_children(shape: kinds.Type, seen: set[int]) -> None:
         case kinds.DictType():
             shape.key_type = _unwrapped(shape.key_type, seen)
             shape.value_type = _unwrapped(shape.value_type, seen)
-        case _:
-            for each in shape.fields if isinstance(shape, Fields) else ():
+        case (
+            kinds.StructType()
+            | kinds.DataclassType()
+            | kinds.NamedTupleType()
+            | kinds.TypedDictType()
+        ):
+            for each in shape.fields:
                 each.type = _unwrapped(each.type, seen)
+        case _:
+            pass
 
 
 # --------------------------------------------------------------------------- beside plain data

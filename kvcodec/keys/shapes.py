@@ -33,7 +33,7 @@ class Shape(msgspec.Struct, frozen=True):
 def shape_of(key_type: Any) -> Shape:
     """Return the shape of a key type. Raises ConfigError if its keys cannot name a value."""
     if key_type is None:
-        return Shape((), _no_parts, lambda _: None)
+        return Shape((), _no_parts, lambda _: None, plain=True)
     part = part_of(key_type)
     if part is not None:
         return Shape((part,), _alone, lambda values: values[0], plain=part.plain)

@@ -13,7 +13,7 @@ from kvcodec.format.shapes import is_array, is_object
 from kvcodec.keyspace.declaration import Declaration, Older
 from kvcodec.keyspace.form import Form
 from kvcodec.keyspace.pipeline import Pipeline
-from kvcodec.protocols import CompressingCodec, HiddenNames
+from kvcodec.protocols import CompressingCodec, HiddenNames, offers
 from kvcodec.secrets.abilities import RingCipher, TimeHidingCipher
 
 __all__ = ["check_older", "check_together"]
@@ -26,7 +26,7 @@ def check_together(
     _check_cipher(form)
     if form.cipher is not None and form.checksum and codec.secrets is None:
         raise ConfigError("checksum= adds nothing to a sealed value: it is authenticated already")
-    by_codec = isinstance(encoding, CompressingCodec) and encoding.compresses
+    by_codec = offers(encoding, CompressingCodec) and encoding.compresses
     compressed = form.compression is not None or by_codec
     if codec.secrets is not None and compressed:
         raise ConfigError(
@@ -74,9 +74,9 @@ def _check_unsigned(form: Form, codec: ValueCodec[Any]) -> None:
 
 
 def _check_cipher(form: Form) -> None:
-    if isinstance(form.names, HiddenNames) and form.cipher is None:
+    if offers(form.names, HiddenNames) and form.cipher is None:
         raise ConfigError("HiddenKeys needs cipher=: the name is stored inside the sealed value")
-    if isinstance(form.cipher, TimeHidingCipher) and form.cipher.hide_time and form.dated:
+    if offers(form.cipher, TimeHidingCipher) and form.cipher.hide_time and form.dated:
         raise ConfigError("hide_time= beside ttl= or max_age=: their header shows the time")
     others = (form.dated, form.version > 1, form.compression, form.checksum, form.names)
     if form.bare is not None and any(others):
@@ -134,5 +134,5 @@ def _has_key(mine: Pipeline[Any], theirs: Pipeline[Any]) -> bool:
     """Whether today's cipher opens what the other one seals."""
     if mine.cipher is None or theirs.cipher is None:
         return True
-    held = mine.cipher.key_ids if isinstance(mine.cipher, RingCipher) else {mine.primary}
+    held = mine.cipher.key_ids if offers(mine.cipher, RingCipher) else {mine.primary}
     return theirs.primary in held and mine.cipher.cipher_id == theirs.cipher.cipher_id

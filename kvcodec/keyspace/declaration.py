@@ -29,6 +29,7 @@ from kvcodec.format.envelope import Header, Kind
 from kvcodec.keyspace.names import Names
 from kvcodec.keyspace.pipeline import Pipeline
 from kvcodec.keyspace.wrapping import as_bytes
+from kvcodec.protocols import offers
 from kvcodec.secrets.abilities import RingCipher
 
 if TYPE_CHECKING:
@@ -65,6 +66,9 @@ class Older:
     def bound_to(self, context: str) -> Older:
         """The same, of values that are tied to a context as well."""
         return Older(self.declaration.bound_to(context), self.convert, self.until)
+
+    def __repr__(self) -> str:
+        return f"Previous({self.declaration!r})"
 
     def is_open(self, now: float) -> bool:
         """Say whether old values are still accepted."""
@@ -145,7 +149,7 @@ class Declaration(Generic[V, K]):
     def under(self, ring: KeyRing) -> Declaration[V, K]:
         """The same with another ring. Raises ConfigError where that cannot work."""
         cipher = self.pipeline.cipher
-        if not isinstance(cipher, RingCipher) or self.pipeline.form.bare or self.indexed:
+        if not offers(cipher, RingCipher) or self.pipeline.form.bare or self.indexed:
             raise ConfigError(
                 "a data key per person needs cipher=, bound to its place, and no indexed=: names "
                 "are everybody's, so give the keys where a method wants to list",
@@ -256,6 +260,8 @@ class Declaration(Generic[V, K]):
     def _may_be_expired(self, data: bytes, now: float) -> bool:
         if self.pipeline.wrapping.may_be_expired(data, now):
             return True
+        if not self.older:
+            return False
         return any(older.declaration._may_be_expired(data, now) for older in self.older)
 
     # ------------------------------------------------------------------------- older forms

@@ -9,7 +9,7 @@ from typing import Any
 from msgspec import Struct
 
 from kvcodec.errors import KVCodecError, shorten
-from kvcodec.format.envelope import Header
+from kvcodec.format.envelope import CIPHERS, COMPRESSIONS, Header
 from kvcodec.keyspace.declaration import Declaration, Older
 from kvcodec.keyspace.pipeline import Pipeline
 
@@ -152,14 +152,11 @@ def _facts(header: Header) -> dict[str, str | int]:
     if header.expires_ms is not None:
         facts["expires"] = _moment(header.expires_ms)
     if header.compression:
-        facts["compression"] = {1: "zlib", 2: "zstd"}.get(header.compression, header.compression)
+        facts["compression"] = COMPRESSIONS.get(header.compression, header.compression)
     if header.cipher:
-        facts["cipher"] = _CIPHERS.get(header.cipher, header.cipher)
+        facts["cipher"] = CIPHERS.get(header.cipher, header.cipher)
         facts["key id"] = header.key_id.hex()
     return facts
-
-
-_CIPHERS = {1: "fernet", 2: "aes-gcm", 3: "fernet, padded", 4: "aes-gcm, padded"}
 
 
 def _form_facts(pipeline: Pipeline[Any], header: Header) -> dict[str, str | int]:

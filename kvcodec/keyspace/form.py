@@ -8,7 +8,7 @@ from typing import Any
 from msgspec import Struct
 
 from kvcodec.format.compression import Compression
-from kvcodec.protocols import Cipher, StoredNames
+from kvcodec.protocols import Cipher, StoredNames, offers
 from kvcodec.secrets.abilities import BareCipher, PaddingCipher
 
 __all__ = ["Form"]
@@ -41,12 +41,12 @@ class Form(Struct, frozen=True, kw_only=True):
     @property
     def bare(self) -> BareCipher | None:
         """The cipher, where the stored bytes are its own, without an envelope."""
-        return self.cipher if isinstance(self.cipher, BareCipher) and self.cipher.bare else None
+        return self.cipher if offers(self.cipher, BareCipher) and self.cipher.bare else None
 
     @property
     def padding(self) -> int:
         """The number of the method by which what is encrypted is padded; 0: it is not."""
-        return self.cipher.padding if isinstance(self.cipher, PaddingCipher) else 0
+        return self.cipher.padding if offers(self.cipher, PaddingCipher) else 0
 
     @property
     def is_plain(self) -> bool:

@@ -8,13 +8,23 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any, Generic, NoReturn, TypeAlias, TypedDict, cast, overload
+from typing import (
+    TYPE_CHECKING,
+    Any,
+    Generic,
+    NoReturn,
+    Self,
+    TypeAlias,
+    TypedDict,
+    cast,
+    overload,
+)
 
 from typing_extensions import TypeForm, TypeVar, Unpack
 
 from kvcodec.codecs.evolve import checked_upgrades
 from kvcodec.codecs.values import codec_for
-from kvcodec.errors import ConfigError, KVCodecError, forgetful, locate, settle
+from kvcodec.errors import ConfigError, KVCodecError, forgetful, settle
 from kvcodec.keys.paths import PathKeys
 from kvcodec.keyspace import options
 from kvcodec.keyspace.checks import check_older, check_together
@@ -59,7 +69,7 @@ class _Options(TypedDict, total=False):
     max_depth: int
 
 
-class Previous(Older):
+class Previous:
     """An older declaration whose values are still read, with what goes beyond naming it.
 
     - ``keyspace``: how the values were stored: encoding, cipher, key scheme, name.
@@ -68,11 +78,10 @@ class Previous(Older):
     - ``until``: a datetime with a time zone, or seconds since the epoch, from which on old
       values are refused. An open window is what an attacker who can write would use.
 
-    ``reads`` counts the values that were read in this form, in this process. Raises ConfigError
-    for options that are none of these.
+    Raises ConfigError for options that are none of these.
     """
 
-    __slots__ = ("keyspace",)
+    __slots__ = ("_older", "keyspace")
 
     def __init__(
         self,
@@ -85,12 +94,27 @@ class Previous(Older):
             raise ConfigError("previous= takes keyspaces, and Previous(...) of them")
         if convert is not None and not callable(convert):
             raise ConfigError("convert= is a function: today's value of an old one")
-        super().__init__(keyspace.declaration, convert, options.moment(until))
+        self._older = Older(keyspace.declaration, convert, options.moment(until))
         self.keyspace = keyspace
+
+    @property
+    def convert(self) -> Callable[[Any], Any] | None:
+        """Makes today's value of an old one."""
+        return self._older.convert
+
+    @property
+    def until(self) -> float | None:
+        """From when on old values are refused, in seconds since the epoch."""
+        return self._older.until
+
+    @property
+    def reads(self) -> int:
+        """How many values were read in this form, in this process."""
+        return self._older.reads
 
     def __repr__(self) -> str:
         try:
-            return f"Previous({self.keyspace!r})"
+            return repr(self._older)
         except AttributeError:
             return "<Previous, refused>"  # in the traceback of its own constructor
 
@@ -141,7 +165,7 @@ class Keyspace(Generic[V, K]):
     __slots__ = ("__weakref__", "declaration", "previous")
 
     declaration: Declaration[V, K]
-    """What it was compiled into, for kvcodec's own rooms."""
+    """What it was compiled into: internal, for kvcodec's own folders. It may change anytime."""
     previous: tuple[Previous, ...]
     """The older declarations whose values are still read."""
 
@@ -235,20 +259,26 @@ class Keyspace(Generic[V, K]):
             codec = codec_for(value, encoding)
             compress_secrets = options.flag(compress_secrets, "compress_secrets")
             check_together(form, codec, encoding, compress_secrets=compress_secrets)
-            self.declaration = Declaration(
+            declared: Declaration[Any, Any] = Declaration(
                 name,
                 (value, key),
                 names,
                 Pipeline(codec, form),
                 indexed=options.flag(indexed, "indexed"),
             )
-            self.previous = _previous(previous)
-            check_older(self.declaration, self.previous)
-            self.declaration.older = self.previous
+            listed = _previous(previous)
+            older = tuple(each._older for each in listed)
+            check_older(declared, older)
+            declared.older = older
         except KVCodecError as error:
             del cipher  # the text of a key, perhaps, in the place of its ring
             settle(error, shown_name(name), None)
             raise
+        return self._compiled(declared, listed)
+
+    def _compiled(self, declared: Declaration[V, K], previous: tuple[Previous, ...]) -> Self:
+        object.__setattr__(self, "declaration", declared)
+        object.__setattr__(self, "previous", previous)
         return self
 
     def bound_to(self, context: str) -> Keyspace[V, K]:
@@ -260,9 +290,14 @@ class Keyspace(Generic[V, K]):
         """
         options.checked_context(context, self.declaration.pipeline.declared)
         other = cast("Keyspace[V, K]", object.__new__(Keyspace))
-        other.declaration = self.declaration.bound_to(context)
-        other.previous = self.previous
-        return other
+        return other._compiled(self.declaration.bound_to(context), self.previous)
+
+    def __setattr__(self, name: str, _: object) -> NoReturn:
+        # And no property: reading, which every opening does, costs nothing more.
+        raise AttributeError(f"{name!r}: a Keyspace does not change, declare another one")
+
+    def __delattr__(self, name: str) -> NoReturn:
+        raise AttributeError(f"{name!r}: a Keyspace does not change, declare another one")
 
     def under(self, ring: KeyRing) -> Keyspace[V, K]:
         """Return the same declaration with its values sealed under another ring.
@@ -271,9 +306,7 @@ class Keyspace(Generic[V, K]):
         nothing, or with ``indexed=True``: names are everybody's.
         """
         copy = cast("Keyspace[V, K]", object.__new__(Keyspace))
-        copy.declaration = self.declaration.under(ring)
-        copy.previous = self.previous
-        return copy
+        return copy._compiled(self.declaration.under(ring), self.previous)
 
     def __repr__(self) -> str:
         try:
@@ -349,7 +382,6 @@ class Keyspace(Generic[V, K]):
 
     # ------------------------------------------------------------------------------ values
 
-    @forgetful
     def pack(
         self, key: K, value: V, *, now: float, ttl: timedelta | float | None = None
     ) -> tuple[str, bytes]:
@@ -359,14 +391,15 @@ class Keyspace(Generic[V, K]):
         Raises KeyNameError; EncodeError, SchemaMismatch, TooDeep or TooLarge for a value that
         would not come back equal; ConfigError for a ttl where the keyspace declares none.
         """
-        raw_key = self.raw_key(key)
+        raw_key = None
         try:
+            raw_key = self.raw_key(key)
             return raw_key, self.declaration.seal(key, value, now, options.seconds(ttl))
-        except KVCodecError as error:
-            locate(error, self.name, raw_key)
+        except BaseException as error:
+            del value
+            settle(error, self.name, raw_key)
             raise
 
-    @forgetful
     def unpack(self, raw_key: str, data: bytes, *, now: float) -> V:
         """Return the value of stored bytes.
 
@@ -375,8 +408,9 @@ class Keyspace(Generic[V, K]):
         """
         try:
             return self.declaration.open(raw_key, data, now)
-        except KVCodecError as error:
-            locate(error, self.name, raw_key)
+        except BaseException as error:
+            del data
+            settle(error, self.name, raw_key)
             raise
 
     @forgetful

@@ -18,6 +18,7 @@ from kvcodec.protocols import (
     MemorableKeys,
     SpelledKeys,
     StoredNames,
+    offers,
 )
 
 __all__ = ["Names", "shown_name"]
@@ -42,14 +43,14 @@ class Names(Generic[K]):
         self.scheme: KeyScheme[K] = _bound(keyspace, key_type, scheme)
         self.prefix = self.scheme.prefix
         """What every raw key starts with."""
-        self.stored = self.scheme if isinstance(self.scheme, StoredNames) else None
+        self.stored = self.scheme if offers(self.scheme, StoredNames) else None
         """The scheme, where raw keys do not tell their keys: whole names stand with the values."""
-        self.naming = self.scheme.naming if isinstance(self.scheme, HiddenNames) else ""
+        self.naming = self.scheme.naming if offers(self.scheme, HiddenNames) else ""
         """The id of the ring's key that names are made with, or ""."""
-        spelled = self.scheme.spelling if isinstance(self.scheme, SpelledKeys) else None
+        spelled = self.scheme.spelling if offers(self.scheme, SpelledKeys) else None
         self._spelling = (type(self.scheme), self.prefix, spelled)
         # Remembering raw keys is sound only where equal keys are the same key: 1 == True.
-        memorable = isinstance(self.scheme, MemorableKeys) and self.scheme.plain
+        memorable = offers(self.scheme, MemorableKeys) and self.scheme.plain
         self.raw: Table = _Remembered(self._join) if memorable else _Built(self._join)
         """Raw keys by key, for what is measured in microseconds: TypeError for no key at all."""
 
@@ -163,14 +164,15 @@ def _bound(name: Any, key_type: Any, given: Any) -> Any:
     if not _is_scheme(scheme):
         raise ConfigError("keys= takes a key scheme: HashedKeys(), TemplateKeys(...), or your own")
     try:
-        return scheme.bind(name, key_type) if isinstance(scheme, BindableKeys) else scheme
+        return scheme.bind(name, key_type) if offers(scheme, BindableKeys) else scheme
     except KeyNameError as error:
         problem = str(error)
     raise ConfigError(f"the name cannot begin a raw key: {problem}")
 
 
 def _is_scheme(given: object) -> bool:
-    return isinstance(given, KeyScheme) and not isinstance(given, type)
+    scheme: Any = KeyScheme  # of whatever keys
+    return not isinstance(given, type) and offers(given, scheme)
 
 
 def _shown_key(key: object) -> str:

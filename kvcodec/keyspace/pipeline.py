@@ -111,9 +111,11 @@ class Pipeline(Generic[V]):
 
     def open(self, raw_key: str, data: Any, now: float | None) -> V:
         """Return the value of what a KV returned. Raises DecodeError and its kin."""
-        data = as_bytes(data)
+        if type(data) is not bytes:
+            data = as_bytes(data)
         if self.direct >= 0:
-            self.wrapping.check_size(data)
+            if len(data) > self.form.max_bytes:
+                self.wrapping.refuse_size(data, "envelope")
             return self.encoding.decode(data)
         payload = self.wrapping.unwrap(raw_key, data, now)
         return self.encoding.decode(self.upgraded(raw_key, payload))

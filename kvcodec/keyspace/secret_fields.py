@@ -23,7 +23,7 @@ from kvcodec.keyspace.encoding import Encoding
 from kvcodec.keyspace.form import Form
 from kvcodec.keyspace.versions import refuse_newer
 from kvcodec.keyspace.wrapping import Payload
-from kvcodec.protocols import Cipher, HiddenNames
+from kvcodec.protocols import Cipher, HiddenNames, offers
 from kvcodec.secrets.fields import as_sealed, holds_secret, left_over
 from kvcodec.secrets.records import Contexts, RecordSealer
 
@@ -182,6 +182,6 @@ def _checked(declared: Form) -> Cipher:
         raise ConfigError("a type with Secret fields needs a cipher=: a KeyRing, or a Cipher")
     if declared.bare is not None:
         raise ConfigError("Secret fields are tied to their place: not with bound=False")
-    if isinstance(declared.names, HiddenNames):
+    if offers(declared.names, HiddenNames):
         raise ConfigError("HiddenKeys stores the name in a sealed value: not with Secret fields")
     return declared.cipher

@@ -37,6 +37,7 @@ from kvcodec.format.envelope import (
 )
 from kvcodec.keyspace.form import Form
 from kvcodec.keyspace.versions import check_version
+from kvcodec.protocols import offers
 from kvcodec.secrets.abilities import AppendingCipher
 
 __all__ = ["Payload", "Wrapping", "as_bytes", "in_ms", "length_in_ms"]
@@ -81,7 +82,7 @@ class Wrapping:
         self.form = form
         self._plain, self._bare = form.is_plain, form.bare
         self._first = first
-        self._onto = form.cipher.encrypt_onto if isinstance(form.cipher, AppendingCipher) else None
+        self._onto = form.cipher.encrypt_onto if offers(form.cipher, AppendingCipher) else None
         self.place = place_of(kind, form.keyspace, form.context, codec)
         """What associated data begins with."""
         # Where every header is the same (the primary key, no times): its bytes, and what they
@@ -127,7 +128,8 @@ class Wrapping:
     def close(self, raw_key: str, header: Header, payload: bytes) -> bytes:
         """Compress, encrypt and envelope under a header that says all but the compression."""
         payload, algorithm = self._compressed(payload)
-        header = replace(header, compression=algorithm)
+        if algorithm != header.compression:
+            header = replace(header, compression=algorithm)
         return self._closed(raw_key, envelope_start(header.encode()), payload)
 
     def _compressed(self, payload: bytes) -> tuple[bytes, int]:

@@ -96,8 +96,11 @@ async def arun(plan: Plan[T], kv: AsyncKV) -> T:
 
 
 def _locked(kv: Any, name: str, plan: Plan[Any]) -> Any:
-    with suppress(WouldWaitForever), Lock(place_behind(kv, name), "change"):
-        return run(plan, kv)
+    try:
+        with Lock(place_behind(kv, name), "change"):
+            return run(plan, kv)
+    except WouldWaitForever:
+        pass
     raise _waits_for_itself()
 
 

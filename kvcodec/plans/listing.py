@@ -35,7 +35,7 @@ from kvcodec.plans.values import NO_DEFAULT, exists, read_older
 if TYPE_CHECKING:
     from kvcodec.plans.index import Index
 
-__all__ = ["KeyPages", "Listing", "Pages", "Scan"]
+__all__ = ["Listing", "Pages", "Scan"]
 
 V = TypeVar("V")
 K = TypeVar("K", default=str)

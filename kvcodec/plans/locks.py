@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     import asyncio
     from collections.abc import Hashable, Iterator
 
-__all__ = ["Lock", "Purpose", "WouldWaitForever"]
+__all__ = ["Lock", "WouldWaitForever"]
 
 Purpose: TypeAlias = Literal["change", "load"]
 """Updates of a value, and loads of a cache: a loader may update its own key."""

@@ -21,10 +21,19 @@ from kvcodec.plans.report import Finding, State
 from kvcodec.plans.swap import get, swap
 from kvcodec.plans.values import Held, drop_older, find
 
-__all__ = ["STEPS", "Step", "migrate", "quarantine", "rewrap", "verify"]
+__all__ = ["STEPS", "Step", "quarantine"]
 
-Step: TypeAlias = Callable[["Place[Any]", Clock, Capabilities], Plan[Finding]]
-"""What is done with one name."""
+_Taken: TypeAlias = Callable[["Place[Any]", Clock, Capabilities], Plan[Finding]]
+
+
+class Step(NamedTuple):
+    """What is done with one name, and with which names."""
+
+    take: _Taken
+    every_name: bool = False
+    """With parts of logs and files and with shards of the index too: with keys only, otherwise."""
+    notes: bool = False
+    """Whether a key that the index lacks is put into it."""
 
 
 def rewrap(place: Place[Any], clock: Clock, can: Capabilities) -> Plan[Finding]:
@@ -211,5 +220,9 @@ def _unreadable(place: Place[Any], error: KVCodecError, key_ids: tuple[str, ...]
     return Finding(place.raw_key, "unreadable", key_ids, error=kind)
 
 
-STEPS: Mapping[str, Step] = {"rewrap": rewrap, "migrate": migrate, "verify": verify}
+STEPS: Mapping[str, Step] = {
+    "rewrap": Step(rewrap, every_name=True),
+    "migrate": Step(migrate, notes=True),
+    "verify": Step(verify),
+}
 """By the names of a store's methods."""

@@ -153,7 +153,10 @@ def move_aside(raw_key: str, can: Capabilities) -> Plan[str | None]:
 
 
 def _keep_aside(raw_key: str, data: bytes, can: Capabilities) -> Plan[str]:
-    """Store bytes under the first name that is free, or has them already."""
+    """Store bytes under the first name that is free, or has them already.
+
+    Raises Raced where a name was neither free nor taken.
+    """
     number = 0
     while True:
         number += 1
@@ -163,5 +166,7 @@ def _keep_aside(raw_key: str, data: bytes, can: Capabilities) -> Plan[str]:
             return name
         if there is None:
             there = yield from get(name)
+        if there is None:
+            raise Raced
         if there == data:
             return name  # left by who was stopped after it

@@ -11,9 +11,10 @@ from msgspec import Struct, field, structs
 
 from kvcodec.errors import ConfigError
 from kvcodec.keyspace.declaration import Declaration
+from kvcodec.protocols import offers
 from kvcodec.secrets.abilities import RingCipher
 
-__all__ = ["Finding", "Report", "Scope", "State", "new_report", "rewrap_report"]
+__all__ = ["Finding", "Report", "Scope", "State", "count", "new_report", "rewrap_report"]
 
 State: TypeAlias = Literal[
     "fine",
@@ -149,24 +150,25 @@ class Report(Struct):
             return []
         return sorted(self.ring - self.key_ids.keys())
 
-    def add(self, finding: Finding) -> None:
-        """Count one name."""
-        self.checked += 1
-        self.changed += finding.changed
-        self.states[finding.state] += 1
-        self.key_ids.update(finding.key_ids)
-        if finding.error is not None:
-            self.unreadable[finding.raw_key] = finding.error
-        if finding.state != "fine":
-            self.names.setdefault(finding.state, []).append(finding.raw_key)
-        if finding.conflict:
-            self.conflicts.append(finding.raw_key)
-
 
 _NO_SUCH_ID = (
     "no key of the keyspace's ring has this id: KeyRing(key).primary is the id of a key, and the "
     "ring of a rewrap holds the key to be dropped as a retired one"
 )
+
+
+def count(report: Report, finding: Finding) -> None:
+    """Take one name into a report."""
+    report.checked += 1
+    report.changed += finding.changed
+    report.states[finding.state] += 1
+    report.key_ids.update(finding.key_ids)
+    if finding.error is not None:
+        report.unreadable[finding.raw_key] = finding.error
+    if finding.state != "fine":
+        report.names.setdefault(finding.state, []).append(finding.raw_key)
+    if finding.conflict:
+        report.conflicts.append(finding.raw_key)
 
 
 def new_report(
@@ -246,7 +248,7 @@ def _ring(declared: Declaration[Any, Any]) -> frozenset[str] | None:
     """The ids of all keys that these ciphers hold. None if one does not tell: Cipher need not."""
     ids = set(_naming(declared))
     for cipher in _ciphers(declared):
-        if not isinstance(cipher, RingCipher):
+        if not offers(cipher, RingCipher):
             return None
         ids |= cipher.key_ids
     return frozenset(ids)

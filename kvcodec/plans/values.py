@@ -72,10 +72,13 @@ class Held(NamedTuple):
 
 def find(place: Place[Any], can: Capabilities) -> Plan[Held | None]:
     """What is stored for a key, under today's name or an older one."""
-    for at, raw_key in enumerate((place.raw_key, *(name for _, name in place.older))):
+    stored = yield from read(place.raw_key, can)
+    if stored is not None:
+        return Held(stored, place.raw_key, None)
+    for at, (_, raw_key) in enumerate(place.older):
         stored = yield from read(raw_key, can)
         if stored is not None:
-            return Held(stored, raw_key, at - 1 if at else None)
+            return Held(stored, raw_key, at)
     return None
 
 

@@ -16,10 +16,10 @@ from kvcodec.keyspace.place import Place, place_of
 from kvcodec.plans.driver import NOT_AWAITED, Plan, called, located
 from kvcodec.plans.index import Index
 from kvcodec.plans.listing import Listing, Pages, Scan
-from kvcodec.plans.maintenance import Step, migrate, rewrap
+from kvcodec.plans.maintenance import Step
 from kvcodec.plans.many import batches
 from kvcodec.plans.parts import beside
-from kvcodec.plans.report import Finding, Report
+from kvcodec.plans.report import Finding, Report, count
 from kvcodec.plans.shards import is_shard
 from kvcodec.plans.swap import exclusively
 from kvcodec.plans.values import NO_DEFAULT
@@ -83,9 +83,9 @@ class _Walk(NamedTuple):
         if not _is_ours(place):
             self.say(Finding(raw_key, "skipped"))
             return
-        if self.step is migrate:
+        if self.step.notes:
             yield from listing.note(raw_key)
-        plan = self.step(place, listing.clock, listing.can)
+        plan = self.step.take(place, listing.clock, listing.can)
         plan = located(plan, place.declaration.name, raw_key)
         finding = yield from exclusively(plan, lock or lock_name(raw_key), listing.can)
         # Of a walk with parts: gone since its owner named it, or under another name of its key.
@@ -94,7 +94,7 @@ class _Walk(NamedTuple):
 
     def say(self, finding: Finding) -> None:
         """Count what was found, and call back."""
-        self.report.add(finding)
+        count(self.report, finding)
         if self.on_progress is not None:
             called(self.on_progress(finding), NOT_AWAITED.format("on_progress="))
 
@@ -122,14 +122,14 @@ def _names_of(place: Place[Any]) -> list[Place[Any]]:
 def pages_of(
     listing: Listing[Any, Any], step: Step, keys: Iterable[Any] | None, after: str
 ) -> Pages[list[Place[Any]]]:
-    """What a step is taken with: given keys; or every name, and for all but rewrap every key.
+    """What a step is taken with: given keys; or every name, or every key, as the step says.
 
     Raises Unsupported where no keys are given and none can be listed.
     """
     if keys is not None:
-        return Given(listing, keys, after, shards=step is rewrap)
+        return Given(listing, keys, after, shards=step.every_name)
     listing.must_list()
-    return Everywhere(listing, after) if step is rewrap else KeyPlaces(listing, after)
+    return Everywhere(listing, after) if step.every_name else KeyPlaces(listing, after)
 
 
 class Given:

@@ -1,18 +1,17 @@
-"""What some ciphers can do beyond ``Cipher``: asked by ``isinstance``, once, when declared.
+"""What some ciphers can do beyond ``Cipher``: asked by ``offers``, once, when declared.
 
 None of it is ever needed.
 """
 
 from __future__ import annotations
 
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Protocol
 
 from kvcodec.protocols import Cipher
 
 __all__ = ["AppendingCipher", "BareCipher", "PaddingCipher", "RingCipher", "TimeHidingCipher"]
 
 
-@runtime_checkable
 class BareCipher(Cipher, Protocol):
     """A cipher that can do without an envelope: what is stored is its own token."""
 
@@ -30,7 +29,6 @@ class BareCipher(Cipher, Protocol):
         ...
 
 
-@runtime_checkable
 class RingCipher(Cipher, Protocol):
     """A cipher over a ring of keys."""
 
@@ -44,7 +42,6 @@ class RingCipher(Cipher, Protocol):
         ...
 
 
-@runtime_checkable
 class AppendingCipher(Cipher, Protocol):
     """A cipher that writes behind what is there already: large values are copied once less."""
 
@@ -53,7 +50,6 @@ class AppendingCipher(Cipher, Protocol):
         ...
 
 
-@runtime_checkable
 class PaddingCipher(Cipher, Protocol):
     """A cipher that can pad what it encrypts, so that its length shows less."""
 
@@ -63,7 +59,6 @@ class PaddingCipher(Cipher, Protocol):
         ...
 
 
-@runtime_checkable
 class TimeHidingCipher(Cipher, Protocol):
     """A cipher that can keep the time of writing out of its ciphertext."""
 

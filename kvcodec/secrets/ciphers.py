@@ -15,7 +15,11 @@ from cryptography.fernet import Fernet, InvalidToken
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from kvcodec.errors import ConfigError, NotEncrypted, Tampered, UnknownKey, forgetful
-from kvcodec.format.envelope import KEY_ID_BYTES
+from kvcodec.format.envelope import (
+    AES_GCM,
+    FERNET,
+    KEY_ID_BYTES,
+)
 from kvcodec.secrets.keyring import KeyRing, keys_of
 from kvcodec.secrets.ring_keys import Deriver, RingKey
 
@@ -24,14 +28,11 @@ if TYPE_CHECKING:
 
 __all__ = ["AESGCMCipher", "FernetCipher", "as_cipher"]
 
-_FERNET, _AES_GCM = 1, 2
-"""Their numbers in the header. 1 to 127 are kvcodec's; other ciphers take one from 128 on."""
-
 _LABELS = {
-    (_FERNET, 0): b"kvcodec fernet v1",
-    (_FERNET, 1): b"kvcodec fernet padded v1",
-    (_AES_GCM, 0): b"kvcodec aes-256-gcm v1",
-    (_AES_GCM, 1): b"kvcodec aes-256-gcm padded v1",
+    (FERNET, 0): b"kvcodec fernet v1",
+    (FERNET, 1): b"kvcodec fernet padded v1",
+    (AES_GCM, 0): b"kvcodec aes-256-gcm v1",
+    (AES_GCM, 1): b"kvcodec aes-256-gcm padded v1",
 }
 """Of the derived keys, by cipher and padding method.
 
@@ -133,7 +134,7 @@ class FernetCipher(_PlaceCipher):
     ) -> None:
         self.bare = not bound
         self.hide_time = hide_time
-        self._set_up(ring, _FERNET, pad_to)
+        self._set_up(ring, FERNET, pad_to)
         self._own: tuple[RingKey, ...] = () if bound else _own(ring, pad_to)
 
     def under(self, ring: KeyRing, /) -> FernetCipher:
@@ -254,7 +255,7 @@ class AESGCMCipher(_PlaceCipher):
 
     @forgetful  # as above
     def __init__(self, ring: KeyRing, *, pad_to: int | None = None) -> None:
-        self._set_up(ring, _AES_GCM, pad_to)
+        self._set_up(ring, AES_GCM, pad_to)
 
     def under(self, ring: KeyRing, /) -> AESGCMCipher:
         """Return the same cipher with another ring."""

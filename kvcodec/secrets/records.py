@@ -32,7 +32,7 @@ import msgspec
 from kvcodec.errors import DecodeError, EncodeError, NotEncrypted, Tampered, UnknownKey
 from kvcodec.format.envelope import length_prefixed
 from kvcodec.format.plain import is_dict, is_sequence
-from kvcodec.protocols import Cipher
+from kvcodec.protocols import Cipher, offers
 from kvcodec.secrets.abilities import PaddingCipher
 from kvcodec.secrets.fields import ROOT, Found, FoundSecrets, Path, along, put, replaced
 from kvcodec.secrets.marks import Clear
@@ -88,7 +88,7 @@ class RecordSealer:
         self, cipher: Cipher, clear: Clear, route: Route, unsigned: tuple[str, ...] = ()
     ) -> None:
         self.cipher = cipher
-        padding = cipher.padding if isinstance(cipher, PaddingCipher) else 0
+        padding = cipher.padding if offers(cipher, PaddingCipher) else 0
         self._form = bytes((cipher.cipher_id, padding))
         self.clear = clear
         self.route = route

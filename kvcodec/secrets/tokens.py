@@ -10,13 +10,13 @@ from __future__ import annotations
 import binascii
 from typing import NamedTuple
 
-from kvcodec.format.envelope import KEY_ID_BYTES
+from kvcodec.format.envelope import FERNET, KEY_ID_BYTES
 
 __all__ = ["PREFIX", "Token", "parsed", "spelled"]
 
 PREFIX = "kvs1."
 
-_TEXT_CIPHERS = (1,)
+_TEXT_CIPHERS = (FERNET,)
 """Ciphers whose ciphertext is text already: Fernet tokens, which base64url would lengthen."""
 
 _IDS_CHARS = 24

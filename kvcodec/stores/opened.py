@@ -117,17 +117,17 @@ class Opened(Generic[V, K]):
     def _setting(self, key: K, value: V, ttl: timedelta | float | None) -> Plan[None]:
         return writing.set_value(self._listing, self._place(key), value, seconds(ttl))
 
-    def _existing(self, key: K) -> Plan[bool]:
-        return values.exists(self._place(key), self._clock, self._capabilities)
+    def _existing(self, place: Place[V]) -> Plan[bool]:
+        return values.exists(place, self._clock, self._capabilities)
 
-    def _popping(self, key: Any, default: Any) -> Plan[Any]:
-        return values.pop(self._place(key), default, self._clock, self._capabilities)
+    def _popping(self, place: Place[V], default: Any) -> Plan[Any]:
+        return values.pop(place, default, self._clock, self._capabilities)
 
-    def _adding(self, key: K, value: V, ttl: timedelta | float | None) -> Plan[bool]:
-        return writing.add_value(self._listing, self._place(key), value, seconds(ttl))
+    def _adding(self, place: Place[V], value: V, ttl: timedelta | float | None) -> Plan[bool]:
+        return writing.add_value(self._listing, place, value, seconds(ttl))
 
-    def _updating(self, key: K, change: Callable[[V], V], default: V) -> Plan[V]:
-        return writing.update_value(self._listing, self._place(key), change, default)
+    def _updating(self, place: Place[V], change: Callable[[V], V], default: V) -> Plan[V]:
+        return writing.update_value(self._listing, place, change, default)
 
     def _dropping_expired(self, key: K) -> Plan[None]:
         return values.drop_expired(self._place(key), self._clock, self._capabilities)
@@ -161,28 +161,27 @@ class Opened(Generic[V, K]):
 
         declared, listing, step = self._declared, self._listing, maintenance.STEPS[name]
         keys = None if keys is None else list(several(keys))
-        if name == "rewrap":
+        if step.every_name:
             report = rewrap_report(declared, after, keys, limit, lists=listing.lists)
         else:
             report = new_report(declared, after, limit)
         pages = walk.pages_of(listing, step, keys, report.cursor)
         return (yield from walk.walk(listing, step, pages, report, limit, on_progress))
 
-    def _reading_raw(self, key: K) -> Plan[bytes | None]:
-        held = yield from values.find(self._place(key), PLAINLY)
+    def _reading_raw(self, place: Place[V]) -> Plan[bytes | None]:
+        held = yield from values.find(place, PLAINLY)
         return None if held is None else as_bytes(held.data)
 
-    def _explaining(self, key: K, *, show: bool) -> Plan[Any]:
-        place = self._place(key)
+    def _explaining(self, place: Place[V], *, show: bool) -> Plan[Any]:
         held = yield from values.find(place, PLAINLY)
         if held is None:
             return None
         return place.explain(as_bytes(held.data), held.older, show=show)
 
-    def _quarantining(self, key: K) -> Plan[str | None]:
+    def _quarantining(self, place: Place[V]) -> Plan[str | None]:
         from kvcodec.plans import maintenance
 
-        place, can = self._place(key), self._capabilities
+        can = self._capabilities
         return exclusively(maintenance.quarantine(place, can), place.raw_key, can)
 
     def _reindexing(self, keys: Iterable[K]) -> Plan[None]:

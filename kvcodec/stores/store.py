@@ -15,7 +15,7 @@ from typing import Any, cast, overload
 from typing_extensions import TypeVar
 
 from kvcodec.backends.adapt import as_kv
-from kvcodec.errors import Expired, KVCodecError, forget, forgetful, locate
+from kvcodec.errors import Expired, forget, forgetful, settle
 from kvcodec.keyspace.explanation import Explanation
 from kvcodec.keyspace.keyspace import Keyspace
 from kvcodec.keyspace.options import seconds
@@ -144,8 +144,8 @@ class Store(Opened[V, K]):
 
         Raises KeyNameError; a BackendError, or what the KV raises.
         """
-        raw_key = self._keyspace.raw_key(key)
-        self._done(values.delete(self._place(key)), raw_key)
+        place = self._place(key)
+        self._done(values.delete(place), place.raw_key)
 
     def require(self, key: K) -> V:
         """Return the value of ``key``.
@@ -163,8 +163,8 @@ class Store(Opened[V, K]):
         It is not read as declared: an unreadable one exists. Raises KeyNameError, or what the KV
         raises.
         """
-        raw_key = self._keyspace.raw_key(key)
-        return self._done(self._existing(key), raw_key)
+        place = self._place(key)
+        return self._done(self._existing(place), place.raw_key)
 
     @overload
     def pop(self, key: K, default: None = None) -> V | None: ...
@@ -180,7 +180,8 @@ class Store(Opened[V, K]):
         compare-and-set, among the callers of this process on others. A value that cannot be
         read raises as in ``get``, and stays.
         """
-        return self._done(self._popping(key, default), self._keyspace.raw_key(key))
+        place = self._place(key)
+        return self._done(self._popping(place, default), place.raw_key)
 
     @forgetful
     def add(self, key: K, value: V, *, ttl: timedelta | float | None = None) -> bool:
@@ -190,7 +191,8 @@ class Store(Opened[V, K]):
         reach that ``pop`` has. What has expired counts as nothing; what cannot be read counts as
         something. Raises what ``set`` raises.
         """
-        return self._done(self._adding(key, value, ttl), self._keyspace.raw_key(key))
+        place = self._place(key)
+        return self._done(self._adding(place, value, ttl), place.raw_key)
 
     @forgetful
     def update(self, key: K, change: Callable[[V], V], *, default: V = NO_DEFAULT) -> V:
@@ -202,16 +204,15 @@ class Store(Opened[V, K]):
         the callers of this process on others. A lifetime starts anew. Raises what ``get`` and
         ``set`` raise, and what ``change`` raises, with what is stored untouched.
         """
-        plan = self._updating(key, change, default)
-        return self._done(plan, self._keyspace.raw_key(key))
+        place = self._place(key)
+        return self._done(self._updating(place, change, default), place.raw_key)
 
-    @forgetful
     def _done(self, plan: Plan[D], raw_key: str | None = None) -> D:
         """Drive a plan; what it raises says where, and holds nothing."""
         try:
             return run(plan, self._kv)
-        except KVCodecError as error:
-            locate(error, self._keyspace.name, raw_key)
+        except BaseException as error:
+            settle(error, self._keyspace.name, raw_key)
             raise
 
     # ----------------------------------------------------------------------- many values
@@ -338,15 +339,17 @@ class Store(Opened[V, K]):
 
         None if there are none. Raises what the KV raises.
         """
-        return self._done(self._reading_raw(key), self._keyspace.raw_key(key))
+        place = self._place(key)
+        return self._done(self._reading_raw(place), place.raw_key)
 
     def explain(self, key: K, *, show: bool = False) -> Explanation | None:
         """Return the steps of what is stored under ``key``, or None if nothing is.
 
         As ``Keyspace.explain``. Raises what the KV raises.
         """
-        plan = self._explaining(key, show=show)
-        explained: Explanation | None = self._done(plan, self._keyspace.raw_key(key))
+        place = self._place(key)
+        plan = self._explaining(place, show=show)
+        explained: Explanation | None = self._done(plan, place.raw_key)
         return explained
 
     def quarantine(self, key: K) -> str | None:
@@ -356,7 +359,8 @@ class Store(Opened[V, K]):
         key under which they are now (``...!q1``), or None if there are none. Raises what the KV
         raises.
         """
-        return self._done(self._quarantining(key), self._keyspace.raw_key(key))
+        place = self._place(key)
+        return self._done(self._quarantining(place), place.raw_key)
 
     def reindex(self, keys: Iterable[K]) -> None:
         """Enter keys into the index, where one is kept.

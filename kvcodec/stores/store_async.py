@@ -139,8 +139,8 @@ class AsyncStore(Opened[V, K]):
 
         Raises KeyNameError; a BackendError, or what the KV raises.
         """
-        raw_key = self._keyspace.raw_key(key)
-        await self._done(values.delete(self._place(key)), raw_key)
+        place = self._place(key)
+        await self._done(values.delete(place), place.raw_key)
 
     async def require(self, key: K) -> V:
         """Return the value of ``key``.
@@ -158,8 +158,8 @@ class AsyncStore(Opened[V, K]):
         It is not read as declared: an unreadable one exists. Raises KeyNameError, or what the KV
         raises.
         """
-        raw_key = self._keyspace.raw_key(key)
-        return await self._done(self._existing(key), raw_key)
+        place = self._place(key)
+        return await self._done(self._existing(place), place.raw_key)
 
     @overload
     async def pop(self, key: K, default: None = None) -> V | None: ...
@@ -175,7 +175,8 @@ class AsyncStore(Opened[V, K]):
         compare-and-set, among the callers of this process on others. A value that cannot be
         read raises as in ``get``, and stays.
         """
-        return await self._done(self._popping(key, default), self._keyspace.raw_key(key))
+        place = self._place(key)
+        return await self._done(self._popping(place, default), place.raw_key)
 
     @forgetful
     async def add(self, key: K, value: V, *, ttl: timedelta | float | None = None) -> bool:
@@ -185,7 +186,8 @@ class AsyncStore(Opened[V, K]):
         reach that ``pop`` has. What has expired counts as nothing; what cannot be read counts as
         something. Raises what ``set`` raises.
         """
-        return await self._done(self._adding(key, value, ttl), self._keyspace.raw_key(key))
+        place = self._place(key)
+        return await self._done(self._adding(place, value, ttl), place.raw_key)
 
     @forgetful
     async def update(self, key: K, change: Callable[[V], V], *, default: V = NO_DEFAULT) -> V:
@@ -197,8 +199,8 @@ class AsyncStore(Opened[V, K]):
         the callers of this process on others. A lifetime starts anew. Raises what ``get`` and
         ``set`` raise, and what ``change`` raises, with what is stored untouched.
         """
-        plan = self._updating(key, change, default)
-        return await self._done(plan, self._keyspace.raw_key(key))
+        place = self._place(key)
+        return await self._done(self._updating(place, change, default), place.raw_key)
 
     @forgetful
     async def _done(self, plan: Plan[D], raw_key: str | None = None) -> D:
@@ -336,15 +338,17 @@ class AsyncStore(Opened[V, K]):
 
         None if there are none. Raises what the KV raises.
         """
-        return await self._done(self._reading_raw(key), self._keyspace.raw_key(key))
+        place = self._place(key)
+        return await self._done(self._reading_raw(place), place.raw_key)
 
     async def explain(self, key: K, *, show: bool = False) -> Explanation | None:
         """Return the steps of what is stored under ``key``, or None if nothing is.
 
         As ``Keyspace.explain``. Raises what the KV raises.
         """
-        plan = self._explaining(key, show=show)
-        explained: Explanation | None = await self._done(plan, self._keyspace.raw_key(key))
+        place = self._place(key)
+        plan = self._explaining(place, show=show)
+        explained: Explanation | None = await self._done(plan, place.raw_key)
         return explained
 
     async def quarantine(self, key: K) -> str | None:
@@ -354,7 +358,8 @@ class AsyncStore(Opened[V, K]):
         key under which they are now (``...!q1``), or None if there are none. Raises what the KV
         raises.
         """
-        return await self._done(self._quarantining(key), self._keyspace.raw_key(key))
+        place = self._place(key)
+        return await self._done(self._quarantining(place), place.raw_key)
 
     async def reindex(self, keys: Iterable[K]) -> None:
         """Enter keys into the index, where one is kept.

@@ -46,15 +46,21 @@ class Value(Generic[V]):
     def get(self, default: V) -> V: ...  # as for Store.get
     @overload
     def get(self, default: D) -> V | D: ...
-    @forgetful
     def get(self, default: Any = None) -> Any:
         """Return the value, or ``default`` if there is none. Raises what ``Store.get`` raises."""
-        return self._store.get(None, default)
+        try:
+            return self._store.get(None, default)
+        except BaseException:
+            del default  # the rest is forgotten there: `forgetful` would take half as long again
+            raise
 
-    @forgetful
     def set(self, value: V, *, ttl: timedelta | float | None = None) -> None:
         """Store the value. Raises what ``Store.set`` raises."""
-        self._store.set(None, value, ttl=ttl)
+        try:
+            self._store.set(None, value, ttl=ttl)
+        except BaseException:
+            del value
+            raise
 
     def delete(self) -> None:
         """Remove the value. No error if there is none."""

@@ -98,6 +98,17 @@ def test_what_is_neither(parse: Any, data: bytes) -> None:
         parse(data)
 
 
+@pytest.mark.parametrize(("manifest", "data"), MANIFESTS)
+def test_damage_is_not_taken_for_another_programs_value(manifest: Manifest, data: bytes) -> None:
+    """What was cut off, at any byte, says so; and so does nothing at all."""
+    assert parse_manifest(data) == manifest
+    for size in range(len(data)):
+        with pytest.raises(DecodeError, match="a damaged manifest of a file"):
+            parse_manifest(data[:size])
+    with pytest.raises(DecodeError, match="another program's"):
+        parse_manifest(b'{"size": 1}')
+
+
 def test_other_fields_are_refused() -> None:
     """An array with one field more is no manifest, and another kind's array neither."""
     fields = [*msgspec.structs.astuple(MANIFESTS[0][0]), 1]

@@ -25,6 +25,19 @@ def test_pickling_says_what_to_do() -> None:
         pickle.dumps(NOTES)
 
 
+@pytest.mark.parametrize("name", ["declaration", "previous", "name", "other"])
+def test_it_does_not_change(name: str) -> None:
+    """A store that was opened before would go on with what it was."""
+    notes = Keyspace("notes", str)
+    before = notes.declaration
+    with pytest.raises(AttributeError):
+        setattr(notes, name, Keyspace("other", int).declaration)
+    with pytest.raises(AttributeError):
+        delattr(notes, name)
+    assert notes.declaration is before
+    assert (notes.name, notes.previous) == ("notes", ())
+
+
 def test_one_that_was_refused_has_a_repr() -> None:
     """Whoever prints a traceback's locals meets the half-made one."""
     with pytest.raises(ConfigError) as caught:

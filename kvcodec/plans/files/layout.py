@@ -25,7 +25,7 @@ from kvcodec.keyspace.pipeline import ANY_AGE
 from kvcodec.keyspace.wrapping import as_bytes
 from kvcodec.protocols import Limits
 
-__all__ = ["FileLayout", "FilePlace", "check_room", "chunk_size", "derived_from", "layout_of"]
+__all__ = ["FilePlace", "check_room", "chunk_size", "derived_from", "layout_of"]
 
 CHUNK_BYTES = 256 * 1024
 """Of a file's content, by default. Measured on SQLiteKV with 32 MiB: 64 KiB write 134 and read

@@ -11,7 +11,7 @@ from kvcodec.codecs.codec import Secrets
 from kvcodec.errors import KVCodecError
 from kvcodec.format.plain import is_dict, is_list
 from kvcodec.format.shapes import member_of, part_of
-from kvcodec.keyspace.keyspace import Keyspace, Previous
+from kvcodec.keyspace.keyspace import Keyspace
 from kvcodec.testing.lock.golden import as_bytes, decoded, entries, shown
 from kvcodec.testing.lock.record import Entry, form_of, has_name
 from kvcodec.testing.lock.shape import changes, exchanged_tag
@@ -79,15 +79,16 @@ class _Reader(NamedTuple):
     """A declaration, and the older ones on the way to it: each with whose ``previous`` it is."""
 
     keyspace: Keyspace[Any, Any]
-    way: tuple[tuple[Keyspace[Any, Any], Previous], ...] = ()
+    way: tuple[tuple[Declaration[Any, Any], Older], ...] = ()
 
 
 def _readers(
-    keyspace: Keyspace[Any, Any], way: tuple[tuple[Keyspace[Any, Any], Previous], ...] = ()
+    keyspace: Keyspace[Any, Any], way: tuple[tuple[Declaration[Any, Any], Older], ...] = ()
 ) -> Iterator[_Reader]:
     yield _Reader(keyspace, way)
-    for previous in keyspace.previous:
-        yield from _readers(previous.keyspace, (*way, (keyspace, previous)))
+    today = keyspace.declaration
+    for previous, older in zip(keyspace.previous, today.older, strict=True):
+        yield from _readers(previous.keyspace, (*way, (today, older)))
 
 
 def _first_problem(
@@ -146,8 +147,8 @@ def _problem(reader: _Reader, golden: _Golden) -> str | None:
         return f"today's code writes version {keyspace.version}: versions only go up"
     try:
         value = decoded(keyspace.declaration.pipeline, version, encoded)
-        for outer, previous in reversed(reader.way):
-            value = outer.declaration.todays(previous, value)
+        for today, older in reversed(reader.way):
+            value = today.todays(older, value)
         if version != keyspace.version or reader.way:
             return None
         again = keyspace.declaration.pipeline.encoding.encode(value)

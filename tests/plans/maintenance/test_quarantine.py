@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from kvcodec import AESGCMCipher, DecodeError, Keyspace, SQLiteKV, Store
+from kvcodec import AESGCMCipher, Conflict, DecodeError, Keyspace, SQLiteKV, Store
 from kvcodec.testing.faulty import FaultyKV, Stop, Stopped
 from tests.plans.maintenance.support import AFTER, Bare, Between, Twin, memory, plain_dict
 
@@ -113,6 +113,28 @@ def test_two_who_put_aside_at_once_keep_both(tmp_path: Any) -> None:
         Store(COUNTS, Between(kv, happens)).quarantine("ada")
         assert {kv.get("counts/ada!q1"), kv.get("counts/ada!q2")} == {b"not a number", b"worse"}
         assert kv.get("counts/ada") is None
+
+
+class NeverClaims(Bare):
+    """A KV that says of every name that somebody else was faster, and has nothing there."""
+
+    claims = 0
+
+    def set_if_absent(self, key: str, value: bytes, ttl: float | None, /) -> bool:
+        """Refuse, up to more often than any loop may ask."""
+        self.claims += 1
+        assert self.claims <= 10_000, "asked without end"
+        return False
+
+
+def test_a_backend_that_never_claims_a_name_ends_it() -> None:
+    """After as many attempts as any other change is given, with the bytes where they were."""
+    kv = NeverClaims()
+    kv.values = dict(BAD)
+    with pytest.raises(Conflict):
+        Store(COUNTS, kv).quarantine("ada")
+    assert kv.values == BAD
+    assert kv.claims == 1000
 
 
 def test_what_is_put_aside_is_out_of_sight() -> None:
