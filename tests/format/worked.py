@@ -6,11 +6,14 @@ writes the page anew. It is never written anew to make a test pass: what has cha
 stored bytes, and those stay for ever once they are released.
 """
 
+# The reader is made of a page's text: its names are known to no type checker.
+# pyright: reportUnknownVariableType=false
+
 from __future__ import annotations
 
 import secrets
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from hashlib import sha256
 from itertools import count
@@ -20,6 +23,7 @@ from typing import Any, NamedTuple
 from unittest.mock import patch
 
 from kvcodec import Keyspace
+from kvcodec.format.plain import is_dict, is_list
 from tests.test_docs import blocks
 
 ROOT = Path(__file__).parents[2]
@@ -241,9 +245,8 @@ CASES = [
     ),
     Case(
         "A record in which nothing is sealed, in MessagePack",
-        "secrets = Keyspace(\n"
-        '    "secrets", dict[str, Secret[str] | None], cipher=ring, encoding="msgpack"\n'
-        ")\n"
+        'secrets = Keyspace("secrets", dict[str, Secret[str] | None], cipher=ring, '
+        'encoding="msgpack")\n'
         'Store(secrets, kv).set("ada", {"token": None})',
         {"keyspace": "secrets", "codec": "msgpack", "secrets": ((...,),), **SEALED},
         reads={"token": None},
@@ -329,13 +332,15 @@ class _Seen(dict[str, bytes]):
 
 def three_methods(kv: dict[str, bytes]) -> Any:
     """A KV that cannot list."""
-    return SimpleNamespace(
-        set=kv.__setitem__, get=kv.get, delete=lambda name: kv.pop(name, None) and None
-    )
+
+    def delete(name: str) -> None:
+        kv.pop(name, None)
+
+    return SimpleNamespace(set=kv.__setitem__, get=kv.get, delete=delete)
 
 
 @contextmanager
-def _nothing_random() -> Iterator[None]:
+def _nothing_random() -> Generator[None]:
     """Nonces, generations and data keys by counting, and Fernet's clock stands."""
     numbers = count()
 
@@ -409,7 +414,7 @@ def run(case: Case) -> Ran:
         module.__dict__["three_methods"] = three_methods
         code = compile(case.before + case.code, case.title, "exec", dont_inherit=True)
         exec(code, module.__dict__)  # noqa: S102
-    (space,) = (each for each in module.__dict__.values() if isinstance(each, Keyspace))
+    (space,) = (each for each in vars(module).values() if isinstance(each, Keyspace))
     return Ran(dict(sorted(kv.last.items())), dict(kv), space)
 
 
@@ -472,10 +477,11 @@ def _plain(array: list[Any]) -> list[str]:
 def _spelled(part: Any) -> str:
     if isinstance(part, bytes):
         return f"h'{part.hex()}'"
-    if isinstance(part, list):
+    if is_list(part):
         return f"[{', '.join(map(_spelled, part))}]"
-    if isinstance(part, dict):
-        return f"{{{', '.join(f'{_spelled(k)}: {_spelled(v)}' for k, v in part.items())}}}"
+    if is_dict(part):
+        pairs = [f"{_spelled(key)}: {_spelled(each)}" for key, each in part.items()]
+        return f"{{{', '.join(pairs)}}}"
     return "nil" if part is None else f'"{part}"' if isinstance(part, str) else str(part)
 
 
