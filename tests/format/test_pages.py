@@ -19,6 +19,8 @@ from typing import Any
 import msgspec
 import pytest
 from cryptography.fernet import Fernet
+from hypothesis import given
+from hypothesis import strategies as st
 
 from kvcodec import (
     AESGCMCipher,
@@ -36,6 +38,7 @@ from kvcodec import (
     Store,
     Subjects,
 )
+from kvcodec.secrets import tokens
 from tests.format import worked
 from tests.format.worked import CASES, KEY, NOW, RETIRED, Case, Ran
 
@@ -305,6 +308,17 @@ def test_records_in_every_form(cipher: str, context: str, encoding: Any) -> None
     raw_key, data = space.pack("ada", account, now=clock())
     declared = READER.Declared(context=context, ttl=60_000, checksum=True, **told)
     assert READER.read_value(declared, raw_key, data, NOW) == plain(account, encoding)
+
+
+@pytest.mark.parametrize("ids", ["AQDFqp2WtLOjirrA4iW8jrvU", "AgDFqp2WtLOjirrA4iW8jrvU", "A" * 24])
+@given(rest=st.text("A_-=Q\n\0é.", max_size=6), start=st.sampled_from(["kvs1.", "kvs1", "KVS1."]))
+def test_both_take_the_same_for_a_sealed_field(ids: str, rest: str, start: str) -> None:
+    """Which text counts as a token decides what signs."""
+    text = f"{start}{ids}.{rest}"
+    ours, theirs = tokens.parsed(text), READER.token_of(text)
+    assert (ours is None) == (theirs is None)
+    if ours is not None:
+        assert theirs == (ours.form + ours.key_id, ours.ciphertext)
 
 
 @pytest.mark.parametrize("cipher", [one for one in CIPHERS if one != "none"])
