@@ -14,6 +14,7 @@ import itertools
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from functools import partial
+from hashlib import sha256
 from typing import Any
 
 import msgspec
@@ -40,7 +41,8 @@ from kvcodec import (
 )
 from kvcodec.secrets import tokens
 from tests.format import worked
-from tests.format.worked import CASES, KEY, NOW, RETIRED, Case, Ran
+from tests.format.worked import Ran
+from tests.format.worked_cases import CASES, KEY, NOW, RETIRED, TYPED, Case
 
 READER = worked.reader()
 RING = KeyRing(KEY, retired=[RETIRED])
@@ -141,12 +143,12 @@ def test_the_reader_reads_what_is_on_the_page(case: Case) -> None:
         if case.title == "A secret within a secret":
             # Which text is a secret's, only a type tells: the page's reader leaves it as it stands.
             assert found == case.reads
-        elif case.reads is worked.TYPED:
+        elif case.reads is TYPED:
             value = ran.space.unpack(name, data, now=clock())
             assert msgspec.convert(found, type(value), str_keys=True) == value
         else:
             assert found == by_kvcodec(case, ran.space, dict(ran.left), name)
-        if case.reads is not worked.TYPED and worked.kind_of(case, name) == "value":
+        if case.reads is not TYPED and worked.kind_of(case, name) == "value":
             assert found == case.reads
         assert data == ran.stored[name]
 
@@ -163,7 +165,7 @@ def mutations(data: bytes) -> Iterator[bytes]:
 IS_AUTHENTIC = [case for case in CASES if "ring" in case.told or case.told.get("checksum")]
 
 
-@pytest.mark.parametrize("case", [case for case in CASES if case.reads is not worked.TYPED])
+@pytest.mark.parametrize("case", [case for case in CASES if case.reads is not TYPED])
 def test_both_refuse_the_same(case: Case) -> None:
     """Changed bytes: what is sealed is refused by both, and of the rest kvcodec reads no more."""
     ran = worked.run(case)
@@ -218,26 +220,23 @@ OPTIONS: list[tuple[dict[str, Any], dict[str, Any]]] = [
 VALUES = [{}, {"n": 1, "a": -5}, {"é": 2**53, "long": 7, **{f"k{at}": 0 for at in range(40)}}]
 
 
-def forms() -> Iterator[tuple[Any, Any, str]]:
+def forms() -> Iterator[tuple[Any, Any]]:
     """Keyspaces, and what the reader is told of each."""
     for (cipher, told), (options, more) in itertools.product(CIPHERS.values(), OPTIONS):
         sealed = cipher is not None
         if ("checksum" in options and sealed) or (more.get("names") == KEY and not sealed):
             continue  # refused when it is declared
         space = Keyspace("forms", dict[str, int], cipher=cipher, **options)
-        yield space, {"keyspace": "forms", **told, **more}, ""
+        yield space, {"keyspace": "forms", **told, **more}
         if sealed:
-            yield (
-                space.bound_to("here"),
-                {"keyspace": "forms", "context": "here", **told, **more},
-                "",
-            )
+            told = {"context": "here", **told}
+            yield space.bound_to("here"), {"keyspace": "forms", **told, **more}
 
 
 @pytest.mark.parametrize("value", VALUES, ids=["empty", "small", "large"])
 def test_every_form_of_a_value(value: dict[str, int]) -> None:
     """The reader reads all of them, and refuses what is told otherwise, moved, changed or over."""
-    for space, told, _ in forms():
+    for space, told in forms():
         declared = READER.Declared(**told)
         raw_key, data = space.pack("a b", value, now=clock())
         assert READER.read_value(declared, raw_key, data, NOW) == value
@@ -436,7 +435,32 @@ def test_a_large_index(cipher: str) -> None:
     found = READER.read_index(declared, kv.get)
     assert found == {name for name in kv if "!" not in name}
     assert len(found) == 400
-    assert sum("!i" in name for name in kv) > 4
+    base = "a%20name%2F%C3%A9!i"
+    read = partial(READER.read_own, declared, "shard", shape=READER.SHARD)
+    count = read(f"{base}0", kv[f"{base}0"])[0]
+    assert count > 4
+    low = count.bit_length() - 1
+    for number in range(count):
+        name = f"{base}{number}"
+        _, _, prefix, rests, _ = read(name, kv[name])
+        for rest in rests:
+            hashed = int.from_bytes(sha256((prefix + rest).encode()).digest()[:8])
+            wide = hashed % 2**low < count - 2**low
+            assert hashed % 2 ** (low + wide) == number
+
+
+def test_links_are_computed_as_the_page_says() -> None:
+    """Each row's link from the one before, its number and its messages."""
+    (case,) = [each for each in CASES if each.title == "A log: its head and two rows"]
+    stored, link = worked.run(case).stored, bytes(16)
+    for number, name in enumerate(sorted(name for name in stored if "!s" in name)):
+        row = READER.read_own(READER.Declared("log"), "row", name, stored[name], READER.ROW)
+        assert row[2] == link
+        data = link + number.to_bytes(8) + msgspec.msgpack.encode(row[4])
+        link = sha256(data).digest()[:16]
+        assert row[5] == link
+    head = READER.read_own(READER.Declared("log"), "head", "log/a", stored["log/a"], READER.HEAD)
+    assert head[2] == link
 
 
 def test_the_index_of_records_is_sealed_wholly() -> None:
