@@ -229,8 +229,8 @@ def forms() -> Iterator[tuple[Any, Any]]:
         space = Keyspace("forms", dict[str, int], cipher=cipher, **options)
         yield space, {"keyspace": "forms", **told, **more}
         if sealed:
-            told = {"context": "here", **told}
-            yield space.bound_to("here"), {"keyspace": "forms", **told, **more}
+            here = {"keyspace": "forms", "context": "here"}
+            yield space.bound_to("here"), {**here, **told, **more}
 
 
 @pytest.mark.parametrize("value", VALUES, ids=["empty", "small", "large"])
