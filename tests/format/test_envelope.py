@@ -205,7 +205,7 @@ MALFORMED: dict[str, bytes] = {
     "expires alone": envelope(EXPIRES),
     "wrong order": envelope(EXPIRES, WRITTEN),
     "twice": envelope(WRITTEN, EXPIRES, EXPIRES),
-    "unknown tag": envelope(WRITTEN, EXPIRES, b"\x08\x00"),
+    "unknown tag": envelope(WRITTEN, EXPIRES, b"\x09\x00"),
     "tag 0": envelope(b"\x00", WRITTEN, EXPIRES),
     "tag 255": envelope(WRITTEN, EXPIRES, b"\xff"),
     "schema version 0": envelope(b"\x01" + bytes(4), WRITTEN, EXPIRES),
@@ -216,8 +216,10 @@ MALFORMED: dict[str, bytes] = {
     "cipher without key": envelope(WRITTEN, EXPIRES, b"\x05\x01"),
     "key without cipher": envelope(WRITTEN, EXPIRES, b"\x06" + bytes(16)),
     "cipher and key": envelope(WRITTEN, EXPIRES, b"\x05\x01\x06" + bytes(16)),
-    "checksum": envelope(WRITTEN, EXPIRES, b"\x07" + bytes(4)),
-    "checksum cut": envelope(WRITTEN, EXPIRES, b"\x07" + bytes(3)),
+    "padding 0, written out": envelope(WRITTEN, EXPIRES, b"\x07\x00"),
+    "padding": envelope(WRITTEN, EXPIRES, b"\x07\x01"),
+    "checksum": envelope(WRITTEN, EXPIRES, b"\x08" + bytes(4)),
+    "checksum cut": envelope(WRITTEN, EXPIRES, b"\x08" + bytes(3)),
 }
 
 
