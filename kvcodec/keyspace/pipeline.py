@@ -14,6 +14,7 @@ from msgspec.structs import replace
 from typing_extensions import TypeVar
 
 from kvcodec.codecs.codec import ValueCodec
+from kvcodec.errors import Expired
 from kvcodec.format.envelope import Header, Kind
 from kvcodec.format.own import OWN
 from kvcodec.keyspace.encoding import Encoding
@@ -117,8 +118,22 @@ class Pipeline(Generic[V]):
             if len(data) > self.form.max_bytes:
                 self.wrapping.refuse_size(data, "envelope")
             return self.encoding.decode(data)
-        payload = self.wrapping.unwrap(raw_key, data, now)
+        payload = self._unwrapped(raw_key, data, now)
         return self.encoding.decode(self.upgraded(raw_key, payload))
+
+    def _unwrapped(self, raw_key: str, data: bytes, now: float | None) -> Payload:
+        """What is in an envelope. Raises what ``Wrapping.unwrap`` raises.
+
+        Of Secret fields, that it has expired is believed of what is signed only.
+        """
+        try:
+            return self.wrapping.unwrap(raw_key, data, now)
+        except Expired:
+            if self.fields is None:
+                raise
+        payload = self.wrapping.unwrap_any(raw_key, data)
+        self.fields.confirm(payload, self.fields.contexts(raw_key, payload.header))
+        return self.wrapping.unwrap(raw_key, data, now)
 
     def seal_over(
         self, raw_key: str, value: V, held: Any, now: float, ttl: float | None = None
@@ -127,7 +142,7 @@ class Pipeline(Generic[V]):
 
         Raises what ``open`` raises for ``held``, and what ``seal`` raises.
         """
-        payload = self.wrapping.unwrap(raw_key, as_bytes(held), now)
+        payload = self._unwrapped(raw_key, as_bytes(held), now)
         return self._sealed_over(raw_key, value, payload, now, ttl)
 
     def _sealed_over(
@@ -147,7 +162,7 @@ class Pipeline(Generic[V]):
 
         Raises what ``open`` and ``seal`` raise.
         """
-        payload = self.wrapping.unwrap(raw_key, as_bytes(data), now)
+        payload = self._unwrapped(raw_key, as_bytes(data), now)
         value = self.encoding.decode(self.upgraded(raw_key, payload))
         moment, left = self.wrapping.times(payload.header, now)
         if self.form.keep_unknown:

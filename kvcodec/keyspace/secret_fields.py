@@ -167,6 +167,13 @@ class SecretFields(Generic[V]):
         record = self._sealer.verified(self.parsed(payload.encoded), contexts)
         self._sealer.find(record, self._secrets.decode)
 
+    def confirm(self, payload: Payload, contexts: Contexts) -> None:
+        """Make sure that a header is signed, as far as its version was. Raises as ``verify``."""
+        plain = self.parsed(payload.encoded)
+        is_todays = payload.header.version == self._encoding.form.version
+        if is_todays or self._sealer.unsigned(plain, contexts) is None:
+            self._sealer.verified(plain, contexts)
+
     def resealed(self, payload: Payload, contexts: Contexts) -> bytes:
         """The same encoding, its secrets under the primary key: the version stays.
 

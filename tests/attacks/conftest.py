@@ -22,7 +22,7 @@ def kv(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store_]:
         yield opened
 
 
-@pytest.fixture(params=CIPHERS.values(), ids=CIPHERS)
+@pytest.fixture(params=[*CIPHERS.values()], ids=[*CIPHERS])
 def cipher(request: pytest.FixtureRequest) -> Any:
     """What seals."""
     return request.param

@@ -25,7 +25,7 @@ from kvcodec.format.envelope import Kind
 from tests.attacks.support import CIPHERS, PADDED, RING, Store_, put
 
 KINDS: tuple[Kind, ...] = get_args(Kind)
-WHOLE = tuple(kind for kind in KINDS if kind not in ("value", "field", "record"))
+WHOLE: tuple[Kind, ...] = tuple(kind for kind in KINDS if kind not in ("value", "field", "record"))
 
 
 def _shapes(kv: Store_, cipher: Any) -> dict[str, Any]:
@@ -64,7 +64,8 @@ def test_every_kind_for_every_other_at_the_same_name(cipher: Any) -> None:
     """By the ciphertext itself, whatever is in it."""
     keyspace = Keyspace("k", bytes, cipher=cipher)
     pipeline = keyspace.declaration.pipeline
-    wrappings = {kind: pipeline.part(kind) for kind in WHOLE} | {"value": pipeline.wrapping}
+    wrappings: dict[str, Any] = {kind: pipeline.part(kind) for kind in WHOLE}
+    wrappings["value"] = pipeline.wrapping
     sealed = {kind: each.wrap("k/a", b"\xfa\x01\x90", 0.0) for kind, each in wrappings.items()}
     for source, target in permutations(wrappings, 2):
         with pytest.raises(Tampered):

@@ -15,18 +15,9 @@ NAME = "chat/ada"
 CLOCK = ManualClock()
 
 
-def _log(cipher: Any, kv: Store_, **options: Any) -> Log[str]:
-    return Log(
-        Keyspace("chat", str, cipher=cipher, **_only(options, "ttl")),
-        kv,
-        segment_bytes=200,
-        clock=CLOCK,
-        **options,
-    )
-
-
-def _only(options: dict[str, Any], name: str) -> Any:
-    return {name: options.pop(name)} if name in options else {}
+def _log(cipher: Any, kv: Store_, *, ttl: float | None = None, **options: Any) -> Log[str]:
+    keyspace = Keyspace("chat", str, cipher=cipher, ttl=ttl)
+    return Log(keyspace, kv, segment_bytes=200, clock=CLOCK, **options)
 
 
 def _texts(who: str, count: int) -> list[str]:
@@ -127,10 +118,10 @@ def test_a_row_put_back_where_it_was_let_go_of_is_not_read(kv: Store_, cipher: A
 
 
 def _lanes(kv: Store_, cipher: Any) -> Log[str]:
-    for writer in ("one", "two", "three"):
-        log = _log(cipher, kv, writers="many", writer=writer)
-        log.extend("ada", _texts(writer, 12))
-    return log
+    logs = [_log(cipher, kv, writers="many", writer=name) for name in ("one", "two", "three")]
+    for number, log in enumerate(logs):
+        log.extend("ada", _texts(f"lane {number}", 12))
+    return logs[-1]
 
 
 def test_lanes_do_not_change_places(kv: Store_, cipher: Any) -> None:

@@ -7,8 +7,11 @@ from typing import Any
 
 import msgspec
 import pytest
+from msgspec.structs import replace
 
 from kvcodec import ConfigError, DecodeError, Keyspace, Secret, Store, Tampered
+from kvcodec.format.envelope import open_envelope
+from kvcodec.testing import ManualClock
 from tests.attacks.support import Store_, put
 
 NAME = "connections/ada"
@@ -88,7 +91,7 @@ def test_whatever_is_changed_beside_a_token_is_refused(
     store: Store[Connection], kv: Store_, change: Change
 ) -> None:
     """A token left through its clear sibling: to the attacker's url. Nothing is readable now."""
-    store.set("ada", msgspec.structs.replace(VALUE, url="https://old.example"))
+    store.set("ada", replace(VALUE, url="https://old.example"))
     old = _plain(store)
     store.set("ada", VALUE)
     now = _plain(store)
@@ -138,6 +141,40 @@ def test_a_maintenance_signs_nothing_that_it_has_not_verified(
     with pytest.raises(DecodeError):
         store.update("ada", lambda value: value)
     assert kv.get(NAME) == before
+
+
+@pytest.mark.parametrize("act", ["get", "exists", "pop", "update", "add"])
+def test_a_record_cannot_be_made_to_have_expired(kv: Store_, cipher: Any, act: str) -> None:
+    """The age was looked at before the signature: it was gone, or written over, without an error.
+
+    Who can write can delete it, too; but that no header is believed unsigned is the law.
+    """
+    clock = ManualClock()
+    keyspace = Keyspace("connections", Connection, cipher=cipher, ttl=60, max_age=50)
+    store = Store(keyspace, kv, clock=clock)
+    store.set("ada", VALUE)
+    data = kv.get(NAME) or b""
+    header, _, _, payload = open_envelope(data)
+    for forged in (replace(header, expires_ms=1), replace(header, written_ms=1)):
+        fields = forged.encode()
+        put(kv, NAME, b"\xc1\x01" + bytes((len(fields),)) + fields + payload)
+        before = kv.get(NAME)
+        acts: dict[str, Callable[[], object]] = {
+            "get": lambda: store.get("ada"),
+            "pop": lambda: store.pop("ada"),
+            "update": lambda: store.update("ada", lambda _: VALUE, default=VALUE),
+            "add": lambda: store.add("ada", VALUE),
+            "exists": lambda: store.exists("ada"),
+        }
+        if act in ("add", "exists"):
+            assert acts[act]() is (act == "exists")
+        else:
+            with pytest.raises(Tampered):
+                acts[act]()
+        assert kv.get(NAME) == before
+    put(kv, NAME, data)
+    clock.advance(60)
+    assert store.get("ada") is None
 
 
 def test_unsigned_fields_are_open_and_only_these(kv: Store_, cipher: Any) -> None:

@@ -29,11 +29,12 @@ def test_an_upgrade_that_makes_secrets_is_a_window_until_oldest_closes_it(
 ) -> None:
     """Planted older plaintext opened for ever. ``oldest=`` refuses it, after a migrate()."""
     options: dict[str, Any] = {"cipher": cipher, "version": 2, "upgrades": {1: _wrap}}
-    opened = Store(Keyspace("k", Account, **options), kv)
+    declare: Any = Keyspace
+    opened: Store[Any] = Store(declare("k", Account, **options), kv)
     put(kv, "k/a", PLANTED)
     assert opened["a"].token == Secret("mallory")  # the window, as it is documented
     opened.migrate()
-    closed = Store(Keyspace("k", Account, oldest=2, **options), kv)
+    closed: Store[Any] = Store(declare("k", Account, oldest=2, **options), kv)
     assert closed["a"].user == "ada"
     put(kv, "k/b", PLANTED)
     with pytest.raises(DecodeError, match="oldest"):
@@ -73,6 +74,7 @@ def test_no_header_says_how_it_is_read(kv: Store_, cipher: Any) -> None:
         store = Store(keyspace, kv, clock=ManualClock())
         for name in ("ttl", "version"):
             options: Any = {"ttl": 60} if name == "ttl" else {"version": 2, "upgrades": {1: str}}
-            put(kv, "k/a", Keyspace("k", str, **options).pack("a", "planted", now=0)[1])
+            declare: Any = Keyspace
+            put(kv, "k/a", declare("k", str, **options).pack("a", "planted", now=0)[1])
             with pytest.raises(DecodeError):
                 store.get("a")
