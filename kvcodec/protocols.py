@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterable, Awaitable, Hashable, Iterable, Mapping, Sequence
 from functools import cache
-from typing import Any, Protocol, TypeAlias, cast
+from typing import Any, Protocol, TypeAlias
 
 from msgspec import Struct
 from typing_extensions import TypeForm, TypeIs, TypeVar, get_protocol_members
@@ -49,6 +49,8 @@ __all__ = [
 V = TypeVar("V")
 K = TypeVar("K")
 P = TypeVar("P")
+
+_members = cache(get_protocol_members)
 
 Token: TypeAlias = Any
 """What a backend needs to know a value again: a revision, an ETag. Opaque to kvcodec."""
@@ -100,12 +102,10 @@ class AsyncKV(Protocol):
 
 
 # ------------------------------------------------------- what a backend may offer beyond them
-# Found once per handle, by the names and the shapes of its methods. A backend that cannot do one
-# of these does not have the methods, or has None in their place: there is no "not supported" at
-# run time. A protocol is used if each of its methods is there and takes its arguments by position,
-# several keys as one of them; else none of its methods is called, and nothing is lost but speed.
-# What they answer is looked at: an answer of another kind than the one said here is an error, and
-# never reads as "missing", "stored" or "no".
+# Found once per handle. A backend that cannot do one of these does not have the methods, or has
+# None in their place. A protocol is used if each of its methods is there and takes its arguments
+# by position, several keys as one of them; else none is called, and nothing is lost but speed. An
+# answer of another kind than the one said here is an error: never "missing", "stored" or "no".
 
 
 class Exists(Protocol):
@@ -357,11 +357,11 @@ class Cipher(Protocol):
 def offers(given: object, protocol: TypeForm[P]) -> TypeIs[P]:
     """Say whether an object has every member of a protocol; one that is None is not there."""
     # Not `isinstance`: on Python 3.11 it finds out the members each time, which takes 20 µs.
-    members = _members(cast("Any", protocol))
-    return all(getattr(given, name, None) is not None for name in members)
-
-
-_members = cache(get_protocol_members)
+    asked: Any = protocol
+    for name in _members(asked):  # noqa: SIM110 - all() takes twice as long
+        if getattr(given, name, None) is None:
+            return False
+    return True
 
 
 class NamedCodec(Protocol):

@@ -17,6 +17,7 @@ from weakref import ref
 from msgspec import Struct
 
 from kvcodec.errors import ConfigError, OutcomeUnknown
+from kvcodec.format.plain import is_tuple
 from kvcodec.protocols import Backing, Limits, Token
 
 __all__ = [
@@ -84,8 +85,8 @@ def place_behind(kv: object, key: str) -> tuple[Hashable, str]:
     """
     if not _offers(kv, _BACKING):
         return ("handle", id(kv)), key
-    place: Any = cast("Backing", kv).backing(key)
-    if isinstance(place, tuple) and len(place) == 2 and isinstance(place[1], str):
+    place: object = cast("Backing", kv).backing(key)
+    if is_tuple(place) and len(place) == 2 and isinstance(place[1], str):
         return place[0], place[1]
     if hasattr(place, "__await__"):
         _close(place)  # of a proxy that makes a coroutine of every method

@@ -41,7 +41,8 @@ class Form(Struct, frozen=True, kw_only=True):
     @property
     def bare(self) -> BareCipher | None:
         """The cipher, where the stored bytes are its own, without an envelope."""
-        return self.cipher if offers(self.cipher, BareCipher) and self.cipher.bare else None
+        cipher = self.cipher
+        return cipher if cipher and offers(cipher, BareCipher) and cipher.bare else None
 
     @property
     def padding(self) -> int:

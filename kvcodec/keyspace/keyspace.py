@@ -238,7 +238,7 @@ class Keyspace(Generic[V, K]):
     ) -> Any:
         self = super().__new__(cls)
         try:
-            names = Names[Any](name, key, keys)
+            names: Names[Any] = Names(name, key, keys)
             form = Form(
                 keyspace=name,
                 max_bytes=options.positive(max_bytes, "max_bytes"),

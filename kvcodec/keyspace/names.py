@@ -43,9 +43,9 @@ class Names(Generic[K]):
         self.scheme: KeyScheme[K] = _bound(keyspace, key_type, scheme)
         self.prefix = self.scheme.prefix
         """What every raw key starts with."""
-        self.stored = self.scheme if offers(self.scheme, StoredNames) else None
+        stored = self.stored = self.scheme if offers(self.scheme, StoredNames) else None
         """The scheme, where raw keys do not tell their keys: whole names stand with the values."""
-        self.naming = self.scheme.naming if offers(self.scheme, HiddenNames) else ""
+        self.naming = stored.naming if stored and offers(stored, HiddenNames) else ""
         """The id of the ring's key that names are made with, or ""."""
         spelled = self.scheme.spelling if offers(self.scheme, SpelledKeys) else None
         self._spelling = (type(self.scheme), self.prefix, spelled)
