@@ -60,8 +60,8 @@ COMPRESSIONS = {ZLIB: "zlib", ZSTD: "zstd"}
 
 FERNET, AES_GCM = 1, 2
 CIPHERS = {FERNET: "fernet", AES_GCM: "aes-gcm"}
-"""The numbers of tag 5, with their names for people. 1 to 127 are kvcodec's; users' own ciphers take
-one from 128 on."""
+"""The numbers of tag 5, with their names for people. 1 to 127 are kvcodec's; users' own ciphers
+take one from 128 on."""
 
 _SIZES = {1: 4, 2: 8, 3: 8, 4: 1, 5: 1, 6: KEY_ID_BYTES, 7: 1, 8: 4}
 _CHECKSUM = 8

@@ -57,7 +57,11 @@ class Own(Generic[T]):
             try:
                 return self._decode(memoryview(data)[2:])
             except (msgspec.MsgspecError, ValueError, RecursionError):
-                pass
+                pass  # of which only its kind is told: its frames hold what was read
+        if self._start.startswith(data[:2]):
+            raise DecodeError(
+                f"a damaged {self.kind} of kvcodec's: cut off, or changed", stage="decode"
+            )
         raise DecodeError(
             f"no {self.kind} of kvcodec's: a value, another kind, or another program's",
             stage="decode",

@@ -25,6 +25,7 @@ from typing_extensions import TypeForm, TypeVar, Unpack
 from kvcodec.codecs.evolve import checked_upgrades
 from kvcodec.codecs.values import codec_for
 from kvcodec.errors import ConfigError, KVCodecError, forgetful, settle
+from kvcodec.format.envelope import Kind
 from kvcodec.keys.paths import PathKeys
 from kvcodec.keyspace import options
 from kvcodec.keyspace.checks import check_older, check_together
@@ -280,6 +281,11 @@ class Keyspace(Generic[V, K]):
         object.__setattr__(self, "declaration", declared)
         object.__setattr__(self, "previous", previous)
         return self
+
+    def as_part(self, kind: Kind) -> Keyspace[V, K]:
+        """The same for what kvcodec itself writes in place of values, of one kind. Internal."""
+        other = cast("Keyspace[V, K]", object.__new__(Keyspace))
+        return other._compiled(self.declaration.as_part(kind), ())
 
     def bound_to(self, context: str) -> Keyspace[V, K]:
         """Return the same declaration, its sealed values tied to ``context`` as well.

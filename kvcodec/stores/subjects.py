@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, MutableMapping
-from typing import Any, Generic, cast
+from typing import Any, Generic
 from weakref import WeakKeyDictionary
 
 from typing_extensions import TypeVar
@@ -402,7 +402,4 @@ def _made(keys: Keyspace[bytes, S]) -> Keyspace[bytes, S]:
             "data keys neither end nor change shape: no ttl, max_age, version or previous",
             keyspace=keys.name,
         )
-    records = cast("Any", object.__new__(Keyspace))
-    records.declaration = keys.declaration.as_part("subject")
-    records.previous = ()
-    return cast("Keyspace[bytes, S]", records)
+    return keys.as_part("subject")

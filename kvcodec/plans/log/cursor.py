@@ -102,7 +102,8 @@ class Cursor:
             self._fault = broken(self._name(number + (after is None)), is_there=False)
             self._pass_over(row, after)
             return None
-        if row.link != after.link_before or not row.start <= at < row.end:
+        meets = row.link == after.link_before and row.end == after.start
+        if not meets or not row.start <= at < row.end:
             self._fault = broken(self._name(number), is_there=True)
             return None
         self._behind = None if number + 1 == self._head.next else (number + 1, after)

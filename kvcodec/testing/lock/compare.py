@@ -11,6 +11,7 @@ from kvcodec.codecs.codec import Secrets
 from kvcodec.errors import KVCodecError
 from kvcodec.format.plain import is_dict, is_list
 from kvcodec.format.shapes import member_of, part_of
+from kvcodec.keyspace.declaration import Declaration, Older
 from kvcodec.keyspace.keyspace import Keyspace
 from kvcodec.testing.lock.golden import as_bytes, decoded, entries, shown
 from kvcodec.testing.lock.record import Entry, form_of, has_name
