@@ -55,3 +55,27 @@ def test_keys_that_are_no_scheme_are_refused(keys: Any) -> None:
     """Where they are declared, and by what would be one; a class has to be made an object."""
     with pytest.raises(ConfigError, match="keys= takes a key scheme"):
         Keyspace("notes", int, keys=keys)
+
+
+class Letters:
+    """A key scheme of a user's own, with None in the place of what it cannot do."""
+
+    prefix = "letters/"
+    bind = None
+    name = None
+
+    def join(self, key: str, /) -> str:
+        """Return the raw key of a key."""
+        return self.prefix + key
+
+    def split(self, raw_key: str, /) -> str:
+        """Return the key of a raw key."""
+        return raw_key.removeprefix(self.prefix)
+
+
+def test_what_is_none_in_a_scheme_is_not_there() -> None:
+    """It has the three members that every scheme has, and is asked for nothing more."""
+    space = Keyspace("letters", int, keys=Letters())
+    assert space.raw_key("a") == "letters/a"
+    assert space.key("letters/a") == "a"
+    assert space.unpack("letters/a", b"1", now=0) == 1
