@@ -40,18 +40,8 @@ def pydantic_codec(value_type: Any, encoding: str) -> ValueCodec[Any]:
         text = data if encoding == "json" else msgspec.json.encode(form.decode(data))
         value = adapter.validate_json(text, context=context)
         if context is not None:
-            check_secrets(text, value)
+            _check_secrets(adapter, text, value)
         return value
-
-    def check_secrets(text: bytes, value: Any) -> None:
-        """Refuse a value unless every secret that was opened is a Secret of it, and nothing else.
-
-        Raises MisplacedSecret: code of a class may do with what it reads as it likes.
-        """
-        shown = adapter.dump_json(value, by_alias=True, warnings=False, context=SEEING)
-        seen = shown.count(SEEN.encode())
-        if seen < text.count(MARK.encode()) or seen != shown.count(MARK.encode()):
-            raise MisplacedSecret
 
     too_deep = json_too_deep if encoding == "json" else msgpack_too_deep
     return ValueCodec(
@@ -71,6 +61,17 @@ def pydantic_codec(value_type: Any, encoding: str) -> ValueCodec[Any]:
 
 class MisplacedSecret(Exception):
     """A secret was lost in what was read, or stands there as ordinary text."""
+
+
+def _check_secrets(adapter: TypeAdapter[Any], text: bytes, value: Any) -> None:
+    """Refuse a value unless every secret that was opened is a Secret of it, and nothing else.
+
+    Raises MisplacedSecret: code of a class may do with what it reads as it likes.
+    """
+    shown = adapter.dump_json(value, by_alias=True, warnings=False, context=SEEING)
+    seen = shown.count(SEEN.encode())
+    if seen < text.count(MARK.encode()) or seen != shown.count(MARK.encode()):
+        raise MisplacedSecret
 
 
 def _mentions_sets(schema: Any) -> bool:
