@@ -319,6 +319,7 @@ def test_gzip_json_keeps_the_laws() -> None:
         zlib.compress(b"[]"),
         b"[]",
     ],
+    ids=range(10),  # not by the bytes, which hold the time
 )
 def test_what_is_not_one_whole_stream_of_the_type_is_refused(data: bytes) -> None:
     """Cut, followed by more, no gzip, no JSON, too deep, of another type: a DecodeError each."""

@@ -164,7 +164,7 @@ REFUSED: list[Any] = [
 ]
 
 
-@pytest.mark.parametrize("kind", REFUSED, ids=str)
+@pytest.mark.parametrize("kind", REFUSED, ids=lambda kind: getattr(kind, "__name__", None))
 @pytest.mark.parametrize("encoding", ["json", "msgpack"])
 def test_what_might_lose_a_secret_is_refused_when_declared(kind: Any, encoding: str) -> None:
     """Something open beside it, code that would be shown it in clear, a place without a route."""

@@ -271,7 +271,7 @@ def emptied(kv: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    ("before", "make"), [(grown, Exact), (grown, Bare), (emptied, Exact)], ids=str
+    ("before", "make"), [(grown, Exact), (grown, Bare), (emptied, Exact)], ids=range(3)
 )
 @pytest.mark.parametrize("keys", [1, 4])
 @pytest.mark.usefixtures("small")

@@ -268,7 +268,7 @@ PLAINTEXT: list[bytes] = [
 ]
 
 
-@pytest.mark.parametrize("stored", PLAINTEXT)
+@pytest.mark.parametrize("stored", PLAINTEXT, ids=range(len(PLAINTEXT)))
 def test_plaintext_is_refused(stored: bytes) -> None:
     """What is not sealed is NotEncrypted: JSON, MessagePack, nothing at all, a bare token."""
     for kind in (bytes, list[str]):

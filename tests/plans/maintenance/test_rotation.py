@@ -768,7 +768,7 @@ def test_when_a_key_may_be_dropped(
 
 
 @pytest.mark.parametrize("kind", ["sync", "async"])
-@pytest.mark.parametrize("wrong", ["nonsense", "", OLD, AFTER.primary.upper()])
+@pytest.mark.parametrize("wrong", ["nonsense", "", OLD, AFTER.primary.upper()], ids=range(4))
 def test_only_ids_of_the_ring_are_answered_for(kind: str, wrong: str) -> None:
     """A slip would be told that a key is free: refused, and never shown, it may be a key."""
     report = Twin(kind, sealed(ROTATED), filled(sealed(BEFORE), TEN))("rewrap")
