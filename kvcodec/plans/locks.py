@@ -271,6 +271,8 @@ class Lock:
                 return None  # who was let in meanwhile is below
             raise WouldWaitForever
         if self._key in _holds and _rows.get(self._key) is waiter.row:
+            if _holds.get(self._key) is waiter.place:
+                waiter.wake()  # its turn came before it was a guest: nobody else will
             return waiter  # whoever ends a hold looks at its row after it
         _leave(waiter)
         return None

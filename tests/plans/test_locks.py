@@ -790,6 +790,39 @@ def test_a_signal_between_any_two_lines_of_who_waits() -> None:
         Interrupted(at, taken)(waits)
 
 
+def test_a_turn_that_comes_while_who_is_on_top_lines_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It had woken its guests already, and the handler on top of it slept for ever."""
+    held, leave, woken = threading.Event(), threading.Event(), list[bool]()
+
+    def holder() -> None:
+        with lock():
+            held.set()
+            leave.wait(SECONDS)
+
+    class Late(list[Any]):
+        """Guests, of whom one comes too late."""
+
+        def append(self, guest: Any) -> None:
+            leave.set()
+            until(lambda: locks._holds.get(below.key) is below)
+            super().append(guest)
+
+    with threads(holder):
+        held.wait(SECONDS)
+        below = locks._Waiter((("store", "a"), "change"), None)
+        below.guests = Late()
+        locks._line_up(below)
+        monkeypatch.setattr(
+            locks._Waiter,
+            "sleep",
+            lambda waiter: woken.append(waiter._done.acquire(timeout=SECONDS)),
+        )
+        taken()
+        locks._end(below)
+    assert woken == [True]
+    assert not locks._holds
+
+
 def test_a_signal_on_top_of_who_hands_on() -> None:
     """It goes through what its own thread is ending, and ends what was handed to who is gone."""
     key: Any = (("store", "a"), "change")
