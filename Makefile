@@ -20,7 +20,7 @@ demo: $(VENV)/.stamp-run
 
 # Everything that has to pass: the linters first, because they take seconds.
 test: lint
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n auto
 
 lint: $(VENV)/.stamp-dev
 	$(BIN)/ruff check
