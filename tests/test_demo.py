@@ -93,7 +93,7 @@ def test_a_copied_token_does_not_open(tmp_path: Path) -> None:
     assert "Tampered" in shown
     assert "tokens/mallory/weather" in shown
     assert "OPENED" not in shown
-    assert "the token can be read in 0 of these 8 values" in shown
+    assert "the token can be read in 0 of these 12 values" in shown
     assert TOKEN.decode() not in shown
     assert "tokens/mallory/weather" not in stored(database)
 

@@ -66,6 +66,10 @@ class SecretFields(Generic[V]):
         """The encoding of plain data, its marked and found secrets sealed."""
         return self._sealed(self._sealer.seal, plain, contexts)
 
+    def seal_any(self, plain: Any, contexts: Contexts) -> bytes:
+        """The same of plain data in the form of any version, an older one's too."""
+        return self._sealed(self._sealer.reseal, plain, contexts)
+
     def _sealed(
         self, seal: Callable[[Any, Contexts], Any], plain: Any, contexts: Contexts
     ) -> bytes:
@@ -181,7 +185,7 @@ class SecretFields(Generic[V]):
         """
         record = self._sealer.verified(self.parsed(payload.encoded), contexts)
         plain = left_over(*self._sealer.find(record, self._secrets.decode))
-        return self._sealed(self._sealer.reseal, plain, contexts)
+        return self.seal_any(plain, contexts)
 
 
 def _checked(declared: Form) -> Cipher:

@@ -115,7 +115,7 @@ class RecordSealer:
         return self._sealed(secrets, record, contexts)
 
     def reseal(self, plain: Any, contexts: Contexts) -> Any:
-        """The same for data of whatever version, in which all secrets are found."""
+        """The same for data of whatever version, whose secrets may be where no route leads."""
         return self._sealed(*self._noted(plain), contexts)
 
     def _noted(self, plain: Any) -> tuple[dict[Path, _ToSeal], Any]:

@@ -155,5 +155,5 @@ def decoded(pipeline: Pipeline[Any], version: int, encoded: bytes) -> Any:
     if pipeline.fields is not None:
         contexts = pipeline.fields.contexts("", header)
         plain = pipeline.codec.to_plain(encoded)
-        payload = Payload(header, pipeline.fields.seal(plain, contexts))
+        payload = Payload(header, pipeline.fields.seal_any(plain, contexts))
     return pipeline.encoding.decode(pipeline.upgraded("", payload))
