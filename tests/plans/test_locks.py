@@ -799,6 +799,9 @@ def test_a_turn_that_comes_while_who_is_on_top_lines_up(monkeypatch: pytest.Monk
             held.set()
             leave.wait(SECONDS)
 
+    def sleep(waiter: Any) -> None:
+        woken.append(waiter._done.acquire(timeout=SECONDS))
+
     class Late(list[Any]):
         """Guests, of whom one comes too late."""
 
@@ -812,11 +815,7 @@ def test_a_turn_that_comes_while_who_is_on_top_lines_up(monkeypatch: pytest.Monk
         below = locks._Waiter((("store", "a"), "change"), None)
         below.guests = Late()
         locks._line_up(below)
-        monkeypatch.setattr(
-            locks._Waiter,
-            "sleep",
-            lambda waiter: woken.append(waiter._done.acquire(timeout=SECONDS)),
-        )
+        monkeypatch.setattr(locks._Waiter, "sleep", sleep)
         taken()
         locks._end(below)
     assert woken == [True]
