@@ -80,7 +80,7 @@ class _Walk(NamedTuple):
     def name(self, place: Place[Any], lock: str | None = None) -> Plan[None]:
         """Take the step with one name, under its own lock or another's."""
         listing, raw_key = self.listing, place.raw_key
-        if not _is_ours(place):
+        if not _owns(place.declaration, raw_key):
             self.say(Finding(raw_key, "skipped"))
             return
         if self.step.notes:
@@ -99,18 +99,15 @@ class _Walk(NamedTuple):
             called(self.on_progress(finding), NOT_AWAITED.format("on_progress="))
 
 
-def _is_ours(place: Place[Any]) -> bool:
+def _owns(declared: Declaration[Any, Any], raw_key: str) -> bool:
     """Whether a name is a key's, a part's or the index's, and does not just begin like one."""
-    declared, raw_key = place.declaration, place.raw_key
     return declared.names.owns(raw_key) or is_shard(declared, raw_key)
 
 
 def _seen_by(declared: Declaration[Any, Any]) -> Callable[[str], bool]:
     """Which names a walk over everything is to meet: its own, and those it has to skip."""
-    names = declared.names
-    return lambda raw_key: (
-        names.owns(raw_key) or names.resembles(raw_key) or is_shard(declared, raw_key)
-    )
+    # The quick look first: it is enough for nearly all, which are taken apart once, later.
+    return lambda raw_key: declared.names.resembles(raw_key) or _owns(declared, raw_key)
 
 
 def _names_of(place: Place[Any]) -> list[Place[Any]]:
@@ -192,7 +189,7 @@ class Everywhere:
         for declared in (*reversed(self._listing.declared.elsewhere), self._listing.declared):
             names = filter(_seen_by(declared), (yield from self._names(declared)))
             for place in _places(declared, names):
-                if not _is_ours(place):
+                if not _owns(declared, place.raw_key):
                     skipped[place.raw_key] = place
                 elif place.raw_key not in places or (yield from self._is_todays(place.raw_key)):
                     places[place.raw_key] = place
