@@ -11,7 +11,9 @@ import asyncio
 import random
 import sys
 import threading
+import time
 from collections.abc import Callable, Coroutine, Generator
+from contextlib import contextmanager
 from types import FrameType, ModuleType, SimpleNamespace
 from typing import Any
 
@@ -210,3 +212,37 @@ class Loop:
             pass
         finally:
             del loops[ident()]
+
+
+@contextmanager
+def threads(*works: Callable[[], object]) -> Generator[None]:
+    """Run every work in a thread, switching often; all end, and what one raises is raised."""
+    failed: list[BaseException] = []
+
+    def guarded(work: Callable[[], object]) -> None:
+        try:
+            work()
+        except BaseException as error:  # noqa: BLE001 - raised below
+            failed.append(error)
+
+    running = [threading.Thread(target=guarded, args=(work,), daemon=True) for work in works]
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-5)
+    try:
+        for thread in running:
+            thread.start()
+        yield
+        for thread in running:
+            thread.join(SECONDS)
+        assert not any(thread.is_alive() for thread in running)
+    finally:
+        sys.setswitchinterval(interval)
+    if failed:
+        raise failed[0]
+
+
+def until(condition: Callable[[], object]) -> None:
+    """Let other threads go on until something is so."""
+    end = time.monotonic() + SECONDS
+    while not condition():
+        assert time.monotonic() < end, "it never came to this"

@@ -13,7 +13,6 @@ import random
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager, suppress
 from contextvars import Context
@@ -26,7 +25,7 @@ import pytest
 from kvcodec.errors import ConfigError
 from kvcodec.plans import locks
 from kvcodec.plans.locks import Lock, WouldWaitForever
-from tests.plans.steps import SECONDS, Loop, Steps
+from tests.plans.steps import SECONDS, Loop, Steps, threads, until
 
 ROOT = Path(__file__).parents[2]
 
@@ -50,43 +49,9 @@ def lock(name: str = "a") -> Lock:
     return Lock(("store", name), "change")
 
 
-@contextmanager
-def threads(*works: Callable[[], object]) -> Generator[None]:
-    """Run every work in a thread, switching often; all end, and what one raises is raised."""
-    failed: list[BaseException] = []
-
-    def guarded(work: Callable[[], object]) -> None:
-        try:
-            work()
-        except BaseException as error:  # noqa: BLE001 - raised below
-            failed.append(error)
-
-    running = [threading.Thread(target=guarded, args=(work,), daemon=True) for work in works]
-    interval = sys.getswitchinterval()
-    sys.setswitchinterval(1e-5)
-    try:
-        for thread in running:
-            thread.start()
-        yield
-        for thread in running:
-            thread.join(SECONDS)
-        assert not any(thread.is_alive() for thread in running)
-    finally:
-        sys.setswitchinterval(interval)
-    if failed:
-        raise failed[0]
-
-
 def ran(work: Any) -> Any:
     """The result of a coroutine, in an event loop of its own."""
     return asyncio.run(asyncio.wait_for(work, SECONDS))
-
-
-def until(condition: Callable[[], object]) -> None:
-    """Let other threads go on until something is so."""
-    end = time.monotonic() + SECONDS
-    while not condition():
-        assert time.monotonic() < end, "it never came to this"
 
 
 def waiting(number: int) -> Callable[[], bool]:

@@ -12,9 +12,7 @@ import signal
 import subprocess
 import sys
 import threading
-import time
-from collections.abc import Awaitable, Callable, Generator, Hashable, Iterator
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable, Hashable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -41,10 +39,9 @@ from kvcodec import (
     Value,
 )
 from kvcodec.plans import locks
+from tests.plans.steps import SECONDS, threads, until
 from tests.requires import require_module
 
-SECONDS = 30
-"""After which a test that hangs is a test that failed."""
 ROOT = Path(__file__).parents[2]
 COUNTS = Keyspace("counts", int)
 COUNT = Keyspace("count", int, key=None)
@@ -130,43 +127,9 @@ def _nothing_is_left() -> Iterator[None]:
     assert not any([locks._holds, locks._rows, locks._waiting, locks._ending])
 
 
-@contextmanager
-def threads(*works: Callable[[], object]) -> Generator[None]:
-    """Run every work in a thread, switching often; all end, and what one raises is raised."""
-    failed: list[BaseException] = []
-
-    def guarded(work: Callable[[], object]) -> None:
-        try:
-            work()
-        except BaseException as error:  # noqa: BLE001 - raised below
-            failed.append(error)
-
-    running = [threading.Thread(target=guarded, args=(work,), daemon=True) for work in works]
-    interval = sys.getswitchinterval()
-    sys.setswitchinterval(1e-5)
-    try:
-        for thread in running:
-            thread.start()
-        yield
-        for thread in running:
-            thread.join(SECONDS)
-        assert not any(thread.is_alive() for thread in running)
-    finally:
-        sys.setswitchinterval(interval)
-    if failed:
-        raise failed[0]
-
-
 def ran(work: Awaitable[Any]) -> Any:
     """The result of what is awaited, in an event loop of its own."""
     return asyncio.run(asyncio.wait_for(work, SECONDS))
-
-
-def until(condition: Callable[[], object]) -> None:
-    """Let other threads go on until something is so."""
-    end = time.monotonic() + SECONDS
-    while not condition():
-        assert time.monotonic() < end, "it never came to this"
 
 
 def one_more(number: int) -> int:
