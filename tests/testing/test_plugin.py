@@ -54,6 +54,7 @@ from hypothesis import settings
 
 
 def test_profile():
+    assert settings.get_current_profile_name() == "kvcodec"
     assert settings.default.deadline is None
     assert settings.default.print_blob
 """
@@ -73,7 +74,10 @@ def test_nothing_happens_where_it_is_not_used(tmp_path: Path) -> None:
 
 
 def test_the_profile(tmp_path: Path) -> None:
-    """The profile is there when it is asked for."""
+    """The profile is there when it is asked for, and only then.
+
+    It is told by its name: under ``CI`` Hypothesis's own default has no deadline either.
+    """
     of_hypothesis = ("-p", "_hypothesis_pytestplugin")
     profile = "--hypothesis-profile=kvcodec"
     assert pytest_in(tmp_path, PROFILE, *of_hypothesis, profile).returncode == 0
