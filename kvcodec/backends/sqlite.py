@@ -10,31 +10,13 @@ import time
 from typing import TYPE_CHECKING, Any, Final, Literal, Self
 
 from kvcodec.backends.sqlite_pool import Connections, error_code
-from kvcodec.backends.sqlite_statements import (
-    ADD,
-    ANY_EXPIRED,
-    DELETE,
-    DELETE_VERSION,
-    EXISTS,
-    GET,
-    GET_MANY,
-    GET_VERSION,
-    IN_SIZES,
-    PAGE,
-    PAGE_KEYS,
-    PURGE,
-    SET,
-    SET_TTL,
-    SET_UP,
-    SET_VERSION,
-)
+from kvcodec.backends.sqlite_statements import IN_SIZES, PAGE_KEYS
 from kvcodec.errors import (
     BackendError,
     ConfigError,
     KeyNameError,
     LimitExceeded,
     OutcomeUnknown,
-    QuotaExceeded,
     forgetful,
 )
 from kvcodec.protocols import Limits
@@ -50,6 +32,9 @@ __all__ = ["SQLiteKV"]
 
 _ROW_BYTES: Final = 65_536
 """Of SQLite's limit on a row (SQLITE_MAX_LENGTH), what is kept for the key and the header."""
+
+_CHECK_EVERY: Final = 1_024
+"""Reads of single values between two looks whether the file is still there; every write looks."""
 
 _PURGE_EVERY: Final = 256
 """Writes with a ttl between two purges. One purge removes up to ``PURGE_ROWS``, more than were
@@ -70,16 +55,19 @@ class SQLiteKV:
     ``clock``: seconds since the epoch, as ``time.time``; asked only where a ttl is concerned.
     ``timeout``: seconds to wait for another writer's lock, then Unavailable is raised. At most
     2,147,483 (nearly 25 days), the most that SQLite takes.
+    ``table``: the table that holds the values, for a database that has a ``kv`` of its own.
 
     An expired value reads as absent. Its row is deleted by the next write, by ``purge``, or by
     one of the writes with a ttl, which purge now and then.
 
-    Every method may raise Unavailable (locked for too long, damaged, not a database, closed; not
-    applied) and KeyNameError (a key with a lone surrogate, which UTF-8 cannot hold). Those that
-    write: QuotaExceeded (the disk is full; not stored), LimitExceeded (value or row over SQLite's
-    limit), OutcomeUnknown (the disk failed during the write), TypeError (a value that is not
-    bytes-like). The constructor: ConfigError for an option that cannot work, Unavailable for a
-    file that cannot be opened. TypeError for a deep copy or a pickle: open the path again.
+    Every method may raise Unavailable (locked for too long, damaged, not a database, closed, or
+    removed or replaced by another file while it was open; not applied) and KeyNameError (a key
+    with a lone surrogate, which UTF-8 cannot hold). Those that write: QuotaExceeded (the disk is
+    full; not applied, and nothing can be deleted either), LimitExceeded (value or row over
+    SQLite's limit), OutcomeUnknown (the disk failed during the write), TypeError (a value that is
+    not bytes-like). The constructor: ConfigError for an option that cannot work or a table that
+    is somebody else's, Unavailable for a file that cannot be opened. TypeError for a deep copy or
+    a pickle: open the path again.
     """
 
     ordered: bool = True
@@ -95,9 +83,12 @@ class SQLiteKV:
         durability: Literal["process", "full"] = "process",
         clock: Callable[[], float] = time.time,
         timeout: float = 10.0,
+        table: str = "kv",
     ) -> None:
-        self._connections = Connections(path, durability, timeout, SET_UP)
+        self._connections = Connections(path, durability, timeout, table)
+        self._sql = self._connections.statements
         self._clock = clock
+        self._reads = itertools.count(1)
         self._ttl_writes = itertools.count()
         idle = self._connections.idle
         cursor = self._connections.take(idle)
@@ -141,6 +132,8 @@ class SQLiteKV:
         """Return the value stored under ``key``, or None if there is none."""
         # Written out, not built from _read: this is what is measured against sqlite3's own lines.
         connections = self._connections
+        if not next(self._reads) % _CHECK_EVERY:
+            connections.check()
         idle = connections.idle
         try:
             cursor = idle.pop()
@@ -149,7 +142,7 @@ class SQLiteKV:
         if cursor is None:
             cursor = connections.opened()
         try:
-            row = cursor.execute(GET, (key,)).fetchone()
+            row = cursor.execute(self._sql.get, (key,)).fetchone()
         except sqlite3.Error as error:
             raise self._fault(error, key) from error
         except UnicodeEncodeError as error:
@@ -168,17 +161,18 @@ class SQLiteKV:
     @forgetful
     def set(self, key: str, value: bytes, /) -> None:
         """Store ``value`` under ``key``, replacing what was there, whole. Ends a ttl."""
-        self._write(SET, (key, self._checked(value, key)), key)
+        data = self._checked(value, key)
+        self._write(self._sql.set, (key, data), key, len(data))
 
     def delete(self, key: str, /) -> None:
         """Remove ``key``. No error if it is absent."""
-        self._write(DELETE, (key,), key)
+        self._write(self._sql.delete, (key,), key)
 
     # --------------------------------------------------------------------- exists, many, scan
 
     def exists(self, key: str, /) -> bool:
         """Say whether a value is stored under ``key``, without reading it."""
-        return bool(self._read(EXISTS, (key, self._clock()), key))
+        return bool(self._read(self._sql.exists, (key, self._clock()), key))
 
     def get_many(self, keys: Sequence[str], /) -> dict[str, bytes]:
         """Return the values that are there, in the order asked for; absent keys are left out.
@@ -191,17 +185,18 @@ class SQLiteKV:
             group = keys[start : start + IN_SIZES[-1]]
             size = next(size for size in IN_SIZES if size >= len(group))
             filler = (group[0],) * (size - len(group))
-            found.update(self._read(GET_MANY[size], (now, *group, *filler), None))
+            found.update(self._read(self._sql.get_many[size], (now, *group, *filler), None))
         return {key: found[key] for key in keys if key in found}
 
     @forgetful
     def set_many(self, items: Mapping[str, bytes], /) -> None:
         """Store every item, in one transaction: all of them or none. Ends their ttls."""
-        self._write_all(SET, [(key, self._checked(value, key)) for key, value in items.items()])
+        rows = [(key, self._checked(value, key)) for key, value in items.items()]
+        self._write_all(self._sql.set, rows, sum(len(data) for _, data in rows))
 
     def delete_many(self, keys: Sequence[str], /) -> None:
         """Remove every key, in one transaction: all of them or none. Absent ones are no error."""
-        self._write_all(DELETE, [(key,) for key in keys])
+        self._write_all(self._sql.delete, [(key,) for key in keys], 0)
 
     def scan_keys(self, prefix: str, start_after: str = "", /) -> Iterator[str]:
         """Yield every key that starts with ``prefix``, in the order of their UTF-8 bytes.
@@ -227,7 +222,7 @@ class SQLiteKV:
         except UnicodeEncodeError as error:
             reason = error.reason
         else:
-            rows = self._read(PAGE, (lowest, above, self._clock()), start_after)
+            rows = self._read(self._sql.page, (lowest, above, self._clock()), start_after)
             return [key for (key,) in rows]
         raise _unnameable(prefix, reason)
 
@@ -236,7 +231,8 @@ class SQLiteKV:
     @forgetful
     def set_with_ttl(self, key: str, value: bytes, ttl: float, /) -> None:
         """Store ``value`` for ``ttl`` seconds (more than 0), by the injected clock."""
-        self._write(SET_TTL, (key, self._expiry(ttl), self._checked(value, key)), key)
+        data = self._checked(value, key)
+        self._write(self._sql.set_ttl, (key, self._expiry(ttl), data), key, len(data))
         self._purge_sometimes(ttl)
 
     def purge(self) -> int:
@@ -258,14 +254,16 @@ class SQLiteKV:
 
         Of any number of threads and processes exactly one wins. ``ttl`` in seconds, or None.
         """
-        row = (key, self._expiry(ttl), self._checked(value, key), self._clock())
-        added = self._write(ADD, row, key) == 1
+        data = self._checked(value, key)
+        row = (key, self._expiry(ttl), data, self._clock())
+        added = self._write(self._sql.add, row, key, len(data)) == 1
         self._purge_sometimes(ttl)
         return added
 
     def get_versioned(self, key: str, /) -> tuple[bytes, Token] | None:
         """Return the value and a token that stands for this very write of it, or None."""
-        rows: list[tuple[bytes, Token]] = self._read(GET_VERSION, (key, self._clock()), key)
+        sql = self._sql.get_version
+        rows: list[tuple[bytes, Token]] = self._read(sql, (key, self._clock()), key)
         return rows[0] if rows else None
 
     @forgetful
@@ -275,14 +273,15 @@ class SQLiteKV:
         ``ttl`` in seconds, or None for no end. A value set to the same bytes again, or deleted
         and set again, has another token.
         """
-        row = (self._expiry(ttl), self._checked(value, key), key, token, self._clock())
-        done = self._write(SET_VERSION, row, key) == 1
+        data = self._checked(value, key)
+        row = (self._expiry(ttl), data, key, token, self._clock())
+        done = self._write(self._sql.set_version, row, key, len(data)) == 1
         self._purge_sometimes(ttl)
         return done
 
     def delete_if_version(self, key: str, token: Token, /) -> bool:
         """Remove the value if it is still the one of ``token``; say whether it was."""
-        return self._write(DELETE_VERSION, (key, token, self._clock()), key) == 1
+        return self._write(self._sql.delete_version, (key, token, self._clock()), key) == 1
 
     # ------------------------------------------------------------------------ running statements
 
@@ -299,41 +298,54 @@ class SQLiteKV:
             self._connections.give_back(idle, cursor)
         raise _unnameable(name, reason)
 
-    def _write(self, sql: str, parameters: tuple[object, ...], key: str | None) -> int:
-        """Run one statement, which is one transaction, and return how many rows it changed."""
-        idle = self._connections.idle
-        cursor = self._connections.take(idle)
+    def _write(
+        self, sql: str, parameters: tuple[object, ...], key: str | None, size: int = 0
+    ) -> int:
+        """Run one statement, which is one transaction, and return how many rows it changed.
+
+        ``size``: bytes of the value in it.
+        """
+        connections = self._connections
+        idle = connections.idle
+        cursor = connections.take(idle)
         try:
-            return cursor.execute(sql, parameters).rowcount
+            changed = cursor.execute(sql, parameters).rowcount
+            connections.log.wrote(cursor, size)
         except sqlite3.Error as error:
             raise self._fault(error, key, writing=True) from error
         except UnicodeEncodeError as error:
             reason, name = error.reason, error.object
+        else:
+            connections.check()
+            return changed
         finally:
-            self._connections.give_back(idle, cursor)
+            connections.give_back(idle, cursor)
         raise _unnameable(name, reason)
 
-    def _write_all(self, sql: str, rows: Iterable[tuple[object, ...]]) -> None:
-        """Run a statement for every row, in one transaction."""
-        idle = self._connections.idle
-        cursor = self._connections.take(idle)
+    def _write_all(self, sql: str, rows: Iterable[tuple[object, ...]], size: int) -> None:
+        """Run a statement for every row, in one transaction. ``size``: bytes of their values."""
+        connections = self._connections
+        idle = connections.idle
+        cursor = connections.take(idle)
         try:
             # Immediate: a transaction that reads first and then asks for the lock can be refused
             # without waiting, because what it read may be outdated.
             cursor.execute("begin immediate")
             cursor.executemany(sql, rows)
             cursor.execute("commit")
+            connections.log.wrote(cursor, size)
         except sqlite3.Error as error:
             raise self._fault(error, None, writing=True) from error
         except UnicodeEncodeError as error:
             reason, name = error.reason, error.object
         else:
+            connections.check()
             return
         finally:
             if cursor.connection.in_transaction:
-                self._connections.discard(cursor.connection)  # closing rolls back, and cannot fail
+                connections.discard(cursor.connection)  # closing rolls back, and cannot fail
             else:
-                self._connections.give_back(idle, cursor)
+                connections.give_back(idle, cursor)
         raise _unnameable(name, reason)
 
     def _checked(self, value: bytes, key: str) -> bytes:
@@ -359,9 +371,9 @@ class SQLiteKV:
     def _purge_some(self) -> int:
         now = self._clock()
         # Asked first, because a DELETE takes the lock of the writer even if it finds nothing.
-        if not self._read(ANY_EXPIRED, (now,), None):
+        if not self._read(self._sql.any_expired, (now,), None):
             return 0
-        return self._write(PURGE, (now,), None)
+        return self._write(self._sql.purge, (now,), None)
 
     def _purge_sometimes(self, ttl: float | None) -> None:
         # By writes with a ttl, so that only who uses them pays; by the first of an instance too,
@@ -377,14 +389,12 @@ class SQLiteKV:
         connections = self._connections
         code = error_code(error)
         reason = f"{connections.path}: {error}"
-        if code == sqlite3.SQLITE_FULL:
-            return QuotaExceeded(reason, possibly_stored=False, raw_key=key, stage="store")
         if code == sqlite3.SQLITE_TOOBIG:
             return LimitExceeded(reason, limit=self._longest, raw_key=key, stage="store")
         if code == sqlite3.SQLITE_IOERR and writing:
             # A sync that failed: the commit may be in the log, and be found there after a crash.
             return OutcomeUnknown(reason, raw_key=key, stage="store")
-        return connections.unavailable(error, key)
+        return connections.fault(error, key)
 
 
 def _unnameable(key: str, reason: str) -> KeyNameError:

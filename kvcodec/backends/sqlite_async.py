@@ -33,9 +33,10 @@ Ts = TypeVarTuple("Ts")
 class AsyncSQLiteKV:
     """Keeps values in a SQLite file, as ``SQLiteKV`` does, without blocking the event loop.
 
-    ``path``, ``durability``, ``clock``, ``timeout``, the promises and the errors are those of
-    ``SQLiteKV``. The constructor opens the file at once (about a millisecond). It is bound to no
-    event loop: one instance serves any number of ``asyncio.run``, and several loops at a time.
+    ``path``, ``durability``, ``clock``, ``timeout``, ``table``, the promises and the errors are
+    those of ``SQLiteKV``. The constructor opens the file at once (about a millisecond). It is
+    bound to no event loop: one instance serves any number of ``asyncio.run``, and several loops
+    at a time.
 
     Operations run one after the other, in the order in which they were awaited. One that is
     cancelled may be applied or not; those behind it are not affected.
@@ -54,8 +55,9 @@ class AsyncSQLiteKV:
         durability: Literal["process", "full"] = "process",
         clock: Callable[[], float] = time.time,
         timeout: float = 10.0,
+        table: str = "kv",
     ) -> None:
-        self._kv = SQLiteKV(path, durability=durability, clock=clock, timeout=timeout)
+        self._kv = SQLiteKV(path, durability=durability, clock=clock, timeout=timeout, table=table)
         self.limits = self._kv.limits
         self._closed = False
         self._start()

@@ -14,6 +14,7 @@ after it, by ``os.register_at_fork``.
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import sqlite3
 import threading
@@ -22,10 +23,12 @@ import weakref
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Final, NoReturn
 
-from kvcodec.errors import ConfigError, Unavailable
+from kvcodec.backends.sqlite_log import LOG_BYTES, BoundedLog
+from kvcodec.backends.sqlite_statements import COLUMNS, Statements
+from kvcodec.errors import BackendError, ConfigError, QuotaExceeded, Unavailable
 
 if TYPE_CHECKING:
-    from collections.abc import Hashable, Sequence
+    from collections.abc import Hashable
 
 __all__ = ["Connections", "error_code"]
 
@@ -50,7 +53,7 @@ class Connections:
     that is no longer ``idle`` closes it. So closing never touches a connection in use, which
     could crash the interpreter, and an operation takes no lock.
 
-    ``set_up``: statements that every new connection begins with, no error if they ran before.
+    A file that is removed or replaced while it is open is noticed: see ``check``.
     """
 
     creating: ClassVar = threading.RLock()
@@ -59,7 +62,7 @@ class Connections:
     _closed = True  # of one whose __init__ failed or never ran: nothing to close
 
     def __init__(
-        self, path: str | os.PathLike[str], durability: str, timeout: float, set_up: Sequence[str]
+        self, path: str | os.PathLike[str], durability: str, timeout: float, table: str
     ) -> None:
         self.path = _absolute(path)
         # Once: later connections must find the same file, wherever a link points by then.
@@ -67,9 +70,11 @@ class Connections:
         _check_directory(self.file)
         self.durability = _checked_durability(durability)
         self.timeout = _checked_timeout(timeout)
-        self.set_up = set_up
+        self.statements = Statements(table)
+        self.log = BoundedLog(self.file, int(timeout * 1000))
         self.identity: Hashable = None
-        """Of the file: equal for all connections to it, by whatever path."""
+        """Of the file and table: equal for all connections to them, by whatever path."""
+        self._inode: tuple[int, int] | None = None
         self.idle: list[sqlite3.Cursor] = []
         self._open: set[sqlite3.Connection] = set()
         # Reentrant, because a signal handler or a finaliser may use the KV in mid-operation.
@@ -108,15 +113,42 @@ class Connections:
                     " SQLite cannot open it here again: fork before threads use it",
                     stage="store",
                 )
-            try:
-                _create(self.file)
-                connection = _opened(self)
-            except (sqlite3.Error, OSError) as error:
-                raise self.unavailable(error, None) from error
+            connection = self._connected()
             self._open.add(connection)
-            if self.identity is None:
-                self.identity = _identity(self.file)
         return connection.cursor()
+
+    def _connected(self) -> sqlite3.Connection:
+        self.check()  # or SQLite would make another file in the place of a lost one
+        created = False
+        try:
+            created = self._inode is None and _create(self.file)
+            connection = _opened(self)
+        except (sqlite3.Error, OSError) as error:
+            if created:
+                _remove_empty(self.file)
+            raise self.fault(error, None) from error
+        if self._inode is None:
+            self._inode = _inode(self.file)
+            self.identity = ("file", self._inode or self.file, self.statements.table)
+        return connection
+
+    def check(self) -> None:
+        """Raise Unavailable if the file is no longer the one that was opened.
+
+        After an unlink SQLite writes on into a file that has no name any more: every write would
+        be acknowledged and lost. Called when a connection is opened, after every write and by
+        some of the reads, so what was acknowledged was in the file of this path.
+        """
+        if self._inode is None or _inode(self.file) == self._inode:
+            return
+        with self._gate:
+            self._retire()
+        raise Unavailable(
+            f"{self.path} was removed or replaced by another file while it was open: nothing is"
+            " written into the new one through this handle. Stop what replaces it, then open the"
+            " path again.",
+            stage="store",
+        )
 
     def close(self) -> None:
         """Close what is idle now, the rest when it is given back, and open none any more."""
@@ -136,9 +168,18 @@ class Connections:
         connection.close()
         self._open.discard(connection)
 
-    def unavailable(self, error: sqlite3.Error | OSError, key: str | None) -> Unavailable:
+    def fault(self, error: sqlite3.Error | OSError, key: str | None) -> BackendError:
         """Return the error of an operation that was not applied."""
         reason = str(error)
+        if _is_full(error):
+            return QuotaExceeded(
+                f"the disk of {self.path} is full: free some MiB on it, outside of this file."
+                " Until then nothing can be deleted here either, because a delete is written, too;"
+                " what it frees is used again by later writes",
+                possibly_stored=False,
+                raw_key=key,
+                stage="store",
+            )
         if isinstance(error, sqlite3.Error) and error_code(error) == sqlite3.SQLITE_BUSY:
             reason = f"locked by another writer for over {self.timeout} s"
         return Unavailable(f"{self.path}: {reason}", raw_key=key, stage="store")
@@ -158,6 +199,7 @@ class Connections:
     def renew(self) -> None:
         """After a fork, in the child: let go of what may not be touched here."""
         self._gate = threading.RLock()
+        self.log.renew()
         self.idle = []
         if self._open:
             _INHERITED.setdefault(self.file, []).extend(self._open)
@@ -208,8 +250,10 @@ def _checked_timeout(timeout: float) -> float:
     return timeout
 
 
-def _create(file: str) -> None:
-    """Make the file readable by its owner only, because it may hold tokens.
+def _create(file: str) -> bool:
+    """Make the file, if it is not there, readable by its owner only; say whether it was made.
+
+    It may hold tokens.
 
     ``file`` is no link: of one that points nowhere yet, SQLite would make the file, readable by
     all. The two files beside it get the mode of this one.
@@ -219,14 +263,30 @@ def _create(file: str) -> None:
     # a lock, so that no other thread opens it while this one is about to close it.
     with Connections.creating, contextlib.suppress(FileExistsError):
         os.close(os.open(file, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
+        return True
+    return False
 
 
-def _identity(file: str) -> Hashable:
-    with contextlib.suppress(OSError):  # removed meanwhile
-        status = Path(file).stat()
-        if status.st_ino:
-            return "file", status.st_dev, status.st_ino
-    return "file", file
+def _remove_empty(file: str) -> None:
+    """Remove what was made on a full disk: an empty file would be taken for a database."""
+    with Connections.creating, contextlib.suppress(OSError):
+        if Path(file).stat().st_size == 0:
+            Path(file).unlink()
+
+
+def _is_full(error: sqlite3.Error | OSError) -> bool:
+    if isinstance(error, OSError):
+        return error.errno in (errno.ENOSPC, errno.EDQUOT)
+    return error_code(error) == sqlite3.SQLITE_FULL
+
+
+def _inode(file: str) -> tuple[int, int] | None:
+    """Return what stays the same when a file is renamed; None if it is gone, or has none."""
+    try:
+        status = os.stat(file)  # noqa: PTH116 - twice as fast as Path's, and asked by every write
+    except OSError:
+        return None
+    return (status.st_dev, status.st_ino) if status.st_ino else None
 
 
 def _opened(settings: Connections) -> sqlite3.Connection:
@@ -254,8 +314,22 @@ def _set_up(connection: sqlite3.Connection, settings: Connections) -> None:
     (encoding,) = connection.execute("pragma encoding").fetchone()
     if encoding != "UTF-8":
         raise ConfigError(f"{settings.path} is in {encoding}, where keys sort in another order")
-    for sql in settings.set_up:
+    connection.execute(f"pragma journal_size_limit = {LOG_BYTES // 4}")
+    _check_table(connection, settings)
+    for sql in settings.statements.create:
         connection.execute(sql)
+
+
+def _check_table(connection: sqlite3.Connection, settings: Connections) -> None:
+    """Refuse at once, and not at the first write, a table that is somebody else's."""
+    table = settings.statements.table
+    sql = "select name from pragma_table_info(?)"
+    found = tuple(name for (name,) in connection.execute(sql, (table,)))
+    if found not in ((), COLUMNS):
+        raise ConfigError(
+            f"{settings.path} has a table {table!r} of its own, which is none of kvcodec's: name"
+            " another one, SQLiteKV(path, table=...)"
+        )
 
 
 def _switched_to_log(connection: sqlite3.Connection, timeout: float) -> str:

@@ -18,31 +18,18 @@ token meets a later write of its key again once in 2**64. (SQLite reseeds its ge
 file is opened in a forked child, so parent and child do not draw the same ones.)
 """
 
-# ruff: noqa: S608 - statements are put together from constants of this file, once
+# ruff: noqa: S608 - the name of the table is checked, the rest are constants of this file
 
 from __future__ import annotations
 
+import re
 from typing import Final
 
-__all__ = [
-    "ADD",
-    "ANY_EXPIRED",
-    "DELETE",
-    "DELETE_VERSION",
-    "EXISTS",
-    "GET",
-    "GET_MANY",
-    "GET_VERSION",
-    "IN_SIZES",
-    "PAGE",
-    "PAGE_KEYS",
-    "PURGE",
-    "PURGE_ROWS",
-    "SET",
-    "SET_TTL",
-    "SET_UP",
-    "SET_VERSION",
-]
+from kvcodec.errors import ConfigError
+
+__all__ = ["COLUMNS", "IN_SIZES", "PAGE_KEYS", "PURGE_ROWS", "Statements"]
+
+COLUMNS: Final = ("id", "k", "rev", "exp", "v")
 
 PAGE_KEYS: Final = 256
 """Keys per page of a listing (about 0.1 ms): no read is open between two pages."""
@@ -55,35 +42,47 @@ anyway, so that their prepared statements are reused; below 999, the lowest defa
 PURGE_ROWS: Final = 1_024
 """Rows that one statement of a purge deletes, so that other writers are let in between."""
 
-SET_UP: Final = (
-    """create table if not exists kv(
-        id integer primary key, k text not null unique, rev integer not null, exp real,
-        v blob not null)""",
-    # Partial: a write without ttl does not touch it, and a purge reads nothing but expired rows.
-    "create index if not exists kv_exp on kv(exp) where exp is not null",
-    # Fails at once, and not at the first write, on a file with another table of this name.
-    "select id, k, rev, exp, v from kv limit 0",
-)
-
-GET: Final = "select v, exp from kv where k = ?"
-SET: Final = """insert into kv(k, rev, exp, v) values (?, random(), null, ?)
-    on conflict(k) do update set rev = excluded.rev, exp = null, v = excluded.v"""
-SET_TTL: Final = """insert into kv(k, rev, exp, v) values (?, random(), ?, ?)
-    on conflict(k) do update set rev = excluded.rev, exp = excluded.exp, v = excluded.v"""
-ADD: Final = f"{SET_TTL} where kv.exp <= ?"
-DELETE: Final = "delete from kv where k = ?"
 _LIVE: Final = "(exp is null or exp > ?)"
-EXISTS: Final = f"select 1 from kv where k = ? and {_LIVE}"
-GET_VERSION: Final = f"select v, rev from kv where k = ? and {_LIVE}"
-SET_VERSION: Final = f"""update kv set rev = random(), exp = ?, v = ?
-    where k = ? and rev = ? and {_LIVE}"""
-DELETE_VERSION: Final = f"delete from kv where k = ? and rev = ? and {_LIVE}"
-GET_MANY: Final = {
-    size: f"select k, v from kv where {_LIVE} and k in ({', '.join('?' * size)})"
-    for size in IN_SIZES
-}
-PAGE: Final = f"""select k from kv where k >= ? and k < cast(? as text) and {_LIVE}
-    order by k limit {PAGE_KEYS}"""
-ANY_EXPIRED: Final = "select 1 from kv where exp <= ? limit 1"
-PURGE: Final = f"""delete from kv where id in (
-    select id from kv where exp <= ? order by exp limit {PURGE_ROWS})"""
+
+
+class Statements:
+    """The statements on one table, whose name is a plain identifier: letters, digits and ``_``."""
+
+    def __init__(self, table: str) -> None:
+        if not re.fullmatch(r"(?!sqlite_)[A-Za-z_][A-Za-z0-9_]{0,62}", table, re.ASCII):
+            raise ConfigError(
+                "table= is a name of up to 63 letters, digits and underscores, which begins with"
+                " no digit and not with sqlite_"
+            )
+        name = f'"{table}"'
+        insert = f"insert into {name}(k, rev, exp, v) values"
+        conflict = "on conflict(k) do update set rev = excluded.rev"
+        self.table = table
+        self.create = (
+            f"""create table if not exists {name}(
+                id integer primary key, k text not null unique, rev integer not null, exp real,
+                v blob not null)""",
+            # Partial: a write without ttl does not touch it, and a purge reads only what expired.
+            f'create index if not exists "{table}.exp" on {name}(exp) where exp is not null',
+        )
+        self.get = f"select v, exp from {name} where k = ?"
+        self.set = f"{insert} (?, random(), null, ?) {conflict}, exp = null, v = excluded.v"
+        self.set_ttl = (
+            f"{insert} (?, random(), ?, ?) {conflict}, exp = excluded.exp, v = excluded.v"
+        )
+        self.add = f"{self.set_ttl} where {name}.exp <= ?"
+        self.delete = f"delete from {name} where k = ?"
+        self.exists = f"select 1 from {name} where k = ? and {_LIVE}"
+        self.get_version = f"select v, rev from {name} where k = ? and {_LIVE}"
+        self.set_version = f"""update {name} set rev = random(), exp = ?, v = ?
+            where k = ? and rev = ? and {_LIVE}"""
+        self.delete_version = f"delete from {name} where k = ? and rev = ? and {_LIVE}"
+        self.get_many = {
+            size: f"select k, v from {name} where {_LIVE} and k in ({', '.join('?' * size)})"
+            for size in IN_SIZES
+        }
+        self.page = f"""select k from {name} where k >= ? and k < cast(? as text) and {_LIVE}
+            order by k limit {PAGE_KEYS}"""
+        self.any_expired = f"select 1 from {name} where exp <= ? limit 1"
+        self.purge = f"""delete from {name} where id in (
+            select id from {name} where exp <= ? order by exp limit {PURGE_ROWS})"""

@@ -44,7 +44,7 @@ from kvcodec import (
     Store,
     Unavailable,
 )
-from kvcodec.backends import sqlite, sqlite_statements
+from kvcodec.backends.sqlite_statements import Statements
 from kvcodec.codecs import msgspec as codecs
 from kvcodec.codecs import traits
 from kvcodec.codecs import values as codec_values
@@ -237,6 +237,16 @@ def around(owner: Any, name: str, wrap: Callable[..., Any]) -> Patch:
         return wrap(original, *arguments, **options)
 
     return lambda monkeypatch: monkeypatch.setattr(owner, name, wrapped)
+
+
+def setting_without(part: str) -> Patch:
+    """Take a part of the statement by which SQLiteKV sets a value."""
+
+    def changed(original: Any, statements: Any, table: str) -> None:
+        original(statements, table)
+        statements.set = statements.set.replace(part, "")
+
+    return around(Statements, "__init__", changed)
 
 
 def encoder(change: Callable[[Any], Any]) -> Patch:
@@ -636,12 +646,12 @@ MUTATIONS: list[Mutation] = [
     ),
     Mutation(
         "SQLiteKV: a set keeps the old expiry",
-        attribute(sqlite, "SET", sqlite_statements.SET.replace("exp = null, ", "")),
+        setting_without("exp = null, "),
         SQLITE,
     ),
     Mutation(
         "SQLiteKV: a write keeps the old version",
-        attribute(sqlite, "SET", sqlite_statements.SET.replace("rev = excluded.rev, ", "")),
+        setting_without("rev = excluded.rev, "),
         SQLITE,
     ),
     # ---------------------------------------------------------------------------- shapes
