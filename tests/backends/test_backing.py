@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from kvcodec.backends import sqlite_pool
 from kvcodec.backends.capabilities import place_behind
 from kvcodec.backends.dify import DifyKV
 from kvcodec.backends.handle import AsyncHandleKV, HandleKV
@@ -113,15 +114,10 @@ def test_a_file_without_a_number_is_its_path(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Where the system cannot say which file it is, the path without links does."""
-
-    def refused(self: Path) -> None:
-        raise FileNotFoundError
-
     (tmp_path / "link").symlink_to(tmp_path)
-    monkeypatch.setattr(Path, "stat", refused)
-    monkeypatch.setattr(Path, "is_dir", lambda self: True)
+    monkeypatch.setattr(sqlite_pool, "_inode", lambda file: None)
     with SQLiteKV(tmp_path / "app.db") as kv, SQLiteKV(tmp_path / "link" / "app.db") as same:
-        assert place_behind(kv, "k") == (("file", str(tmp_path / "app.db")), "k")
+        assert place_behind(kv, "k") == (("file", str(tmp_path / "app.db"), "kv"), "k")
         assert agree(place_behind(kv, "k"), place_behind(same, "k"))
 
 
