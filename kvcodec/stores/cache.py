@@ -285,7 +285,7 @@ def _only_argument(function: Callable[..., Any]) -> Callable[..., Any]:
         takes = signature(function)
     except (TypeError, ValueError):  # of a function in C, perhaps
         takes = Signature()
-    stars = {Parameter.VAR_POSITIONAL: "*", Parameter.VAR_KEYWORD: "**"}
+    stars: dict[Any, str] = {Parameter.VAR_POSITIONAL: "*", Parameter.VAR_KEYWORD: "**"}
     names = [f"{stars.get(each.kind, '')}{name}" for name, each in takes.parameters.items()]
     if len(names) != 1 or names[0] not in takes.parameters:
         raise ConfigError(

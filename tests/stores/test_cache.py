@@ -522,7 +522,7 @@ def test_memoize_by_the_only_argument() -> None:
 def test_memoize_refuses_what_it_cannot_tell_apart() -> None:
     """When it is decorated; defaults, which may be secret, are not in the message."""
 
-    def several(city: str, token: str = "sk-live-SECRET") -> Forecast:
+    def several(city: str, days: str = "SECRET") -> Forecast:
         raise AssertionError
 
     def names(*cities: str) -> Forecast:
@@ -537,7 +537,7 @@ def test_memoize_refuses_what_it_cannot_tell_apart() -> None:
     kinds: list[Any] = [Cache(FORECASTS, {}), AsyncCache(FORECASTS, {})]
     for cache in kinds:
         for function, shown in (
-            (several, r"\(city, token\)"),
+            (several, r"\(city, days\)"),
             (names, r"\(\*cities\)"),
             (filters, r"\(\*\*cities\)"),
             (nothing, r"\(\)"),

@@ -6,7 +6,7 @@ Each test runs on both twins. Who waits for a load that fails is in test_waiting
 from __future__ import annotations
 
 import asyncio
-import gc
+import threading
 import traceback
 from collections.abc import Callable
 from pathlib import Path
@@ -30,7 +30,10 @@ from kvcodec import (
     Unavailable,
 )
 from kvcodec.errors import likeness
+from kvcodec.plans import locks
 from kvcodec.testing import AsyncFaultyKV, ErrorBefore, FaultyKV, ManualClock
+from tests.leaks import CANARY, leaks
+from tests.plans.steps import SECONDS, threads, until
 
 NUMBERS = Keyspace("numbers", int, ttl=60)
 
@@ -40,6 +43,7 @@ class LoadError(Exception):
 
 
 def fails() -> int:
+    """Load, and fail."""
     raise LoadError
 
 
@@ -226,14 +230,6 @@ def test_an_unreadable_value_is_not_hidden(twin: Twin) -> None:
 # ----------------------------------------------------------------------------------- failing KVs
 
 
-def _failed() -> list[Any]:
-    return [
-        ErrorBefore(),
-        ErrorBefore(lambda key: OSError(key)),
-        ErrorBefore(lambda _: QuotaExceeded("full", possibly_stored=False)),
-    ]
-
-
 class Broken:
     """A KV of which some methods raise; each is counted."""
 
@@ -286,6 +282,7 @@ ERRORS = {
 
 
 def broken(twin: Twin, error: Exception, *methods: str) -> tuple[Broken, Any]:
+    """A KV whose ``methods`` raise, and a handle on it for the twin."""
     kv = Broken(error, *methods)
     return kv, AsyncBroken(kv) if twin.is_async else kv
 
@@ -350,10 +347,9 @@ class Odd(Exception):
 
 
 def _raised(error: Exception) -> Exception:
-    try:
+    with pytest.raises(type(error)) as caught:
         raise error
-    except Exception as caught:  # noqa: BLE001 - whatever it is
-        return caught
+    return caught.value
 
 
 def test_a_likeness_is_another_object() -> None:
@@ -373,18 +369,54 @@ def test_a_likeness_is_another_object() -> None:
 def test_what_cannot_be_copied_stays_one_object() -> None:
     """And its traceback does not grow with those who raise it."""
     error = _raised(Odd("a", "b"))
+    frames = len(traceback.extract_tb(error.__traceback__))
+    place = error.__traceback__
     for _ in range(5):
-        again = likeness(error)
-        assert again is error
-        assert len(traceback.extract_tb(_raised(again).__traceback__)) <= 2 + _
+        assert likeness(error) is error
+        assert error.__traceback__ is place
+        _raised(error)
+        assert len(traceback.extract_tb(error.__traceback__)) == 2 * frames
+        error.with_traceback(place)
 
 
-def test_tracebacks_of_loaders_end_where_the_loader_was_called(twin: Twin) -> None:
-    """What waiters raise begins with the loader, not with the frames of who called it."""
-    told: list[Exception] = []
-    cache = twin.opened({})
-    with pytest.raises(LoadError) as caught:
-        twin.ask(cache, fails)
-    told.append(likeness(caught.value))
-    gc.collect()
-    assert traceback.extract_tb(told[0].__traceback__)[-1].name == "fails"
+def test_an_error_that_many_get_holds_nothing() -> None:
+    """A value that is refused, and what the loader's caller had: in no frame of any of them."""
+    cache, failed = Cache(NUMBERS, MemoryKV()), list[Exception]()
+    gate = threading.Barrier(3)
+
+    def load() -> Any:
+        until(lambda: len(locks._waiting) == 2)
+        return {"token": CANARY}
+
+    def ask() -> None:
+        gate.wait(SECONDS)
+        with pytest.raises(SchemaMismatch) as caught:
+            cache.get_or_load("a", load)
+        failed.append(caught.value)
+
+    with threads(ask, ask, ask):
+        pass
+    assert [str(each) for each in failed] == [str(failed[0])] * 3
+    assert [leaks(each) for each in failed] == [[]] * 3
+
+
+def test_an_error_that_many_get_leads_to_the_loader() -> None:
+    """In each one's traceback, and to nobody else's call."""
+    cache, failed = Cache(NUMBERS, MemoryKV()), list[Exception]()
+    gate = threading.Barrier(3)
+
+    def load() -> int:
+        until(lambda: len(locks._waiting) == 2)
+        raise LoadError
+
+    def ask() -> None:
+        gate.wait(SECONDS)
+        with pytest.raises(LoadError) as caught:
+            cache.get_or_load("a", load)
+        failed.append(caught.value)
+
+    with threads(ask, ask, ask):
+        pass
+    for error in failed:
+        frames = [frame.name for frame in traceback.extract_tb(error.__traceback__)]
+        assert (frames[-1], frames.count("ask"), frames.count("get_or_load")) == ("load", 1, 2)

@@ -551,33 +551,6 @@ def test_a_failing_load_while_some_are_cancelled() -> None:
     ran(run())
 
 
-def test_who_comes_after_a_failing_load_is_told_of_the_next_one() -> None:
-    """While those who were told leave one by one, others line up: of these, one loads."""
-    cache, first = Cache(PRICES, Three({})), threading.Event()
-    loads: list[str] = []
-
-    def fail(waiting: int) -> str:
-        loads.append("x")
-        first.set()
-        until(lambda: len(locks._waiting) == waiting)
-        raise NoNews
-
-    def ask(waiting: int) -> None:
-        with pytest.raises(NoNews):
-            cache.get_or_load("tea", lambda: fail(waiting))
-
-    def ask_later() -> None:
-        first.wait(SECONDS)
-        ask(0)
-
-    for _ in range(20):
-        first.clear()
-        loads.clear()
-        with threads(ask_later, ask_later, ask_later):
-            ask(3)
-        assert loads == ["x"]
-
-
 def test_none_while_others_wait() -> None:
     """Who waits for a load that finds nothing gets that, remembered or not."""
     cache, loads, gate = Cache(PRICES, Three({})), list[str](), threading.Barrier(3)
@@ -732,6 +705,14 @@ for kv in (Three(), MemoryKV(), SQLiteKV(sys.argv[1])):
         lambda wait: cache.get_or_load("k", lambda: (wait(), "v")[1]),
         lambda: cache.get_or_load("k", lambda: "child"),
     )
+    def fails(wait):
+        def load():
+            wait()
+            raise OSError
+        try: cache.get_or_load("f", load)
+        except OSError: pass
+    case(fails, lambda: cache.get_or_load("f", lambda: "child"))
+    assert cache.get_or_load("f", lambda: "parent") in ("parent", "child")
     case(
         lambda wait: store.update("k", lambda v: (wait(), v + 1)[1], default=0),
         lambda: store.update("k", one_more, default=0),
