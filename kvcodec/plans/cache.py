@@ -105,10 +105,6 @@ class _Outcome(NamedTuple):
     """When it was loaded, in seconds since the epoch."""
 
 
-class _Unread(Exception):
-    """The KV could not be read."""
-
-
 class _Tally:
     """A number that threads and signal handlers add to.
 
@@ -234,18 +230,14 @@ class Caching(Generic[V]):
 
     def _find(self, place: Place[V]) -> Plan[tuple[_Found | None, bool]]:
         """What is known of a key, and whether the KV could be read."""
-        try:
-            return (yield from self._look(place)), True
-        except _Unread:
-            self._counts["unread"].add()
-            return None, False
-
-    def _look(self, place: Place[V]) -> Plan[_Found | None]:
-        found = self._judged(place, (yield from _read(place.raw_key)))
-        if found is None and self._times.negative is not None:
+        data = yield from _read(place.raw_key)
+        found = None if data is _UNREAD else self._judged(place, data)
+        if found is None and data is not _UNREAD and self._times.negative is not None:
             data = yield from _read(news_name(place.raw_key))
-            found = self._judged_news(place, data)
-        return found
+            found = None if data is _UNREAD else self._judged_news(place, data)
+        if data is _UNREAD:
+            self._counts["unread"].add()
+        return found, data is not _UNREAD
 
     def _judged(self, place: Place[V], data: Any) -> _Found | None:
         """What stored bytes mean. Raises a DecodeError if they cannot be read as declared."""
@@ -316,14 +308,18 @@ class Caching(Generic[V]):
         return found.fresh_until > since
 
 
+_UNREAD: Any = object()
+"""Stands for what the KV could not say."""
+
+
 def _read(raw_key: str) -> Plan[Any]:
-    """What is stored under a name. Raises _Unread where the KV cannot say."""
+    """What is stored under a name, or _UNREAD."""
     try:
         return (yield from get(raw_key))
     except Exception as error:
-        if not _is_of_the_kv(error):
-            raise
-    raise _Unread
+        if _is_of_the_kv(error):
+            return _UNREAD
+        raise
 
 
 def _is_of_the_kv(error: Exception) -> bool:

@@ -293,7 +293,11 @@ def _only_argument(function: Callable[..., Any]) -> Callable[..., Any]:
             f"({', '.join(names)}): give key=, a function of the same arguments that returns a key"
         )
 
+    by_name = takes.parameters[names[0]].kind is Parameter.KEYWORD_ONLY
+
     def key_of(*args: Any, **kwargs: Any) -> Any:
+        if len(args) == 1 and not kwargs and not by_name:
+            return args[0]  # what the lines below say, in a tenth of their time
         call = takes.bind(*args, **kwargs)
         call.apply_defaults()
         return call.arguments[names[0]]

@@ -18,13 +18,17 @@ NUMBERS = Keyspace("numbers", int)
 NOTED = Keyspace("numbers", int, indexed=True)
 
 
+def nothing(_method: str, _key: str) -> None:
+    """No other writer is there."""
+
+
 class Three:
     """Three methods, each counted; ``before`` is called with each, as another writer would be."""
 
     def __init__(self) -> None:
         self.values: dict[str, bytes] = {}
         self.calls: list[tuple[str, str]] = []
-        self.before: Callable[[str, str], object] = lambda *_: None
+        self.before: Callable[[str, str], object] = nothing
 
     def _call(self, method: str, key: str) -> None:
         self.calls.append((method, key))
@@ -95,7 +99,7 @@ def test_popitem_lists_anew_before_it_says_that_nothing_is_left(
             taken.append(key)
             kv.values.pop(key, None)
             if len(taken) == 2:
-                kv.before = lambda *_: None
+                kv.before = nothing
                 store.set("0", 3)
 
     view = store.mapping()
