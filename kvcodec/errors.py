@@ -33,6 +33,7 @@ they are raised: the exception of a decoder is dropped before a new one is made,
 from __future__ import annotations
 
 from contextlib import suppress
+from copy import copy
 from functools import wraps
 from typing import TYPE_CHECKING, Any, Literal, ParamSpec, TypeAlias, TypeVar, cast
 
@@ -348,10 +349,34 @@ def forget(error: BaseException) -> None:
 
 def _forget_locals(traceback: TracebackType | None) -> None:
     while traceback is not None:
-        frame = traceback.tb_frame
-        owner = frame.f_globals.get("__name__", "")
-        # A view of somebody's Mapping, which holds it, is of collections.abc.
-        if owner in ("kvcodec", "collections.abc") or owner.startswith("kvcodec."):
+        if _is_ours(traceback):
             with suppress(RuntimeError):  # still running: it does its own `del`
-                frame.clear()
+                traceback.tb_frame.clear()
         traceback = traceback.tb_next
+
+
+def _is_ours(traceback: TracebackType) -> bool:
+    owner = traceback.tb_frame.f_globals.get("__name__", "")
+    # A view of somebody's Mapping, which holds it, is of collections.abc.
+    return owner in ("kvcodec", "collections.abc") or owner.startswith("kvcodec.")
+
+
+def likeness(error: Exception) -> Exception:
+    """The same error, for another thread or task to raise.
+
+    One object that many raise has the frames of all of them in its traceback, which grows. This one
+    begins where the user's code was called: the frames before it are at work in another thread. An
+    error whose class cannot be copied stays one object.
+    """
+    traceback = error.__traceback__
+    while traceback is not None and _is_ours(traceback):
+        traceback = traceback.tb_next
+    twin = error
+    with suppress(Exception):  # the class is the user's, and so is what it does here
+        made = copy(error)
+        if (type(made), made.args, str(made)) == (type(error), error.args, str(error)):
+            twin = made
+    if twin is not error:
+        twin.__cause__, twin.__context__ = error.__cause__, error.__context__
+        twin.__suppress_context__ = error.__suppress_context__
+    return twin.with_traceback(traceback)

@@ -58,10 +58,20 @@ class Encoding(Generic[V]):
         return data
 
     def check_value(self, value: Any, stage: Stage) -> None:
-        """Raise TooDeep for a value that nests too deep to be encoded, where it might."""
+        """Raise TooDeep for a value that nests too deep to be encoded, where it might.
+
+        Raises EncodeError for one that does not let itself be looked at.
+        """
         may_nest = self.codec.nests or getrecursionlimit() > SAFE_RECURSION
-        if may_nest and nests_deeper(value, self.form.max_depth):
+        try:
+            if not may_nest or not nests_deeper(value, self.form.max_depth):
+                return
+            why = None
+        except Exception as error:  # noqa: BLE001 - an object that is looked at may raise anything
+            why = f"an object in it raised {type(error).__name__} when it was looked at"
+        if why is None:
             self.refuse_depth(stage)
+        raise EncodeError(why, stage=stage)
 
     def encode_any(self, value: Any) -> bytes:
         """Encode what need not be of the type, for ``decode`` to make one of it or to refuse."""
@@ -80,10 +90,11 @@ class Encoding(Generic[V]):
         """Raise SchemaMismatch unless an encoding would be read back as the value."""
         try:
             back = self.codec.decode(data)
+            is_same = type(back) is type(value) and same(back, value)
         except Exception as error:  # noqa: BLE001 - as above
             why = f"would not be read back: {reason(error)}"
         else:
-            if type(back) is type(value) and same(back, value):
+            if is_same:
                 return
             why = f"would come back as another {type(back).__name__} than it is"
             if type(back) is not type(value):

@@ -5,7 +5,8 @@ returned, and returns its result. ``run`` drives it on a KV, ``arun`` on an asyn
 else differs between a store and its async twin. Some operations are the drivers' own:
 
     "lock", name, plan        what the plan returns, driven while nobody else changes this name
-    "turn", name, plan, wait  the same while nobody else loads it; BUSY without ``wait`` if one does
+    "turn", name, load, wait  what the plan ``load(lock)`` returns, driven while nobody else loads
+                              this name; BUSY without ``wait`` if one does
     "call", function, what    what a function of the user's returns, a coroutine function of an
                               async store's; what it is, and where: for messages
     "list", prefix, after     the names that begin so, for "take"
@@ -46,6 +47,7 @@ T = TypeVar("T")
 
 Operation: TypeAlias = tuple[Any, ...]
 Plan: TypeAlias = Generator[Operation, Any, T]
+Load: TypeAlias = Callable[[Lock], Plan[Any]]
 Clock: TypeAlias = Callable[[], float]
 """Seconds since the epoch, as ``time.time``."""
 
@@ -111,36 +113,36 @@ async def _alocked(kv: Any, name: str, plan: Plan[Any]) -> Any:
     raise _waits_for_itself()
 
 
-def _in_turn(kv: Any, name: str, plan: Plan[Any], wait: bool) -> Any:  # noqa: FBT001 - an operation
+def _in_turn(kv: Any, name: str, load: Load, wait: bool) -> Any:  # noqa: FBT001 - an operation
     lock = Lock(place_behind(kv, name), "load")
     if not wait:
-        return _run_at_once(kv, lock, plan) if lock.enter_at_once() else BUSY
+        return _run_at_once(kv, lock, load) if lock.enter_at_once() else BUSY
     with suppress(WouldWaitForever), lock:
-        return run(plan, kv)
-    return run(plan, kv)  # who waits for this one would never load: it does so by itself
+        return run(load(lock), kv)
+    return run(load(lock), kv)  # who waits for this one would never load: it does so by itself
 
 
-def _run_at_once(kv: Any, lock: Lock, plan: Plan[Any]) -> Any:
+def _run_at_once(kv: Any, lock: Lock, load: Load) -> Any:
     try:
-        return run(plan, kv)
+        return run(load(lock), kv)
     finally:
         lock.leave()
 
 
-async def _ain_turn(kv: Any, name: str, plan: Plan[Any], wait: bool) -> Any:  # noqa: FBT001 - as above
+async def _ain_turn(kv: Any, name: str, load: Load, wait: bool) -> Any:  # noqa: FBT001 - as above
     lock = Lock(place_behind(kv, name), "load")
     if not wait:
         free = lock.enter_at_once(running_loop())
-        return await _arun_at_once(kv, lock, plan) if free else BUSY
+        return await _arun_at_once(kv, lock, load) if free else BUSY
     with suppress(WouldWaitForever):
         async with lock:
-            return await arun(plan, kv)
-    return await arun(plan, kv)
+            return await arun(load(lock), kv)
+    return await arun(load(lock), kv)
 
 
-async def _arun_at_once(kv: Any, lock: Lock, plan: Plan[Any]) -> Any:
+async def _arun_at_once(kv: Any, lock: Lock, load: Load) -> Any:
     try:
-        return await arun(plan, kv)
+        return await arun(load(lock), kv)
     finally:
         lock.leave()
 

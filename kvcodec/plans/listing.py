@@ -159,6 +159,14 @@ class Listing(Generic[V, K]):
         """The keys of the keyspace with today's names for them, page by page."""
         return KeyPages(self)
 
+    def noted(self) -> NotedKeys[K]:
+        """The keys that the index has entered, page by page, whatever has become of their values.
+
+        At the cost of a page each. For who asks for a value in any case, where the backend cannot
+        list; a listing tells what there is.
+        """
+        return NotedKeys(self)
+
     def keyed(self, raw_keys: list[str]) -> Plan[dict[str, K]]:
         """Those names that are the keyspace's, each with its key.
 
@@ -338,3 +346,20 @@ class KeyPages(Generic[K]):
         if self._elsewhere is None:
             self._elsewhere = iter((yield from self._listing.elsewhere()).items())
         return dict(islice(self._elsewhere, BATCH)) or None
+
+
+class NotedKeys(Generic[K]):
+    """The keys that an index has entered, shard by shard."""
+
+    __slots__ = ("_listing", "_next")
+
+    def __init__(self, listing: Listing[Any, K]) -> None:
+        self._listing = listing
+        self._next = 0
+
+    def pull(self) -> Plan[list[K] | None]:
+        """The next keys; None at the end. A page may be empty."""
+        index = self._listing.index_of(self._listing.declared)
+        names = None if index is None else (yield from index.entries(self._next))
+        self._next += 1
+        return None if names is None else [*(yield from self._listing.keyed(names)).values()]

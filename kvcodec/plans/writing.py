@@ -16,7 +16,7 @@ from kvcodec.plans import values
 from kvcodec.plans.driver import Plan
 from kvcodec.plans.listing import Listing
 
-__all__ = ["add_value", "set_value", "set_values", "update_value"]
+__all__ = ["add_value", "set_sealed", "set_value", "set_values", "update_value"]
 
 V = TypeVar("V")
 
@@ -28,8 +28,15 @@ def set_value(listing: Listing[V, Any], place: Place[V], value: V, ttl: float | 
         yield from values.replace(place, value, ttl, listing.clock, listing.can)
         return
     data = place.seal(value, listing.clock(), ttl)
+    yield from set_sealed(listing, place, data, _lifetime(place, ttl))
+
+
+def set_sealed(
+    listing: Listing[Any, Any], place: Place[Any], data: bytes, lifetime: float | None
+) -> Plan[None]:
+    """Store what is sealed already. ``lifetime``: for how many seconds the backend keeps it."""
     yield from listing.note(place.raw_key)
-    yield from values.write(place, data, _lifetime(place, ttl), listing.can)
+    yield from values.write(place, data, lifetime, listing.can)
 
 
 def add_value(listing: Listing[V, Any], place: Place[V], value: V, ttl: float | None) -> Plan[bool]:

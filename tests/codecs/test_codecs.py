@@ -521,6 +521,30 @@ def test_a_codec_that_quotes_is_not_quoted() -> None:
     assert leaks(caught.value) == []
 
 
+class Odd:
+    """An object whose attributes cannot be asked for; it quotes the one that it was asked for."""
+
+    def __getattr__(self, name: str) -> Any:
+        raise KeyError(name)
+
+
+class OddSlots(Odd):
+    """The same, with nothing to be found before it is asked."""
+
+    __slots__ = ()
+
+
+@pytest.mark.parametrize("value", [Odd(), OddSlots()], ids=["odd", "slots"])
+@pytest.mark.parametrize("encoding", ["json", "msgpack"])
+def test_an_object_that_cannot_be_looked_at(value: object, encoding: Any) -> None:
+    """Is refused as any that cannot be stored: its own exception is not the caller's to know."""
+    kv: dict[str, bytes] = {}
+    with pytest.raises(EncodeError, match="an object in it raised KeyError") as caught:
+        Store(Keyspace("k", Any, encoding=encoding), kv).set("a", {"a": [value]})
+    assert kv == {}
+    assert caught.value.__context__ is None
+
+
 def test_json_written_by_pydantic_is_read() -> None:
     """A pydantic model is read from the JSON that ``model_dump_json`` wrote."""
     plant = Plant(label="fern", since=datetime(2025, 1, 1, tzinfo=UTC))
