@@ -5,8 +5,8 @@ after that it may be served is the reader's to say, so a backend with lifetimes 
 to keep it for so much longer. That there is nothing to load is remembered under a name of its own,
 as a value without content.
 
-A cache that is out of order is not the program's end: what its KV cannot do counts, and is gone
-without. What cannot be read as declared raises, as everywhere.
+A cache that cannot be written is not the program's end: the caller has what was loaded, and it is
+counted. What cannot be read raises, as everywhere (law 3): loaded over, it would read as missing.
 """
 
 from __future__ import annotations
@@ -68,8 +68,6 @@ class CacheStats(Struct, frozen=True, kw_only=True):
     failures: int = 0
     """Loads whose loader raised, or returned what ``set`` refuses. Inside ``stale=`` they show here
     alone: the stale value was served."""
-    unread: int = 0
-    """Calls that loaded because the KV could not be read."""
     unwritten: int = 0
     """Loads whose result the KV did not store: the caller has got it all the same."""
 
@@ -147,28 +145,22 @@ class Caching(Generic[V]):
 
     def get_or_load(self, place: Place[V], loader: Callable[[], Any]) -> Plan[Any]:
         """The value, or what the loader gives, which is stored: one load at a time."""
-        found, is_read = yield from self._find(place)
+        found = yield from self._find(place)
         self._note(found)
         if found is not None and not self._is_due(found):
             return found.value
-        load = partial(self._reload, place, loader, found, is_read)
+        load = partial(self._reload, place, loader, found)
         loaded = yield "turn", place.raw_key, load, found is None
         return found.value if loaded is BUSY and found is not None else loaded
 
     def _reload(
-        self,
-        place: Place[V],
-        loader: Callable[[], Any],
-        before: _Found | None,
-        is_read: bool,  # noqa: FBT001 - what became of the first look
-        turn: Lock,
+        self, place: Place[V], loader: Callable[[], Any], before: _Found | None, turn: Lock
     ) -> Plan[Any]:
         if turn.news is not None:
             return _told(place, turn.news)
-        if is_read:  # or what is there would be asked for once more, and not be read again
-            found, is_read = yield from self._find(place)
-            if found is not None and self._is_newer(found, before):
-                return found.value
+        found = yield from self._find(place)
+        if found is not None and self._is_newer(found, before):
+            return found.value
         try:
             value, moment = yield from self._load(loader)
             sealed = None if value is None else place.seal(value, moment, self._times.fresh)
@@ -180,8 +172,7 @@ class Caching(Generic[V]):
             if before is None or self._listing.clock() >= before.served_until:
                 raise
             return before.value
-        # What could not be read may be of newer code: it is not written over.
-        if not (is_read and (yield from self._keep(place, sealed, before))):
+        if not (yield from self._keep(place, sealed, before)):
             turn.tell(_Outcome(None, sealed, moment))
         return value
 
@@ -228,16 +219,12 @@ class Caching(Generic[V]):
 
     # -------------------------------------------------------------------------------- judging
 
-    def _find(self, place: Place[V]) -> Plan[tuple[_Found | None, bool]]:
-        """What is known of a key, and whether the KV could be read."""
-        data = yield from _read(place.raw_key)
-        found = None if data is _UNREAD else self._judged(place, data)
-        if found is None and data is not _UNREAD and self._times.negative is not None:
-            data = yield from _read(news_name(place.raw_key))
-            found = None if data is _UNREAD else self._judged_news(place, data)
-        if data is _UNREAD:
-            self._counts["unread"].add()
-        return found, data is not _UNREAD
+    def _find(self, place: Place[V]) -> Plan[_Found | None]:
+        """What is known of a key."""
+        found = self._judged(place, (yield from get(place.raw_key)))
+        if found is None and self._times.negative is not None:
+            found = self._judged_news(place, (yield from get(news_name(place.raw_key))))
+        return found
 
     def _judged(self, place: Place[V], data: Any) -> _Found | None:
         """What stored bytes mean. Raises a DecodeError if they cannot be read as declared."""
@@ -306,20 +293,6 @@ class Caching(Generic[V]):
         """Whether somebody else has loaded while this call waited for its turn."""
         since = self._listing.clock() if before is None else before.fresh_until
         return found.fresh_until > since
-
-
-_UNREAD: Any = object()
-"""Stands for what the KV could not say."""
-
-
-def _read(raw_key: str) -> Plan[Any]:
-    """What is stored under a name, or _UNREAD."""
-    try:
-        return (yield from get(raw_key))
-    except Exception as error:
-        if _is_of_the_kv(error):
-            return _UNREAD
-        raise
 
 
 def _is_of_the_kv(error: Exception) -> bool:

@@ -26,9 +26,10 @@ from kvcodec import (
     SchemaMismatch,
     Secret,
     Store,
+    Unavailable,
     UnknownKey,
 )
-from kvcodec.testing import ManualClock
+from kvcodec.testing import ErrorBefore, FaultyKV, ManualClock
 
 
 class Forecast(msgspec.Struct):
@@ -327,11 +328,13 @@ def test_what_a_loader_returns_is_checked(either: Callable[..., Either]) -> None
         cache.get_or_load(lambda: Forecast("Rome", "many"))  # type: ignore[arg-type]
 
 
-def test_unreadable_is_not_missing() -> None:
-    """It is not loaded over: law 3."""
+def test_unreadable_and_unreachable_are_not_missing() -> None:
+    """Neither is loaded over: law 3."""
     loads = Loads()
     with pytest.raises(DecodeError):
         Cache(FORECASTS, {"forecasts/rome": b"junk"}).get_or_load("rome", loads)
+    with pytest.raises(Unavailable):
+        Cache(FORECASTS, FaultyKV({}, [ErrorBefore()])).get_or_load("rome", loads)
     assert loads.calls == 0
 
 
