@@ -130,6 +130,9 @@ def test_one_ring_in_two_environments(kv: Store_, cipher: Any) -> None:
         with pytest.raises(Tampered):
             Store(other, kv).get("a")
     assert Store(keyspace.bound_to("staging"), kv).get("a") == "v"
+    for no_context in ("", "\ud800", "a\udfff"):
+        with pytest.raises(ConfigError):
+            keyspace.bound_to(no_context)
 
 
 def test_nothing_shows_a_key(cipher: Any) -> None:
