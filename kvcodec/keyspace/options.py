@@ -72,8 +72,11 @@ def names_of(given: Any, option: str) -> tuple[str, ...]:
 
 def checked_context(context: Any, form: Form) -> None:
     """Raise ConfigError for a context that is none, or that nothing could be tied to."""
-    if not isinstance(context, str) or context == "":
-        raise ConfigError("a context is text that is not empty", keyspace=form.keyspace)
+    whole = isinstance(context, str) and context.encode(errors="ignore").decode() == context
+    if not whole or context == "":
+        raise ConfigError(
+            "a context is text that is not empty, without lone surrogates", keyspace=form.keyspace
+        )
     if form.cipher is None or form.bare is not None:
         raise ConfigError(
             "only what is sealed and bound to its place can be tied to a context: declare cipher=",

@@ -69,11 +69,11 @@ def _resealed(place: Place[Any], data: bytes, clock: Clock) -> _Resealed | Findi
         ids: tuple[str, ...] = ()
         try:
             ids = pipeline.key_ids(raw_key, data)
-            if pipeline.wrapping.header(data).version > pipeline.form.version:
-                return Finding(raw_key, "newer", ids)  # left to the code that wrote it
-            if all(key_id == pipeline.primary for key_id in ids):
-                pipeline.verify(raw_key, data)
-                return Finding(raw_key, "fine", ids)
+            is_newer = pipeline.wrapping.header(data).version > pipeline.form.version
+            if is_newer or all(key_id == pipeline.primary for key_id in ids):
+                pipeline.verify(raw_key, data)  # neither a key id nor a version is believed
+                # What is newer is left to the code that wrote it.
+                return Finding(raw_key, "newer" if is_newer else "fine", ids)
             fresh = pipeline.reseal(raw_key, data)
             left = pipeline.time_left(fresh, clock())
             return _Resealed(fresh, left, pipeline.key_ids(raw_key, fresh), ids)

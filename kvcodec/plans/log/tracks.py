@@ -69,7 +69,12 @@ class Tracks(Struct, frozen=True):
 
     def clear_grid(self, log: Track) -> Plan[None]:
         """Remove the grid, from its far end, so that what is left of it is always whole."""
-        marked = (yield from marked_places(log.log)) if self.many else []
+        if not self.many:
+            return
+        marked = yield from marked_places(log.log)
+        # A writer that was stopped at a place has perhaps signed it, and not marked it.
+        signed = _beyond(marked).difference(marked) | {(0, 0)}
+        yield from remove_many([grid_name(log.log, "x", *place) for place in signed], self.can)
         for right, down in reversed(marked):
             names = [grid_name(log.log, kind, right, down) for kind in "oyx"]
             yield from remove_many(names, self.can)
@@ -120,5 +125,10 @@ def marked_places(log: str) -> Plan[list[tuple[int, int]]]:
             if (yield from get(grid_name(log, "y", right, down))) is not None:
                 marked.append((right, down))
         found += marked
-        rows = sorted({(r + 1, d) for r, d in marked} | {(r, d + 1) for r, d in marked})
+        rows = sorted(_beyond(marked))
     return found
+
+
+def _beyond(places: list[tuple[int, int]]) -> set[tuple[int, int]]:
+    """The places to the right of these, and down."""
+    return {(right + 1, down) for right, down in places} | {(r, d + 1) for r, d in places}

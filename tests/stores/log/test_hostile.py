@@ -77,6 +77,23 @@ def test_a_head_that_no_log_has_written(name: str, act: str) -> None:
     assert kv.get("notes/a") == data
 
 
+@pytest.mark.parametrize("lives", [False, True])
+@pytest.mark.parametrize("options", [{}, {"max_items": 2}, {"max_bytes": 1000}])
+def test_an_append_to_millions_of_rows_that_are_not_there(
+    options: dict[str, Any], *, lives: bool
+) -> None:
+    """It asked for each of them, to see where the oldest one ends."""
+    rows = 2**24
+    kv = FaultyKV(Bare())
+    keyspace = Keyspace("notes", str, max_age=60) if lives else PLAIN
+    clock = ManualClock()
+    data = head(start=rows, first=rows - 1, next=rows)
+    kv.set("notes/a", keyspace.declaration.pipeline.part("head").wrap("notes/a", data, clock()))
+    before = len(kv.operations)
+    Log(keyspace, kv, clock=clock, **options).append("a", "x")
+    assert len(kv.operations) - before < 250
+
+
 def test_a_lane_leads_out_of_no_log() -> None:
     """The name of a lane becomes a part of names: it is what a writer can be called."""
     for lane in ("", "/../../../b/m/chat", "a.b", "a!b", "\0", "x" * 65, "a\n"):

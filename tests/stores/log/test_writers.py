@@ -267,6 +267,40 @@ def test_a_window_over_lanes() -> None:
     assert logs[1].tail("k", 30) == texts[-7:]
 
 
+def test_a_window_over_lanes_beside_an_age() -> None:
+    """Messages that were over took part in the window, forward: those that live were left out."""
+    kv, clock = Bare(), ManualClock()
+    aging = Keyspace("notes", str, ttl=60)
+    first, second = (
+        Log(aging, kv, writers="many", writer=f"w{who}", max_items=3, clock=clock)
+        for who in range(2)
+    )
+    first.extend("k", ["over 1", "over 2", "over 3"])
+    clock.advance(50)
+    second.extend("k", ["1", "2"])
+    clock.advance(20)
+    first_read = list(first.iterate("k"))
+    assert first_read == second.tail("k", 9) == list(first.iterate("k", reverse=True))[::-1]
+    assert first_read == ["1", "2"]
+    assert first.count("k") == 2
+    assert list(first.iterate("k", 1)) == ["2"]
+
+
+def test_clear_takes_what_a_writer_left_that_found_no_place() -> None:
+    """Stopped between signing a place and marking it, it left its signature there for good."""
+    for others in range(3):
+        kv = Bare()
+        logs = [Log(NOTES, kv, writers="many", writer=f"w{who}") for who in range(others + 1)]
+        for log in logs[1:]:
+            log.append("k", "x")
+        plan = logs[0]._layout.tracks.enter(track_of("notes/k").of_lane("w0"))
+        stepper = Stepper(kv, plan)
+        while not [name for name in kv.values if "!lx" in name][others:]:
+            stepper.step()
+        logs[-1].clear("k")
+        assert kv.values == {}, others
+
+
 def test_from_one_writer_to_many() -> None:
     """A log that is opened for many writers has what it had for one."""
     kv, clock = Bare(), ManualClock()
