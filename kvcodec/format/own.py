@@ -34,7 +34,7 @@ _KINDS: dict[Kind, int] = {
     "news": 7,
     "subject": 8,
 }
-_BY_NUMBER = {number: kind for kind, number in _KINDS.items()}
+_BY_NUMBER: dict[int, Kind] = {number: kind for kind, number in _KINDS.items()}
 
 
 class Own(Generic[T]):

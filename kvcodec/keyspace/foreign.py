@@ -50,14 +50,14 @@ _WRITERS: Mapping[Kind, str] = {
 }
 
 
-def own_or_none(value: bytes) -> bytes | None:
+def own_or_none(value: object) -> bytes | None:
     """The encoding of the usual value of type ``bytes``; None for what needs a closer look."""
     if type(value) is bytes and (value < _LEAST or value[0] not in _MARKS):
         return value
     return None
 
 
-def as_own(data: bytes) -> bytes:
+def as_own(data: bytes) -> Any:
     """The value that plain stored bytes are. Raises DecodeError as ``refuse_foreign``."""
     if data >= _LEAST and data[0] in _MARKS:
         refuse_foreign(data, 1)

@@ -302,6 +302,7 @@ class Wrapping:
         cipher = 0 if form.cipher is None else form.cipher.cipher_id
         compression = 0 if form.compression is None else form.compression.compression_id
         differences = {
+            "no schema version": header.version == 1 and not form.is_enveloped_always,
             f"cipher {header.cipher}": header.cipher != cipher,
             "a key id, or none": bool(header.key_id) != bool(cipher),
             f"padding {header.padding}": header.padding != form.padding,

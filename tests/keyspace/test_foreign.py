@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -29,6 +30,7 @@ from kvcodec import (
     Value,
 )
 from tests.both import Awaited
+from tests.format.test_pages import READER, REFUSED, outcome
 from tests.format.worked import three_methods
 
 KEY = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8="
@@ -60,7 +62,9 @@ def clock() -> float:
 
 def envelope(option: str, payload: bytes = bytes(50)) -> bytes:
     """An envelope that a keyspace with other options has written."""
-    return Keyspace("k", bytes, **OPTIONS[option]).pack("a", payload, now=NOW)[1]
+    space: Any = Keyspace("k", bytes, **OPTIONS[option])
+    data: bytes = space.pack("a", payload, now=NOW)[1]
+    return data
 
 
 def parts(payload: bytes = b"x") -> dict[str, bytes]:
@@ -103,9 +107,11 @@ def expect_refused(data: bytes, space: Keyspace[Any, Any] = PLAIN) -> DecodeErro
         lambda: space.unpack("k/a", data, now=NOW),
     ]
     for read in reads:
-        with pytest.raises(DecodeError) as caught:
+        with pytest.raises(DecodeError):
             read()
     assert kv == {"k/a": data}
+    with pytest.raises(DecodeError) as caught:
+        store.require("a")
     return caught.value
 
 
@@ -244,7 +250,8 @@ FITS: list[dict[str, Any]] = [
 @pytest.mark.parametrize("options", range(len(FITS)))
 def test_in_an_envelope_they_fit(options: int, whole: str) -> None:
     """Every other declaration keeps them: a backup of stored bytes, for one."""
-    store = Store(Keyspace("k", bytes, **FITS[options]), {}, clock=clock)
+    space: Any = Keyspace("k", bytes, **FITS[options])
+    store = Store(space, {}, clock=clock)
     store.set("a", WHOLE[whole])
     assert store.get("a") == WHOLE[whole]
 
@@ -263,7 +270,8 @@ def expect_no_fault(space: Keyspace[Any, Any], kv: dict[str, bytes]) -> None:
 def test_in_files_they_fit(options: dict[str, Any], whole: str) -> None:
     """As a small file, and as chunks that are each a whole envelope or part."""
     data, kv = WHOLE[whole], dict[str, bytes]()
-    files = Files(Keyspace("k", bytes, **options), kv, chunk_bytes=len(data))
+    space: Any = Keyspace("k", bytes, **options)
+    files = Files(space, kv, chunk_bytes=len(data))
     files.put("small", data)
     files.put("large", data * 3)
     assert files.get("small") == data
@@ -271,7 +279,7 @@ def test_in_files_they_fit(options: dict[str, Any], whole: str) -> None:
     with files.open("large") as file:
         file.seek(len(data))
         assert file.read(len(data)) == data
-    expect_no_fault(Keyspace("k", bytes, **options), kv)
+    expect_no_fault(space, kv)
     files.delete("small")
     files.delete("large")
     assert kv == {}
@@ -282,10 +290,11 @@ def test_in_files_they_fit(options: dict[str, Any], whole: str) -> None:
 def test_in_a_log_they_fit(options: dict[str, Any], whole: str) -> None:
     """As messages, in the head and in rows, and upkeep leaves the parts as they are."""
     data, kv = WHOLE[whole], dict[str, bytes]()
-    log = Log(Keyspace("k", bytes, **options), kv, segment_bytes=100)
+    space: Any = Keyspace("k", bytes, **options)
+    log = Log(space, kv, segment_bytes=100)
     log.extend("a", [data] * 9)
     assert list(log.iterate("a")) == [data] * 9
-    expect_no_fault(Keyspace("k", bytes, **options), kv)
+    expect_no_fault(space, kv)
     assert log.pop("a") == data
 
 
@@ -332,3 +341,37 @@ def test_verify_takes_no_envelope_for_a_part() -> None:
     data = Keyspace("k", dict[str, int], checksum=True).pack("a", {}, now=NOW)[1]
     space = Keyspace("k", dict[str, int], version=2, upgrades={1: dict})
     assert Store(space, {"k/a": data}).verify().states == {"unreadable": 1}
+
+
+def test_version_1_has_no_envelope_where_nothing_else_calls_for_one() -> None:
+    """A header without a version was read there: a value has one form, not two."""
+    space = Keyspace("k", dict[str, int], version=2, upgrades={1: dict})
+    with pytest.raises(DecodeError):
+        space.unpack("k/a", b"\xc1\x01\x00{}", now=NOW)
+    assert space.unpack("k/a", b"{}", now=NOW) == {}
+
+
+def packed(value: Any) -> bytes:
+    """MessagePack, of integers that fit."""
+    try:
+        return msgspec.msgpack.encode(value)
+    except OverflowError:
+        return b""
+
+
+@given(
+    start=st.sampled_from([b"", b"\xc1\1", b"\xc1\1\0", b"\xc1\1\2\4\1", b"\xfa", b"\xfa\3"]),
+    rest=st.binary(max_size=9)
+    | st.recursive(st.integers() | st.binary(), st.lists, max_leaves=20).map(packed)
+    | st.integers(0, 12).map(lambda depth: b"\x91" * depth + b"\x90"),
+    version=st.sampled_from([1, 2]),
+)
+def test_both_refuse_the_same_of_plain_bytes(start: bytes, rest: bytes, version: int) -> None:
+    """Whole envelopes and whole parts, and nothing else that begins alike."""
+    space = Keyspace("raw", bytes, version=version, upgrades={1: bytes} if version == 2 else None)
+    declared, data = READER.Declared("raw", codec="raw", version=version), start + rest
+    theirs = outcome(partial(READER.read_value, declared, "raw/a", data, int(NOW * 1000)))
+    assert theirs == outcome(partial(space.unpack, "raw/a", data, now=NOW))
+    if version == 1:
+        assert theirs in (data, REFUSED)
+        assert (theirs == REFUSED) == (outcome(partial(space.pack, "a", data, now=0)) == REFUSED)
