@@ -28,7 +28,7 @@ from kvcodec.format.envelope import (
 from kvcodec.format.own import OWN, kind_said
 from kvcodec.keyspace.versions import check_version
 
-__all__ = ["as_own", "own_or_none", "refuse_foreign", "refuse_unstorable"]
+__all__ = ["as_own", "origin", "own_or_none", "refuse_foreign", "refuse_unstorable"]
 
 _MARKS = frozenset((MAGIC, OWN))
 _LEAST = bytes((min(_MARKS),))
@@ -69,7 +69,7 @@ def refuse_foreign(data: bytes, version: int) -> None:
 
     Of a keyspace whose older versions had no envelope: newer code writes it while this still runs.
     """
-    found = _origin(data)
+    found = origin(data)
     if isinstance(found, Header):
         check_version(found.version, version)
         what = f"in an envelope: declare {_options(found, checksum=bool(open_envelope(data)[2]))}"
@@ -82,7 +82,7 @@ def refuse_foreign(data: bytes, version: int) -> None:
 
 def refuse_unstorable(data: bytes) -> None:
     """Raise EncodeError for a value of bytes that ``refuse_foreign`` refuses."""
-    if _origin(data) is not None:
+    if origin(data) is not None:
         raise EncodeError(
             "themselves what another declaration stores, so that get() would refuse them: declare "
             "checksum=True, or whatever else puts an envelope around them, or use Files",
@@ -90,7 +90,7 @@ def refuse_unstorable(data: bytes) -> None:
         )
 
 
-def _origin(data: bytes) -> Header | Kind | None:
+def origin(data: bytes) -> Header | Kind | None:
     """The header of a whole envelope, or the kind of a whole part; None for any other bytes."""
     kind = kind_said(data)
     if kind is not None:
