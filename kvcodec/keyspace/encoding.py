@@ -19,8 +19,8 @@ from kvcodec.codecs.reasons import reason
 from kvcodec.codecs.same import same
 from kvcodec.codecs.stack import SAFE_RECURSION
 from kvcodec.errors import DecodeError, EncodeError, SchemaMismatch, Stage, TooDeep
+from kvcodec.keyspace.foreign import refuse_foreign
 from kvcodec.keyspace.form import Form
-from kvcodec.keyspace.versions import refuse_newer
 
 __all__ = ["Encoding", "no_quick_way"]
 
@@ -113,7 +113,7 @@ class Encoding(Generic[V]):
         if issubclass(kind, RecursionError):
             self.refuse_depth("decode")
         if self.form.is_plain:
-            refuse_newer(data, self.form.version)
+            refuse_foreign(data, self.form.version)
         if kind.__name__ == "ValidationError":  # msgspec's, or pydantic's
             raise SchemaMismatch(why, stage="validate")
         raise DecodeError(why, stage="decode")

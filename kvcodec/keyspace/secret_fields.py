@@ -20,8 +20,8 @@ from kvcodec.codecs.reasons import reason
 from kvcodec.errors import ConfigError, DecodeError, EncodeError, KVCodecError
 from kvcodec.format.envelope import Header, Kind, length_prefixed, place_of
 from kvcodec.keyspace.encoding import Encoding
+from kvcodec.keyspace.foreign import refuse_foreign
 from kvcodec.keyspace.form import Form
-from kvcodec.keyspace.versions import refuse_newer
 from kvcodec.keyspace.wrapping import Payload
 from kvcodec.protocols import Cipher, HiddenNames, offers
 from kvcodec.secrets.fields import as_sealed, holds_secret, left_over
@@ -153,7 +153,7 @@ class SecretFields(Generic[V]):
         except Exception as error:  # noqa: BLE001 - a decoder's error may quote the data
             why = reason(error)
         if encoding.form.is_plain:
-            refuse_newer(encoded, encoding.form.version)
+            refuse_foreign(encoded, encoding.form.version)
         raise DecodeError(why, stage="decode")
 
     # ---------------------------------------------------------------------------- rotation

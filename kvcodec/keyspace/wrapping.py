@@ -35,6 +35,7 @@ from kvcodec.format.envelope import (
     open_envelope,
     place_of,
 )
+from kvcodec.keyspace.foreign import refuse_foreign, refuse_unstorable
 from kvcodec.keyspace.form import Form
 from kvcodec.keyspace.versions import check_version
 from kvcodec.protocols import offers
@@ -73,6 +74,7 @@ class Wrapping:
         "_start",
         "_todays",
         "form",
+        "is_any",
         "place",
     )
 
@@ -82,6 +84,8 @@ class Wrapping:
         self.form = form
         self._plain, self._bare = form.is_plain, form.bare
         self._first = first
+        self.is_any = kind == "value" and codec == "raw" and not form.is_enveloped_always
+        """Whether values are stored as they are, and may be any bytes but other declarations'."""
         self._onto = form.cipher.encrypt_onto if offers(form.cipher, AppendingCipher) else None
         self.place = place_of(kind, form.keyspace, form.context, codec)
         """What associated data begins with."""
@@ -115,6 +119,8 @@ class Wrapping:
             encoded = self.named(raw_key, name) + encoded
         if ttl is not None and form.ttl is None:
             raise ConfigError(_NO_TTL)
+        if self._plain and self.is_any:
+            refuse_unstorable(encoded)
         data = encoded if self._plain else self._enveloped(raw_key, encoded, now, ttl)
         if len(data) > form.max_bytes:
             self.refuse_size(data, "encode")
@@ -216,6 +222,8 @@ class Wrapping:
             opened = self._decrypted(raw_key, start, data[len(start) :])
             return self._payload(raw_key, self._todays, opened)
         header, payload = self._authentic(raw_key, data)
+        if self.is_any and header.version == 1:
+            refuse_foreign(data, self.form.version)
         self._check_age(header, now)
         return self._unpacked(raw_key, header, payload)
 
@@ -294,6 +302,7 @@ class Wrapping:
         cipher = 0 if form.cipher is None else form.cipher.cipher_id
         compression = 0 if form.compression is None else form.compression.compression_id
         differences = {
+            "no schema version": header.version == 1 and not form.is_enveloped_always,
             f"cipher {header.cipher}": header.cipher != cipher,
             "a key id, or none": bool(header.key_id) != bool(cipher),
             f"padding {header.padding}": header.padding != form.padding,

@@ -13,6 +13,7 @@ from msgspec import structs
 
 from kvcodec.backends.capabilities import Capabilities
 from kvcodec.errors import Expired, KVCodecError, NewerVersion
+from kvcodec.format.own import is_own
 from kvcodec.keyspace.place import Place
 from kvcodec.keyspace.wrapping import as_bytes
 from kvcodec.plans.driver import Clock, Plan
@@ -147,10 +148,13 @@ def _is_part(place: Place[Any], data: bytes) -> bool:
     """Say whether what is no value is what kvcodec itself writes in the place of one."""
     for pipeline in pipelines(place):
         try:
-            pipeline.wrapping.unwrap_any(place.raw_key, as_bytes(data))
+            found = pipeline.wrapping.unwrap_any(place.raw_key, as_bytes(data))
         except KVCodecError:
             continue
-        return pipeline.wrapping is not place.declaration.pipeline.wrapping
+        if pipeline.wrapping is place.declaration.pipeline.wrapping:
+            return False
+        if is_own(found.encoded):  # else a form without an envelope takes any bytes
+            return True
     return False
 
 

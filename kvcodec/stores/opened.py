@@ -79,11 +79,11 @@ class Opened(Generic[V, K]):
         more = declared.keep_unknown or declared.indexed
         plain = pipeline.direct >= 0 and not (more or declared.older)
         self._one_set = not (more or self._older) and pipeline.form.ttl is None
-        self._decode = pipeline.codec.decode
+        self._decode = pipeline.decode
         self._direct = pipeline.direct if plain else -1
         # Asked here and not by every `set`: programs raise the limit when they start.
         quick = plain and getrecursionlimit() <= SAFE_RECURSION
-        self._quick = pipeline.encoding.quick if quick else no_quick_way
+        self._quick = pipeline.quick if quick else no_quick_way
         self._can: Capabilities | None = None
         self._listing_here: Listing[V, K] | None = None
 
