@@ -262,7 +262,7 @@ class Keyspace(Generic[V, K]):
             check_together(form, codec, encoding, compress_secrets=compress_secrets)
             declared: Declaration[Any, Any] = Declaration(
                 name,
-                (value, key),
+                (value, names.key_type),
                 names,
                 Pipeline(codec, form),
                 indexed=options.flag(indexed, "indexed"),
@@ -341,7 +341,7 @@ class Keyspace(Generic[V, K]):
 
     @property
     def key_type(self) -> Any:
-        """The type of the keys, as declared; None for a keyspace of one value."""
+        """The type of the keys, as declared or as the key scheme has it; None for one value."""
         return self.declaration.key_type
 
     @property
@@ -430,4 +430,6 @@ class Keyspace(Generic[V, K]):
 
 
 def _previous(given: Iterable[Keyspace[Any, Any] | Previous]) -> tuple[Previous, ...]:
+    if isinstance(given, Keyspace | Previous):
+        raise ConfigError("previous= is several keyspaces: previous=[one]")
     return tuple(one if isinstance(one, Previous) else Previous(one) for one in given)
