@@ -5,11 +5,12 @@ from __future__ import annotations
 from typing import Any, cast
 
 import msgspec
-from pydantic import TypeAdapter
+from pydantic import PydanticUserError, TypeAdapter
 
 from kvcodec.codecs.codec import ENCODINGS, Secrets, ValueCodec
 from kvcodec.codecs.depth import json_too_deep, msgpack_too_deep
 from kvcodec.codecs.order import with_sorted_sets
+from kvcodec.errors import ConfigError
 from kvcodec.format.plain import is_dict, is_sequence
 from kvcodec.secrets.marks import MARK, TEXT
 from kvcodec.secrets.pydantic import SEEING, SEEN, STORING
@@ -20,7 +21,7 @@ __all__ = ["pydantic_codec"]
 
 def pydantic_codec(value_type: Any, encoding: str) -> ValueCodec[Any]:
     """The codec of a type that is, or holds, a pydantic model."""
-    adapter: TypeAdapter[Any] = TypeAdapter(value_type)
+    adapter = _adapter(value_type)
     form = ENCODINGS[encoding]
     as_it_is = form.Encoder().encode
     holds_sets = _mentions_sets(adapter.core_schema)
@@ -56,6 +57,20 @@ def pydantic_codec(value_type: Any, encoding: str) -> ValueCodec[Any]:
         secrets=None
         if route is None
         else Secrets(route, TEXT, msgspec.json.encode, msgspec.json.decode),
+    )
+
+
+def _adapter(value_type: Any) -> TypeAdapter[Any]:
+    """What pydantic makes of a type. Raises ConfigError if it cannot: its annotations, perhaps."""
+    try:
+        adapter: TypeAdapter[Any] = TypeAdapter(value_type)
+        _ = adapter.core_schema  # of what cannot be resolved there is none
+        return adapter
+    except (PydanticUserError, NameError) as error:
+        why = str(error).partition("\n")[0]
+    raise ConfigError(
+        f"the type cannot be stored: {why} (what annotations name has to stand at the top level of "
+        "a module before the keyspace is declared)"
     )
 
 

@@ -12,6 +12,7 @@ from typing import Any, Generic, cast
 from typing_extensions import TypeVar
 
 from kvcodec.errors import KeyNameError
+from kvcodec.keys.declared import Declared
 from kvcodec.keys.parts import TEXT, Part, escape, is_safe, join_text
 from kvcodec.keys.shapes import Shape, shape_of
 
@@ -20,7 +21,7 @@ __all__ = ["UNCLEAN", "PathKeys", "Scheme"]
 K = TypeVar("K", default=str)
 
 
-class Scheme(Generic[K]):
+class Scheme(Declared, Generic[K]):
     """What path and template keys share: literals around the parts of one shape."""
 
     __slots__ = (

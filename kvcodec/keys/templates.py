@@ -51,7 +51,8 @@ class TemplateKeys(Scheme[K]):
         *,
         verbatim: bool = False,
     ) -> None:
-        if not isinstance(template, str) or not isinstance(verbatim, bool):
+        given: tuple[object, object] = (template, verbatim)
+        if not (isinstance(given[0], str) and isinstance(given[1], bool)):
             raise ConfigError("a template is text, and verbatim= is True or False")
         self.template = template
         self.verbatim = verbatim

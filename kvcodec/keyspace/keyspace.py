@@ -26,6 +26,7 @@ from kvcodec.codecs.evolve import checked_upgrades
 from kvcodec.codecs.values import codec_for
 from kvcodec.errors import ConfigError, KVCodecError, forgetful, settle
 from kvcodec.format.envelope import Kind
+from kvcodec.keys.declared import Declared
 from kvcodec.keys.paths import PathKeys
 from kvcodec.keyspace import options
 from kvcodec.keyspace.checks import check_older, check_together
@@ -70,7 +71,7 @@ class _Options(TypedDict, total=False):
     max_depth: int
 
 
-class Previous:
+class Previous(Declared):
     """An older declaration whose values are still read, with what goes beyond naming it.
 
     - ``keyspace``: how the values were stored: encoding, cipher, key scheme, name.
@@ -120,7 +121,7 @@ class Previous:
             return "<Previous, refused>"  # in the traceback of its own constructor
 
 
-class Keyspace(Generic[V, K]):
+class Keyspace(Declared, Generic[V, K]):
     """A declaration: what is stored, under which names, in which form.
 
     Made once, at module level; opened on a KV by ``Store``, ``Value`` and their async twins.
@@ -319,15 +320,6 @@ class Keyspace(Generic[V, K]):
             return repr(self.declaration)
         except AttributeError:
             return "<Keyspace, refused>"  # in the traceback of its own constructor
-
-    def __copy__(self) -> Keyspace[V, K]:
-        return self  # nothing of it changes
-
-    def __deepcopy__(self, _: dict[int, Any], /) -> Keyspace[V, K]:
-        return self
-
-    def __reduce__(self) -> NoReturn:
-        raise TypeError("a Keyspace cannot be pickled: import it where it is used")
 
     @property
     def name(self) -> str:
