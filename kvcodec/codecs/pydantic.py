@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any, cast
+from typing import Any, cast, get_args
 
 import msgspec
-from pydantic import PydanticUserError, TypeAdapter
+from pydantic import BaseModel, PydanticUserError, TypeAdapter
 
 from kvcodec.codecs.codec import ENCODINGS, Secrets, ValueCodec
 from kvcodec.codecs.depth import json_too_deep, msgpack_too_deep
@@ -63,15 +63,28 @@ def pydantic_codec(value_type: Any, encoding: str) -> ValueCodec[Any]:
 def _adapter(value_type: Any) -> TypeAdapter[Any]:
     """What pydantic makes of a type. Raises ConfigError if it cannot: its annotations, perhaps."""
     try:
+        _complete(value_type)
         adapter: TypeAdapter[Any] = TypeAdapter(value_type)
-        _ = adapter.core_schema  # of what cannot be resolved there is none
-        return adapter
-    except (PydanticUserError, NameError) as error:
+        len(adapter.core_schema)  # of what could not be resolved there is none
+    except NameError as error:
+        why = f"{error}: define it at the top level of a module, before the keyspace is declared"
+    except PydanticUserError as error:
         why = str(error).partition("\n")[0]
-    raise ConfigError(
-        f"the type cannot be stored: {why} (what annotations name has to stand at the top level of "
-        "a module before the keyspace is declared)"
-    )
+    else:
+        return adapter
+    raise ConfigError(f"the type cannot be stored: {why}")
+
+
+def _complete(value_type: Any) -> None:
+    """Resolve what annotations of models name: done already, or pydantic says what it cannot."""
+    if (
+        isinstance(value_type, type)
+        and value_type is not BaseModel
+        and issubclass(value_type, BaseModel)
+    ):
+        value_type.model_rebuild()
+    for part in get_args(value_type):
+        _complete(part)
 
 
 class MisplacedSecret(Exception):
