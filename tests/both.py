@@ -83,7 +83,7 @@ class Plainly:
     def __getattr__(self, name: str) -> Any:
         method = getattr(self.store, name)
         if name in ("keys", "items"):
-            return lambda: list(method())
+            return lambda **named: list(method(**named))
         return method
 
 

@@ -66,8 +66,9 @@ def _adapter(value_type: Any) -> TypeAdapter[Any]:
         _complete(value_type)
         adapter: TypeAdapter[Any] = TypeAdapter(value_type)
         len(adapter.core_schema)  # of what could not be resolved there is none
-    except NameError as error:
-        why = f"{error}: define it at the top level of a module, before the keyspace is declared"
+    except NameError as error:  # its message ends in an address of pydantic's
+        told = str(error).partition("\n")[0]
+        why = f"{told}: define it at the top level of a module, before the keyspace is declared"
     except PydanticUserError as error:
         why = str(error).partition("\n")[0]
     else:
