@@ -55,8 +55,7 @@ class Names(Generic[K]):
         given, asked = scheme_of(keyspace, key_type, scheme)
         self._given = given
         self.scheme: KeyScheme[K] = asked
-        knows = isinstance(given, Scheme) or offers(given, TypedKeys)
-        self.key_type: Any = given.key_type if knows else key_type
+        self.key_type: Any = given.key_type if _has_own_type(given) else key_type
         """The type of the keys: the scheme's, where it has one of its own."""
         self.prefix = self.scheme.prefix
         """What every raw key starts with."""
@@ -193,6 +192,10 @@ class _Built:
 
     def __getitem__(self, key: Any) -> str:
         return self._join(key)
+
+
+def _has_own_type(scheme: object) -> bool:
+    return isinstance(scheme, Scheme) or offers(scheme, TypedKeys)
 
 
 def _shown_key(key: object) -> str:

@@ -63,9 +63,12 @@ def scheme_of(name: Any, key_type: Any, given: Any) -> tuple[Any, KeyScheme[Any]
         problem = str(error)
     else:
         _check(bound)
-        checks_itself = isinstance(bound, Scheme) or offers(bound, StoredNames)
-        return bound, bound if checks_itself else OwnKeys(bound)
+        return bound, bound if _checks_itself(bound) else OwnKeys(bound)
     raise ConfigError(f"the name cannot begin a raw key: {problem}")
+
+
+def _checks_itself(scheme: object) -> bool:
+    return isinstance(scheme, Scheme) or offers(scheme, StoredNames)
 
 
 def _check(given: Any) -> None:

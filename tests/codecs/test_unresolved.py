@@ -41,7 +41,7 @@ REFUSED: dict[str, Any] = {
 @pytest.mark.parametrize("kind", REFUSED)
 def test_what_an_annotation_names_has_to_be_there(kind: str) -> None:
     """Pydantic's own errors passed through."""
-    with pytest.raises(ConfigError, match="'things'.*name 'Nowhere' is not defined"):
+    with pytest.raises(ConfigError, match=r"'things'.*name 'Nowhere' is not defined"):
         Keyspace("things", REFUSED[kind])
 
 

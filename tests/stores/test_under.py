@@ -85,7 +85,7 @@ def test_under_is_the_whole_listing_filtered(
     def filtered(keys: list[Any], asked: Any, count: int) -> None:
         kv = backends(tmp_path)[backend]()
         store = face(keyspace, kv, ManualClock(NOW))
-        held = {}
+        held: dict[Any, int] = {}
         for number, key in enumerate(keys):
             try:
                 Store(keyspace, kv).set(key, number)
