@@ -102,18 +102,22 @@ def _reorder(shape: Shape, fields: list[str]) -> Shape:
     if set(fields) != set(shape.names):
         raise ConfigError(f"the template names {fields}, the key has {list(shape.names)}")
     order = [shape.names.index(field) for field in fields]
+
+    def rebuild(values: Sequence[Any]) -> Any:
+        return shape.rebuild([values[order.index(at)] for at in range(len(order))])
+
+    def explode(key: Any) -> Sequence[Any]:
+        values = shape.explode(key)
+        return [values[at] for at in order]
+
     return replace(
         shape,
         parts=tuple(shape.parts[at] for at in order),
-        explode=lambda key: _pick(shape.explode(key), order),
-        rebuild=lambda values: shape.rebuild([values[order.index(at)] for at in range(len(order))]),
+        explode=explode,
+        rebuild=rebuild,
         names=tuple(fields),
         order=tuple(order),
     )
-
-
-def _pick(values: Sequence[Any], order: list[int]) -> Sequence[Any]:
-    return [values[at] for at in order]
 
 
 def _check_unambiguous(template: str, literals: list[str], parts: tuple[Part, ...]) -> None:

@@ -64,7 +64,7 @@ class Names(Generic[K]):
         self.naming = stored.naming if stored and offers(stored, HiddenNames) else ""
         """The id of the ring's key that names are made with, or ""."""
         spelled = given.spelling if offers(given, SpelledKeys) else None
-        self._spelling = (type(given), self.prefix, spelled)
+        self._spelling: tuple[Any, ...] = (type(given), self.prefix, spelled)
         # Remembering raw keys is sound only where equal keys are the same key: 1 == True.
         memorable = offers(given, MemorableKeys) and given.plain
         self.raw: Table = _Remembered(self._join) if memorable else _Built(self._join)
