@@ -7,7 +7,15 @@ that returns futures fits as it is.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterable, Awaitable, Hashable, Iterable, Mapping, Sequence
+from collections.abc import (
+    AsyncIterable,
+    Awaitable,
+    Callable,
+    Hashable,
+    Iterable,
+    Mapping,
+    Sequence,
+)
 from functools import cache
 from typing import Any, Protocol, TypeAlias
 
@@ -36,12 +44,14 @@ __all__ = [
     "MemorableKeys",
     "NamedCodec",
     "NativeTTL",
+    "PartedKeys",
     "Scan",
     "SetIfAbsent",
     "SpelledKeys",
     "StoredNames",
     "TellingCodec",
     "Token",
+    "TypedKeys",
     "Versioned",
     "offers",
 ]
@@ -414,6 +424,26 @@ class SpelledKeys(KeyScheme[Any], Protocol):
     @property
     def spelling(self) -> Hashable:
         """What decides its raw keys, beside the prefix and the type of the keys."""
+        ...
+
+
+class TypedKeys(KeyScheme[Any], Protocol):
+    """A key scheme that has the type of its keys, whatever ``key=`` says."""
+
+    @property
+    def key_type(self) -> Any:
+        """The type of the keys."""
+        ...
+
+
+class PartedKeys(KeyScheme[Any], Protocol):
+    """A key scheme whose raw keys begin with the first parts of their keys."""
+
+    def under(self, first: Sequence[Any], /) -> tuple[str, Callable[[Any], bool]]:
+        """Return what raw keys of keys with these first parts begin with, and which keys are such.
+
+        Raises ConfigError where keys have no such parts, KeyNameError for a part of another type.
+        """
         ...
 
 

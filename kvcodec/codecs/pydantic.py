@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any, cast
+from typing import Any, cast, get_args
 
 import msgspec
-from pydantic import TypeAdapter
+from pydantic import BaseModel, PydanticUserError, TypeAdapter
 
 from kvcodec.codecs.codec import ENCODINGS, Secrets, ValueCodec
 from kvcodec.codecs.depth import json_too_deep, msgpack_too_deep
 from kvcodec.codecs.order import with_sorted_sets
+from kvcodec.errors import ConfigError
 from kvcodec.format.plain import is_dict, is_sequence
 from kvcodec.secrets.marks import MARK, TEXT
 from kvcodec.secrets.pydantic import SEEING, SEEN, STORING
@@ -20,7 +21,7 @@ __all__ = ["pydantic_codec"]
 
 def pydantic_codec(value_type: Any, encoding: str) -> ValueCodec[Any]:
     """The codec of a type that is, or holds, a pydantic model."""
-    adapter: TypeAdapter[Any] = TypeAdapter(value_type)
+    adapter = _adapter(value_type)
     form = ENCODINGS[encoding]
     as_it_is = form.Encoder().encode
     holds_sets = _mentions_sets(adapter.core_schema)
@@ -57,6 +58,34 @@ def pydantic_codec(value_type: Any, encoding: str) -> ValueCodec[Any]:
         if route is None
         else Secrets(route, TEXT, msgspec.json.encode, msgspec.json.decode),
     )
+
+
+def _adapter(value_type: Any) -> TypeAdapter[Any]:
+    """What pydantic makes of a type. Raises ConfigError if it cannot: its annotations, perhaps."""
+    try:
+        _complete(value_type)
+        adapter: TypeAdapter[Any] = TypeAdapter(value_type)
+        len(adapter.core_schema)  # of what could not be resolved there is none
+    except NameError as error:  # its message ends in an address of pydantic's
+        told = str(error).partition("\n")[0]
+        why = f"{told}: define it at the top level of a module, before the keyspace is declared"
+    except PydanticUserError as error:
+        why = str(error).partition("\n")[0]
+    else:
+        return adapter
+    raise ConfigError(f"the type cannot be stored: {why}")
+
+
+def _complete(value_type: Any) -> None:
+    """Resolve what annotations of models name: done already, or pydantic says what it cannot."""
+    if (
+        isinstance(value_type, type)
+        and value_type is not BaseModel
+        and issubclass(value_type, BaseModel)
+    ):
+        value_type.model_rebuild()
+    for part in get_args(value_type):
+        _complete(part)
 
 
 class MisplacedSecret(Exception):

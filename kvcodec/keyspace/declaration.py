@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import suppress
-from copy import copy
 from typing import TYPE_CHECKING, Any, Generic, cast
 
 from msgspec.structs import replace
@@ -26,6 +25,7 @@ from kvcodec.errors import (
     locate,
 )
 from kvcodec.format.envelope import Header, Kind
+from kvcodec.keys.declared import Declared
 from kvcodec.keyspace.names import Names
 from kvcodec.keyspace.pipeline import Pipeline
 from kvcodec.keyspace.wrapping import as_bytes
@@ -85,7 +85,7 @@ class Older:
         raise DecodeError(f"convert= of an older form raised {kind}", stage="decode")
 
 
-class Declaration(Generic[V, K]):
+class Declaration(Declared, Generic[V, K]):
     """One keyspace, compiled: its names, its way from values to bytes, and its older forms."""
 
     __slots__ = (
@@ -172,8 +172,11 @@ class Declaration(Generic[V, K]):
         return self._with(self.pipeline.as_part(kind))
 
     def _with(self, pipeline: Pipeline[V]) -> Declaration[V, K]:
-        other = copy(self)
-        other.pipeline = pipeline
+        types = (self.value_type, self.key_type)
+        other = Declaration(self.name, types, self.names, pipeline, indexed=self.indexed)
+        other.keep_unknown = self.keep_unknown
+        other.older = self.older
+        other.is_shared = self.is_shared
         return other
 
     # ------------------------------------------------------------------------------ values

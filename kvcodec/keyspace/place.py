@@ -6,7 +6,7 @@ from typing import Any, Generic
 
 from typing_extensions import TypeVar
 
-from kvcodec.errors import DecodeError
+from kvcodec.errors import DecodeError, KeyNameError
 from kvcodec.keyspace.declaration import NO_PLAIN, Declaration, Older
 from kvcodec.keyspace.explanation import Explanation, explain, explain_older
 from kvcodec.keyspace.wrapping import as_bytes
@@ -117,6 +117,14 @@ def place_of(declaration: Declaration[V, K], key: K) -> Place[V]:
     raw_key = names.raw_key(key)
     older: tuple[tuple[Older, str], ...] = ()
     if declaration.older:
-        there = ((each, each.declaration.names.raw[key]) for each in declaration.older)
-        older = tuple((each, name) for each, name in there if name != raw_key)
+        there = ((each, _older_name(each, key)) for each in declaration.older)
+        older = tuple((each, name) for each, name in there if name not in ("", raw_key))
     return Place(declaration, raw_key, older, names.whole(key))
+
+
+def _older_name(older: Older, key: Any) -> str:
+    """The name of a key in an older scheme; "" where that has none: it kept nothing there."""
+    try:
+        return older.declaration.names.raw[key]
+    except KeyNameError:
+        return ""

@@ -6,7 +6,7 @@ values come page by page: an object's ``pull`` is a plan for the next page, and 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeAlias
@@ -35,13 +35,17 @@ from kvcodec.plans.values import NO_DEFAULT, exists, read_older
 if TYPE_CHECKING:
     from kvcodec.plans.index import Index
 
-__all__ = ["Listing", "Pages", "Scan"]
+__all__ = ["KeyPages", "Listing", "Pages", "Scan"]
 
 V = TypeVar("V")
 K = TypeVar("K", default=str)
 T_co = TypeVar("T_co", covariant=True)
 
 AnyKeyspace: TypeAlias = Declaration[Any, Any]
+
+
+def _every(_: object) -> bool:
+    return True
 
 
 class Pages(Protocol[T_co]):
@@ -147,17 +151,32 @@ class Listing(Generic[V, K]):
     # ------------------------------------------------------------------------- names and keys
 
     def scan(
-        self, declared: AnyKeyspace, after: str = "", *, sort: bool = False, parts: bool = False
+        self,
+        declared: AnyKeyspace,
+        after: str = "",
+        *,
+        prefix: str | None = None,
+        sort: bool = False,
+        parts: bool = False,
     ) -> Scan:
         """The names that begin as a keyspace's do and come after ``after``, page by page.
 
-        With ``parts`` those too that an index has and that have no value of their own.
+        With ``prefix`` those alone that begin so; with ``parts`` those too that an index has and
+        that have no value of their own.
         """
-        return Scan(self, declared, after, sort=sort and not self.can.ordered, parts=parts)
+        begins = declared.names.prefix if prefix is None else prefix
+        return Scan(self, declared, begins, after, sort=sort and not self.can.ordered, parts=parts)
 
-    def keys(self) -> KeyPages[K]:
-        """The keys of the keyspace with today's names for them, page by page."""
-        return KeyPages(self)
+    def keys(self, under: Sequence[Any] | None = None) -> KeyPages[K]:
+        """The keys of the keyspace with today's names for them, page by page.
+
+        With ``under`` those alone whose first parts these are. Raises Unsupported where names
+        cannot be listed; what ``Names.under`` raises.
+        """
+        self.must_list()
+        names = self.declared.names
+        prefix, holds = (names.prefix, _every) if under is None else names.under(under)
+        return KeyPages(self, prefix, holds)
 
     def noted(self) -> NotedKeys[K]:
         """The keys that the index has entered, page by page, whatever has become of their values.
@@ -224,21 +243,23 @@ class Listing(Generic[V, K]):
         key = yield from self.key_of(declared, raw_key)
         return key is not NO_DEFAULT and bool(declared.names.raw_key(key) == raw_key)
 
-    def elsewhere(self) -> Plan[dict[str, K]]:
+    def elsewhere(self, holds: Callable[[K], bool] = _every) -> Plan[dict[str, K]]:
         """The keys whose values only older declarations have stored, with today's names.
 
-        All at once, before anything is done with them: a migration removes the older names.
+        Those that ``holds`` is true of. All at once, before anything is done with them: a
+        migration removes the older names.
         """
         found: dict[str, K] = {}
         for older in self.declared.elsewhere:
             for raw_key in filter(older.names.is_name, (yield from self.names_under(older))):
                 key = yield from self.key_of(older, raw_key)
                 name = "" if key is NO_DEFAULT else self.declared.names.raw_key(key)
-                if name and name not in found and (yield from get(name)) is None:
-                    # By today's scheme, so that it is of today's type: a NamedTuple for a tuple.
-                    found[name] = (
-                        key if self.declared.names.stored else self.declared.names.key(name)
-                    )
+                if not name or name in found:
+                    continue
+                # By today's scheme, so that it is of today's type: a NamedTuple for a tuple.
+                todays = key if self.declared.names.stored else self.declared.names.key(name)
+                if holds(todays) and (yield from get(name)) is None:
+                    found[name] = todays
         return found
 
     def names_under(self, declared: AnyKeyspace, after: str = "") -> Plan[list[str]]:
@@ -289,12 +310,13 @@ class Listing(Generic[V, K]):
 class Scan:
     """The names that begin as a keyspace's do, page by page."""
 
-    __slots__ = ("_after", "_declared", "_listing", "_names", "_parts", "_sort")
+    __slots__ = ("_after", "_declared", "_listing", "_names", "_parts", "_prefix", "_sort")
 
     def __init__(
         self,
         listing: Listing[Any, Any],
         declared: AnyKeyspace,
+        prefix: str,
         after: str,
         *,
         sort: bool,
@@ -302,6 +324,7 @@ class Scan:
     ) -> None:
         self._listing = listing
         self._declared = declared
+        self._prefix = prefix
         self._after = after
         self._sort = sort
         self._parts = parts
@@ -318,33 +341,36 @@ class Scan:
         index = self._listing.index_of(self._declared)
         if index is not None:
             return iter((yield from self._of_index(index)))
-        names = yield "list", self._declared.names.prefix, self._after
+        names = yield "list", self._prefix, self._after
         return iter(sorted((yield "take", names, None))) if self._sort else names
 
     def _of_index(self, index: Index) -> Plan[list[str]]:
         found: list[str] = []
         for look in (yield from index.walk()):
             found += [*look.present, *look.partial] if self._parts else look.present
-        return sorted({name for name in found if name > self._after})
+        wanted = {name for name in found if name.startswith(self._prefix)}
+        return sorted(name for name in wanted if name > self._after)
 
 
 class KeyPages(Generic[K]):
     """The keys of a keyspace with today's names: of what it has stored, then of older names."""
 
-    __slots__ = ("_elsewhere", "_listing", "_scan")
+    __slots__ = ("_elsewhere", "_holds", "_listing", "_scan")
 
-    def __init__(self, listing: Listing[Any, K]) -> None:
+    def __init__(self, listing: Listing[Any, K], prefix: str, holds: Callable[[K], bool]) -> None:
         self._listing = listing
-        self._scan = listing.scan(listing.declared)
+        self._holds = holds
+        self._scan = listing.scan(listing.declared, prefix=prefix)
         self._elsewhere: Iterator[tuple[str, K]] | None = None
 
     def pull(self) -> Plan[dict[str, K] | None]:
         """The next keys; None at the end. A page may be empty."""
         page = yield from self._scan.pull()
         if page is not None:
-            return (yield from self._listing.keyed(page))
+            keyed = yield from self._listing.keyed(page)
+            return {raw_key: key for raw_key, key in keyed.items() if self._holds(key)}
         if self._elsewhere is None:
-            self._elsewhere = iter((yield from self._listing.elsewhere()).items())
+            self._elsewhere = iter((yield from self._listing.elsewhere(self._holds)).items())
         return dict(islice(self._elsewhere, BATCH)) or None
 
 

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 from typing_extensions import TypeVar
 
 from kvcodec.backends.capabilities import Capabilities, all_stored, values_of
 from kvcodec.errors import ConfigError
+from kvcodec.format.plain import is_mapping, is_tuple
 from kvcodec.plans.driver import Plan
 from kvcodec.plans.swap import get, put, remove
 
-__all__ = ["BATCH", "batches", "get_many", "put_many", "remove_many", "several"]
+__all__ = ["BATCH", "batches", "get_many", "pairs", "put_many", "remove_many", "several"]
 
 T = TypeVar("T")
 
@@ -49,11 +51,19 @@ def remove_many(raw_keys: Sequence[str], can: Capabilities) -> Plan[None]:
         yield from remove(raw_key)
 
 
-def several(keys: Iterable[T]) -> Iterable[T]:
-    """Keys that a caller gave. Raises ConfigError for one text, whose letters it would be."""
-    if isinstance(keys, str | bytes):
-        raise ConfigError("several keys are wanted here, not the letters of one: [key]")
-    return keys
+def several(given: Iterable[T], one: str = "key") -> Iterable[T]:
+    """Several keys or messages of a caller's. Raises ConfigError for one text in their place."""
+    if isinstance(given, str | bytes | bytearray | memoryview):
+        raise ConfigError(f"several {one}s are wanted here, not the letters of one: [{one}]")
+    return given
+
+
+def pairs(given: Any) -> list[tuple[Any, Any]]:
+    """The items that a caller gave. Raises ConfigError for what is neither mapping nor pairs."""
+    items = list(given.items() if is_mapping(given) else several(given, "item"))
+    if all(is_tuple(item) and len(item) == 2 for item in items):
+        return items
+    raise ConfigError("items are a mapping, or pairs: [(key, value)]")
 
 
 def batches(items: Iterable[T]) -> Iterable[list[T]]:

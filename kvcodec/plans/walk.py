@@ -239,7 +239,7 @@ class KeyPlaces:
             return rest or None
         places: list[Place[Any]] = []
         for raw_key in page:
-            if is_derived(raw_key):
+            if is_derived(raw_key) and not self._is_skipped(declared, raw_key):
                 continue
             todays = yield from self._listing.is_todays(raw_key)
             if not todays and not self._is_skipped(declared, raw_key):
@@ -252,8 +252,8 @@ class KeyPlaces:
     def _is_skipped(self, declared: Declaration[Any, Any], raw_key: str) -> bool:
         """Whether a name that begins as this declaration's do is nobody's, and is to be said."""
         todays = self._listing.declared
-        owners = any(each.names.is_name(raw_key) for each in (todays, *todays.elsewhere))
-        return not owners and not is_derived(raw_key) and declared.names.resembles(raw_key)
+        owned = any(_owns(each, raw_key) for each in (todays, *todays.elsewhere))
+        return not owned and declared.names.resembles(raw_key)
 
     def _place(self, raw_key: str) -> Plan[Place[Any]]:
         declared = self._listing.declared

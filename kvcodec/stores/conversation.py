@@ -22,6 +22,7 @@ from kvcodec.codecs.depth import json_too_deep
 from kvcodec.codecs.reasons import reason
 from kvcodec.codecs.values import codec_for
 from kvcodec.errors import ConfigError, DecodeError, EncodeError, KVCodecError, forgetful
+from kvcodec.plans.many import several
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
@@ -287,7 +288,7 @@ def _messages(keyspace: Keyspace[V, Any], lines: Iterable[bytes | str]) -> list[
     decode = _line_codec(keyspace).decode
     max_depth = keyspace.declaration.pipeline.form.max_depth
     messages: list[V] = []
-    for number, line in enumerate(lines, start=1):
+    for number, line in enumerate(several(lines, "line"), start=1):
         data = line.encode() if isinstance(line, str) else line
         data = data.removeprefix(codecs.BOM_UTF8).strip()
         if data and json_too_deep(data, max_depth):

@@ -24,7 +24,7 @@ from kvcodec.plans.files.layout import (
 from kvcodec.plans.files.reading import Cursor
 from kvcodec.plans.files.writing import Upload
 from kvcodec.plans.listing import Listing, Scan
-from kvcodec.plans.many import get_many
+from kvcodec.plans.many import get_many, several
 from kvcodec.plans.swap import exclusively
 from kvcodec.stores.opened import shown
 
@@ -164,7 +164,7 @@ class OpenedFiles(Generic[K]):
     def _sweeping(self, keys: Iterable[K] | None) -> Plan[int]:
         swept = 0
         if keys is not None:
-            for at in map(self._place, keys):
+            for at in map(self._place, several(keys)):
                 swept += yield from self._sweeping_one(at, (yield from self._chunks(at)))
             return swept
         self._listing.must_list()

@@ -108,7 +108,7 @@ class _OpenedLog(Generic[V, K]):
         self, messages: Iterable[V], ids: list[str], lane: Callable[[], str], log: Track
     ) -> Plan[None]:
         encode = self._keyspace.declaration.pipeline.encoding.encode
-        encoded = [encode(message) for message in messages]
+        encoded = [encode(message) for message in several(messages, "message")]
         if ids and len(ids) != len(encoded):
             raise ConfigError("ids= has one id for each message")
         own = (self._writer or lane()) if self._layout.tracks.many else ""
@@ -143,7 +143,7 @@ def _not_negative(number: int, name: str) -> int:
 
 
 def _checked_ids(ids: Iterable[str] | None) -> list[str]:
-    found = [] if ids is None else list(several(ids))
+    found = [] if ids is None else list(several(ids, "id"))
     if "" in found:
         raise ConfigError("an id is not empty: all messages with an empty one would be the same")
     if len(set(found)) < len(found):

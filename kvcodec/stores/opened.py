@@ -12,7 +12,6 @@ from typing_extensions import TypeVar
 from kvcodec.backends.capabilities import Capabilities, capabilities_of
 from kvcodec.codecs.stack import SAFE_RECURSION
 from kvcodec.errors import ConfigError, MissingKey, settle
-from kvcodec.format.plain import is_mapping
 from kvcodec.keyspace.encoding import no_quick_way
 from kvcodec.keyspace.keyspace import Keyspace
 from kvcodec.keyspace.options import seconds
@@ -21,7 +20,7 @@ from kvcodec.keyspace.wrapping import as_bytes
 from kvcodec.plans import values, writing
 from kvcodec.plans.driver import Plan
 from kvcodec.plans.listing import Listing
-from kvcodec.plans.many import several
+from kvcodec.plans.many import pairs, several
 from kvcodec.plans.report import Finding, Report, new_report, rewrap_report
 from kvcodec.plans.swap import PLAINLY, exclusively
 
@@ -135,17 +134,17 @@ class Opened(Generic[V, K]):
     # --------------------------------------------------------------------------- many values
 
     def _getting_many(self, keys: Iterable[K]) -> Plan[dict[K, V]]:
-        wanted = {self._keyspace.raw_key(key): key for key in keys}
+        wanted = {self._keyspace.raw_key(key): key for key in several(keys)}
         return dict((yield from self._listing.values(wanted)))
 
     def _setting_many(
         self, items: Mapping[K, V] | Iterable[tuple[K, V]], ttl: timedelta | float | None
     ) -> Plan[None]:
-        placed = [(self._place(key), value) for key, value in _pairs(items)]
+        placed = [(self._place(key), value) for key, value in pairs(items)]
         return writing.set_values(self._listing, placed, seconds(ttl))
 
     def _deleting_many(self, keys: Iterable[K]) -> Plan[None]:
-        return values.delete_all([self._place(key) for key in keys], self._capabilities)
+        return values.delete_all([self._place(key) for key in several(keys)], self._capabilities)
 
     # --------------------------------------------------------------------------- maintenance
 
@@ -202,7 +201,3 @@ class Opened(Generic[V, K]):
         settle(error, self._keyspace.name, raw_key)
         if raw_key is None and isinstance(error, TypeError):
             self._keyspace.raw_key(key)
-
-
-def _pairs(items: Any) -> list[tuple[Any, Any]]:
-    return list(items.items() if is_mapping(items) else items)

@@ -21,6 +21,7 @@ from kvcodec.keyspace.keyspace import Keyspace
 from kvcodec.keyspace.options import seconds
 from kvcodec.plans import values
 from kvcodec.plans.driver import Plan, not_awaitable, run
+from kvcodec.plans.listing import KeyPages
 from kvcodec.plans.report import Finding, Report
 from kvcodec.plans.values import NO_DEFAULT
 from kvcodec.protocols import KV
@@ -244,28 +245,29 @@ class Store(Opened[V, K]):
 
     # --------------------------------------------------------------------------- listing
 
-    def keys(self) -> Iterator[K]:
+    def keys(self, *, under: tuple[object, ...] | None = None) -> Iterator[K]:
         """Iterate over the keys that have a value.
+
+        ``under``: the first parts of a tuple, NamedTuple or Struct key; only keys that begin so
+        are listed, by their common prefix where the backend lists: ``keys(under=("ada",))``.
 
         In the order of their raw keys where the backend lists in order. Keys that are written
         or deleted meanwhile may or may not be seen. Raises Unsupported at once where the
-        backend cannot list.
+        backend cannot list, and for ``under`` where names do not begin with the parts of keys, as
+        those of HashedKeys; ConfigError for parts that keys do not have, KeyNameError for one of
+        another type.
         """
-        self._listing.must_list()
-        return self._keys()
+        return self._keys(self._listing.keys(under))
 
-    def _keys(self) -> Iterator[K]:
-        pages = self._listing.keys()
+    def _keys(self, pages: KeyPages[K]) -> Iterator[K]:
         while (listed := self._done(pages.pull())) is not None:
             yield from self._done(self._listing.living(listed))
 
-    def items(self) -> Iterator[tuple[K, V]]:
+    def items(self, *, under: tuple[object, ...] | None = None) -> Iterator[tuple[K, V]]:
         """Iterate over keys and values, as ``keys`` does. Raises what ``get`` raises."""
-        self._listing.must_list()
-        return self._items()
+        return self._items(self._listing.keys(under))
 
-    def _items(self) -> Iterator[tuple[K, V]]:
-        pages = self._listing.keys()
+    def _items(self, pages: KeyPages[K]) -> Iterator[tuple[K, V]]:
         while (listed := self._done(pages.pull())) is not None:
             yield from self._done(self._listing.values(listed))
 

@@ -21,6 +21,7 @@ from kvcodec.keyspace.keyspace import Keyspace
 from kvcodec.keyspace.options import seconds
 from kvcodec.plans import values
 from kvcodec.plans.driver import Plan, arun, awaitable
+from kvcodec.plans.listing import KeyPages
 from kvcodec.plans.report import Finding, Report
 from kvcodec.plans.values import NO_DEFAULT
 from kvcodec.protocols import AsyncKV
@@ -240,29 +241,30 @@ class AsyncStore(Opened[V, K]):
 
     # --------------------------------------------------------------------------- listing
 
-    def keys(self) -> AsyncIterator[K]:
+    def keys(self, *, under: tuple[object, ...] | None = None) -> AsyncIterator[K]:
         """Iterate over the keys that have a value.
+
+        ``under``: the first parts of a tuple, NamedTuple or Struct key; only keys that begin so
+        are listed, by their common prefix where the backend lists: ``keys(under=("ada",))``.
 
         In the order of their raw keys where the backend lists in order. Keys that are written
         or deleted meanwhile may or may not be seen. Raises Unsupported at once where the
-        backend cannot list.
+        backend cannot list, and for ``under`` where names do not begin with the parts of keys, as
+        those of HashedKeys; ConfigError for parts that keys do not have, KeyNameError for one of
+        another type.
         """
-        self._listing.must_list()
-        return self._keys()
+        return self._keys(self._listing.keys(under))
 
-    async def _keys(self) -> AsyncIterator[K]:
-        pages = self._listing.keys()
+    async def _keys(self, pages: KeyPages[K]) -> AsyncIterator[K]:
         while (listed := await self._done(pages.pull())) is not None:
             for key in await self._done(self._listing.living(listed)):
                 yield key
 
-    def items(self) -> AsyncIterator[tuple[K, V]]:
+    def items(self, *, under: tuple[object, ...] | None = None) -> AsyncIterator[tuple[K, V]]:
         """Iterate over keys and values, as ``keys`` does. Raises what ``get`` raises."""
-        self._listing.must_list()
-        return self._items()
+        return self._items(self._listing.keys(under))
 
-    async def _items(self) -> AsyncIterator[tuple[K, V]]:
-        pages = self._listing.keys()
+    async def _items(self, pages: KeyPages[K]) -> AsyncIterator[tuple[K, V]]:
         while (listed := await self._done(pages.pull())) is not None:
             for item in await self._done(self._listing.values(listed)):
                 yield item
