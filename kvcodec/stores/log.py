@@ -22,6 +22,7 @@ from kvcodec.backends.capabilities import capabilities_of
 from kvcodec.backends.loops import running_loop
 from kvcodec.errors import ConfigError, forgetful
 from kvcodec.keyspace.keyspace import Keyspace
+from kvcodec.keyspace.options import not_negative
 from kvcodec.plans.driver import Clock, Plan, arun, located, run
 from kvcodec.plans.listing import Listing
 from kvcodec.plans.log.layout import (
@@ -120,26 +121,20 @@ class _OpenedLog(Generic[V, K]):
         return None if message is NOTHING else message
 
     def _tail(self, n: int, log: Track) -> Plan[list[V]]:
-        items = yield from self._layout.tail(log, _not_negative(n, "n"))
+        items = yield from self._layout.tail(log, not_negative(n, "n"))
         return list(map(self._layout.parts.message, items))
 
     def _trim(self, keep: int, log: Track) -> Plan[None]:
-        yield from self._layout.trim(log, _not_negative(keep, "keep"))
+        yield from self._layout.trim(log, not_negative(keep, "keep"))
 
     def _reading(self, log: Track, start: int, *, backward: bool) -> Reading:
-        return self._layout.reading(log, _not_negative(start, "start"), backward=backward)
+        return self._layout.reading(log, not_negative(start, "start"), backward=backward)
 
     def _pulling(self, log: str, reading: Reading) -> Plan[list[V]]:
         return located(self._page_of(reading), self._keyspace.name, log)
 
     def _page_of(self, reading: Reading) -> Plan[list[V]]:
         return list(map(self._layout.parts.message, (yield from reading.pull())))
-
-
-def _not_negative(number: int, name: str) -> int:
-    if number < 0:
-        raise ConfigError(f"{name} is counted from 0")
-    return number
 
 
 def _checked_ids(ids: Iterable[str] | None) -> list[str]:
