@@ -260,9 +260,9 @@ def import_lines(log: Log[V, K], key: K, lines: Iterable[bytes | str]) -> int:
     DecodeError, naming the line, if one is no message of the keyspace; ConfigError for one text in
     place of lines; what ``extend`` raises.
     """
-    messages = _Lines(log.keyspace).messages(lines)
-    log.extend(key, messages)
-    return len(messages)
+    into = _Lines(log.keyspace)
+    log.extend(key, into.messages(lines))
+    return into.count
 
 
 @forgetful
@@ -273,9 +273,9 @@ async def aimport_lines(log: AsyncLog[V, K], key: K, lines: Iterable[bytes | str
     DecodeError, naming the line, if one is no message of the keyspace; ConfigError for one text in
     place of lines; what ``extend`` raises.
     """
-    messages = _Lines(log.keyspace).messages(lines)
-    await log.extend(key, messages)
-    return len(messages)
+    into = _Lines(log.keyspace)
+    await log.extend(key, into.messages(lines))
+    return into.count
 
 
 class _Lines(Generic[V]):
@@ -294,6 +294,8 @@ class _Lines(Generic[V]):
         # Checked even where the keyspace does not: what it stores comes back, its JSON need not.
         self._encoding: Encoding[V] = Encoding(codec, replace(pipeline.form, validate=True))
         self._keyspace = keyspace.name
+        self.count = 0
+        """Messages that were read."""
 
     @forgetful
     def line(self, message: V, number: int) -> bytes:
@@ -304,18 +306,17 @@ class _Lines(Generic[V]):
             why = f"message {number}: no JSON: {error.args[0]}"
         raise EncodeError(why, keyspace=self._keyspace, stage="encode")
 
-    def messages(self, lines: Iterable[bytes | str]) -> list[V]:
+    def messages(self, lines: Iterable[bytes | str]) -> Iterator[V]:
         """The messages of lines, without empty ones."""
         if isinstance(lines, str | bytes):
             raise ConfigError("lines are wanted here, not the letters of one text: .splitlines()")
-        messages: list[V] = []
         for number, line in enumerate(lines, start=1):
             # What is no Unicode, as a file read with "surrogateescape" has it, is no JSON either.
             data = line.encode("utf-8", "surrogatepass") if isinstance(line, str) else line
             data = data.removeprefix(codecs.BOM_UTF8).strip()
             if data:
-                messages.append(self._message(data, number))
-        return messages
+                self.count += 1
+                yield self._message(data, number)
 
     def _message(self, data: bytes, number: int) -> V:
         try:

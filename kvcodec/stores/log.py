@@ -23,7 +23,7 @@ from kvcodec.backends.loops import running_loop
 from kvcodec.errors import ConfigError, forgetful
 from kvcodec.keyspace.keyspace import Keyspace
 from kvcodec.keyspace.options import not_negative
-from kvcodec.plans.driver import Clock, Plan, arun, located, run
+from kvcodec.plans.driver import Clock, Plan, arun, each, located, run
 from kvcodec.plans.listing import Listing
 from kvcodec.plans.log.layout import (
     NOTHING,
@@ -35,7 +35,6 @@ from kvcodec.plans.log.layout import (
     layout_of,
     track_of,
 )
-from kvcodec.plans.many import several
 from kvcodec.protocols import KV, AsyncKV
 from kvcodec.stores.opened import shown
 
@@ -101,20 +100,19 @@ class _OpenedLog(Generic[V, K]):
         return track_of(names.raw_key(key), names.whole(key))
 
     def _appending(
-        self, key: K, messages: Iterable[V], ids: list[str], lane: Callable[[], str]
+        self, key: K, messages: Iterable[V], ids: Iterable[str] | None, lane: Callable[[], str]
     ) -> Plan[None]:
         return self._at(key, partial(self._append, messages, ids, lane))
 
     def _append(
-        self, messages: Iterable[V], ids: list[str], lane: Callable[[], str], log: Track
+        self, messages: Iterable[V], ids: Iterable[str] | None, lane: Callable[[], str], log: Track
     ) -> Plan[None]:
         encode = self._keyspace.declaration.pipeline.encoding.encode
-        encoded = [encode(message) for message in messages]
-        if ids and len(ids) != len(encoded):
-            raise ConfigError("ids= has one id for each message")
+        encoded = yield from each(encode, messages)
+        batch = yield from batch_of(encoded, ids)
         own = (self._writer or lane()) if self._layout.tracks.many else ""
         yield from self._listing.note(log.log)
-        yield from self._layout.append(log, own, batch_of(encoded, ids))
+        yield from self._layout.append(log, own, batch)
 
     def _pop(self, log: Track) -> Plan[V | None]:
         message = yield from self._layout.pop(log)
@@ -122,7 +120,7 @@ class _OpenedLog(Generic[V, K]):
 
     def _tail(self, n: int, log: Track) -> Plan[list[V]]:
         items = yield from self._layout.tail(log, not_negative(n, "n"))
-        return list(map(self._layout.parts.message, items))
+        return (yield from each(self._layout.parts.message, items))
 
     def _trim(self, keep: int, log: Track) -> Plan[None]:
         yield from self._layout.trim(log, not_negative(keep, "keep"))
@@ -135,15 +133,6 @@ class _OpenedLog(Generic[V, K]):
 
     def _page_of(self, reading: Reading) -> Plan[list[V]]:
         return list(map(self._layout.parts.message, (yield from reading.pull())))
-
-
-def _checked_ids(ids: Iterable[str] | None) -> list[str]:
-    found = [] if ids is None else list(several(ids))
-    if "" in found:
-        raise ConfigError("an id is not empty: all messages with an empty one would be the same")
-    if len(set(found)) < len(found):
-        raise ConfigError("ids= tells messages apart: each has another one")
-    return found
 
 
 def _has_lanes(writers: str) -> bool:
@@ -227,7 +216,7 @@ class Log(_OpenedLog[V, K]):
         SchemaMismatch, TooDeep or TooLarge for a message that would not come back equal, with the
         log untouched; a BackendError, or what the KV raises.
         """
-        ids = _checked_ids(None if id is None else [id])
+        ids = None if id is None else [id]
         run(self._appending(key, [message], ids, _lane_of_process), self._kv)
 
     @forgetful
@@ -239,7 +228,7 @@ class Log(_OpenedLog[V, K]):
         message, the same batch can be repeated then, and adds what is missing. Raises what
         ``append`` raises, and ConfigError for ids that are not one for each, or not each another.
         """
-        run(self._appending(key, messages, _checked_ids(ids), _lane_of_process), self._kv)
+        run(self._appending(key, messages, ids, _lane_of_process), self._kv)
 
     @forgetful
     def pop(self, key: K) -> V | None:
@@ -377,7 +366,7 @@ class AsyncLog(_OpenedLog[V, K]):
         SchemaMismatch, TooDeep or TooLarge for a message that would not come back equal, with the
         log untouched; a BackendError, or what the KV raises.
         """
-        ids = _checked_ids(None if id is None else [id])
+        ids = None if id is None else [id]
         await arun(self._appending(key, [message], ids, _lane_of_loop), self._kv)
 
     @forgetful
@@ -391,7 +380,7 @@ class AsyncLog(_OpenedLog[V, K]):
         message, the same batch can be repeated then, and adds what is missing. Raises what
         ``append`` raises, and ConfigError for ids that are not one for each, or not each another.
         """
-        await arun(self._appending(key, messages, _checked_ids(ids), _lane_of_loop), self._kv)
+        await arun(self._appending(key, messages, ids, _lane_of_loop), self._kv)
 
     @forgetful
     async def pop(self, key: K) -> V | None:

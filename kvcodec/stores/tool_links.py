@@ -76,7 +76,7 @@ def _answered_by(part: Any) -> set[str]:
 def _joins(message: Any) -> bool:
     kind = _kind(message)
     if kind == "message":
-        return _field(message, "role") == "assistant"
+        return bool(_field(message, "role") == "assistant")
     return kind == "reasoning" or _CALL.fullmatch(kind) is not None
 
 
