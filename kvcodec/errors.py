@@ -15,7 +15,7 @@
     │   ├── SchemaMismatch        well-formed, but not what the type declares
     │   ├── TooLarge              more than ``limit`` bytes
     │   └── TooDeep               nested deeper than ``limit``
-    └── BackendError              the KV did not do it
+    └── BackendError              the KV did not do it, or a part of it (``possibly_stored``)
         ├── Unavailable           out of reach; not applied
         ├── OutcomeUnknown        may or may not be applied
         │   └── NotReplicated     applied, but not proven to be on enough replicas

@@ -86,6 +86,10 @@ def file(kv: Any) -> bytes | None:
     return found
 
 
+def nothing(_: Any) -> None:
+    """Prepare nothing."""
+
+
 MANY = [f"message {number:03}" for number in range(40)]
 THREE = {"a": "1", "b": "2", "c": "3"}
 Work = Callable[[Any], object]
@@ -96,9 +100,9 @@ CASES: dict[str, tuple[Work, Work, Callable[[Any], Any]]] = {
         lambda kv: log_on(kv).append("k", "x" * 200),
         texts,
     ),
-    "extend": (lambda kv: None, lambda kv: log_on(kv).extend("k", MANY), texts),
+    "extend": (nothing, lambda kv: log_on(kv).extend("k", MANY), texts),
     "lane": (
-        lambda kv: None,
+        nothing,
         lambda kv: log_on(kv, writers="many", writer="w").extend("k", MANY),
         texts,
     ),
@@ -112,8 +116,8 @@ CASES: dict[str, tuple[Work, Work, Callable[[Any], Any]]] = {
         lambda kv: [log_on(kv).pop("k") for _ in range(12)],
         texts,
     ),
-    "set_many": (lambda kv: None, lambda kv: Store(NOTES, kv).set_many(THREE), stored(NOTES)),
-    "indexed": (lambda kv: None, lambda kv: Store(INDEXED, kv).set("a", "1"), stored(INDEXED)),
+    "set_many": (nothing, lambda kv: Store(NOTES, kv).set_many(THREE), stored(NOTES)),
+    "indexed": (nothing, lambda kv: Store(INDEXED, kv).set("a", "1"), stored(INDEXED)),
     "delete_many": (
         lambda kv: Store(NOTES, kv).set_many(THREE),
         lambda kv: Store(NOTES, kv).delete_many(list(THREE)),
@@ -258,23 +262,24 @@ def test_others_get_their_turn(name: str, monkeypatch: pytest.MonkeyPatch) -> No
     assert turns > looked / 6
 
 
-@pytest.mark.parametrize(
-    "work",
-    [
-        lambda store, log: store.set_many({"a": "1"}),
-        lambda store, log: store.get_many(["a"]),
-        lambda store, log: store.add("a", "1"),
-        lambda store, log: store.clear(),
-        lambda store, log: log.append("k", "x"),
-        lambda store, log: log.tail("k", 1),
-        lambda store, log: log.count("k"),
-    ],
-    ids=["set_many", "get_many", "add", "clear", "append", "tail", "count"],
-)
-def test_without_asyncio_nothing_is_begun(work: Callable[..., Any]) -> None:
+Step = Callable[[AsyncStore[str], AsyncLog[str]], Any]
+
+STEPS: dict[str, Step] = {
+    "set_many": lambda store, _: store.set_many({"a": "1"}),
+    "get_many": lambda store, _: store.get_many(["a"]),
+    "add": lambda store, _: store.add("a", "1"),
+    "clear": lambda store, _: store.clear(),
+    "append": lambda _, log: log.append("k", "x"),
+    "tail": lambda _, log: log.tail("k", 1),
+    "count": lambda _, log: log.count("k"),
+}
+
+
+@pytest.mark.parametrize("name", STEPS)
+def test_without_asyncio_nothing_is_begun(name: str) -> None:
     """Whatever takes more than one step says so at once, not only when it has to wait."""
     kv = AsyncMemoryKV()
-    doing = work(AsyncStore(NOTES, kv), AsyncLog(NOTES, kv))
+    doing = STEPS[name](AsyncStore(NOTES, kv), AsyncLog(NOTES, kv))
     with pytest.raises(ConfigError, match="event loop of asyncio"):
         doing.send(None)
     assert [*kv._kv.scan_keys("")] == []

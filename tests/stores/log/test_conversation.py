@@ -6,6 +6,8 @@ import asyncio
 import inspect
 import io
 import math
+import operator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -176,7 +178,7 @@ def test_the_items_of_responses(kind: str) -> None:
     assert len(window(log, "k", last=3)) == 3
 
 
-REASONING = {"type": "reasoning", "id": "rs_1", "summary": []}
+REASONING: dict[str, Any] = {"type": "reasoning", "id": "rs_1", "summary": []}
 
 
 def item(call_id: str) -> dict[str, Any]:
@@ -189,7 +191,7 @@ def output(call_id: str) -> dict[str, Any]:
     return {"type": "function_call_output", "call_id": call_id}
 
 
-TEXT = {"type": "message", "role": "assistant", "id": "msg_1", "content": []}
+TEXT: dict[str, Any] = {"type": "message", "role": "assistant", "id": "msg_1", "content": []}
 
 
 @pytest.mark.parametrize(
@@ -235,6 +237,16 @@ def test_a_retry_that_answers_no_call() -> None:
     assert window(filled(messages), "k", last=9) == messages
 
 
+def itself(message: Any) -> Any:
+    """Return a message as it is."""
+    return message
+
+
+def one(_: Any) -> int:
+    """What each message costs, where they are counted by cost."""
+    return 1
+
+
 def test_the_messages_of_langchain() -> None:
     """As objects, and as each of the forms in which LangChain writes them."""
     core = require_module("langchain_core.messages", install="pip install langchain-core")
@@ -244,7 +256,8 @@ def test_the_messages_of_langchain() -> None:
         "", invalid_tool_calls=[{"name": "f", "args": "{", "id": "a", "error": None}]
     )
     result = core.ToolMessage("42", tool_call_id="a")
-    for shaped in (lambda m: m, core.message_to_dict, load.dumpd, lambda m: m.model_dump()):
+    shapes: list[Callable[[Any], Any]] = [core.message_to_dict, load.dumpd]
+    for shaped in (*shapes, itself, operator.methodcaller("model_dump")):
         assert tool_links(shaped(made)).calls == frozenset("a")
         assert tool_links(shaped(broken)).calls == frozenset("a")
         assert tool_links(shaped(result)) == ToolLinks(answers=frozenset("a"))
@@ -306,7 +319,7 @@ def test_an_answer_whose_call_is_nowhere() -> None:
 def test_a_budget_that_holds_nothing(messages: list[Any], budget: float) -> None:
     """It is an error: an empty window would go to the model as a question without words."""
     with pytest.raises(ConfigError, match="newest message"):
-        window(filled(messages), "k", budget=budget, cost=lambda _: 1, pinned=is_system)
+        window(filled(messages), "k", budget=budget, cost=one, pinned=is_system)
 
 
 @pytest.mark.parametrize(
@@ -328,7 +341,7 @@ def test_pinned(others: int, bounds: dict[str, Any], wanted: int) -> None:
     """A system message is first in every window, once, and counts as the others do."""
     log = filled([SYSTEM, *(user(str(number)) for number in range(others))])
     if "budget" in bounds:
-        bounds = {**bounds, "cost": lambda _: 1}
+        bounds = {**bounds, "cost": one}
     found = window(log, "k", **bounds, pinned=is_system)
     assert found == [SYSTEM, *(user(str(n)) for n in range(others - wanted, others))]
 
@@ -373,7 +386,7 @@ def test_windows(kinds: list[str], last: int, budget: int | None, pins: bool) ->
     room = max(0, (last if budget is None else min(last, budget)) - first)
     start = max(first, len(messages) - room)
     wanted = messages[:first] + [messages[at] for at in units_whole(messages, start)]
-    bounds: dict[str, Any] = {} if budget is None else {"budget": budget, "cost": lambda _: 1}
+    bounds: dict[str, Any] = {} if budget is None else {"budget": budget, "cost": one}
     pinned = is_system if pins else None
     try:
         assert window(filled(messages), "k", last=last, **bounds, pinned=pinned) == wanted
@@ -384,7 +397,7 @@ def test_windows(kinds: list[str], last: int, budget: int | None, pins: bool) ->
 
 def of_kind(kind: str) -> dict[str, Any]:
     """A message: a call by a capital letter, its answer by the small one; of chats, or an item."""
-    others = {"s": SYSTEM, "u": user("u"), "r": REASONING, "m": TEXT}
+    others: dict[str, dict[str, Any]] = {"s": SYSTEM, "u": user("u"), "r": REASONING, "m": TEXT}
     if kind in others:
         return others[kind]
     made, to = (item, output) if kind in "XYxy" else (call, answer)
