@@ -75,8 +75,9 @@ def batch_of(encoded: Sequence[bytes], ids: Iterable[Any] | None) -> Plan[Batch]
 
 def _noted(places: dict[bytes, int], message_id: Any) -> bytes:
     digest = _digest(message_id)
-    if places.setdefault(digest, len(places)) != len(places) - 1:
+    if digest in places:
         raise ConfigError("ids= tells messages apart: each has another one")
+    places[digest] = len(places)
     return digest
 
 

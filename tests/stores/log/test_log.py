@@ -532,15 +532,6 @@ def test_batches_that_overlap() -> None:
         assert log.count("k") == others + 4
 
 
-@pytest.mark.parametrize("ids", [[""], [None], [7], [], ["a", "b"], "a"])
-def test_ids_that_cannot_be(ids: Any) -> None:
-    """None of them tells one message apart; nothing is stored."""
-    kv = Bare()
-    with pytest.raises(ConfigError):
-        Log(NOTES, kv).extend("k", ["text"], ids=ids)
-    assert kv.values == {}
-
-
 @pytest.mark.parametrize("id", ["", 7, b"1"])
 def test_an_id_that_cannot_be(id: Any) -> None:  # noqa: A002 - its name
     """Every message after the first one with an empty id was dropped silently."""
