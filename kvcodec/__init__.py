@@ -60,12 +60,20 @@ if TYPE_CHECKING:
     from kvcodec.secrets.keyring import KeyRing
     from kvcodec.secrets.wrapped import AsyncKeyWrapper, KeyWrapper
     from kvcodec.stores.cache import AsyncCache, Cache, CacheStats
-    from kvcodec.stores.conversation import window
+    from kvcodec.stores.conversation import (
+        aexport_lines,
+        aimport_lines,
+        awindow,
+        export_lines,
+        import_lines,
+        window,
+    )
     from kvcodec.stores.file_readers import AsyncFileReader, FileReader
     from kvcodec.stores.files import AsyncFiles, FileInfo, Files
     from kvcodec.stores.log import AsyncLog, Log
     from kvcodec.stores.store_async import AsyncStore
     from kvcodec.stores.subjects import AsyncSubjects, Subjects
+    from kvcodec.stores.tool_links import ToolLinks, tool_links
     from kvcodec.stores.value import AsyncValue, Value
 
 __all__ = [
@@ -138,12 +146,19 @@ __all__ = [
     "TemplateKeys",
     "TooDeep",
     "TooLarge",
+    "ToolLinks",
     "Unavailable",
     "UnknownKey",
     "Unsupported",
     "Value",
+    "aexport_lines",
+    "aimport_lines",
+    "awindow",
+    "export_lines",
+    "import_lines",
     "open_async_kv",
     "open_kv",
+    "tool_links",
     "window",
 ]
 
@@ -183,9 +198,16 @@ _LAZY = {
     "SQLiteKV": "kvcodec.backends.sqlite",
     "Subjects": "kvcodec.stores.subjects",
     "TemplateKeys": "kvcodec.keys.templates",
+    "ToolLinks": "kvcodec.stores.tool_links",
     "Value": "kvcodec.stores.value",
+    "aexport_lines": "kvcodec.stores.conversation",
+    "aimport_lines": "kvcodec.stores.conversation",
+    "awindow": "kvcodec.stores.conversation",
+    "export_lines": "kvcodec.stores.conversation",
+    "import_lines": "kvcodec.stores.conversation",
     "open_async_kv": "kvcodec.backends.url",
     "open_kv": "kvcodec.backends.url",
+    "tool_links": "kvcodec.stores.tool_links",
     "window": "kvcodec.stores.conversation",
 }
 """What is imported when it is first asked for. A Store on a dict needs none of it; cryptography,

@@ -15,7 +15,7 @@
     │   ├── SchemaMismatch        well-formed, but not what the type declares
     │   ├── TooLarge              more than ``limit`` bytes
     │   └── TooDeep               nested deeper than ``limit``
-    └── BackendError              the KV did not do it
+    └── BackendError              the KV did not do it, or a part of it (``possibly_stored``)
         ├── Unavailable           out of reach; not applied
         ├── OutcomeUnknown        may or may not be applied
         │   └── NotReplicated     applied, but not proven to be on enough replicas
@@ -237,7 +237,19 @@ class TooDeep(_Limited, DecodeError, EncodeError):
 
 
 class BackendError(KVCodecError):
-    """The KV did not do what was asked of it."""
+    """The KV did not do what was asked of it.
+
+    ``possibly_stored``: something of the operation may be stored all the same. Of several writes,
+    as of ``set_many``, a long ``extend`` or ``trim``, the first ones may be done when one fails.
+    """
+
+    possibly_stored: bool = False
+
+    def after_a_part(self) -> None:
+        """Say that a part of the operation is done."""
+        if not self.possibly_stored:
+            self.possibly_stored = True
+            self.args = (f"{self.args[0]}; what was done before that is stored",)
 
 
 class Unavailable(BackendError):
@@ -247,15 +259,15 @@ class Unavailable(BackendError):
 class OutcomeUnknown(BackendError):
     """The KV may or may not have applied the write."""
 
+    possibly_stored = True
+
 
 class NotReplicated(OutcomeUnknown):
     """Applied, but not proven to be on as many replicas as were asked for."""
 
 
 class QuotaExceeded(BackendError):
-    """The host's quota is full. ``possibly_stored``: the write may be stored all the same."""
-
-    possibly_stored: bool
+    """The host's quota is full. Some hosts store first and check then: ``possibly_stored``."""
 
     def __init__(
         self,

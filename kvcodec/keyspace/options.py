@@ -25,6 +25,7 @@ __all__ = [
     "flag",
     "moment",
     "names_of",
+    "not_negative",
     "oldest",
     "positive",
     "seconds",
@@ -50,6 +51,13 @@ def positive(number: Any, option: str) -> int:
     """A count. Raises ConfigError unless it is an integer of at least 1."""
     if isinstance(number, bool) or not isinstance(number, int) or number < 1:
         raise ConfigError(f"{option} must be an integer of at least 1")
+    return number
+
+
+def not_negative(number: int, option: str) -> int:
+    """A count that may be none. Raises ConfigError for one below 0."""
+    if number < 0:
+        raise ConfigError(f"{option} is counted from 0")
     return number
 
 

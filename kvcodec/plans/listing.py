@@ -27,7 +27,7 @@ from kvcodec.errors import (
 from kvcodec.keyspace.declaration import Declaration
 from kvcodec.keyspace.place import place_of
 from kvcodec.keyspace.wrapping import as_bytes
-from kvcodec.plans.driver import Clock, Plan
+from kvcodec.plans.driver import REST, Clock, Plan
 from kvcodec.plans.many import BATCH, get_many
 from kvcodec.plans.swap import exclusively, get
 from kvcodec.plans.values import NO_DEFAULT, exists, read_older
@@ -294,6 +294,7 @@ class Listing(Generic[V, K]):
             if raw_key in found:
                 with suppress(Expired):
                     read.append((key, self._opened(raw_key, found[raw_key], now)))
+                yield REST
             elif declared.elsewhere:
                 value: Any = yield from read_older(place_of(declared, key), NO_DEFAULT, self.clock)
                 read += [] if value is NO_DEFAULT else [(key, value)]

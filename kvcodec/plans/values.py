@@ -12,7 +12,7 @@ from kvcodec.backends.capabilities import Capabilities, yes_or_no
 from kvcodec.errors import Expired, MissingKey
 from kvcodec.keyspace.place import Place
 from kvcodec.plans.driver import NOT_AWAITED, Clock, Plan, called
-from kvcodec.plans.many import put_many, remove_many
+from kvcodec.plans.many import GROUP, batches, put_many, remove_many
 from kvcodec.plans.swap import (
     PLAINLY,
     Raced,
@@ -139,9 +139,10 @@ def write_all(
     places: Sequence[tuple[Place[Any], bytes]], ttl: float | None, can: Capabilities
 ) -> Plan[None]:
     """Store every value. A fault may leave a part of them written."""
-    yield from put_many({place.raw_key: data for place, data in places}, ttl, can)
-    for place, _ in places:
-        yield from drop_older(place)
+    for some in batches(places, GROUP):
+        yield from put_many({place.raw_key: data for place, data in some}, ttl, can)
+        for place, _ in some:
+            yield from drop_older(place)
 
 
 def delete(place: Place[Any]) -> Plan[None]:

@@ -1,22 +1,32 @@
-"""Writing the values of a keyspace: each after its entry in the index, where one is kept.
+"""Writing the values of a keyspace, each after its entry in the index, and removing them.
 
 What is refused leaves no entry: a value is sealed first.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from typing import Any
 
 from typing_extensions import TypeVar
 
 from kvcodec.errors import KVCodecError, locate
-from kvcodec.keyspace.place import Place
+from kvcodec.keyspace.place import Place, place_of
 from kvcodec.plans import values
-from kvcodec.plans.driver import Plan
+from kvcodec.plans.driver import Plan, each
 from kvcodec.plans.listing import Listing
+from kvcodec.plans.many import GROUP
 
-__all__ = ["add_value", "set_sealed", "set_value", "set_values", "update_value"]
+__all__ = [
+    "add_value",
+    "clear",
+    "delete_values",
+    "set_sealed",
+    "set_value",
+    "set_values",
+    "update_value",
+]
 
 V = TypeVar("V")
 
@@ -55,19 +65,42 @@ def update_value(
 
 
 def set_values(
-    listing: Listing[V, Any], items: Sequence[tuple[Place[V], V]], ttl: float | None
+    listing: Listing[V, Any], items: Sequence[tuple[Any, V]], ttl: float | None
 ) -> Plan[None]:
-    """Store several values; each is sealed before the first is written. ``ttl`` as above."""
+    """Store the values of keys; each is sealed before the first is written. ``ttl`` as above."""
     now = listing.clock()
-    sealed = [(place, _sealed(place, value, now, ttl)) for place, value in items]
+
+    def seal(item: tuple[Any, V]) -> tuple[Place[V], bytes]:
+        place = place_of(listing.declared, item[0])
+        return place, _sealed(place, item[1], now, ttl)
+
+    sealed = yield from each(seal, items)
     if listing.declared.keep_unknown:
-        for place, value in items:
+        for (place, _), (_, value) in zip(sealed, items, strict=True):
             yield from set_value(listing, place, value, ttl)
         return
-    for place, _ in sealed:
-        yield from listing.note(place.raw_key)
+    if listing.index_of(listing.declared) is not None:
+        for place, _ in sealed:
+            yield from listing.note(place.raw_key)
     lifetime = listing.declared.ttl if ttl is None else ttl
     yield from values.write_all(sealed, lifetime, listing.can)
+
+
+def delete_values(listing: Listing[V, Any], keys: Iterable[Any]) -> Plan[None]:
+    """Remove the values of keys."""
+    places = yield from each(partial(place_of, listing.declared), keys)
+    yield from values.delete_all(places, listing.can)
+
+
+def clear(listing: Listing[V, Any]) -> Plan[None]:
+    """Remove every value, expired ones too, as many at a time as the backend takes."""
+    pages, keys = listing.keys(), list[Any]()
+    while (page := (yield from pages.pull())) is not None:
+        keys += page.values()
+        if len(keys) >= GROUP:
+            yield from delete_values(listing, keys)
+            keys.clear()
+    yield from delete_values(listing, keys)
 
 
 def _sealed(place: Place[V], value: V, now: float, ttl: float | None) -> bytes:

@@ -22,7 +22,8 @@ from kvcodec.backends.capabilities import capabilities_of
 from kvcodec.backends.loops import running_loop
 from kvcodec.errors import ConfigError, forgetful
 from kvcodec.keyspace.keyspace import Keyspace
-from kvcodec.plans.driver import Clock, Plan, arun, located, run
+from kvcodec.keyspace.options import not_negative
+from kvcodec.plans.driver import Clock, Plan, arun, each, located, run
 from kvcodec.plans.listing import Listing
 from kvcodec.plans.log.layout import (
     NOTHING,
@@ -100,55 +101,39 @@ class _OpenedLog(Generic[V, K]):
         return track_of(names.raw_key(key), names.whole(key))
 
     def _appending(
-        self, key: K, messages: Iterable[V], ids: list[str], lane: Callable[[], str]
+        self, key: K, messages: Iterable[V], ids: Iterable[str] | None, lane: Callable[[], str]
     ) -> Plan[None]:
         return self._at(key, partial(self._append, messages, ids, lane))
 
     def _append(
-        self, messages: Iterable[V], ids: list[str], lane: Callable[[], str], log: Track
+        self, messages: Iterable[V], ids: Iterable[str] | None, lane: Callable[[], str], log: Track
     ) -> Plan[None]:
         encode = self._keyspace.declaration.pipeline.encoding.encode
-        encoded = [encode(message) for message in several(messages, "message")]
-        if ids and len(ids) != len(encoded):
-            raise ConfigError("ids= has one id for each message")
+        encoded = yield from each(encode, several(messages, "message"))
+        batch = yield from batch_of(encoded, ids)
         own = (self._writer or lane()) if self._layout.tracks.many else ""
         yield from self._listing.note(log.log)
-        yield from self._layout.append(log, own, batch_of(encoded, ids))
+        yield from self._layout.append(log, own, batch)
 
     def _pop(self, log: Track) -> Plan[V | None]:
         message = yield from self._layout.pop(log)
         return None if message is NOTHING else message
 
     def _tail(self, n: int, log: Track) -> Plan[list[V]]:
-        items = yield from self._layout.tail(log, _not_negative(n, "n"))
-        return list(map(self._layout.parts.message, items))
+        items = yield from self._layout.tail(log, not_negative(n, "n"))
+        return (yield from each(self._layout.parts.message, items))
 
     def _trim(self, keep: int, log: Track) -> Plan[None]:
-        yield from self._layout.trim(log, _not_negative(keep, "keep"))
+        yield from self._layout.trim(log, not_negative(keep, "keep"))
 
     def _reading(self, log: Track, start: int, *, backward: bool) -> Reading:
-        return self._layout.reading(log, _not_negative(start, "start"), backward=backward)
+        return self._layout.reading(log, not_negative(start, "start"), backward=backward)
 
     def _pulling(self, log: str, reading: Reading) -> Plan[list[V]]:
         return located(self._page_of(reading), self._keyspace.name, log)
 
     def _page_of(self, reading: Reading) -> Plan[list[V]]:
         return list(map(self._layout.parts.message, (yield from reading.pull())))
-
-
-def _not_negative(number: int, name: str) -> int:
-    if number < 0:
-        raise ConfigError(f"{name} is counted from 0")
-    return number
-
-
-def _checked_ids(ids: Iterable[str] | None) -> list[str]:
-    found = [] if ids is None else list(several(ids, "id"))
-    if "" in found:
-        raise ConfigError("an id is not empty: all messages with an empty one would be the same")
-    if len(set(found)) < len(found):
-        raise ConfigError("ids= tells messages apart: each has another one")
-    return found
 
 
 def _has_lanes(writers: str) -> bool:
@@ -232,7 +217,7 @@ class Log(_OpenedLog[V, K]):
         SchemaMismatch, TooDeep or TooLarge for a message that would not come back equal, with the
         log untouched; a BackendError, or what the KV raises.
         """
-        ids = _checked_ids(None if id is None else [id])
+        ids = None if id is None else [id]
         run(self._appending(key, [message], ids, _lane_of_process), self._kv)
 
     @forgetful
@@ -244,7 +229,7 @@ class Log(_OpenedLog[V, K]):
         message, the same batch can be repeated then, and adds what is missing. Raises what
         ``append`` raises, and ConfigError for ids that are not one for each, or not each another.
         """
-        run(self._appending(key, messages, _checked_ids(ids), _lane_of_process), self._kv)
+        run(self._appending(key, messages, ids, _lane_of_process), self._kv)
 
     @forgetful
     def pop(self, key: K) -> V | None:
@@ -382,7 +367,7 @@ class AsyncLog(_OpenedLog[V, K]):
         SchemaMismatch, TooDeep or TooLarge for a message that would not come back equal, with the
         log untouched; a BackendError, or what the KV raises.
         """
-        ids = _checked_ids(None if id is None else [id])
+        ids = None if id is None else [id]
         await arun(self._appending(key, [message], ids, _lane_of_loop), self._kv)
 
     @forgetful
@@ -396,7 +381,7 @@ class AsyncLog(_OpenedLog[V, K]):
         message, the same batch can be repeated then, and adds what is missing. Raises what
         ``append`` raises, and ConfigError for ids that are not one for each, or not each another.
         """
-        await arun(self._appending(key, messages, _checked_ids(ids), _lane_of_loop), self._kv)
+        await arun(self._appending(key, messages, ids, _lane_of_loop), self._kv)
 
     @forgetful
     async def pop(self, key: K) -> V | None:

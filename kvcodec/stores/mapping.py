@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import ItemsView, Iterable, Iterator, MutableMapping, ValuesView
+from collections.abc import ItemsView, Iterator, MutableMapping, ValuesView
 from typing import Any, cast
 
 from typing_extensions import TypeVar
@@ -110,7 +110,9 @@ class StoreMapping(MutableMapping[Key, V]):
 
     @forgetful
     def update(self, other: Any = (), /, **more: Any) -> None:
-        """Store every item. Raises what ``Store.set_many`` raises."""
+        """Store every item. Raises what ``Store.set_many`` raises; TypeError or ValueError, as a
+        dict does, for what is neither a mapping nor pairs.
+        """
         self._store.set_many([*_items(other), *_items(more)])
 
     @forgetful
@@ -182,9 +184,8 @@ class _Values(ValuesView[V]):
         return any(each is value or each == value for each in self)
 
 
-def _items(given: Any) -> Iterable[tuple[Any, Any]]:
+def _items(given: Any) -> list[tuple[Any, Any]]:
     """The items of what a mapping's ``update`` takes: anything with ``keys``, or pairs."""
-    if not hasattr(given, "keys"):
-        return cast("Iterable[tuple[Any, Any]]", given)
-    keys: Iterable[Any] = given.keys()
-    return [(key, given[key]) for key in keys]
+    if hasattr(given, "keys"):
+        return [(key, given[key]) for key in given.keys()]  # noqa: SIM118 - it may be no mapping
+    return [(key, value) for key, value in given]

@@ -18,7 +18,7 @@ from kvcodec.keyspace.options import seconds
 from kvcodec.keyspace.place import Place, place_of
 from kvcodec.keyspace.wrapping import as_bytes
 from kvcodec.plans import values, writing
-from kvcodec.plans.driver import Plan
+from kvcodec.plans.driver import Plan, each
 from kvcodec.plans.listing import Listing
 from kvcodec.plans.many import pairs, several
 from kvcodec.plans.report import Finding, Report, new_report, rewrap_report
@@ -134,17 +134,21 @@ class Opened(Generic[V, K]):
     # --------------------------------------------------------------------------- many values
 
     def _getting_many(self, keys: Iterable[K]) -> Plan[dict[K, V]]:
-        wanted = {self._keyspace.raw_key(key): key for key in several(keys)}
-        return dict((yield from self._listing.values(wanted)))
+        wanted = list(several(keys))
+        names = yield from each(self._keyspace.raw_key, wanted)
+        return dict((yield from self._listing.values(dict(zip(names, wanted, strict=True)))))
 
     def _setting_many(
         self, items: Mapping[K, V] | Iterable[tuple[K, V]], ttl: timedelta | float | None
     ) -> Plan[None]:
-        placed = [(self._place(key), value) for key, value in pairs(items)]
-        return writing.set_values(self._listing, placed, seconds(ttl))
+        return writing.set_values(self._listing, pairs(items), seconds(ttl))
 
     def _deleting_many(self, keys: Iterable[K]) -> Plan[None]:
-        return values.delete_all([self._place(key) for key in several(keys)], self._capabilities)
+        return writing.delete_values(self._listing, several(keys))
+
+    def _clearing(self) -> Plan[None]:
+        self._listing.must_list()
+        return writing.clear(self._listing)
 
     # --------------------------------------------------------------------------- maintenance
 

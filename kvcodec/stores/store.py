@@ -376,9 +376,11 @@ class Store(Opened[V, K]):
         self._done(self._reindexing(keys))
 
     def clear(self) -> None:
-        """Remove every value of the keyspace, one by one. Raises what ``keys`` raises."""
-        for key in self.keys():
-            self.delete(key)
+        """Remove every value of the keyspace, many at a time where the backend can.
+
+        Not atomic: a fault of the KV may leave a part of them. Raises what ``keys`` raises.
+        """
+        self._done(self._clearing())
 
     # ------------------------------------------------------------------- the mapping's signs
 

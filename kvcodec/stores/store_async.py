@@ -375,9 +375,11 @@ class AsyncStore(Opened[V, K]):
         await self._done(self._reindexing(keys))
 
     async def clear(self) -> None:
-        """Remove every value of the keyspace, one by one. Raises what ``keys`` raises."""
-        async for key in self.keys():
-            await self.delete(key)
+        """Remove every value of the keyspace, many at a time where the backend can.
+
+        Not atomic: a fault of the KV may leave a part of them. Raises what ``keys`` raises.
+        """
+        await self._done(self._clearing())
 
     def __aiter__(self) -> AsyncIterator[K]:
         return self.keys()

@@ -7,6 +7,7 @@ import gc
 import inspect
 import math
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import timedelta
 from types import FunctionType, ModuleType
 from typing import Any
@@ -31,6 +32,7 @@ from kvcodec import (
     MemoryKV,
     NewerVersion,
     NotEncrypted,
+    OutcomeUnknown,
     PathKeys,
     SQLiteKV,
     Store,
@@ -501,6 +503,42 @@ def test_ids_are_known_for_a_while() -> None:
     log.append("k", "x", id="32")
     log.append("k", "x", id="0")
     assert log.count("k") == 34 + len(TEXTS)
+
+
+@pytest.mark.parametrize("size", [3, 32, 33, 100])
+@pytest.mark.parametrize("fault", [None, 1, 3, 7])
+def test_a_batch_can_be_repeated(size: int, fault: int | None) -> None:
+    """As a whole, and after a fault anywhere, also one longer than the ids that are kept."""
+    batch, ids = [f"text {n}" for n in range(size)], [str(n) for n in range(size)]
+    log = filled(NOTES, Bare(), ["before"])
+    with suppress(OutcomeUnknown):
+        faulty = FaultyKV(log._kv, [] if fault is None else [*[None] * fault, Unknown()])
+        Log(NOTES, faulty, segment_bytes=256).extend("k", batch, ids=ids)
+    for _ in range(2):
+        Log(NOTES, log._kv, segment_bytes=256).extend("k", batch, ids=ids)
+        assert list(log.iterate("k")) == ["before", *batch]
+
+
+def test_batches_that_overlap() -> None:
+    """Each message is there once, whichever came first: what stood before a known one was lost."""
+    for others in (0, 1, 31, 40):
+        log = filled(NOTES, Bare(), [])
+        for number in range(others):
+            log.append("k", "other", id=f"o{number}")
+        log.extend("k", ["b"], ids=["2"])
+        log.extend("k", ["a", "b", "c"], ids=["1", "2", "3"])
+        log.extend("k", ["c", "d"], ids=["3", "4"])
+        assert log.tail("k", 4) == ["b", "a", "c", "d"]
+        assert log.count("k") == others + 4
+
+
+@pytest.mark.parametrize("id", ["", 7, b"1"])
+def test_an_id_that_cannot_be(id: Any) -> None:  # noqa: A002 - its name
+    """Every message after the first one with an empty id was dropped silently."""
+    log = Log(NOTES, Bare())
+    with pytest.raises(ConfigError, match="not empty"):
+        log.append("k", "text", id=id)
+    assert log.count("k") == 0
 
 
 # ------------------------------------------------------------------------------------------- twins

@@ -352,7 +352,8 @@ def test_ids_that_cannot_be() -> None:
     log = small({})
     with pytest.raises(ConfigError, match="empty"):
         log.append("k", "a", id="")
-    for ids in (["a"], ["a", ""], ["a", "a"], "ab"):
+    odd: list[Any] = [["a"], ["a", ""], ["a", "a"], "ab", [], ["a", None], ["a", 7]]
+    for ids in odd:
         with pytest.raises(ConfigError):
             log.extend("k", ["a", "b"], ids=ids)
     assert log.count("k") == 0

@@ -18,7 +18,7 @@ from kvcodec.errors import ConfigError
 from kvcodec.format.log import HEAD
 from kvcodec.plans.driver import Plan, run
 from kvcodec.plans.log.tracks import track_of
-from kvcodec.plans.log.writing import Writing, batch_of
+from kvcodec.plans.log.writing import Batch, Writing
 from kvcodec.testing import ManualClock
 from tests.stores.log.stores import Bare
 
@@ -72,7 +72,7 @@ def test_compare_and_set_is_exact_in_every_interleaving(data: st.DataObject) -> 
         if who not in steppers and waiting[who]:
             text = waiting[who].pop(0)
             steppers[who] = (
-                Stepper(kv, logs[who].append(track_of("notes/k"), batch_of([text.encode()], []))),
+                Stepper(kv, logs[who].append(track_of("notes/k"), Batch([text.encode()], (), {}))),
                 text,
             )
         if who in steppers:
@@ -99,7 +99,7 @@ def test_a_writer_far_behind_harms_no_new_log(turns: list[bool], before: int, cl
     old = [f"old {number}" for number in range(before)]
     log.extend("k", old)
     late = Stepper(
-        kv, writing(kv, clock=clock).append(track_of("notes/k"), batch_of([b"late"], []))
+        kv, writing(kv, clock=clock).append(track_of("notes/k"), Batch([b"late"], (), {}))
     )
     for turn in turns:
         if not late.done and turn:
@@ -211,7 +211,7 @@ def test_lanes_are_found_in_every_interleaving(data: st.DataObject) -> None:
         Stepper(
             kv,
             writing(kv, writers="many", writer=f"w{who}").append(
-                track_of("notes/k").of_lane(f"w{who}"), batch_of([b"%d" % who], [])
+                track_of("notes/k").of_lane(f"w{who}"), Batch([b"%d" % who], (), {})
             ),
         )
         for who in range(writers)
@@ -359,10 +359,10 @@ def test_a_plan_is_driven_by_hand(monkeypatch: pytest.MonkeyPatch) -> None:
     """The stepper that these tests rely on does what ``run`` does."""
     monkeypatch.setattr("os.urandom", bytes)
     by_hand, driven = MemoryKV(), MemoryKV()
-    stepper = Stepper(by_hand, writing(by_hand).append(track_of("notes/k"), batch_of([b"a"], [])))
+    stepper = Stepper(by_hand, writing(by_hand).append(track_of("notes/k"), Batch([b"a"], (), {})))
     while not stepper.done:
         stepper.step()
-    run(writing(driven).append(track_of("notes/k"), batch_of([b"a"], [])), driven)
+    run(writing(driven).append(track_of("notes/k"), Batch([b"a"], (), {})), driven)
     assert by_hand.get("notes/k") == driven.get("notes/k") is not None
 
 
@@ -399,7 +399,7 @@ def step_of(writer: Writing, step: str, text: str) -> Plan[Any]:
     """What a writer does next."""
     track = track_of("notes/k")
     if step == "append":
-        return writer.append(track, batch_of([text.encode()], []))
+        return writer.append(track, Batch([text.encode()], (), {}))
     if step == "trim":
         return writer.trim(track, 3)
     return writer.pop(track) if step == "pop" else writer.clear(track)
@@ -455,7 +455,7 @@ def test_a_late_writer_takes_back_what_it_wrote() -> None:
             kv = MemoryKV()
             log = Log(NOTES, kv, segment_bytes=40, max_items=4)
             log.extend("k", ["y" * 30] * 2)
-            late = Stepper(kv, writing(kv).append(track_of("notes/k"), batch_of([b"late"], [])))
+            late = Stepper(kv, writing(kv).append(track_of("notes/k"), Batch([b"late"], (), {})))
             late.step()
             assert late.operation[0] == "set_if_absent"
             for number in range(others):
@@ -481,7 +481,7 @@ def test_a_bounded_log_stays_bounded() -> None:
         who = rng.choice([0, 1, 2, 3, 3, 3])  # some are slower
         stepper = steppers[who]
         if stepper is None or stepper.done:
-            batch = batch_of([b"%05d xxxxxxxxxxxx" % turn], [])
+            batch = Batch([b"%05d xxxxxxxxxxxx" % turn], (), {})
             stepper = steppers[who] = Stepper(kv, writers[who].append(track_of("notes/k"), batch))
         if not stepper.done:
             stepper.step()
