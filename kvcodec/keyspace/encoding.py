@@ -14,9 +14,10 @@ from typing_extensions import TypeVar
 
 from kvcodec.codecs.codec import ValueCodec
 from kvcodec.codecs.depth import UNNESTED_BYTES, nests_deeper
+from kvcodec.codecs.difference import difference
 from kvcodec.codecs.evolve import carry_unknown
-from kvcodec.codecs.reasons import reason
-from kvcodec.codecs.same import same
+from kvcodec.codecs.raw import with_raw_parts
+from kvcodec.codecs.reasons import NotOfType, reason
 from kvcodec.codecs.stack import SAFE_RECURSION
 from kvcodec.errors import DecodeError, EncodeError, SchemaMismatch, Stage, TooDeep
 from kvcodec.keyspace.form import Form
@@ -54,8 +55,12 @@ class Encoding(Generic[V]):
         if codec.too_deep is not None and codec.too_deep(data, form.max_depth):
             self.refuse_depth("encode")
         if not codec.exact and (form.validate or _doubtful(codec, data)):
-            self.compare(value, data)
+            self.compare(value, data if codec.secrets is None else self.as_sealed(data))
         return data
+
+    def as_sealed(self, data: bytes) -> bytes:
+        """An encoding as it comes out of the sealing of its secrets: without a Raw's white space."""
+        return self.codec.from_plain(self.codec.to_plain(data)) if self.codec.raw else data
 
     def check_value(self, value: Any, stage: Stage) -> None:
         """Raise TooDeep for a value that nests too deep to be encoded, where it might."""
@@ -83,12 +88,18 @@ class Encoding(Generic[V]):
         except Exception as error:  # noqa: BLE001 - as above
             why = f"would not be read back: {reason(error)}"
         else:
-            if type(back) is type(value) and same(back, value):
+            if self.is_back(value, back):
                 return
-            why = f"would come back as another {type(back).__name__} than it is"
-            if type(back) is not type(value):
-                why = f"a {type(value).__name__} would come back as a {type(back).__name__}"
+            why = _changed(value, back)
         raise SchemaMismatch(why, stage="validate")
+
+    def is_back(self, value: V, back: Any) -> bool:
+        """Say whether a value has come back as it was. Raises TooDeep for one that holds itself."""
+        try:
+            return type(back) is type(value) and self.codec.same(back, value)
+        except RecursionError:
+            pass
+        self.refuse_depth("validate")
 
     def decode(self, data: bytes) -> V:
         """Decode an encoded value. Raises TooDeep, SchemaMismatch, DecodeError."""
@@ -103,7 +114,9 @@ class Encoding(Generic[V]):
             self.refuse_depth("decode")
         if self.form.is_plain:
             refuse_newer(data, self.form.version)
-        if kind.__name__ == "ValidationError":  # msgspec's, or pydantic's
+        if kind.__name__ == "ValidationError" or issubclass(
+            kind, NotOfType
+        ):  # msgspec's, pydantic's
             raise SchemaMismatch(why, stage="validate")
         raise DecodeError(why, stage="decode")
 
@@ -132,12 +145,22 @@ class Encoding(Generic[V]):
         self.check_value(plain, "decode")
         return plain
 
-    def merged(self, encoded: bytes, held: bytes) -> bytes:
-        """An encoding with what its type does not know of ``held``. Raises TooDeep, DecodeError."""
+    def plain_of(self, value: V) -> Any:
+        """A value as plain data, checked, its Raws as they are."""
         codec = self.codec
+        plain = codec.to_plain(self.encode(value))
+        return with_raw_parts(codec.shape, plain, value) if codec.raw else plain
+
+    def merged(self, value: V, held: bytes) -> bytes:
+        """The encoding of a value with what its type does not know of ``held``.
+
+        Raises TooDeep, DecodeError, and what ``encode`` raises.
+        """
+        codec = self.codec
+        new = self.plain_of(value)
         self.check_depth(held)
         try:
-            old, new = codec.to_plain(held), codec.to_plain(encoded)
+            old = codec.to_plain(held)
             return codec.from_plain(carry_unknown(codec.shape, old, new))
         except Exception as error:  # noqa: BLE001 - unknown fields are checked nowhere before
             why = reason(error)
@@ -186,6 +209,16 @@ def _doubtful(codec: ValueCodec[Any], data: bytes) -> bool:
     if codec.risk == "null":
         return b"null" in data  # all that NaN and infinity can become in JSON
     return codec.risk == "any"
+
+
+def _changed(value: Any, back: Any) -> str:
+    kind, other = type(value).__name__, type(back).__name__
+    if type(back) is not type(value):
+        return f"a {kind} would come back as a {other}"
+    return (
+        f"would come back as another {kind} than it is ({difference(value, back)}): "
+        "declare a type that holds it, or convert it first"
+    )
 
 
 def _unsupported(error: TypeError) -> str:
