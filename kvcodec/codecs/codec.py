@@ -53,7 +53,7 @@ class ValueCodec(msgspec.Struct, Generic[V], frozen=True):
     shape: Any = None
     """The type as ``msgspec.inspect`` sees it, where it does."""
     raw: bool = False
-    """Whether a value may hold a ``msgspec.Raw``, which is encoded as it is, white space and all."""
+    """Whether a value may hold a ``msgspec.Raw``, encoded as it is, white space and all."""
     same: Callable[[Any, Any], bool] = same
     """Whether what came back, of the same type, is what went in."""
     secrets: Secrets | None = None

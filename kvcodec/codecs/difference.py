@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from kvcodec.codecs.parts import field_names
@@ -19,36 +19,29 @@ _MISSING: Any = type("nothing", (), {})()
 """Stands for what one of two values does not have."""
 
 
-def difference(value: Any, back: Any) -> str:
+def difference(value: Any, back: Any, alike: Callable[[Any, Any], bool] = same) -> str:
     """Say where and how a value differs from what came back: ``$[37].meta.when: datetime -> str``.
 
-    Names of fields are shown, and keys of dicts that look like them; others are ``[...]``.
+    ``alike``: what says whether two parts are the same. Names of fields are shown, and keys of
+    dicts that look like them; others are ``[...]``.
     """
     path = "$"
-    found: tuple[str, Any, Any] | None = ("", value, back)
-    while found is not None:
+    while (found := _first(value, back, alike)) is not None:
         step, value, back = found
         path += step
-        found = _first(value, back)
     path = path if len(path) <= _LONGEST else f"...{path[-_LONGEST:]}"
     before, after = _kind(value), _kind(back)
     return f"{path}: {before} -> {after if after != before else f'another {after}'}"
 
 
-def _first(value: Any, back: Any) -> tuple[str, Any, Any] | None:
+def _first(value: Any, back: Any, alike: Callable[[Any, Any], bool]) -> tuple[str, Any, Any] | None:
     """The first part that differs: its step, and both; None where no part tells it."""
     if type(value) is not type(back):
         return None
     for step, one, other in _parts(value, back):
-        if type(one) is not type(other) and not _is_number(one, other):
-            return step, one, other
-        if not same(one, other):
+        if not alike(one, other):
             return step, one, other
     return None
-
-
-def _is_number(one: Any, other: Any) -> bool:
-    return isinstance(one, int | float) and isinstance(other, int | float) and one == other
 
 
 def _parts(value: Any, back: Any) -> Iterable[tuple[str, Any, Any]]:
@@ -61,7 +54,7 @@ def _parts(value: Any, back: Any) -> Iterable[tuple[str, Any, Any]]:
 
 
 def _named(value: Any) -> dict[Any, Any]:
-    """What an object or a dict holds, by name; of a pydantic model also what is private or extra."""
+    """What an object or a dict holds, by name; of pydantic's also what is private or extra."""
     if is_dict(value):
         return value
     named = {name: getattr(value, name, _MISSING) for name in field_names(value) or ()}

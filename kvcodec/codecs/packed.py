@@ -1,4 +1,4 @@
-"""``Packed``: values of a fixed layout, as Python's ``struct`` packs them, and nothing around them."""
+"""``Packed``: values of a fixed layout, as Python's ``struct`` packs them."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import re
 import struct
 from collections.abc import Callable, Sequence
 from operator import attrgetter
-from typing import Any, NamedTuple, NoReturn
+from typing import Any, NamedTuple, TypeAlias
 
 from msgspec import inspect as kinds
 
@@ -18,6 +18,8 @@ __all__ = ["Packed"]
 
 _MOST_BYTES = 1024 * 1024
 """Of one value: what has no end belongs into ``Files``."""
+
+_Parts: TypeAlias = Sequence[Any]
 
 _CODES: dict[str, type] = {
     **dict.fromkeys("bBhHiIlLqQ", int),
@@ -39,12 +41,12 @@ class Packed:
         CURSOR = Keyspace("cursor", int, key=None, encoding=Packed(">Q"))
         VECTORS = Keyspace("vectors", list[float], encoding=Packed("<384d"))
 
-    ``format`` begins with ``<`` (little-endian) or ``>`` (big-endian, as ``!``): without, ``struct``
-    lays out as the machine does. ``5s`` is bytes of length 5, ``x`` a byte that means nothing.
+    ``format`` begins with ``<`` (little-endian) or ``>`` (big-endian, as ``!``): without, the
+    layout is that of the machine. ``5s`` is bytes of length 5, ``x`` a byte that means nothing.
 
     ``set`` refuses a number that is out of range, or that ``e`` or ``f`` would round, bytes of
-    another length, and NaN, which equals nothing. ``get`` refuses stored bytes of another length, and
-    NaN too.
+    another length, and NaN, which equals nothing. ``get`` refuses stored bytes of another length,
+    and NaN too.
 
     Any byte can begin one, so that it cannot be told from plain JSON: under the same name today's
     declaration needs an envelope (``checksum=True``, ``ttl=``, ``cipher=`` ...).
@@ -104,8 +106,8 @@ class _Shape(NamedTuple):
     each: Any
     paths: list[str] | None
     """Where its parts are; None: ``[0]``, ``[1]`` ..."""
-    split: Callable[[Any], Sequence[Any]]
-    join: Callable[[Sequence[Any]], Any]
+    split: Callable[[Any], _Parts]
+    join: Callable[[_Parts], Any]
 
 
 class _Fixed:
@@ -137,7 +139,7 @@ class _Fixed:
             parts = self._converted(parts)
         for at, length in self._lengths:
             if len(parts[at]) != length:
-                self._refuse(at, f"expected bytes of length {length}")
+                raise self._refusal(at, f"expected bytes of length {length}")
         data = self._packed(parts)
         if self._rounds:
             self._refuse_rounded(parts, self._layout.unpack(data))
@@ -153,46 +155,45 @@ class _Fixed:
             self._refuse_rounded(parts, self._layout.unpack(data))
         return self._shape.join(parts)
 
-    def _converted(self, parts: Sequence[Any]) -> list[Any]:
+    def _converted(self, parts: _Parts) -> list[Any]:
         """The parts with ints as the floats that they stand for. Raises Refusal for other kinds."""
         if len(parts) != len(self._kinds):
             raise Refusal(f"expected {len(self._kinds)} items, got {len(parts)}")
         converted: list[Any] = []
         for at, (part, kind) in enumerate(zip(parts, self._kinds, strict=True)):
             if type(part) is not kind and not (kind is float and type(part) is int):
-                self._refuse(at, f"expected {kind.__name__}, got {type(part).__name__}")
+                raise self._refusal(at, f"expected {kind.__name__}, got {type(part).__name__}")
             converted.append(self._as_float(at, part) if kind is float else part)
         return converted
 
-    def _as_float(self, at: int, number: float) -> float:
+    def _as_float(self, at: int, number: Any) -> float:
         try:
             same = float(number)
         except OverflowError:
             same = None
         if same is None or (same != number and number == number):  # noqa: PLR0124 - not for NaN
-            self._refuse(at, "no float is equal to it")
+            raise self._refusal(at, "no float is equal to it")
         return same
 
-    def _packed(self, parts: Sequence[Any]) -> bytes:
+    def _packed(self, parts: _Parts) -> bytes:
         try:
             return self._layout.pack(*parts)
         except (struct.error, OverflowError):
-            pass
-        held = [_holds(item, part) for item, part in zip(self._items, parts, strict=True)]
+            held = [_holds(item, part) for item, part in zip(self._items, parts, strict=True)]
         at = held.index(False)
-        self._refuse(at, f"out of range of {self._items[at].code}")
+        raise self._refusal(at, f"out of range of {self._items[at].code}")
 
-    def _refuse_rounded(self, parts: Sequence[Any], back: Sequence[Any]) -> None:
+    def _refuse_rounded(self, parts: _Parts, back: _Parts) -> None:
         if [*back] == [*parts]:  # no object of `back` is one of `parts`: NaN is unequal here
             return
         for at, (part, other) in enumerate(zip(parts, back, strict=True)):
             if part != other:
                 what = "NaN, which equals nothing" if part != part else "would be rounded"  # noqa: PLR0124
-                self._refuse(at, f"{what}, in {self._items[at].code}")
+                raise self._refusal(at, f"{what}, in {self._items[at].code}")
 
-    def _refuse(self, at: int, what: str) -> NoReturn:
+    def _refusal(self, at: int, what: str) -> Refusal:
         paths = self._shape.paths
-        raise Refusal(f"{what} at `${f'[{at}]' if paths is None else paths[at]}`")
+        return Refusal(f"{what} at `${f'[{at}]' if paths is None else paths[at]}`")
 
 
 def _holds(item: _Item, part: Any) -> bool:
@@ -269,12 +270,16 @@ def _shape_of_fields(
     get: Any = attrgetter(*names)
     cls: Any = root.cls
 
-    def join(parts: Sequence[Any]) -> Any:
+    def join(parts: _Parts) -> Any:
         return cls(**dict(zip(names, parts, strict=True)))
 
     found = [_scalar(field.type) for field in root.fields]
-    split = get if len(names) > 1 else lambda value: (get(value),)
-    return _Shape(cls, found, None, [f".{name}" for name in names], split, join)
+
+    def split(value: Any) -> _Parts:
+        return (get(value),)
+
+    paths = [f".{name}" for name in names]
+    return _Shape(cls, found, None, paths, get if len(names) > 1 else split, join)
 
 
 def _shape_of_items(items: list[_Item]) -> _Shape:
@@ -285,7 +290,15 @@ def _shape_of_items(items: list[_Item]) -> _Shape:
 
 
 def _shape_of_one(kind: type) -> _Shape:
-    return _Shape(kind, [kind], None, [""], lambda value: (value,), lambda parts: parts[0])
+    return _Shape(kind, [kind], None, [""], _alone, _only)
+
+
+def _alone(value: Any) -> _Parts:
+    return (value,)
+
+
+def _only(parts: _Parts) -> Any:
+    return parts[0]
 
 
 def _scalar(node: kinds.Type) -> type | None:
@@ -302,7 +315,7 @@ def _scalar(node: kinds.Type) -> type | None:
             return None
 
 
-def _listed(found: Sequence[Any]) -> str:
+def _listed(found: _Parts) -> str:
     """Kinds in words, ``2: int, float``; the first of many."""
     names = ["something else" if kind is None else kind.__name__ for kind in found]
     return f"{len(names)}: {', '.join(names[:8])}{' ...' if len(names) > 8 else ''}"

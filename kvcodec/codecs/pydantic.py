@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any, cast
 
 import msgspec
@@ -15,6 +16,7 @@ from kvcodec.codecs.dify import with_every_message
 from kvcodec.codecs.order import with_sorted_sets
 from kvcodec.codecs.pydantic_reasons import Reasons, nodes
 from kvcodec.codecs.reasons import NotOfType
+from kvcodec.codecs.same import same
 from kvcodec.errors import ConfigError
 from kvcodec.secrets.marks import MARK, TEXT
 from kvcodec.secrets.pydantic import SEEING, SEEN, STORING
@@ -51,9 +53,9 @@ def _adapter(value_type: Any) -> TypeAdapter[Any]:
     try:
         return TypeAdapter(value_type)
     except (PydanticSchemaGenerationError, PydanticUserError) as error:
+        why = error.message.partition("\n")[0]
         raise ConfigError(
-            f"the type cannot be stored, as pydantic has no schema for it ({error.code}): a type "
-            "that holds a pydantic model is stored by pydantic, with all that is in it"
+            f"what holds a pydantic model is stored by pydantic, which cannot: {why}"
         ) from error
 
 
@@ -98,8 +100,19 @@ class _Models:
 
     def decode(self, data: bytes) -> Any:
         """The value of an encoding. Raises NotOfType, naming the field, and what msgspec raises."""
-        plain = self.form.decode(data)  # pydantic itself takes NaN, Infinity and 1e999
-        text = data if self._is_json else msgspec.json.encode(plain)
+        text = self._text(data)
+        value = self._read(text)
+        if re.search(_NO_NUMBER, text):
+            back = self._read(self._text(self._encoded(value, warnings="none")))
+            if not same(back, value):
+                raise NotOfType(f"not to be stored ({difference(value, back)})")
+        return value
+
+    def _text(self, data: bytes) -> bytes:
+        plain = self.form.decode(data)  # refuses NaN, Infinity and 1e999, which pydantic takes
+        return data if self._is_json else msgspec.json.encode(plain)
+
+    def _read(self, text: bytes) -> Any:
         try:
             value = self._adapter.validate_json(text, context=self._context)
         except ValidationError as error:
@@ -110,6 +123,10 @@ class _Models:
             return value
         # Raised here: pydantic's own error quotes its input, and would be the context of this one.
         raise NotOfType(why)
+
+
+_NO_NUMBER = rb'(?i)"\s*[+-]?(?:nan|inf|infinity|[\d_.]+e\+?\d{3,}|\d{300,})\s*"'
+"""Text of which pydantic makes a float that JSON has no number for, where a float is declared."""
 
 
 class MisplacedSecret(Exception):
@@ -153,4 +170,5 @@ def _is_dumped_as_it_is(node: Any) -> bool:
 
 
 def _serializer(node: Any) -> Any:
-    return (node.get("serialization") or {}).get("function")
+    dumped: dict[str, Any] = node.get("serialization") or {}
+    return dumped.get("function")

@@ -41,7 +41,7 @@ class Reasons:
 
 
 def _what(kind: Any, context: dict[str, Any]) -> str:
-    """pydantic's own words for a kind of fault; of one that the user's code has made, ours."""
+    """The words of pydantic for a kind of fault; of one that the user's code has made, ours."""
     told = {name: part for name, part in context.items() if name in _DECLARED}
     try:
         return PydanticKnownError(kind, told or None).message()
@@ -54,7 +54,7 @@ def _names(node: Any) -> Iterator[str]:
     fields: Any = node.get("fields")
     if is_dict(fields):
         yield from (str(name) for name in fields)
-    for each in [node, *(fields if is_sequence(fields) else ())]:
+    for each in filter(is_dict, [node, *(fields if is_sequence(fields) else ())]):
         yield from _texts([each.get("name"), each.get("validation_alias")])
 
 
@@ -71,7 +71,7 @@ _NO_SCHEMAS = ("metadata", "default", "config")
 
 
 def nodes(schema: Any, *, within: Callable[[Any], bool] = lambda _: True) -> Iterator[Any]:
-    """Yield every dict in a core schema, the outer ones first; what is in one if ``within`` says so."""
+    """Yield every dict in a core schema, outer ones first; what is in one if ``within`` says so."""
     left: list[Any] = [schema]
     while left:
         part = left.pop()

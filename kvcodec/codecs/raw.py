@@ -17,7 +17,8 @@ __all__ = ["with_raw_parts"]
 def with_raw_parts(shape: Any, plain: Any, value: Any) -> Any:
     """The plain data of a value with each Raw of it as it is in the value.
 
-    ``plain``: what a decoder without the type makes of the value's encoding, Raws decoded too.
+    ``plain``: what a decoder without the type makes of the value's encoding, Raws decoded too. It
+    may hold what the type does not know.
     """
     shape = member_of(shape, plain)
     if isinstance(shape, kinds.RawType):
@@ -29,9 +30,10 @@ def with_raw_parts(shape: Any, plain: Any, value: Any) -> Any:
             if name in plain
         }
     if is_list(plain) and is_array(shape):
-        tag = [] if tag_of(shape)[0] is None else plain[:1]
-        rows = zip(_types(shape), plain[len(tag) :], _items(shape, value), strict=False)
-        return tag + [with_raw_parts(part, one, held) for part, one, held in rows]
+        first = 0 if tag_of(shape)[0] is None else 1
+        rows = zip(_types(shape), plain[first:], _items(shape, value), strict=False)
+        parts = [with_raw_parts(part, one, held) for part, one, held in rows]
+        return [*plain[:first], *parts, *plain[first + len(parts) :]]
     return plain
 
 
@@ -56,4 +58,5 @@ def _types(shape: Any) -> Iterable[Any]:
 def _items(shape: Any, value: Any) -> Iterable[Any]:
     if isinstance(shape, kinds.StructType):
         return [getattr(value, field.name) for field in shape.fields]
-    return value
+    items: Iterable[Any] = value
+    return items

@@ -31,11 +31,13 @@ def same(one: Any, other: Any) -> bool:
     NaN is unequal to itself, a datetime in the repeated hour of a clock change is unequal to the
     same instant in another zone (PEP 495), classes may be declared without ``__eq__``. The order of
     dicts is not compared: the encodings keep it, one ``==`` tells all the rest at C's speed, and a
-    user's codec may sort.
+    user's codec may sort. Raises RecursionError for what contains itself.
     """
     try:
         if one == other:
             return True
+    except RecursionError:
+        raise
     except Exception:  # noqa: BLE001 - a class's own __eq__ may raise anything (a signalling NaN does)
         return type(one) is type(other) is Decimal and str(one) == str(other)
     if type(one) is not type(other):
@@ -52,7 +54,7 @@ def same_within(one: Any, other: Any) -> bool:
     type that it extends, what it adds is compared as well. Numbers may be of another kind:
     ``list[float]`` holds 1, which comes back as 1.0.
     """
-    kind = type(one)
+    kind: Any = type(one)
     if one is other:
         return True
     if kind in _PLAIN:
@@ -76,7 +78,7 @@ _VALUES = frozenset((complex, bytearray, set, frozenset, Decimal, date, datetime
 
 def _same_parts(one: Any, other: Any, alike: _Compare) -> bool:
     """Whether two objects of one class are of the same parts."""
-    kind = type(one)
+    kind: Any = type(one)
     if kind is Secret:
         return alike(one.reveal(), other.reveal())
     if kind is float or kind is Decimal:
@@ -91,6 +93,8 @@ def _same_parts(one: Any, other: Any, alike: _Compare) -> bool:
         return one.keys() == other.keys() and all(alike(one[key], other[key]) for key in one)
     try:
         states = _state(one), _state(other)
+    except RecursionError:
+        raise
     except Exception:  # noqa: BLE001 - it does not tell, or a class's own method raised
         return False
     return alike(*states)
@@ -98,29 +102,30 @@ def _same_parts(one: Any, other: Any, alike: _Compare) -> bool:
 
 def _state(value: Any) -> list[Any]:
     """What an object is made of, in plain containers. Raises where it cannot tell."""
-    told = value.__reduce_ex__(4)
+    told: Any = value.__reduce_ex__(4)
     if isinstance(told, str):
         return [told]
-    make, arguments, state, items, entries, *_ = (*told, None, None, None)
+    padded: list[Any] = [*told, None, None, None]
+    make, arguments, state, items, entries = padded[:5]
     if isinstance(value, datetime):
         arguments = ()  # their instants are the same: the zone may be another
     says_all = isinstance(value, Struct) or isinstance(type(value).__reduce__, FunctionType)
     if state is None and not says_all:
         state = object.__getstate__(value)  # datetime and others in C leave attributes out
-    return [make, arguments, _lasting(type(value), state), [*(items or ())], [*(entries or ())]]
+    return [make, arguments, _lasting(value, state), [*(items or ())], [*(entries or ())]]
 
 
-def _lasting(kind: type, state: Any) -> Any:
+def _lasting(value: Any, state: Any) -> Any:
     """A state without what no ``==`` compares: what is cached, which fields were given."""
     if is_tuple(state):
-        return [_lasting(kind, part) for part in state]
+        return [_lasting(value, part) for part in state]
     if not is_dict(state):
         return state
     return {
         name: part
         for name, part in state.items()
         if name != "__pydantic_fields_set__"
-        and not isinstance(getattr(kind, str(name), None), cached_property)
+        and not isinstance(getattr(type(value), str(name), None), cached_property)
     }
 
 

@@ -18,7 +18,7 @@ from kvcodec.codecs.codec import ENCODINGS, ValueCodec
 from kvcodec.codecs.parts import holds_pydantic
 from kvcodec.codecs.same import same_within
 from kvcodec.errors import ConfigError
-from kvcodec.protocols import Codec, BindableCodec, NamedCodec, TellingCodec, offers
+from kvcodec.protocols import BindableCodec, Codec, NamedCodec, TellingCodec, offers
 
 __all__ = ["codec_for"]
 

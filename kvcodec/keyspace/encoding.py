@@ -59,7 +59,7 @@ class Encoding(Generic[V]):
         return data
 
     def as_sealed(self, data: bytes) -> bytes:
-        """An encoding as it comes out of the sealing of its secrets: without a Raw's white space."""
+        """An encoding as it comes out of the sealing of its secrets: no white space in a Raw."""
         return self.codec.from_plain(self.codec.to_plain(data)) if self.codec.raw else data
 
     def check_value(self, value: Any, stage: Stage) -> None:
@@ -88,18 +88,20 @@ class Encoding(Generic[V]):
         except Exception as error:  # noqa: BLE001 - as above
             why = f"would not be read back: {reason(error)}"
         else:
-            if self.is_back(value, back):
+            if self.came_back(value, back):
                 return
-            why = _changed(value, back)
+            why = _changed(value, back, self.codec.same)
         raise SchemaMismatch(why, stage="validate")
 
-    def is_back(self, value: V, back: Any) -> bool:
+    def came_back(self, value: V, back: Any) -> bool:
         """Say whether a value has come back as it was. Raises TooDeep for one that holds itself."""
         try:
-            return type(back) is type(value) and self.codec.same(back, value)
+            same: bool | None = type(back) is type(value) and self.codec.same(back, value)
         except RecursionError:
-            pass
-        self.refuse_depth("validate")
+            same = None
+        if same is None:
+            self.refuse_depth("validate")
+        return same
 
     def decode(self, data: bytes) -> V:
         """Decode an encoded value. Raises TooDeep, SchemaMismatch, DecodeError."""
@@ -145,23 +147,20 @@ class Encoding(Generic[V]):
         self.check_value(plain, "decode")
         return plain
 
-    def plain_of(self, value: V) -> Any:
-        """A value as plain data, checked, its Raws as they are."""
-        codec = self.codec
-        plain = codec.to_plain(self.encode(value))
-        return with_raw_parts(codec.shape, plain, value) if codec.raw else plain
-
     def merged(self, value: V, held: bytes) -> bytes:
         """The encoding of a value with what its type does not know of ``held``.
 
         Raises TooDeep, DecodeError, and what ``encode`` raises.
         """
         codec = self.codec
-        new = self.plain_of(value)
+        encoded = self.encode(value)
         self.check_depth(held)
         try:
-            old = codec.to_plain(held)
-            return codec.from_plain(carry_unknown(codec.shape, old, new))
+            old, new = codec.to_plain(held), codec.to_plain(encoded)
+            plain = carry_unknown(codec.shape, old, new)
+            return codec.from_plain(
+                with_raw_parts(codec.shape, plain, value) if codec.raw else plain
+            )
         except Exception as error:  # noqa: BLE001 - unknown fields are checked nowhere before
             why = reason(error)
         raise DecodeError(f"fields that this code does not know: {why}", stage="decode")
@@ -211,12 +210,12 @@ def _doubtful(codec: ValueCodec[Any], data: bytes) -> bool:
     return codec.risk == "any"
 
 
-def _changed(value: Any, back: Any) -> str:
+def _changed(value: Any, back: Any, alike: Callable[[Any, Any], bool]) -> str:
     kind, other = type(value).__name__, type(back).__name__
     if type(back) is not type(value):
         return f"a {kind} would come back as a {other}"
     return (
-        f"would come back as another {kind} than it is ({difference(value, back)}): "
+        f"would come back as another {kind} than it is ({difference(value, back, alike)}): "
         "declare a type that holds it, or convert it first"
     )
 

@@ -18,13 +18,10 @@ from typing import Any, NamedTuple
 
 import msgspec
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from kvcodec import (
     ConfigError,
     DecodeError,
-    EncodeError,
     GzipJSON,
     KeyRing,
     Keyspace,

@@ -67,7 +67,7 @@ VALUES: list[tuple[str, Any, Any, bytes]] = [
     ("<4s", bytes, b"a\0b\0", b"a\0b\0"),
     ("<c", bytes, b"x", b"x"),
     (">IHd", tuple[int, int, float], (1, 2, 3.0), struct.pack(">IHd", 1, 2, 3.0)),
-    ("> I 2x ?", Row, Row(7, True), b"\0\0\0\7\0\0\1"),
+    ("> I 2x ?", Row, Row(7, flag=True), b"\0\0\0\7\0\0\1"),
     ("<3d", tuple[float, ...], (1.0, -0.0, math.inf), struct.pack("<3d", 1.0, -0.0, math.inf)),
     ("<2e", list[float], [1.0, 0.5], struct.pack("<2e", 1.0, 0.5)),
     ("<2d2s", Point, Point(x=1.0, mark=b"ab"), struct.pack("<2d2s", 1.0, 0.0, b"ab")),
@@ -117,19 +117,22 @@ def test_every_integer_comes_back_or_is_refused(number: int, code: str, order: s
         assert opened.get() == number
 
 
+def is_held(code: str, number: float) -> bool:
+    """Whether struct itself gives the number back."""
+    try:
+        return bool(struct.unpack(f"<{code}", struct.pack(f"<{code}", number))[0] == number)
+    except (OverflowError, struct.error):
+        return False
+
+
 @given(st.floats() | st.integers(), st.sampled_from("efd"))
 def test_every_float_comes_back_or_is_refused(number: float, code: str) -> None:
     """What would be rounded, is too large or is NaN is refused; all else comes back equal."""
     opened = Store(Keyspace("k", list[float], encoding=Packed(f"<{code}")), {})
     try:
         opened.set("a", [number])
-    except EncodeError as error:
-        assert str(error.args[0]).endswith("at `$[0]`")
-        try:
-            (back,) = struct.unpack(f"<{code}", struct.pack(f"<{code}", number))
-        except (OverflowError, struct.error):
-            return
-        assert back != number
+    except EncodeError:
+        assert not is_held(code, number)
     else:
         assert opened["a"] == [number]
         assert type(opened["a"][0]) is float
@@ -138,9 +141,9 @@ def test_every_float_comes_back_or_is_refused(number: float, code: str) -> None:
 @pytest.mark.parametrize(
     ("layout", "kind", "value", "says"),
     [
-        (">H?", Row, Row(70_000, True), "out of range of H at `$.number`"),
-        (">H?", Row, Row(1, 1), "expected bool, got int at `$.flag`"),  # type: ignore[arg-type]
-        (">H?", Row, Row(True, True), "expected int, got bool at `$.number`"),
+        (">H?", Row, Row(70_000, flag=True), "out of range of H at `$.number`"),
+        (">H?", Row, Row(1, flag=1), "expected bool, got int at `$.flag`"),  # type: ignore[arg-type]
+        (">H?", Row, Row(bool(1), flag=True), "expected int, got bool at `$.number`"),
         (">H?", Row, (1, True), "expected Row, got tuple"),
         ("<2d2s", Point, Point(x=1.0, mark=b"abc"), "expected bytes of length 2 at `$.mark`"),
         ("<2d2s", Point, Point(x=1.0, mark=b"a"), "expected bytes of length 2 at `$.mark`"),
@@ -191,8 +194,10 @@ def test_no_nan_is_read() -> None:
 
 @pytest.mark.parametrize(
     "layout",
-    ["", ">", "I", "@I", "=I", ">P", ">n", ">5p", ">I>I", ">2x", ">0s", ">0d", ">-1d", 4, None]
-    + [">99999999d", ">1048577s", ">" + "9" * 5000 + "s"],
+    [
+        *("", ">", "I", "@I", "=I", ">P", ">n", ">5p", ">I>I", ">2x", ">0s", ">0d", ">-1d"),
+        *(4, None, ">99999999d", ">1048577s", ">" + "9" * 5000 + "s"),
+    ],
     ids=lambda layout: str(layout)[:20],
 )
 def test_formats_that_are_not_fixed_are_refused(layout: Any) -> None:
