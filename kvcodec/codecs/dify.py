@@ -7,10 +7,11 @@ stores and reads the fields of the base alone. Which of them it is, its role tel
 from __future__ import annotations
 
 import sys
+from enum import Enum
 from types import UnionType
 from typing import Annotated, Any, Union, get_args, get_origin
 
-from pydantic import Discriminator, Tag
+from pydantic import BaseModel, Discriminator, Tag
 
 from kvcodec.format.plain import is_dict
 
@@ -52,5 +53,8 @@ def _replaced(kind: Any, sdk: dict[str, Any]) -> Any:
 
 def _role(message: Any) -> Any:
     """The role of a message, or of the data of one."""
-    role = message.get("role") if is_dict(message) else getattr(message, "role", None)
-    return getattr(role, "value", role)
+    fields = (
+        message if is_dict(message) else vars(message) if isinstance(message, BaseModel) else {}
+    )
+    role = fields.get("role")
+    return role.value if isinstance(role, Enum) else role

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from types import FunctionType
 from typing import Any, cast
 
 import msgspec
@@ -67,7 +68,8 @@ class _Models:
         self._adapter = adapter
         self._is_json = encoding == "json"
         self._context = context
-        self._holds_sets = _mentions_sets(adapter.core_schema)
+        self._holds_sets = _mentions(adapter.core_schema, "set", "frozenset")
+        self._holds_floats = _mentions(adapter.core_schema, "float", "complex")
         self._reasons = Reasons(adapter.core_schema)
 
     def encode(self, value: Any) -> bytes:
@@ -102,7 +104,7 @@ class _Models:
         """The value of an encoding. Raises NotOfType, naming the field, and what msgspec raises."""
         text = self._text(data)
         value = self._read(text)
-        if re.search(_NO_NUMBER, text):
+        if self._holds_floats and _may_hold_no_number(text):
             back = self._read(self._text(self._encoded(value, warnings="none")))
             if not same(back, value):
                 raise NotOfType(f"not to be stored ({difference(value, back)})")
@@ -125,8 +127,13 @@ class _Models:
         raise NotOfType(why)
 
 
-_NO_NUMBER = rb'(?i)"\s*[+-]?(?:nan|inf|infinity|[\d_.]+e\+?\d{3,}|\d{300,})\s*"'
-"""Text of which pydantic makes a float that JSON has no number for, where a float is declared."""
+_LARGE = re.compile(rb"\d(?:e\+?\d{3}|\d{299})")
+
+
+def _may_hold_no_number(text: bytes) -> bool:
+    """Whether there may be text of which pydantic makes a float that JSON has no number for."""
+    lower = text.lower()
+    return b"nan" in lower or b"inf" in lower or _LARGE.search(lower) is not None
 
 
 class MisplacedSecret(Exception):
@@ -144,8 +151,8 @@ def _check_secrets(adapter: TypeAdapter[Any], text: bytes, value: Any) -> None:
         raise MisplacedSecret
 
 
-def _mentions_sets(schema: Any) -> bool:
-    return any(node.get("type") in ("set", "frozenset") for node in nodes(schema))
+def _mentions(schema: Any, *kinds: str) -> bool:
+    return any(node.get("type") in kinds for node in nodes(schema))
 
 
 def _refuse_masked(schema: Any) -> None:
@@ -160,8 +167,9 @@ def _refuse_masked(schema: Any) -> None:
 
 def _is_masked(node: Any) -> bool:
     function = _serializer(node)
-    name = f"{getattr(function, '__module__', '')}.{getattr(function, '__name__', '')}"
-    return name.startswith("pydantic.types.") and "secret" in name
+    if not isinstance(function, FunctionType):
+        return False
+    return function.__module__ == "pydantic.types" and "secret" in function.__name__
 
 
 def _is_dumped_as_it_is(node: Any) -> bool:
