@@ -53,8 +53,6 @@ def _replaced(kind: Any, sdk: dict[str, Any]) -> Any:
 
 def _role(message: Any) -> Any:
     """The role of a message, or of the data of one."""
-    fields = (
-        message if is_dict(message) else vars(message) if isinstance(message, BaseModel) else {}
-    )
-    role = fields.get("role")
+    fields = vars(message) if isinstance(message, BaseModel) else message
+    role = fields.get("role") if is_dict(fields) else None
     return role.value if isinstance(role, Enum) else role

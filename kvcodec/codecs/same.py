@@ -54,7 +54,7 @@ def same_within(one: Any, other: Any) -> bool:
     type that it extends, what it adds is compared as well. Numbers may be of another kind:
     ``list[float]`` holds 1, which comes back as 1.0.
     """
-    kind: Any = type(one)
+    kind = _class_of(one)
     if one is other:
         return True
     if kind in _PLAIN:
@@ -78,7 +78,7 @@ _VALUES = frozenset((complex, bytearray, set, frozenset, Decimal, date, datetime
 
 def _same_parts(one: Any, other: Any, alike: _Compare) -> bool:
     """Whether two objects of one class are of the same parts."""
-    kind: Any = type(one)
+    kind = _class_of(one)
     if kind is Secret:
         return alike(one.reveal(), other.reveal())
     if kind is float or kind is Decimal:
@@ -125,8 +125,12 @@ def _lasting(value: Any, state: Any) -> Any:
         name: part
         for name, part in state.items()
         if name != "__pydantic_fields_set__"
-        and not isinstance(getattr(type(value), str(name), None), cached_property)
+        and not isinstance(getattr(_class_of(value), str(name), None), cached_property)
     }
+
+
+def _class_of(value: object) -> Any:
+    return type(value)
 
 
 def _instant(moment: datetime) -> tuple[timedelta, bool]:
