@@ -53,7 +53,8 @@ if TYPE_CHECKING:
     from kvcodec.backends.sqlite import SQLiteKV
     from kvcodec.backends.sqlite_async import AsyncSQLiteKV
     from kvcodec.backends.url import open_async_kv, open_kv
-    from kvcodec.codecs.legacy import BigEndian, GzipJSON
+    from kvcodec.codecs.legacy import GzipJSON
+    from kvcodec.codecs.packed import Packed
     from kvcodec.keys.hashed import HashedKeys, HiddenKeys
     from kvcodec.keys.templates import TemplateKeys
     from kvcodec.secrets.ciphers import AESGCMCipher, FernetCipher
@@ -93,7 +94,6 @@ __all__ = [
     "AsyncSubjects",
     "AsyncValue",
     "BackendError",
-    "BigEndian",
     "Cache",
     "CacheStats",
     "Cipher",
@@ -132,6 +132,7 @@ __all__ = [
     "NotReplicated",
     "Ordered",
     "OutcomeUnknown",
+    "Packed",
     "PathKeys",
     "PrefixKV",
     "Previous",
@@ -177,7 +178,6 @@ _LAZY = {
     "AsyncStore": "kvcodec.stores.store_async",
     "AsyncSubjects": "kvcodec.stores.subjects",
     "AsyncValue": "kvcodec.stores.value",
-    "BigEndian": "kvcodec.codecs.legacy",
     "Cache": "kvcodec.stores.cache",
     "CacheStats": "kvcodec.stores.cache",
     "DifyKV": "kvcodec.backends.dify",
@@ -194,6 +194,7 @@ _LAZY = {
     "Log": "kvcodec.stores.log",
     "MappingKV": "kvcodec.backends.mapping",
     "MemoryKV": "kvcodec.backends.memory",
+    "Packed": "kvcodec.codecs.packed",
     "PrefixKV": "kvcodec.backends.prefix",
     "SQLiteKV": "kvcodec.backends.sqlite",
     "Subjects": "kvcodec.stores.subjects",

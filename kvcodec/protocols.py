@@ -31,6 +31,7 @@ __all__ = [
     "AsyncSetIfAbsent",
     "AsyncVersioned",
     "Backing",
+    "BindableCodec",
     "BindableKeys",
     "Cipher",
     "Codec",
@@ -389,6 +390,14 @@ class TellingCodec(Protocol):
     @property
     def first(self) -> frozenset[int]:
         """What the first byte of an encoded value can be."""
+        ...
+
+
+class BindableCodec(Protocol):
+    """Takes the type of its values from the keyspace."""
+
+    def bind(self, value_type: Any, /) -> Codec[Any]:
+        """Return the codec of values of this type. Raises ConfigError if it has no form for it."""
         ...
 
 

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any, Generic, Literal, TypeAlias
 import msgspec
 from typing_extensions import TypeVar
 
+from kvcodec.codecs.same import same
+
 if TYPE_CHECKING:
     from kvcodec.secrets.marks import Clear
     from kvcodec.secrets.routes import Route
@@ -50,6 +52,10 @@ class ValueCodec(msgspec.Struct, Generic[V], frozen=True):
     """What the first byte of an encoded value can be; None: anything."""
     shape: Any = None
     """The type as ``msgspec.inspect`` sees it, where it does."""
+    raw: bool = False
+    """Whether a value may hold a ``msgspec.Raw``, encoded as it is, white space and all."""
+    same: Callable[[Any, Any], bool] = same
+    """Whether what came back, of the same type, is what went in."""
     secrets: Secrets | None = None
     """Of a type with Secret fields: where they are, and how they stand in the encoding."""
 

@@ -41,6 +41,7 @@ def msgspec_codec(value_type: Any, encoding: str) -> ValueCodec[Any]:
         too_deep=json_too_deep if encoding == "json" else msgpack_too_deep,
         first=first_bytes(traits.root, encoding),
         shape=traits.root,
+        raw=traits.raw,
     )
 
 
@@ -74,5 +75,6 @@ def _with_secrets(value_type: Any, encoding: str, traits: Traits) -> ValueCodec[
         too_deep=json_too_deep if encoding == "json" else msgpack_too_deep,
         first=first_bytes(traits.root, encoding),
         shape=traits.root,
+        raw=traits.raw,
         secrets=Secrets(route_of(traits.root), hooks.clear, hooks.encode, form.decode),
     )

@@ -166,7 +166,7 @@ class Pipeline(Generic[V]):
             merged = self.fields.merged(value, payload, contexts)
             return self._wrapped(raw_key, merged, now, ttl, payload.name)
         held = self.upgraded(raw_key, payload)
-        encoded = self.encoding.merged(self.encoding.encode(value), held)
+        encoded = self.encoding.merged(value, held)
         self.encoding.compare(value, encoded)
         return self.wrapping.wrap(raw_key, encoded, now, ttl, name=payload.name)
 

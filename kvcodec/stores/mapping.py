@@ -110,8 +110,9 @@ class StoreMapping(MutableMapping[Key, V]):
 
     @forgetful
     def update(self, other: Any = (), /, **more: Any) -> None:
-        """Store every item. Raises what ``Store.set_many`` raises; TypeError or ValueError, as a
-        dict does, for what is neither a mapping nor pairs.
+        """Store every item. Raises what ``Store.set_many`` raises.
+
+        TypeError or ValueError, as a dict does, for what is neither a mapping nor pairs.
         """
         self._store.set_many([*_items(other), *_items(more)])
 
