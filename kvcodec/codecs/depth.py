@@ -30,29 +30,27 @@ def nests_deeper(value: Any, limit: int) -> bool:
     Asked before a value of a nesting type is encoded: the encoder recurses on the C stack.
     Level by level, each object once a level, so that a cycle ends after ``limit`` rounds.
     """
-    level: dict[int, Any] = {id(value): value}
-    for _ in range(limit + 1):
-        level = {
-            id(part): part
-            for whole in level.values()
-            if type(whole) not in _LEAVES
-            for part in _held(whole)
-        }
-        if not level:
+    level: Iterable[Any] = (value,)
+    for _ in range(limit):
+        parts = [
+            part for whole in level for part in _held(whole) or () if type(part) not in _LEAVES
+        ]
+        if not parts:
             return False
-    return True
+        level = {id(part): part for part in parts}.values() if len(parts) > 1 else parts
+    return any(_held(whole) is not None for whole in level)
 
 
-def _held(value: Any) -> Iterable[Any]:
+def _held(value: Any) -> list[Any] | None:
+    """What a container holds; None for a leaf."""
     if isinstance(value, dict):
-        # An empty container is a level as well: a leaf stands for what it does not hold.
-        return [*value.values(), None]
+        return [*value.values()]
     if isinstance(value, list | tuple | set | frozenset):
-        return [*value, None]
+        return [*value]
     if isinstance(value, Secret):
         return [value.reveal()]
     names = field_names(value)
-    return () if names is None else [None, *(getattr(value, name, None) for name in names)]
+    return None if names is None else [getattr(value, name, None) for name in names]
 
 
 _JSON_TOKEN = rb'(?s)"[^"\\]*+(?:\\.[^"\\]*+)*+(?:"|\\?\Z)|[\[\]{}]'

@@ -12,7 +12,7 @@ from kvcodec.codecs.traits import traits_of
 from kvcodec.secrets.marks import BINARY, BINARY_WITHIN, TEXT, TEXT_WITHIN, Clear
 from kvcodec.secrets.secret import Secret
 
-__all__ = ["SecretHooks", "inner_types"]
+__all__ = ["SecretHooks", "inner_type", "secret_types"]
 
 
 class SecretHooks:
@@ -52,21 +52,26 @@ class SecretHooks:
         encoded = clear.encoded(leaf)
         if encoded is None:
             raise TypeError("not sealed")
-        return Secret(self.decoder((get_args(kind) or (Any,))[0])(encoded))
+        decode = self._decoders.get(kind) or self.decoder(kind)
+        return Secret(decode(encoded))
 
-    def decoder(self, inner: Any) -> Callable[[bytes], Any]:
+    def decoder(self, kind: Any) -> Callable[[bytes], Any]:
         """How what is in a Secret is decoded. Raises ConfigError if it cannot be stored."""
-        found = self._decoders.get(inner)
-        if found is None:
-            traits_of(inner, self._encoding)
-            form = ENCODINGS[self._encoding]
-            found = form.Decoder(inner, dec_hook=self._revealed_within).decode
-            self._decoders[inner] = found
+        inner = inner_type(kind)
+        traits_of(inner, self._encoding)
+        form = ENCODINGS[self._encoding]
+        found = form.Decoder(inner, dec_hook=self._revealed_within).decode
+        self._decoders[kind] = found
         return found
 
 
-def inner_types(value_type: Any) -> Iterable[Any]:
-    """The T of every ``Secret[T]`` in a type, as far as annotations tell."""
+def inner_type(kind: Any) -> Any:
+    """The T of ``Secret[T]``: anything where none is given."""
+    return (get_args(kind) or (Any,))[0]
+
+
+def secret_types(value_type: Any) -> Iterable[Any]:
+    """Every ``Secret[T]`` in a type, as far as annotations tell."""
     seen: dict[int, Any] = {}
     left: list[Any] = [value_type]
     while left:
@@ -75,10 +80,10 @@ def inner_types(value_type: Any) -> Iterable[Any]:
             continue
         seen[id(kind)] = kind
         left += get_args(kind)
-        if get_origin(kind) is Secret and not isinstance(get_args(kind)[0], TypeVar):
-            yield get_args(kind)[0]
-        elif kind == Secret:
-            yield Any
+        if kind == Secret or (
+            get_origin(kind) is Secret and not isinstance(inner_type(kind), TypeVar)
+        ):
+            yield kind
         left += _hints(kind)
 
 

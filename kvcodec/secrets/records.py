@@ -23,7 +23,7 @@ fast on records of this size.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable
 from hashlib import sha256
 from typing import Any, NamedTuple, NoReturn
 
@@ -34,7 +34,7 @@ from kvcodec.format.envelope import length_prefixed
 from kvcodec.format.plain import is_dict, is_sequence
 from kvcodec.protocols import Cipher, offers
 from kvcodec.secrets.abilities import PaddingCipher
-from kvcodec.secrets.fields import Found, FoundSecrets, Path, leaves, put, replaced, spots
+from kvcodec.secrets.fields import Found, FoundSecrets, Path, Spot, leaves, put, replaced, spots
 from kvcodec.secrets.marks import Clear
 from kvcodec.secrets.routes import Route
 from kvcodec.secrets.secret import Secret
@@ -65,6 +65,8 @@ class Record(NamedTuple):
     signer: Path
     encoded: bytes
     """The plaintext of the signer."""
+    declared: list[Spot]
+    """The places of the type's secrets."""
     contexts: Contexts
 
 
@@ -164,18 +166,18 @@ class RecordSealer:
 
         Raises NotEncrypted where nothing signs; UnknownKey or Tampered.
         """
-        tokens, signer, signed = self._signing(plain)
+        declared = spots(self.route, plain)
+        tokens, signer, signed = self._signing(plain, declared)
         context = _context(contexts, signer, signed)
         encoded = self._decrypted(tokens[signer], context, lambda: self._shown(plain, signer))
         if encoded == b"":
             plain = _without_room(plain, signer)
-            tokens = {}
-        return Record(plain, tokens, signer, encoded, contexts)
+            tokens, declared = {}, spots(self.route, plain)
+        return Record(plain, tokens, signer, encoded, declared, contexts)
 
-    def _signing(self, plain: Any) -> tuple[dict[Path, Token], Path, bytes]:
+    def _signing(self, plain: Any, declared: list[Spot]) -> tuple[dict[Path, Token], Path, bytes]:
         """All tokens, the place of their signer, and what it signs. Raises NotEncrypted."""
-        declared = ((path, parsed(leaf)) for path, _, leaf in spots(self.route, plain))
-        tokens = {path: token for path, token in declared if token is not None}
+        tokens = _parsed((path, leaf) for path, _, leaf in declared)
         if tokens:
             signer, signed = self._signer_of(plain, tokens)
             if not _may_hold_others(signed, tokens):
@@ -191,8 +193,7 @@ class RecordSealer:
 
     def _tokens(self, plain: Any) -> dict[Path, Token]:
         """All that are signed, wherever they stand."""
-        found = ((path, parsed(leaf)) for path, leaf in leaves(plain) if self._is_signed(path))
-        return {path: token for path, token in found if token is not None}
+        return _parsed(place for place in leaves(plain) if self._is_signed(place[0]))
 
     def _is_signed(self, path: Path) -> bool:
         return not path or path[0] not in self._unsigned
@@ -239,7 +240,7 @@ class RecordSealer:
         For versions from before a field was a Secret, which an upgrade then makes one: an open
         window to whoever can write, until ``oldest=`` closes it.
         """
-        return None if self._tokens(plain) else Record(plain, {}, (), b"", contexts)
+        return None if self._tokens(plain) else Record(plain, {}, (), b"", [], contexts)
 
     def open(self, record: Record) -> Any:
         """Return the plain data, which is used up, with every secret of the type opened and marked.
@@ -247,7 +248,7 @@ class RecordSealer:
         Raises NotEncrypted, UnknownKey or Tampered.
         """
         plain = record.plain
-        for path, shown, _ in spots(self.route, plain):
+        for path, shown, _ in record.declared:
             if path not in record.tokens:
                 _refuse(None, shown)
             plain = _put(plain, path, self.clear.leaf(self._encoded(record, path, shown)))
@@ -291,6 +292,11 @@ class RecordSealer:
                 _refuse(leaf, shown)
             plain = _put(plain, path, self.clear.leaf(encode(leaf.reveal())))
         return plain
+
+
+def _parsed(places: Iterable[tuple[Path, Any]]) -> dict[Path, Token]:
+    found = [(path, parsed(leaf)) for path, leaf in places]
+    return {path: token for path, token in found if token is not None}
 
 
 def _context(contexts: Contexts, signer: Path, signed: bytes) -> bytes:

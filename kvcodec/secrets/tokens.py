@@ -8,6 +8,7 @@ The ciphertext is as it is where it is text (Fernet), else base64url, without pa
 from __future__ import annotations
 
 import binascii
+from functools import lru_cache
 from typing import NamedTuple
 
 from kvcodec.format.envelope import FERNET, KEY_ID_BYTES
@@ -35,7 +36,7 @@ class Token(NamedTuple):
 def spelled(form: bytes, key_id: bytes, ciphertext: bytes) -> str:
     """Return the text of a sealed field."""
     shown = ciphertext.decode() if form[0] in _TEXT_CIPHERS else _base64(ciphertext)
-    return f"{PREFIX}{_base64(form + key_id)}.{shown}"
+    return f"{PREFIX}{_ids_shown(form + key_id)}.{shown}"
 
 
 def parsed(leaf: object) -> Token | None:
@@ -43,7 +44,7 @@ def parsed(leaf: object) -> Token | None:
     if not isinstance(leaf, str) or not leaf.startswith(PREFIX):
         return None
     ids, dot, rest = leaf[len(PREFIX) :].partition(".")
-    head = _from_base64(ids) if len(ids) == _IDS_CHARS and dot else None
+    head = _ids(ids) if len(ids) == _IDS_CHARS and dot else None
     if head is None or not rest.isascii():
         return None
     ciphertext = rest.encode() if head[0] in _TEXT_CIPHERS else _from_base64(rest)
@@ -69,3 +70,8 @@ def _from_base64(text: str) -> bytes | None:
     except binascii.Error:
         return None
     return data if _base64(data) == text else None  # there is one spelling
+
+
+# Those of the keys in use, over and over.
+_ids = lru_cache(16)(_from_base64)
+_ids_shown = lru_cache(16)(_base64)
