@@ -21,6 +21,7 @@ Only an unknown field can nest there, and msgspec skips 1,000 levels of it on a 
 (the smallest that threads are given anywhere; measured with msgspec 0.22)."""
 
 
+_COLLECTIONS = (list, tuple, set, frozenset)
 _LEAVES = frozenset({str, int, float, bool, type(None), bytes})
 
 
@@ -45,7 +46,7 @@ def _held(value: Any) -> list[Any] | None:
     """What a container holds; None for a leaf."""
     if isinstance(value, dict):
         return [*value.values()]
-    if isinstance(value, list | tuple | set | frozenset):
+    if isinstance(value, _COLLECTIONS):
         return [*value]
     if isinstance(value, Secret):
         return [value.reveal()]

@@ -53,8 +53,8 @@ class SecretFields(Generic[V]):
             keeps_unknown=declared.keep_unknown,
         )
         codec = encoding.codec.name
-        self._places = tuple(
-            place_of(kind, declared.keyspace, declared.context, codec) for kind in _KINDS
+        self._places = Contexts(
+            *(place_of(kind, declared.keyspace, declared.context, codec) for kind in _KINDS)
         )
 
     def contexts(self, raw_key: str, header: Header) -> Contexts:

@@ -20,8 +20,8 @@ PREFIX = "kvs1."
 _TEXT_CIPHERS = (FERNET,)
 """Ciphers whose ciphertext is text already: Fernet tokens, which base64url would lengthen."""
 
-_IDS_CHARS = 24
-"""Of cipher id, padding method and key id, 18 bytes, in base64url: no bit of it is spare."""
+_HEAD_CHARS = len(PREFIX) + 24 + 1
+"""Of the prefix, 18 bytes of ids in base64url (no bit of it is spare), and the dot."""
 
 
 class Token(NamedTuple):
@@ -36,21 +36,37 @@ class Token(NamedTuple):
 def spelled(form: bytes, key_id: bytes, ciphertext: bytes) -> str:
     """Return the text of a sealed field."""
     shown = ciphertext.decode() if form[0] in _TEXT_CIPHERS else _base64(ciphertext)
-    return f"{PREFIX}{_ids_shown(form + key_id)}.{shown}"
+    return _head_of(form + key_id) + shown
 
 
 def parsed(leaf: object) -> Token | None:
     """Take a sealed field apart; None for what is not of the form, exactly."""
     if not isinstance(leaf, str) or not leaf.startswith(PREFIX):
         return None
-    ids, dot, rest = leaf[len(PREFIX) :].partition(".")
-    head = _ids(ids) if len(ids) == _IDS_CHARS and dot else None
-    if head is None or not rest.isascii():
+    ids = _ids_in(leaf[:_HEAD_CHARS])
+    rest = leaf[_HEAD_CHARS:]
+    if ids is None or not rest.isascii():
         return None
-    ciphertext = rest.encode() if head[0] in _TEXT_CIPHERS else _from_base64(rest)
-    if ciphertext is None:
+    form, key_id = ids
+    ciphertext = rest.encode() if form[0] in _TEXT_CIPHERS else _from_base64(rest)
+    return None if ciphertext is None else Token(form, key_id, ciphertext)
+
+
+# The heads of the keys in use are looked at over and over.
+
+
+@lru_cache(16)
+def _head_of(ids: bytes) -> str:
+    return f"{PREFIX}{_base64(ids)}."
+
+
+@lru_cache(16)
+def _ids_in(head: str) -> tuple[bytes, bytes] | None:
+    """Form and key id in what a token begins with; None for what is not of the form."""
+    if len(head) != _HEAD_CHARS or head[-1] != ".":
         return None
-    return Token(head[:2], head[2 : 2 + KEY_ID_BYTES], ciphertext)
+    ids = _from_base64(head[len(PREFIX) : -1])
+    return None if ids is None else (ids[:2], ids[2 : 2 + KEY_ID_BYTES])
 
 
 _TO_URL = bytes.maketrans(b"+/", b"-_")
@@ -70,8 +86,3 @@ def _from_base64(text: str) -> bytes | None:
     except binascii.Error:
         return None
     return data if _base64(data) == text else None  # there is one spelling
-
-
-# Those of the keys in use, over and over.
-_ids = lru_cache(16)(_from_base64)
-_ids_shown = lru_cache(16)(_base64)
