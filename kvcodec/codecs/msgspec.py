@@ -9,7 +9,7 @@ import msgspec
 from kvcodec.codecs.codec import ENCODINGS, Secrets, ValueCodec
 from kvcodec.codecs.depth import json_too_deep, msgpack_too_deep
 from kvcodec.codecs.order import route_to_sets, sorting
-from kvcodec.codecs.secrets import SecretHooks, inner_type, secret_types
+from kvcodec.codecs.secrets import SecretHooks, inner_types
 from kvcodec.codecs.traits import Traits, first_bytes, traits_of
 from kvcodec.errors import ConfigError
 
@@ -50,27 +50,29 @@ def _with_secrets(value_type: Any, encoding: str, traits: Traits) -> ValueCodec[
 
     form = ENCODINGS[encoding]
     hooks = SecretHooks(encoding)
-    within = list(secret_types(value_type))
-    for kind in within:
-        hooks.decoder(kind)
+    within = list(inner_types(value_type))
+    for inner in within:
+        hooks.decoder(inner)
     try:
         decode = form.Decoder(value_type, dec_hook=hooks.revealed).decode
     except TypeError as error:
         raise ConfigError(f"the type cannot be stored: {error}") from error
 
-    encode = sorting(form.Encoder(enc_hook=hooks.marked).encode, route_to_sets(traits.root))
+    sets = route_to_sets(traits.root)
     hooks.encode = sorting(
         form.Encoder(enc_hook=hooks.marked_within).encode,
-        route_to_sets(*(traits_of(inner_type(kind), encoding).root for kind in within)),
+        route_to_sets(*(traits_of(inner, encoding).root for inner in within)),
     )
     return ValueCodec(
         encoding,
-        encode,
+        sorting(form.Encoder(enc_hook=hooks.marked).encode, sets),
         decode,
         form.decode,
         form.Encoder().encode,
         "any",  # msgspec.inspect does not say what is in a Secret: it is always read back
-        nests=True,
+        compares_types=isinstance(value_type, msgspec.StructMeta),
+        nests=traits.nests,
+        quick=sorting(form.Encoder(enc_hook=hooks.marked_flat).encode, sets),
         too_deep=json_too_deep if encoding == "json" else msgpack_too_deep,
         first=first_bytes(traits.root, encoding),
         shape=traits.root,

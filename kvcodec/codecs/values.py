@@ -52,9 +52,9 @@ def _exact(name: str, encode: Callable[[V], bytes], decode: Callable[[bytes], V]
 
 
 def _custom(value_type: Any, codec: Codec[V]) -> ValueCodec[V]:
-    from kvcodec.codecs.secrets import secret_types
+    from kvcodec.codecs.secrets import inner_types
 
-    if any(True for _ in secret_types(value_type)):
+    if any(True for _ in inner_types(value_type)):
         raise ConfigError(
             "Secret fields are sealed in 'json' and 'msgpack', not in a Codec's bytes"
         )

@@ -59,7 +59,8 @@ class Encoding(Generic[V]):
 
     def check_value(self, value: Any, stage: Stage) -> None:
         """Raise TooDeep for a value that nests too deep to be encoded, where it might."""
-        may_nest = self.codec.nests or getrecursionlimit() > SAFE_RECURSION
+        codec = self.codec
+        may_nest = codec.nests or codec.secrets or getrecursionlimit() > SAFE_RECURSION
         if may_nest and nests_deeper(value, self.form.max_depth):
             self.refuse_depth(stage)
 

@@ -33,6 +33,8 @@ V = TypeVar("V")
 
 _KINDS: tuple[Kind, Kind] = ("field", "record")
 
+_PLAIN = Header()
+
 
 class SecretFields(Generic[V]):
     """The secrets of one keyspace's values. ``declared``: with the cipher for them.
@@ -40,7 +42,7 @@ class SecretFields(Generic[V]):
     Raises ConfigError without a cipher, or with one whose tokens are tied to nothing.
     """
 
-    __slots__ = ("_encoding", "_places", "_sealer", "_secrets")
+    __slots__ = ("_encoding", "_places", "_plainly", "_sealer", "_secrets")
 
     def __init__(self, encoding: Encoding[V], secrets: Secrets, declared: Form) -> None:
         self._encoding = encoding
@@ -53,17 +55,23 @@ class SecretFields(Generic[V]):
             keeps_unknown=declared.keep_unknown,
         )
         codec = encoding.codec.name
-        self._places = Contexts(
-            *(place_of(kind, declared.keyspace, declared.context, codec) for kind in _KINDS)
-        )
+        self._places = [
+            place_of(kind, declared.keyspace, declared.context, codec) for kind in _KINDS
+        ]
+        self._plainly = self._tied_to(_PLAIN)
 
     def contexts(self, raw_key: str, header: Header) -> Contexts:
         """What all secrets of a value are tied to, beside their paths."""
         if header.compression:  # whether it is worth it is known only when they are sealed
             header = replace(header, compression=0)
-        tied = length_prefixed(header.encode(), raw_key.encode())
-        field, record = self._places
-        return Contexts(field + tied, record + tied)
+        # A header that says nothing is the usual one: what it is tied to is there already.
+        field, record = self._plainly if header == _PLAIN else self._tied_to(header)
+        name = length_prefixed(raw_key.encode())
+        return Contexts(field + name, record + name)
+
+    def _tied_to(self, header: Header) -> Contexts:
+        fields = length_prefixed(header.encode())
+        return Contexts(*(place + fields for place in self._places))
 
     # -------------------------------------------------------------------------------- out
 

@@ -216,6 +216,9 @@ class Wrapping:
         ``now``: in seconds since the epoch, or ANY_AGE. Raises NotEncrypted, UnknownKey, Tampered,
         NewerVersion, Expired, TooLarge, DecodeError.
         """
+        if self._plain:
+            self.check_size(data)
+            return Payload(self._todays, data)
         start = self._start
         if start and data.startswith(start):
             opened = self._decrypted(raw_key, start, data[len(start) :])

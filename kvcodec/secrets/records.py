@@ -23,7 +23,7 @@ fast on records of this size.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection
 from hashlib import sha256
 from typing import Any, NamedTuple, NoReturn
 
@@ -112,8 +112,11 @@ class RecordSealer:
 
     def reseal(self, plain: Any, contexts: Contexts) -> Any:
         """The same for data of whatever version, whose secrets may be where no route leads."""
-        found = ((path, self._encoding_in(leaf)) for path, leaf in leaves(plain))
-        secrets = {path: encoded for path, encoded in found if encoded is not None}
+        secrets = {
+            path: encoded
+            for path, leaf in leaves(plain)
+            if (encoded := self._encoding_in(leaf)) is not None
+        }
         return self._sealed(secrets, plain, contexts)
 
     def _marked(self, leaf: Any) -> bytes:
@@ -177,7 +180,7 @@ class RecordSealer:
 
     def _signing(self, plain: Any, declared: list[Spot]) -> tuple[dict[Path, Token], Path, bytes]:
         """All tokens, the place of their signer, and what it signs. Raises NotEncrypted."""
-        tokens = _parsed((path, leaf) for path, _, leaf in declared)
+        tokens = {path: token for path, _, leaf in declared if (token := parsed(leaf))}
         if tokens:
             signer, signed = self._signer_of(plain, tokens)
             if not _may_hold_others(signed, tokens):
@@ -193,7 +196,11 @@ class RecordSealer:
 
     def _tokens(self, plain: Any) -> dict[Path, Token]:
         """All that are signed, wherever they stand."""
-        return _parsed(place for place in leaves(plain) if self._is_signed(place[0]))
+        return {
+            path: token
+            for path, leaf in leaves(plain)
+            if (token := parsed(leaf)) and self._is_signed(path)
+        }
 
     def _is_signed(self, path: Path) -> bool:
         return not path or path[0] not in self._unsigned
@@ -292,11 +299,6 @@ class RecordSealer:
                 _refuse(leaf, shown)
             plain = _put(plain, path, self.clear.leaf(encode(leaf.reveal())))
         return plain
-
-
-def _parsed(places: Iterable[tuple[Path, Any]]) -> dict[Path, Token]:
-    found = [(path, parsed(leaf)) for path, leaf in places]
-    return {path: token for path, token in found if token is not None}
 
 
 def _context(contexts: Contexts, signer: Path, signed: bytes) -> bytes:
