@@ -12,7 +12,7 @@ from typing import Any
 from kvcodec.codecs.parts import field_names
 from kvcodec.secrets.secret import Secret
 
-__all__ = ["LEAVES", "UNNESTED_BYTES", "json_too_deep", "msgpack_too_deep", "nests_deeper"]
+__all__ = ["UNNESTED_BYTES", "is_leaf", "json_too_deep", "msgpack_too_deep", "nests_deeper"]
 
 UNNESTED_BYTES = 512
 """Up to this size a value of a type that cannot nest is decoded without looking at its depth.
@@ -22,8 +22,12 @@ Only an unknown field can nest there, and msgspec skips 1,000 levels of it on a 
 
 
 _COLLECTIONS = (list, tuple, set, frozenset)
-LEAVES = frozenset({str, int, float, bool, type(None), bytes})
-"""Types whose values hold nothing else."""
+_LEAVES = frozenset({str, int, float, bool, type(None), bytes})
+
+
+def is_leaf(value: Any) -> bool:
+    """Say whether a value is of a type that holds nothing else."""
+    return type(value) in _LEAVES
 
 
 def nests_deeper(value: Any, limit: int) -> bool:
@@ -34,7 +38,9 @@ def nests_deeper(value: Any, limit: int) -> bool:
     """
     level: Iterable[Any] = (value,)
     for _ in range(limit):
-        parts = [part for whole in level for part in _held(whole) or () if type(part) not in LEAVES]
+        parts = [
+            part for whole in level for part in _held(whole) or () if type(part) not in _LEAVES
+        ]
         if not parts:
             return False
         level = {id(part): part for part in parts}.values() if len(parts) > 1 else parts

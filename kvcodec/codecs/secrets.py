@@ -9,7 +9,7 @@ from typing import Any, get_args, get_origin, get_type_hints
 from typing_extensions import TypeVar
 
 from kvcodec.codecs.codec import ENCODINGS
-from kvcodec.codecs.depth import LEAVES
+from kvcodec.codecs.depth import is_leaf
 from kvcodec.codecs.traits import traits_of
 from kvcodec.secrets.marks import BINARY, BINARY_WITHIN, TEXT, TEXT_WITHIN, Clear
 from kvcodec.secrets.secret import Secret
@@ -38,9 +38,8 @@ class SecretHooks:
 
     def marked_flat(self, value: Any) -> Any:
         """As ``marked``, of what cannot nest: TypeError for any other."""
-        inner: Any = value.reveal() if type(value) is Secret else value
-        if inner is not value and type(inner) in LEAVES:
-            return self.clear.leaf(self.encode(inner))
+        if type(value) is Secret and is_leaf(value.reveal()):
+            return self.clear.leaf(self.encode(value.reveal()))
         raise TypeError("what is in it may nest")
 
     def _marked(self, clear: Clear, value: Any) -> Any:
