@@ -43,9 +43,11 @@ class ValueCodec(msgspec.Struct, Generic[V], frozen=True):
     compares_types: bool = False
     """Whether ``==`` on the values says no to another type (a Struct's does, ``1 == 1.0`` not)."""
     nests: bool = False
-    """Whether values of the type can nest without bound (recursive types, ``Any``)."""
+    """Whether values of the type can nest without bound (recursive types, ``Any``); of what is
+    in a Secret it says nothing."""
     quick: Callable[[V], bytes] | None = None
-    """The encoder's own C function, where it does the same as ``encode`` or raises TypeError."""
+    """The encoder's own C function, where it does the same as ``encode`` or raises TypeError; as it
+    does for a Secret of what may nest."""
     too_deep: Callable[[bytes, int], bool] | None = None
     """Whether encoded data nests deeper than a limit; None where nothing nests."""
     first: frozenset[int] | None = None

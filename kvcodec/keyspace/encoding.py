@@ -67,7 +67,8 @@ class Encoding(Generic[V]):
 
         Raises EncodeError for one that does not let itself be looked at.
         """
-        may_nest = self.codec.nests or getrecursionlimit() > SAFE_RECURSION
+        codec = self.codec
+        may_nest = codec.nests or codec.secrets or getrecursionlimit() > SAFE_RECURSION
         try:
             if not may_nest or not nests_deeper(value, self.form.max_depth):
                 return

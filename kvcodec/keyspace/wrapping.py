@@ -68,6 +68,7 @@ class Wrapping:
     __slots__ = (
         "_bare",
         "_constant",
+        "_dated",
         "_first",
         "_onto",
         "_plain",
@@ -91,7 +92,8 @@ class Wrapping:
         """What associated data begins with."""
         # Where every header is the same (the primary key, no times): its bytes, and what they
         # and the place begin the associated data with.
-        self._todays = self.header_for(0, None)
+        self._todays = self._header(0, None)
+        self._dated = form.dated
         varies = form.dated or form.checksum or form.compression is not None
         constant = not (self._plain or self._bare or varies)
         self._start = envelope_start(self._todays.encode()) if constant else b""
@@ -184,6 +186,9 @@ class Wrapping:
 
     def header_for(self, now: float, ttl: float | None) -> Header:
         """The header of a value that is written now; ``ttl`` in place of the declared one."""
+        return self._header(now, ttl) if self._dated or ttl is not None else self._todays
+
+    def _header(self, now: float, ttl: float | None) -> Header:
         form = self.form
         lifetime = form.ttl if ttl is None else ttl
         now_ms = in_ms(now)
@@ -217,6 +222,9 @@ class Wrapping:
         ``now``: in seconds since the epoch, or ANY_AGE. Raises NotEncrypted, UnknownKey, Tampered,
         NewerVersion, Expired, TooLarge, DecodeError.
         """
+        if self._plain:
+            self.check_size(data)
+            return Payload(self._todays, data)
         start = self._start
         if start and data.startswith(start):
             opened = self._decrypted(raw_key, start, data[len(start) :])
