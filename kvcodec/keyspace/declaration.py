@@ -27,6 +27,7 @@ from kvcodec.errors import (
 )
 from kvcodec.format.envelope import Header, Kind
 from kvcodec.keyspace.names import Names
+from kvcodec.keyspace.opening import Opening, Shape
 from kvcodec.keyspace.pipeline import Pipeline
 from kvcodec.keyspace.wrapping import as_bytes
 from kvcodec.protocols import offers
@@ -97,6 +98,7 @@ class Declaration(Generic[V, K]):
         "name",
         "names",
         "older",
+        "opening",
         "pipeline",
         "value_type",
     )
@@ -119,6 +121,8 @@ class Declaration(Generic[V, K]):
         self.older: tuple[Older, ...] = ()
         self.is_shared = False
         """Whether its names are those of other subjects too."""
+        self.opening = Opening()
+        """As which shape it is opened: shared by the copies, which have the same names."""
 
     def __repr__(self) -> str:
         return f"<Keyspace {self.name!r}>"
@@ -170,6 +174,24 @@ class Declaration(Generic[V, K]):
     def as_part(self, kind: Kind) -> Declaration[V, K]:
         """The same for what kvcodec itself writes in place of values, of one kind."""
         return self._with(self.pipeline.as_part(kind))
+
+    def unopened(self) -> Declaration[V, K]:
+        """The same, as if it had been opened nowhere yet: for the kit, which looks at copies."""
+        other = copy(self)
+        other.opening = Opening()
+        return other
+
+    def open_as(self, shape: Shape) -> None:
+        """Note as which shape it is opened, and its older forms with it.
+
+        Raises ConfigError for another shape than the first one.
+        """
+        try:
+            for each in (*(older.declaration for older in self.older), self):
+                each.opening.claim(shape)
+        except ConfigError as error:
+            locate(error, self.name, None)
+            raise
 
     def _with(self, pipeline: Pipeline[V]) -> Declaration[V, K]:
         other = copy(self)

@@ -300,7 +300,7 @@ class Log(_OpenedLog[V, K]):
         run(self._at(key, partial(self._trim, keep)), self._kv)
 
     @forgetful
-    def clear(self, key: K) -> None:
+    def delete(self, key: K) -> None:
         """Forget all messages, and leave nothing behind.
 
         Also of a log under a key that the ring lacks (of a person who was forgotten): where the
@@ -308,7 +308,7 @@ class Log(_OpenedLog[V, K]):
         writers on a backend without compare-and-set only while none of them appends. Raises what
         ``tail`` raises.
         """
-        run(self._at(key, self._layout.clear), self._kv)
+        run(self._at(key, self._layout.delete), self._kv)
 
     @forgetful
     def repair(self, key: K) -> Repaired:
@@ -455,7 +455,7 @@ class AsyncLog(_OpenedLog[V, K]):
         await arun(self._at(key, partial(self._trim, keep)), self._kv)
 
     @forgetful
-    async def clear(self, key: K) -> None:
+    async def delete(self, key: K) -> None:
         """Forget all messages, and leave nothing behind.
 
         Also of a log under a key that the ring lacks (of a person who was forgotten): where the
@@ -463,7 +463,7 @@ class AsyncLog(_OpenedLog[V, K]):
         writers on a backend without compare-and-set only while none of them appends. Raises what
         ``tail`` raises.
         """
-        await arun(self._at(key, self._layout.clear), self._kv)
+        await arun(self._at(key, self._layout.delete), self._kv)
 
     @forgetful
     async def repair(self, key: K) -> Repaired:

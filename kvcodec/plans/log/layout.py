@@ -79,7 +79,7 @@ class LogLayout(Struct, frozen=True):
         for track, share in (yield from self._shares(log, keep)):
             yield from self._alone(track, self.writing.trim(track, share))
 
-    def clear(self, log: Track) -> Plan[None]:
+    def delete(self, log: Track) -> Plan[None]:
         """Forget all messages, and leave nothing behind."""
         try:
             for track in (yield from self.tracks.of(log)):

@@ -237,7 +237,7 @@ def test_every_form(keyspace: Keyspace[Message], segment_bytes: int) -> None:
     log = filled(keyspace, kv, messages, segment_bytes=segment_bytes)
     assert list(log.iterate("k")) == messages
     assert list(log.iterate("k", 7, reverse=True)) == messages[::-1][7:]
-    log.clear("k")
+    log.delete("k")
     assert kv.values == {}
 
 
@@ -382,7 +382,7 @@ def test_another_value_in_the_place_of_a_log() -> None:
     kv = Bare()
     Store(Keyspace("notes", list[str]), kv).set("k", ["a"])
     log = Log(NOTES, kv)
-    for use in (lambda: log.append("k", "b"), lambda: log.count("k"), lambda: log.clear("k")):
+    for use in (lambda: log.append("k", "b"), lambda: log.count("k"), lambda: log.delete("k")):
         with pytest.raises(DecodeError, match="no head"):
             use()
     assert kv.values == {"notes/k": b'["a"]'}
@@ -451,7 +451,7 @@ def test_reading_does_not_write() -> None:
         log.count(key)
     assert {method for method, _ in kv.asked} == {"get"}
     log.trim("none", 3)
-    log.clear("none")
+    log.delete("none")
     assert not any(method == "set" for method, _ in kv.asked)
 
 
@@ -524,7 +524,7 @@ def test_the_twins_store_the_same_bytes(monkeypatch: pytest.MonkeyPatch) -> None
             await log.count("k"),
         ]
         await log.trim("k", 50)
-        await log.clear("other")
+        await log.delete("other")
         seen += [await log.pop("k"), await log.repair("k")]
         return seen
 
@@ -539,7 +539,7 @@ def test_the_twins_store_the_same_bytes(monkeypatch: pytest.MonkeyPatch) -> None
             log.count("k"),
         ]
         log.trim("k", 50)
-        log.clear("other")
+        log.delete("other")
         seen += [log.pop("k"), log.repair("k")]
         return seen
 
@@ -626,7 +626,7 @@ def test_a_log_that_is_begun_anew_has_new_names() -> None:
     kv, clock = Bare(), ManualClock()
     log = filled(NOTES, kv, TEXTS, clock=clock)
     first = {name for name in kv.values if "!" in name}
-    log.clear("k")
+    log.delete("k")
     filled(NOTES, kv, TEXTS, clock=clock)
     assert len(first) > 5
     assert not first & kv.values.keys()
@@ -643,7 +643,7 @@ def test_logs_are_listed_where_the_backend_cannot(scheme: Any) -> None:
             log.append(key, text)
     assert sorted(Store(keyspace, kv).keys()) == ["ada", "b/c"]
     assert list(log.iterate("ada")) == TEXTS[:20] * 2
-    log.clear("ada")
+    log.delete("ada")
     assert list(Store(keyspace, kv).keys()) == ["b/c"]
 
 

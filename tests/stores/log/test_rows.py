@@ -296,7 +296,7 @@ def test_a_repair_keeps_what_can_be_read(
     log.append("k", "one more")
     assert log.tail("k", 2) == [TEXTS[-1], "one more"] if kept[-1] == TEXTS[-1] else True
     assert log.repair("k").faults == {}
-    log.clear("k")
+    log.delete("k")
     assert kv.values == {}
 
 
@@ -395,7 +395,7 @@ def test_a_host_that_answers_with_older_heads_loses_nothing() -> None:
 
 def test_a_lane_that_is_gone_is_noticed_by_its_owner() -> None:
     """Unless the log was cleared, by whomever; a repair, or a clear, lets the owner begin anew."""
-    for mend in ("repair", "clear"):
+    for mend in ("repair", "delete"):
         kv = Bare()
         log = lane(kv)
         log.extend("k", TEXTS)
@@ -404,7 +404,7 @@ def test_a_lane_that_is_gone_is_noticed_by_its_owner() -> None:
             log.append("k", "x")
         getattr(log, mend)("k")
         log.append("k", "x")
-        lane(kv).clear("k")
+        lane(kv).delete("k")
         log.append("k", "y")
         assert list(log.iterate("k")) == ["y"]
 
