@@ -68,6 +68,10 @@ class Older:
         """The same, of values that are tied to a context as well."""
         return Older(self.declaration.bound_to(context), self.convert, self.until)
 
+    def unopened(self) -> Older:
+        """The same, as if it had been opened nowhere yet."""
+        return Older(self.declaration.unopened(), self.convert, self.until)
+
     def __repr__(self) -> str:
         return f"Previous({self.declaration!r})"
 
@@ -179,6 +183,7 @@ class Declaration(Generic[V, K]):
         """The same, as if it had been opened nowhere yet: for the kit, which looks at copies."""
         other = copy(self)
         other.opening = Opening()
+        other.older = tuple(older.unopened() for older in self.older)
         return other
 
     def open_as(self, shape: Shape) -> None:
@@ -247,6 +252,16 @@ class Declaration(Generic[V, K]):
         if older is not None:
             return older.declaration.header(raw_key, data, now)
         return self.pipeline.wrapping.header(as_bytes(data))
+
+    def ends_at(self, raw_key: str, data: Any, now: float) -> float | None:
+        """When a value is over, in seconds since the epoch; None: never. Raises what ``open`` does.
+
+        Of what opens, since a header alone is not believed.
+        """
+        self.open(raw_key, data, now)
+        older = self.older_form(raw_key, data, now)
+        declared = self if older is None else older.declaration
+        return declared.pipeline.wrapping.ends_at(as_bytes(data))
 
     def plain(self, raw_key: str, data: Any, now: float) -> Any:
         """Plain data in today's version, or NO_PLAIN where there is none with unknown fields."""

@@ -24,10 +24,12 @@ _CLASSES: dict[Shape, str] = {
 class Opening:
     """The shape of one declaration, and of the copies that are bound to a context or a person."""
 
-    __slots__ = ("_first",)
+    __slots__ = ("_first", "shape")
 
     def __init__(self) -> None:
         self._first: dict[str, Shape] = {}
+        self.shape: Shape | None = None
+        """As what it has been opened: asked first by every opening, at next to no cost."""
 
     def claim(self, shape: Shape) -> None:
         """Note the shape of the first opening. Raises ConfigError for another one."""
@@ -38,3 +40,4 @@ class Opening:
                 f"open it so here too (keys, exists, delete, clear and the maintenance are there), "
                 f"or declare another keyspace for {_CLASSES[shape]}"
             )
+        self.shape = shape

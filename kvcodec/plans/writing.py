@@ -40,11 +40,15 @@ def add_value(listing: Listing[V, Any], place: Place[V], value: V, ttl: float | 
 
 
 def update_value(
-    listing: Listing[V, Any], place: Place[V], change: Callable[[Any], V], default: Any
+    listing: Listing[V, Any],
+    place: Place[V],
+    change: Callable[[Any], V],
+    default: Any,
+    ttl: float | None,
 ) -> Plan[V]:
-    """Replace a value by what ``change`` makes of it."""
+    """Replace a value by what ``change`` makes of it. ``ttl`` as for ``set_value``."""
     yield from listing.note(place.raw_key)
-    return (yield from values.update(place, change, default, None, listing.clock, listing.can))
+    return (yield from values.update(place, change, default, ttl, listing.clock, listing.can))
 
 
 def set_values(

@@ -25,11 +25,14 @@ from kvcodec.keyspace.pipeline import ANY_AGE
 from kvcodec.keyspace.wrapping import as_bytes
 from kvcodec.protocols import Limits
 
-__all__ = ["FilePlace", "check_room", "chunk_size", "derived_from", "layout_of"]
+__all__ = ["LETTERS", "FilePlace", "check_room", "chunk_size", "derived_from", "layout_of"]
 
 CHUNK_BYTES = 256 * 1024
 """Of a file's content, by default. Measured on SQLiteKV with 32 MiB: 64 KiB write 134 and read
 444 MB/s, 256 KiB 195 and 608, larger ones no more; and every reader and writer holds a chunk."""
+
+LETTERS = "gt"
+"""What the names of a file's parts begin with, behind the mark (format/derived.py)."""
 
 _KEY_ROOM = 32
 """Bytes that the longest derived name is longer than its raw key: ``!g``, 16 hexadecimal digits,
@@ -181,7 +184,7 @@ class FilePlace:
 def derived_from(name: str) -> str | None:
     """The raw key that a derived name belongs to, or None for one that is not derived here."""
     raw_key, mark, suffix = name.rpartition("!")
-    return raw_key if mark and suffix[:1] in ("g", "t") else None
+    return raw_key if mark and suffix[:1] in tuple(LETTERS) else None
 
 
 def check_room(raw_key: str, limits: Limits) -> None:
