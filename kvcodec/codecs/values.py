@@ -15,7 +15,9 @@ from typing import Any, get_args
 from typing_extensions import TypeVar
 
 from kvcodec.codecs.codec import ENCODINGS, ValueCodec
+from kvcodec.codecs.reasons import Refused
 from kvcodec.errors import ConfigError
+from kvcodec.format.own import OWN, own_kind
 from kvcodec.protocols import Codec, NamedCodec, TellingCodec, offers
 
 __all__ = ["codec_for"]
@@ -23,14 +25,19 @@ __all__ = ["codec_for"]
 V = TypeVar("V")
 
 
-def codec_for(value_type: Any, encoding: str | Codec[Any]) -> ValueCodec[Any]:
-    """Build the codec of ``value_type``. Raises ConfigError if the type cannot be stored."""
+def codec_for(value_type: Any, encoding: str | Codec[Any], *, tied: bool = True) -> ValueCodec[Any]:
+    """Build the codec of ``value_type``. Raises ConfigError if the type cannot be stored.
+
+    ``tied``: what is around an encoding tells a value from what kvcodec itself writes.
+    """
     if not isinstance(encoding, str):
         return _custom(value_type, encoding)
     if encoding not in ENCODINGS:
         raise ConfigError(f"encoding {encoding!r} is unknown: use 'json', 'msgpack' or a Codec")
     if value_type is bytes:
-        return _exact("raw", _encode_bytes, bytes)
+        if tied:
+            return _exact("raw", _encode_bytes, bytes)
+        return _exact("raw", _encode_value, _decode_value)
     if value_type is str:
         return _exact("text", _encode_text, _decode_text)
     return _encoded(value_type, encoding)
@@ -81,6 +88,24 @@ def _encode_bytes(value: bytes) -> bytes:
         # A bytearray or memoryview would come back as bytes, and may change after `set`.
         raise TypeError("expected bytes")
     return value
+
+
+_OURS = "bytes that are, to the last one, what kvcodec itself writes: the head of a log, for one"
+_FIRST = bytes((OWN,))
+
+
+def _encode_value(value: bytes) -> bytes:
+    if type(value) is not bytes:
+        raise TypeError("expected bytes")
+    if value[:1] == _FIRST and own_kind(value):
+        raise Refused(_OURS)
+    return value
+
+
+def _decode_value(data: bytes) -> bytes:
+    if data[:1] == _FIRST and own_kind(data):
+        raise Refused(_OURS)
+    return data
 
 
 def _encode_text(value: str) -> bytes:

@@ -27,7 +27,7 @@ from kvcodec.errors import (
 )
 from kvcodec.format.envelope import Header, Kind
 from kvcodec.keyspace.names import Names
-from kvcodec.keyspace.opening import Opening, Shape
+from kvcodec.keyspace.opening import Opening, Shape, other_shape, shape_error
 from kvcodec.keyspace.pipeline import Pipeline
 from kvcodec.keyspace.wrapping import as_bytes
 from kvcodec.protocols import offers
@@ -217,7 +217,13 @@ class Declaration(Generic[V, K]):
             older = self.older_form(raw_key, data, now)
             if older is not None:
                 return self.open_older(older, raw_key, data, now)
-        return self.pipeline.open(raw_key, data, now)
+        try:
+            return self.pipeline.open(raw_key, data, now)
+        except DecodeError as error:
+            shape = other_shape(error, "values", self.pipeline, raw_key, as_bytes(data))
+            if shape is None:
+                raise
+        raise shape_error(shape)
 
     def key_in(self, raw_key: str, data: Any, now: float) -> K:
         """The key that is stored with a value, where the raw key does not tell it.

@@ -257,7 +257,7 @@ class Keyspace(Generic[V, K]):
                 keep_unknown=options.flag(keep_unknown, "keep_unknown"),
                 names=names.stored,
             )
-            codec = codec_for(value, encoding)
+            codec = codec_for(value, encoding, tied=form.cipher is not None or form.checksum)
             compress_secrets = options.flag(compress_secrets, "compress_secrets")
             check_together(form, codec, encoding, compress_secrets=compress_secrets)
             declared: Declaration[Any, Any] = Declaration(

@@ -6,11 +6,22 @@ head and leaves readable rows behind that nothing finds any more.
 
 from __future__ import annotations
 
-from typing import Literal, TypeAlias
+from contextlib import suppress
+from typing import Any, Literal, TypeAlias
 
-from kvcodec.errors import ConfigError
+from kvcodec.errors import (
+    ConfigError,
+    DecodeError,
+    Expired,
+    KVCodecError,
+    NewerVersion,
+    TooLarge,
+)
+from kvcodec.format.envelope import Kind
+from kvcodec.format.own import is_own, own_kind
+from kvcodec.keyspace.pipeline import Pipeline
 
-__all__ = ["Opening", "Shape"]
+__all__ = ["Opening", "Shape", "other_shape", "shape_error"]
 
 Shape: TypeAlias = Literal["values", "logs", "files"]
 
@@ -41,3 +52,37 @@ class Opening:
                 f"or declare another keyspace for {_CLASSES[shape]}"
             )
         self.shape = shape
+
+
+_KINDS: dict[Kind, Shape] = {"head": "logs", "manifest": "files"}
+
+
+def other_shape(
+    error: KVCodecError, own: Shape, pipeline: Pipeline[Any], raw_key: str, data: bytes
+) -> Shape | None:
+    """Which other shape has stored bytes that one could not open; None where they do not tell."""
+    if isinstance(error, Expired | NewerVersion | TooLarge):
+        return None  # of its own, for sure
+    shape = _shape_of(pipeline, raw_key, data)
+    return None if shape == own else shape
+
+
+def _shape_of(pipeline: Pipeline[Any], raw_key: str, data: bytes) -> Shape | None:
+    for kind, shape in _KINDS.items():
+        with suppress(KVCodecError):
+            if own_kind(pipeline.part(kind).unwrap_any(raw_key, data).encoded) == kind:
+                return shape
+    with suppress(KVCodecError):
+        payload = pipeline.wrapping.unwrap_any(raw_key, data)
+        if not is_own(payload.encoded):
+            pipeline.encoding.decode(pipeline.upgraded(raw_key, payload))
+            return "values"
+    return None
+
+
+def shape_error(shape: Shape) -> DecodeError:
+    """What to raise for what another shape has stored."""
+    kept = {"values": "a value", "logs": "a log", "files": "a file"}[shape]
+    return DecodeError(
+        f"{kept} is stored here: open the keyspace as {_CLASSES[shape]}", stage="envelope"
+    )

@@ -94,10 +94,10 @@ class _OpenedLog(OpenedShape[V, K]):
     def _clearing(self, on_progress: Callable[[Finding], object] | None) -> Plan[None]:
         from kvcodec.plans import clearing
 
-        def remove(raw_key: str) -> Plan[None]:
-            return self._layout.delete(track_of(raw_key))
+        return clearing.clear_owners(self._listing, LETTERS, self._removing, on_progress)
 
-        return clearing.clear_owners(self._listing, LETTERS, remove, on_progress)
+    def _removing(self, raw_key: str) -> Plan[None]:
+        yield from self._layout.delete((yield from self._layout.named(raw_key)))
 
     def _step(self, name: StepName) -> Any:
         from kvcodec.plans import maintenance

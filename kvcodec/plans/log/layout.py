@@ -5,13 +5,14 @@ Made of what stands beside it; here is only what takes several tracks, and who w
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Any, TypeVar
 
 from msgspec import Struct
 from msgspec.structs import replace
 
 from kvcodec.backends.capabilities import Capabilities
-from kvcodec.errors import ConfigError, UnknownKey
+from kvcodec.errors import ConfigError, DecodeError, UnknownKey
 from kvcodec.format.derived import grid_name
 from kvcodec.format.log import HEAD, Item, part_kind
 from kvcodec.keyspace.declaration import Declaration
@@ -86,6 +87,16 @@ class LogLayout(Struct, frozen=True):
     def with_lanes(self) -> LogLayout:
         """The same, as who looks for lanes whether or not writers here have them."""
         return replace(self, tracks=replace(self.tracks, many=True))
+
+    def named(self, log: str) -> Plan[Track]:
+        """The track of a log by its raw key alone: the whole name of its key is in its head."""
+        declared, whole = self.parts.declaration, ""
+        data = None if declared.names.stored is None else (yield from get(log))
+        for each in (declared, *(older.declaration for older in declared.older)) if data else ():
+            with suppress(DecodeError):
+                heads = wrapping_of(each, "head")
+                whole = whole or heads.unwrap_any(log, as_bytes(data)).name
+        return track_of(log, whole)
 
     def exists(self, log: Track) -> Plan[bool]:
         """Whether something is stored of a log that has not expired, readable or not."""

@@ -601,11 +601,10 @@ def test_tasks_wait_for_each_other() -> None:
         assert sorted(asyncio.run(use(**options)), key=int) == [str(n) for n in range(50)]
 
 
-def test_a_log_in_a_store_of_values(tmp_path: Any) -> None:
-    """Rows are no keys of the keyspace: listing shows the log once."""
+def test_rows_are_no_keys(tmp_path: Any) -> None:
+    """Listing shows a log once."""
     with SQLiteKV(tmp_path / "kv.db") as kv:
-        filled(NOTES, kv, TEXTS)
-        assert list(Store(NOTES, kv).keys()) == ["k"]
+        assert list(filled(NOTES, kv, TEXTS).keys()) == ["k"]
         assert len(names(kv)) > 5
 
 
@@ -641,10 +640,10 @@ def test_logs_are_listed_where_the_backend_cannot(scheme: Any) -> None:
     for key in ("ada", "b/c", "ada"):
         for text in TEXTS[:20]:
             log.append(key, text)
-    assert sorted(Store(keyspace, kv).keys()) == ["ada", "b/c"]
+    assert sorted(log.keys()) == ["ada", "b/c"]
     assert list(log.iterate("ada")) == TEXTS[:20] * 2
     log.delete("ada")
-    assert list(Store(keyspace, kv).keys()) == ["b/c"]
+    assert list(log.keys()) == ["b/c"]
 
 
 @pytest.mark.parametrize("scheme", [PathKeys(), HashedKeys(), HiddenKeys(RING)])

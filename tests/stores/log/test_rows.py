@@ -18,7 +18,6 @@ from kvcodec import (
     Keyspace,
     Log,
     NewerVersion,
-    Store,
     Tampered,
     Unavailable,
     UnknownKey,
@@ -247,7 +246,7 @@ def test_one_row_sealed_anew_leaves_the_others_alone() -> None:
         part = rotated.declaration.pipeline.part("row" if name in rows else "head")
         kv.values[name] = part.reseal(name, kv.values[name])
         assert list(small(kv, rotated).iterate("k")) == TEXTS
-    report = Store(rotated, kv).rewrap(["k"])
+    report = Log(rotated, kv).rewrap(["k"])
     assert report.changed == len(rows) + 1 - 3
     assert report.is_free_of(old.primary)
     assert list(small(kv, Keyspace("notes", str, cipher=new)).iterate("k")) == TEXTS
