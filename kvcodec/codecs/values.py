@@ -17,7 +17,7 @@ from typing_extensions import TypeVar
 from kvcodec.codecs.codec import ENCODINGS, ValueCodec
 from kvcodec.codecs.reasons import Refused
 from kvcodec.errors import ConfigError
-from kvcodec.format.own import OWN, own_kind
+from kvcodec.format.own import OWN
 from kvcodec.protocols import Codec, NamedCodec, TellingCodec, offers
 
 __all__ = ["codec_for"]
@@ -90,22 +90,29 @@ def _encode_bytes(value: bytes) -> bytes:
     return value
 
 
-_OURS = "bytes that are, to the last one, what kvcodec itself writes: the head of a log, for one"
+_OURS = "bytes that are, to the last one, a part of a log or of a file, as kvcodec itself writes it"
 _FIRST = bytes((OWN,))
 
 
 def _encode_value(value: bytes) -> bytes:
     if type(value) is not bytes:
         raise TypeError("expected bytes")
-    if value[:1] == _FIRST and own_kind(value):
-        raise Refused(_OURS)
+    if value[:1] == _FIRST:
+        _refuse_part(value)
     return value
 
 
 def _decode_value(data: bytes) -> bytes:
-    if data[:1] == _FIRST and own_kind(data):
-        raise Refused(_OURS)
+    if data[:1] == _FIRST:
+        _refuse_part(data)
     return data
+
+
+def _refuse_part(data: bytes) -> None:
+    from kvcodec.format.kinds import part_in  # by whose values begin so
+
+    if part_in(data) is not None:
+        raise Refused(_OURS)
 
 
 def _encode_text(value: str) -> bytes:

@@ -17,9 +17,8 @@ import msgspec
 
 from kvcodec.errors import DecodeError
 from kvcodec.format.envelope import Kind
-from kvcodec.format.plain import is_list
 
-__all__ = ["OWN", "Own", "is_own", "own_kind"]
+__all__ = ["OWN", "Own", "is_own"]
 
 T = TypeVar("T")
 
@@ -67,17 +66,6 @@ class Own(Generic[T]):
             f"no {self.kind} of kvcodec's: a value, another kind, or another program's",
             stage="decode",
         )
-
-
-def own_kind(data: bytes) -> Kind | None:
-    """What bytes without an envelope are, if they are one of kvcodec's own, whole."""
-    if not is_own(data):
-        return None
-    try:
-        whole = is_list(msgspec.msgpack.decode(memoryview(data)[2:]))
-    except (msgspec.MsgspecError, ValueError, RecursionError):
-        return None
-    return next((kind for kind, number in _KINDS.items() if whole and data[1] == number), None)
 
 
 def is_own(data: bytes) -> bool:

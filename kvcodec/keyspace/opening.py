@@ -18,7 +18,7 @@ from kvcodec.errors import (
     TooLarge,
 )
 from kvcodec.format.envelope import Kind
-from kvcodec.format.own import is_own, own_kind
+from kvcodec.format.own import is_own
 from kvcodec.keyspace.pipeline import Pipeline
 
 __all__ = ["Opening", "Shape", "other_shape", "shape_error"]
@@ -68,9 +68,11 @@ def other_shape(
 
 
 def _shape_of(pipeline: Pipeline[Any], raw_key: str, data: bytes) -> Shape | None:
+    from kvcodec.format.kinds import part_in  # where something is wrong already
+
     for kind, shape in _KINDS.items():
         with suppress(KVCodecError):
-            if own_kind(pipeline.part(kind).unwrap_any(raw_key, data).encoded) == kind:
+            if part_in(pipeline.part(kind).unwrap_any(raw_key, data).encoded) == kind:
                 return shape
     with suppress(KVCodecError):
         payload = pipeline.wrapping.unwrap_any(raw_key, data)

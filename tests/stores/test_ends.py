@@ -60,7 +60,11 @@ def stores(keyspace: Any, clock: ManualClock) -> list[Callable[..., Any]]:
 
     def plainly(kv: Any) -> Callable[..., Any]:
         store = Store(keyspace, kv, clock=clock)
-        return lambda name, *args, **options: getattr(store, name)(*args, **options)
+
+        def call(name: str, *args: Any, **options: Any) -> Any:
+            return getattr(store, name)(*args, **options)
+
+        return call
 
     return [awaited, plainly(MemoryKV(clock=clock)), plainly({})]
 
@@ -141,14 +145,18 @@ def test_what_an_older_declaration_wrote_is_touched() -> None:
     assert list(kv) == ["new/a"]
 
 
+def _same(old: Any) -> Any:
+    return old
+
+
 @every_space
 def test_update_with_a_lifetime_of_its_own(keyspace: Any, value: Any) -> None:
     """As ``set`` has it; without one the keyspace's own begins anew."""
     clock = ManualClock(START)
     for store in stores(keyspace, clock):
-        store("update", "a", lambda old: old, default=value, ttl=7)
+        store("update", "a", _same, default=value, ttl=7)
         assert store("expires_at", "a") == clock() + 7
-        store("update", "a", lambda old: old)
+        store("update", "a", _same)
         assert store("expires_at", "a") == clock() + 60
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from itertools import permutations
+from typing import Any
 
 import pytest
 
@@ -141,60 +142,33 @@ def _claim(kind: str, keyspace: Any, refused: list[str], barrier: threading.Barr
 # ------------------------------------------------------------------- across processes: by the bytes
 
 
-class Case(NamedTuple):
-    """A shape that meets what another one has stored."""
-
-    write: Callable[[Any, Any], object]
-    read: Callable[[Any, Any], object]
-    says: str
-
-
-CASES: dict[str, Case] = {
-    "Store, log": Case(
-        lambda space, kv: Log(space, kv).append("a", b"message"),
-        lambda space, kv: Store(space, kv).get("a"),
-        "Log",
-    ),
-    "Store, file": Case(
-        lambda space, kv: Files(space, kv).put("a", b"content"),
-        lambda space, kv: Store(space, kv).get("a"),
-        "Files",
-    ),
-    "Log, value": Case(
-        lambda space, kv: Store(space, kv).set("a", b"value"),
-        lambda space, kv: Log(space, kv).tail("a", 1),
-        "Store",
-    ),
-    "Log, file": Case(
-        lambda space, kv: Files(space, kv).put("a", b"content"),
-        lambda space, kv: Log(space, kv).append("a", b"message"),
-        "Files",
-    ),
-    "Files, value": Case(
-        lambda space, kv: Store(space, kv).set("a", b"value"),
-        lambda space, kv: Files(space, kv).get("a"),
-        "Store",
-    ),
-    "Files, log": Case(
-        lambda space, kv: Log(space, kv).append("a", b"message"),
-        lambda space, kv: Files(space, kv).get("a"),
-        "Log",
-    ),
+WRITES: dict[str, Callable[[Any], object]] = {
+    "Store": lambda store: store.set("a", b"value"),
+    "Log": lambda log: log.append("a", b"message"),
+    "Files": lambda files: files.put("a", b"content"),
+}
+READS: dict[str, list[Callable[[Any], object]]] = {
+    "Store": [lambda store: store.get("a"), lambda store: store.pop("a")],
+    "Log": [lambda log: log.tail("a", 1), lambda log: log.append("a", b"message")],
+    "Files": [lambda files: files.get("a"), lambda files: files.open("a")],
 }
 
 
 @pytest.mark.parametrize("options", [{}, {"ttl": 60}, {"cipher": RING}], ids=["", "ttl", "sealed"])
-@pytest.mark.parametrize("case", CASES.values(), ids=CASES)
-def test_what_another_shape_has_stored_is_named(case: Case, options: dict[str, Any]) -> None:
-    """A file's manifest was read as a value of bytes; the others said that something is damaged."""
-    keyspace: Any = Keyspace
+@pytest.mark.parametrize(("writes", "reads"), [*permutations(WRITES, 2)])
+def test_what_another_shape_has_stored_is_named(
+    writes: str, reads: str, options: dict[str, Any]
+) -> None:
+    """A file's manifest was read as a value of bytes; of the others it was said to be damaged."""
+    declare: Any = Keyspace
     kv: dict[str, bytes] = {}
-    case.write(keyspace("k", bytes, **options), kv)
+    WRITES[writes](SHAPES[writes](declare("k", bytes, **options), kv))
     stored = dict(kv)
-    with pytest.raises(DecodeError) as caught:
-        case.read(keyspace("k", bytes, **options), kv)
-    assert f"open the keyspace as {case.says}" in str(caught.value)
-    assert kv == stored
+    for read in READS[reads]:
+        with pytest.raises(DecodeError) as caught:
+            read(SHAPES[reads](declare("k", bytes, **options), kv))
+        assert f"open the keyspace as {writes}" in str(caught.value)
+        assert kv == stored
 
 
 def test_a_store_of_another_process_clears_no_log() -> None:
@@ -301,7 +275,8 @@ def test_keys_exists_delete_clear(kind: str, keys: Any) -> None:
     found: list[Finding] = []
     it("clear", on_progress=found.append)
     assert it.names() == it.keys() == []
-    assert sorted(each.raw_key for each in found) == sorted(map(keyspace.raw_key, there[1:]))
+    removed = [keyspace.raw_key(key) for key in there[1:]]
+    assert sorted(each.raw_key for each in found) == sorted(removed)
     assert {(each.state, each.changed) for each in found} == {("removed", True)}
 
 

@@ -383,7 +383,7 @@ def test_another_value_in_the_place_of_a_log() -> None:
     Store(Keyspace("notes", list[str]), kv).set("k", ["a"])
     log = Log(NOTES, kv)
     for use in (lambda: log.append("k", "b"), lambda: log.count("k"), lambda: log.delete("k")):
-        with pytest.raises(DecodeError, match="no head"):
+        with pytest.raises(DecodeError, match="open the keyspace as Store"):
             use()
     assert kv.values == {"notes/k": b'["a"]'}
 
