@@ -119,6 +119,10 @@ class Files(OpenedFiles[K], Maintained[bytes, K]):
         at = self._file(key)
         return self._done(self._looking(at), at.raw_key)
 
+    def count(self) -> int:
+        """Count the files, by listing them. Raises what ``keys`` raises."""
+        return sum(1 for _ in self.keys())
+
     def sweep(
         self,
         keys: Iterable[K] | None = None,
@@ -230,6 +234,10 @@ class AsyncFiles(OpenedFiles[K], AsyncMaintained[bytes, K]):
         """
         at = self._file(key)
         return await self._done(self._looking(at), at.raw_key)
+
+    async def count(self) -> int:
+        """Count the files, by listing them. Raises what ``keys`` raises."""
+        return sum([1 async for _ in self.keys()])
 
     async def sweep(
         self,
