@@ -77,6 +77,9 @@ if TYPE_CHECKING:
     from kvcodec.stores.tool_links import ToolLinks, tool_links
     from kvcodec.stores.value import AsyncValue, Value
 
+__version__ = "0.1.0"
+"""The version of kvcodec, as its package has it."""
+
 __all__ = [
     "AESGCMCipher",
     "AsyncCache",

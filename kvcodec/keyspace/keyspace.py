@@ -288,6 +288,11 @@ class Keyspace(Declared, Generic[V, K]):
         other = cast("Keyspace[V, K]", object.__new__(Keyspace))
         return other._compiled(self.declaration.as_part(kind), ())
 
+    def unopened(self) -> Keyspace[V, K]:
+        """The same, as if it had been opened nowhere yet. Internal, for the kit."""
+        other = cast("Keyspace[V, K]", object.__new__(Keyspace))
+        return other._compiled(self.declaration.unopened(), self.previous)
+
     def bound_to(self, context: str) -> Keyspace[V, K]:
         """Return the same declaration, its sealed values tied to ``context`` as well.
 

@@ -170,14 +170,14 @@ class Pipeline(Generic[V]):
         self.encoding.compare(value, encoded)
         return self.wrapping.wrap(raw_key, encoded, now, ttl, name=payload.name)
 
-    def renewed(self, raw_key: str, data: Any, now: float) -> bytes:
+    def renewed(self, raw_key: str, data: Any, now: float, ttl: float | None = None) -> bytes:
         """Return the same value in today's version, under the primary key; its times stay.
 
-        Raises what ``open`` and ``seal`` raise.
+        ``ttl``: its lifetime begins anew, as long as this. Raises what ``open`` and ``seal`` raise.
         """
         payload = self._unwrapped(raw_key, as_bytes(data), now)
         value = self.encoding.decode(self.upgraded(raw_key, payload))
-        moment, left = self.wrapping.times(payload.header, now)
+        moment, left = self.wrapping.times(payload.header, now, ttl)
         if self.form.keep_unknown:
             return self._sealed_over(raw_key, value, payload, moment, left)
         return self.wrap(raw_key, self.encoding.encode(value), moment, left, name=payload.name)

@@ -84,6 +84,32 @@ class Place(Generic[V]):
         moment, ttl = declaration.pipeline.wrapping.times(header, now)
         return self.seal_over(value, self._with_unknown(older, raw_key, data, now), moment, ttl)
 
+    def todays(self, held: bytes, older: int | None, now: float) -> bytes:
+        """What is held as bytes of today's form and version, to be stored in its place.
+
+        Raises what ``open`` and ``seal`` raise.
+        """
+        if older is not None:
+            previous, raw_key = self.older[older]
+            return self.migrated(previous, raw_key, held, now)
+        found = self.declaration.older_form(self.raw_key, held, now)
+        if found is not None:
+            return self.migrated(found, self.raw_key, held, now)
+        return self.declaration.pipeline.renewed(self.raw_key, held, now)
+
+    def touched(self, held: bytes, older: int | None, now: float, ttl: float) -> bytes:
+        """The bytes to store for what is held with a lifetime that begins now."""
+        data = self.todays(held, older, now)
+        return self.declaration.pipeline.renewed(self.raw_key, data, now, ttl)
+
+    def ends_at(self, data: bytes, older: int | None, now: float) -> float | None:
+        """When what is held is over, in seconds since the epoch; None: never."""
+        if older is None:
+            return self.declaration.ends_at(self.raw_key, data, now)
+        self.open_older(older, data, now)
+        previous, raw_key = self.older[older]
+        return previous.declaration.ends_at(raw_key, data, now)
+
     def open(self, data: bytes, now: float) -> V:
         """The value of bytes stored under today's name."""
         return self.declaration.open(self.raw_key, data, now)

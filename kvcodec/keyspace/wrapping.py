@@ -41,13 +41,13 @@ from kvcodec.keyspace.versions import check_version
 from kvcodec.protocols import offers
 from kvcodec.secrets.abilities import AppendingCipher
 
-__all__ = ["Payload", "Wrapping", "as_bytes", "in_ms", "length_in_ms"]
+__all__ = ["NO_TTL", "Payload", "Wrapping", "as_bytes", "in_ms", "length_in_ms"]
 
 _CLOCK_SKEW_MS = 60_000
 """That the clocks of a writer and a reader may differ by: Fernet's own allowance, in its
 reference implementation (https://github.com/fernet/spec)."""
 
-_NO_TTL = "a ttl needs a keyspace that declares ttl=: a lifetime is part of the format"
+NO_TTL = "a ttl needs a keyspace that declares ttl=: a lifetime is part of the format"
 
 
 class Payload(Struct, frozen=True):
@@ -120,7 +120,7 @@ class Wrapping:
         if form.names is not None:
             encoded = self.named(raw_key, name) + encoded
         if ttl is not None and form.ttl is None:
-            raise ConfigError(_NO_TTL)
+            raise ConfigError(NO_TTL)
         if self._plain and self.is_any:
             refuse_unstorable(encoded)
         data = encoded if self._plain else self._enveloped(raw_key, encoded, now, ttl)
@@ -201,16 +201,20 @@ class Wrapping:
             padding=form.padding,
         )
 
-    def times(self, old: Header, now: float) -> tuple[float, float | None]:
+    def times(
+        self, old: Header, now: float, ttl: float | None = None
+    ) -> tuple[float, float | None]:
         """The moment and the lifetime, both in seconds, that give a value its times of before.
 
-        A lifetime that it did not have begins now.
+        A lifetime that it did not have begins now, and so does ``ttl``, in place of its own.
         """
         written, expires = old.written_ms, old.expires_ms
         if written is None or (expires is None and self.form.ttl is not None):
-            return now, None
+            return now, ttl
         # In the middle of its millisecond, so that rounding down gives the very same one.
         moment = (written + 0.5) / 1000
+        if ttl is not None:
+            return moment, (in_ms(now) + length_in_ms(ttl) - written) / 1000
         keeps = expires is not None and self.form.ttl is not None
         return moment, (expires - written) / 1000 if expires is not None and keeps else None
 
@@ -340,6 +344,15 @@ class Wrapping:
         key_id = self.header(data).key_id
         return (key_id.hex(),) if key_id else ()
 
+    def ends_at(self, data: bytes) -> float | None:
+        """When a value is over by what its header says, in seconds since the epoch; None: never."""
+        header, ends = self.header(data), list[int]()
+        if header.expires_ms is not None:
+            ends.append(header.expires_ms)
+        if header.written_ms is not None and self.form.max_age is not None:
+            ends.append(header.written_ms + length_in_ms(self.form.max_age))
+        return min(ends) / 1000 if ends else None
+
     def time_left(self, data: bytes, now: float) -> float | None:
         """How many seconds stored bytes still live; None for ever."""
         expires = self.header(data).expires_ms
@@ -401,6 +414,18 @@ class Wrapping:
             return self._is_ahead(open_envelope(data)[0], now)
         except MalformedEnvelope:
             return False
+
+    def is_over(self, raw_key: str, data: bytes, now: float) -> bool:
+        """Say whether a part's lifetime is over. What cannot be opened has not expired."""
+        if not self.may_be_expired(data, now):
+            return False
+        try:
+            self.unwrap(raw_key, data, now)
+        except Expired:
+            return True
+        except DecodeError:
+            pass
+        return False
 
     def may_be_expired(self, data: bytes, now: float) -> bool:
         """Say by the header alone, at little cost, whether a look at the whole may find so."""

@@ -52,6 +52,7 @@ __all__ = [
     "located",
     "not_awaitable",
     "run",
+    "told",
 ]
 
 S = TypeVar("S")
@@ -357,6 +358,12 @@ def called(result: Any, why: str) -> Any:
         _close(result)
         raise ConfigError(why)
     return result
+
+
+def told(on_progress: Callable[[T], object] | None, what: T) -> None:
+    """Tell a user's function what was done. Raises ConfigError for one that has to be awaited."""
+    if on_progress is not None:
+        called(on_progress(what), NOT_AWAITED.format("on_progress="))
 
 
 def _close(result: Any) -> None:

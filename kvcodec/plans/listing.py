@@ -24,12 +24,14 @@ from kvcodec.errors import (
     Unsupported,
     locate,
 )
+from kvcodec.format.derived import grid_name
+from kvcodec.format.envelope import Kind
 from kvcodec.keyspace.declaration import Declaration
 from kvcodec.keyspace.place import place_of
 from kvcodec.keyspace.wrapping import as_bytes
 from kvcodec.plans.driver import REST, Clock, Plan
 from kvcodec.plans.many import BATCH, get_many
-from kvcodec.plans.swap import exclusively, get
+from kvcodec.plans.swap import exclusively, get, is_there
 from kvcodec.plans.values import NO_DEFAULT, exists, read_older
 
 if TYPE_CHECKING:
@@ -59,12 +61,20 @@ class Pages(Protocol[T_co]):
 class Listing(Generic[V, K]):
     """The names of one keyspace on one backend."""
 
-    __slots__ = ("_indexes", "can", "clock", "declared")
+    __slots__ = ("_indexes", "can", "clock", "declared", "kind")
 
-    def __init__(self, declared: Declaration[V, K], can: Capabilities, clock: Clock) -> None:
+    def __init__(
+        self,
+        declared: Declaration[V, K],
+        can: Capabilities,
+        clock: Clock,
+        kind: Kind = "value",
+    ) -> None:
         self.declared = declared
         self.can = can
         self.clock = clock
+        self.kind: Kind = kind
+        """What stands under a key's own name: a value, or a log's head, or a file's manifest."""
         self._indexes: dict[AnyKeyspace, Index] = {}
 
     @property
@@ -186,6 +196,22 @@ class Listing(Generic[V, K]):
         """
         return NotedKeys(self)
 
+    def named(self, names: list[str]) -> Plan[list[str]]:
+        """Those names that stand for a key, in their order: its own, and no parts.
+
+        A log whose writers have lanes may have nothing under its own: then its grid stands for it.
+        """
+        if self.kind != "head":
+            return names
+        found: list[str] = []
+        for name in names:
+            owner, mark, _ = name.partition("!")
+            if not mark:
+                found.append(name)
+            elif name == grid_name(owner, "y", 0, 0) and not (yield from is_there(owner, self.can)):
+                found.append(owner)
+        return found
+
     def keyed(self, raw_keys: list[str]) -> Plan[dict[str, K]]:
         """Those names that are the keyspace's, each with its key.
 
@@ -280,11 +306,18 @@ class Listing(Generic[V, K]):
         found, now = (yield from get_many(list(listed), self.can)), self.clock()
         alive: list[K] = []
         for raw_key, key in listed.items():
-            there = raw_key in found and not declared.is_expired(raw_key, found[raw_key], now)
+            there = self._is_alive(raw_key, found.get(raw_key), now)
             if raw_key not in found and declared.elsewhere:
                 there = yield from exists(place_of(declared, key), self.clock, self.can)
             alive += [key] if there else []
         return alive
+
+    def _is_alive(self, raw_key: str, data: Any, now: float) -> bool:
+        if data is None:
+            return self.kind == "head"  # one with lanes only
+        if self.kind == "value":
+            return not self.declared.is_expired(raw_key, data, now)
+        return not self.declared.pipeline.part(self.kind).is_over(raw_key, as_bytes(data), now)
 
     def values(self, wanted: Mapping[str, K]) -> Plan[list[tuple[K, V]]]:
         """The values of those names that have one, today's or an older one, with their keys."""
@@ -346,9 +379,9 @@ class Scan:
         return iter(sorted((yield "take", names, None))) if self._sort else names
 
     def _of_index(self, index: Index) -> Plan[list[str]]:
-        found: list[str] = []
+        found, parts = list[str](), self._parts or self._listing.kind == "head"
         for look in (yield from index.walk()):
-            found += [*look.present, *look.partial] if self._parts else look.present
+            found += [*look.present, *look.partial] if parts else look.present
         wanted = {name for name in found if name.startswith(self._prefix)}
         return sorted(name for name in wanted if name > self._after)
 
@@ -368,7 +401,7 @@ class KeyPages(Generic[K]):
         """The next keys; None at the end. A page may be empty."""
         page = yield from self._scan.pull()
         if page is not None:
-            keyed = yield from self._listing.keyed(page)
+            keyed = yield from self._listing.keyed((yield from self._listing.named(page)))
             return {raw_key: key for raw_key, key in keyed.items() if self._holds(key)}
         if self._elsewhere is None:
             self._elsewhere = iter((yield from self._listing.elsewhere(self._holds)).items())

@@ -16,11 +16,9 @@ from kvcodec.keyspace.place import Place, place_of
 from kvcodec.plans import values
 from kvcodec.plans.driver import Plan, each
 from kvcodec.plans.listing import Listing
-from kvcodec.plans.many import GROUP
 
 __all__ = [
     "add_value",
-    "clear",
     "delete_values",
     "set_sealed",
     "set_value",
@@ -57,11 +55,15 @@ def add_value(listing: Listing[V, Any], place: Place[V], value: V, ttl: float | 
 
 
 def update_value(
-    listing: Listing[V, Any], place: Place[V], change: Callable[[Any], V], default: Any
+    listing: Listing[V, Any],
+    place: Place[V],
+    change: Callable[[Any], V],
+    default: Any,
+    ttl: float | None,
 ) -> Plan[V]:
-    """Replace a value by what ``change`` makes of it."""
+    """Replace a value by what ``change`` makes of it. ``ttl`` as for ``set_value``."""
     yield from listing.note(place.raw_key)
-    return (yield from values.update(place, change, default, None, listing.clock, listing.can))
+    return (yield from values.update(place, change, default, ttl, listing.clock, listing.can))
 
 
 def set_values(
@@ -90,17 +92,6 @@ def delete_values(listing: Listing[V, Any], keys: Iterable[Any]) -> Plan[None]:
     """Remove the values of keys."""
     places = yield from each(partial(place_of, listing.declared), keys)
     yield from values.delete_all(places, listing.can)
-
-
-def clear(listing: Listing[V, Any]) -> Plan[None]:
-    """Remove every value, expired ones too, as many at a time as the backend takes."""
-    pages, keys = listing.keys(), list[Any]()
-    while (page := (yield from pages.pull())) is not None:
-        keys += page.values()
-        if len(keys) >= GROUP:
-            yield from delete_values(listing, keys)
-            keys.clear()
-    yield from delete_values(listing, keys)
 
 
 def _sealed(place: Place[V], value: V, now: float, ttl: float | None) -> bytes:

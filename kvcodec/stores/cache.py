@@ -19,7 +19,8 @@ from kvcodec.keyspace.keyspace import Keyspace
 from kvcodec.keyspace.options import seconds
 from kvcodec.plans.cache import CacheStats, Caching, Times
 from kvcodec.protocols import KV, AsyncKV
-from kvcodec.stores.opened import Opened, shown
+from kvcodec.stores.opened import Opened
+from kvcodec.stores.shape import shown
 from kvcodec.stores.store import Store
 from kvcodec.stores.store_async import AsyncStore
 

@@ -12,20 +12,20 @@ import time
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, MutableMapping
 from functools import partial
-from typing import Any, Generic, Literal
+from typing import Any, Literal
 from weakref import WeakKeyDictionary
 
 from typing_extensions import TypeVar
 
 from kvcodec.backends.adapt import as_async_kv, as_kv
-from kvcodec.backends.capabilities import capabilities_of
 from kvcodec.backends.loops import running_loop
 from kvcodec.errors import ConfigError, forgetful
 from kvcodec.keyspace.keyspace import Keyspace
 from kvcodec.keyspace.options import not_negative
+from kvcodec.keyspace.place import Place
 from kvcodec.plans.driver import Clock, Plan, arun, each, located, run
-from kvcodec.plans.listing import Listing
 from kvcodec.plans.log.layout import (
+    LETTERS,
     NOTHING,
     SEGMENT_BYTES,
     Reading,
@@ -36,8 +36,10 @@ from kvcodec.plans.log.layout import (
     track_of,
 )
 from kvcodec.plans.many import several
+from kvcodec.plans.report import Finding
 from kvcodec.protocols import KV, AsyncKV
-from kvcodec.stores.opened import shown
+from kvcodec.stores.maintained import AsyncMaintained, Maintained
+from kvcodec.stores.shape import OpenedShape, StepName
 
 __all__ = ["AsyncLog", "Log"]
 
@@ -48,10 +50,12 @@ T = TypeVar("T")
 _WRITER = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
 
-class _OpenedLog(Generic[V, K]):
-    """What both logs are: a keyspace, a KV, how the log is kept there, and each method's plan."""
+class _OpenedLog(OpenedShape[V, K]):
+    """What both logs are: a keyspace opened, how the log is kept there, and each method's plan."""
 
-    __slots__ = ("_keyspace", "_kv", "_layout", "_listing", "_writer")
+    __slots__ = ("_layout", "_writer")
+
+    _kind = "head"
 
     def __init__(
         self,
@@ -65,12 +69,11 @@ class _OpenedLog(Generic[V, K]):
         lanes: bool,
         writer: str | None,
     ) -> None:
-        self._keyspace = keyspace
-        self._kv = kv
+        super().__init__(keyspace, kv, clock)
         self._writer = writer
         self._layout = layout_of(
-            keyspace.declaration,
-            capabilities_of(kv),
+            self._declared,
+            self._capabilities,
             clock,
             segment_bytes=segment_bytes,
             max_items=max_items,
@@ -79,15 +82,31 @@ class _OpenedLog(Generic[V, K]):
         )
         if writer is not None and not (lanes and _WRITER.fullmatch(writer)):
             raise ConfigError('writer= is for writers="many": 1 to 64 letters, digits, "-" or "_"')
-        self._listing = Listing(keyspace.declaration, self._layout.can, clock)
+        self._declared.open_as("logs")
 
-    @property
-    def keyspace(self) -> Keyspace[V, K]:
-        """The declaration that is opened here."""
-        return self._keyspace
+    # ------------------------------------------------------------------- as every shape has it
 
-    def __repr__(self) -> str:
-        return shown(type(self).__name__, lambda: self)
+    def _existing(self, place: Place[V]) -> Plan[bool]:
+        return self._layout.exists(track_of(place.raw_key))
+
+    def _deleting(self, place: Place[V]) -> Plan[object]:
+        return self._layout.delete(track_of(place.raw_key, place.name))
+
+    def _clearing(self, on_progress: Callable[[Finding], object] | None) -> Plan[None]:
+        from kvcodec.plans import clearing
+
+        return clearing.clear_owners(self._listing, LETTERS, self._removing, on_progress)
+
+    def _removing(self, raw_key: str) -> Plan[None]:
+        yield from self._layout.delete((yield from self._layout.named(raw_key)))
+
+    def _step(self, name: StepName) -> Any:
+        from kvcodec.plans import maintenance
+        from kvcodec.plans.log.checking import look_at_log
+
+        if name == "rewrap":
+            return maintenance.STEPS[name]
+        return maintenance.Step(partial(look_at_log, self._layout), notes=name == "migrate")
 
     # --------------------------------------------------------------------------------- plans
 
@@ -159,7 +178,7 @@ def _lane_of_loop() -> str:
     return _loops.setdefault(running_loop(), secrets.token_hex(8))
 
 
-class Log(_OpenedLog[V, K]):
+class Log(_OpenedLog[V, K], Maintained[V, K]):
     """Messages in the order in which they were appended, for each key of a keyspace.
 
     ``kv`` and ``clock`` as for ``Store``. An append is one get and one set in the ordinary
@@ -285,17 +304,6 @@ class Log(_OpenedLog[V, K]):
         run(self._at(key, partial(self._trim, keep)), self._kv)
 
     @forgetful
-    def clear(self, key: K) -> None:
-        """Forget all messages, and leave nothing behind.
-
-        Also of a log under a key that the ring lacks (of a person who was forgotten): where the
-        backend cannot list, its rows stay then, and nothing reads them any more. With several
-        writers on a backend without compare-and-set only while none of them appends. Raises what
-        ``tail`` raises.
-        """
-        run(self._at(key, self._layout.clear), self._kv)
-
-    @forgetful
     def repair(self, key: K) -> Repaired:
         """Keep what can be read of a damaged log, remove the rest, and say what was done.
 
@@ -309,7 +317,7 @@ class Log(_OpenedLog[V, K]):
         return run(self._at(key, self._layout.repair), self._kv)
 
 
-class AsyncLog(_OpenedLog[V, K]):
+class AsyncLog(_OpenedLog[V, K], AsyncMaintained[V, K]):
     """Messages in the order in which they were appended, for each key of a keyspace.
 
     ``kv`` and ``clock`` as for ``AsyncStore``. An append is one get and one set in the ordinary
@@ -438,17 +446,6 @@ class AsyncLog(_OpenedLog[V, K]):
         appends. Raises what ``tail`` raises.
         """
         await arun(self._at(key, partial(self._trim, keep)), self._kv)
-
-    @forgetful
-    async def clear(self, key: K) -> None:
-        """Forget all messages, and leave nothing behind.
-
-        Also of a log under a key that the ring lacks (of a person who was forgotten): where the
-        backend cannot list, its rows stay then, and nothing reads them any more. With several
-        writers on a backend without compare-and-set only while none of them appends. Raises what
-        ``tail`` raises.
-        """
-        await arun(self._at(key, self._layout.clear), self._kv)
 
     @forgetful
     async def repair(self, key: K) -> Repaired:

@@ -23,7 +23,7 @@ from kvcodec.plans.swap import get, put
 if TYPE_CHECKING:
     from kvcodec.plans.log.parts import Parts
 
-__all__ = ["Track", "Tracks", "marked_places", "track_of"]
+__all__ = ["Track", "Tracks", "lane_of", "marked_places", "track_of"]
 
 
 class Track(NamedTuple):
@@ -52,6 +52,11 @@ class Track(NamedTuple):
 def track_of(log: str, whole: str = "") -> Track:
     """A log's own track. ``whole``: the whole name of its key, if its raw key does not tell it."""
     return Track(log, log, f"{log}!", whole=whole)
+
+
+def lane_of(part: str) -> str:
+    """Whose lane a part is of, by its name behind the log's own."""
+    return part[1:].partition(".")[0]
 
 
 class Tracks(Struct, frozen=True):

@@ -94,7 +94,12 @@ class Laws:
         run(given(**drawn)(law))()
 
     def _store(self, kv: Any) -> Store[Any, Any]:
-        return Store(self.keyspace, kv, clock=lambda: NOW)
+        return self._opened(kv, lambda: NOW)
+
+    def _opened(self, kv: Any, clock: Callable[[], float]) -> Store[Any, Any]:
+        """A Store of the keyspace, whatever the program opens it as."""
+        keyspace: Keyspace[Any, Any] = self.keyspace
+        return Store(keyspace.unopened(), kv, clock=clock)
 
     def _pack(self, key: Any, value: Any) -> tuple[str, bytes]:
         try:

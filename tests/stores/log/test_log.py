@@ -239,7 +239,7 @@ def test_every_form(keyspace: Keyspace[Message], segment_bytes: int) -> None:
     log = filled(keyspace, kv, messages, segment_bytes=segment_bytes)
     assert list(log.iterate("k")) == messages
     assert list(log.iterate("k", 7, reverse=True)) == messages[::-1][7:]
-    log.clear("k")
+    log.delete("k")
     assert kv.values == {}
 
 
@@ -384,8 +384,8 @@ def test_another_value_in_the_place_of_a_log() -> None:
     kv = Bare()
     Store(Keyspace("notes", list[str]), kv).set("k", ["a"])
     log = Log(NOTES, kv)
-    for use in (lambda: log.append("k", "b"), lambda: log.count("k"), lambda: log.clear("k")):
-        with pytest.raises(DecodeError, match="no head"):
+    for use in (lambda: log.append("k", "b"), lambda: log.count("k"), lambda: log.delete("k")):
+        with pytest.raises(DecodeError, match="open the keyspace as Store"):
             use()
     assert kv.values == {"notes/k": b'["a"]'}
 
@@ -453,7 +453,7 @@ def test_reading_does_not_write() -> None:
         log.count(key)
     assert {method for method, _ in kv.asked} == {"get"}
     log.trim("none", 3)
-    log.clear("none")
+    log.delete("none")
     assert not any(method == "set" for method, _ in kv.asked)
 
 
@@ -562,7 +562,7 @@ def test_the_twins_store_the_same_bytes(monkeypatch: pytest.MonkeyPatch) -> None
             await log.count("k"),
         ]
         await log.trim("k", 50)
-        await log.clear("other")
+        await log.delete("other")
         seen += [await log.pop("k"), await log.repair("k")]
         return seen
 
@@ -577,7 +577,7 @@ def test_the_twins_store_the_same_bytes(monkeypatch: pytest.MonkeyPatch) -> None
             log.count("k"),
         ]
         log.trim("k", 50)
-        log.clear("other")
+        log.delete("other")
         seen += [log.pop("k"), log.repair("k")]
         return seen
 
@@ -639,11 +639,10 @@ def test_tasks_wait_for_each_other() -> None:
         assert sorted(asyncio.run(use(**options)), key=int) == [str(n) for n in range(50)]
 
 
-def test_a_log_in_a_store_of_values(tmp_path: Any) -> None:
-    """Rows are no keys of the keyspace: listing shows the log once."""
+def test_rows_are_no_keys(tmp_path: Any) -> None:
+    """Listing shows a log once."""
     with SQLiteKV(tmp_path / "kv.db") as kv:
-        filled(NOTES, kv, TEXTS)
-        assert list(Store(NOTES, kv).keys()) == ["k"]
+        assert list(filled(NOTES, kv, TEXTS).keys()) == ["k"]
         assert len(names(kv)) > 5
 
 
@@ -664,7 +663,7 @@ def test_a_log_that_is_begun_anew_has_new_names() -> None:
     kv, clock = Bare(), ManualClock()
     log = filled(NOTES, kv, TEXTS, clock=clock)
     first = {name for name in kv.values if "!" in name}
-    log.clear("k")
+    log.delete("k")
     filled(NOTES, kv, TEXTS, clock=clock)
     assert len(first) > 5
     assert not first & kv.values.keys()
@@ -679,10 +678,10 @@ def test_logs_are_listed_where_the_backend_cannot(scheme: Any) -> None:
     for key in ("ada", "b/c", "ada"):
         for text in TEXTS[:20]:
             log.append(key, text)
-    assert sorted(Store(keyspace, kv).keys()) == ["ada", "b/c"]
+    assert sorted(log.keys()) == ["ada", "b/c"]
     assert list(log.iterate("ada")) == TEXTS[:20] * 2
-    log.clear("ada")
-    assert list(Store(keyspace, kv).keys()) == ["b/c"]
+    log.delete("ada")
+    assert list(log.keys()) == ["b/c"]
 
 
 @pytest.mark.parametrize("scheme", [PathKeys(), HashedKeys(), HiddenKeys(RING)])

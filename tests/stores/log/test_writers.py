@@ -106,7 +106,7 @@ def test_a_writer_far_behind_harms_no_new_log(turns: list[bool], before: int, cl
             late.step()
     was_done = late.done
     clock.advance(1)
-    log.clear("k") if clears else log.trim("k", 2)
+    log.delete("k") if clears else log.trim("k", 2)
     new = [f"new {number} {'y' * (number % 3 * 20)}" for number in range(25)]
     for text in new[:12]:
         log.append("k", text)
@@ -245,7 +245,7 @@ def test_lanes_are_merged_by_time() -> None:
     assert logs[2].tail("k", 9) == texts[-9:]
     logs[0].trim("k", 9)
     assert list(logs[1].iterate("k")) == texts[-9:]
-    logs[0].clear("k")
+    logs[0].delete("k")
     assert kv.values == {}
 
 
@@ -444,7 +444,7 @@ def test_nothing_is_lost_doubled_or_left(data: st.DataObject, window: int | None
     if not forgets:
         assert sorted(found) == sorted(appended) if window is None else len(found) <= window
     assert left_of(kv, log) == []
-    log.clear("k")
+    log.delete("k")
     assert list(kv.scan_keys("")) == []
 
 
@@ -461,12 +461,12 @@ def test_a_late_writer_takes_back_what_it_wrote() -> None:
             for number in range(others):
                 log.append("k", f"other {number} {'z' * 30}")
             if clears:
-                log.clear("k")
+                log.delete("k")
             while not late.done:
                 late.step()
             assert "late" in list(log.iterate("k"))
             assert left_of(kv, log) == []
-            log.clear("k")
+            log.delete("k")
             assert list(kv.scan_keys("")) == []
 
 
