@@ -228,6 +228,8 @@ class Wrapping:
         """
         if self._plain:
             self.check_size(data)
+            if self.is_any:
+                refuse_foreign(data, self.form.version)
             return Payload(self._todays, data)
         start = self._start
         if start and data.startswith(start):

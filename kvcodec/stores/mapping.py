@@ -8,6 +8,7 @@ from typing import Any, cast
 from typing_extensions import TypeVar
 
 from kvcodec.errors import Conflict, KeyNameError, MissingKey, forgetful
+from kvcodec.plans.many import several
 from kvcodec.plans.values import NO_DEFAULT
 
 __all__ = ["StoreMapping"]
@@ -189,4 +190,4 @@ def _items(given: Any) -> list[tuple[Any, Any]]:
     """The items of what a mapping's ``update`` takes: anything with ``keys``, or pairs."""
     if hasattr(given, "keys"):
         return [(key, given[key]) for key in given.keys()]  # noqa: SIM118 - it may be no mapping
-    return [(key, value) for key, value in given]
+    return [(key, value) for key, value in several(given, "item")]

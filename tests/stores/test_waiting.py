@@ -73,9 +73,11 @@ class AsyncThree:
     def __init__(self, values: dict[str, bytes]) -> None:
         self._kv = Three(values)
         self.backing = self._kv.backing
+        self.has_read = asyncio.Event()
 
     async def get(self, key: str, /) -> bytes | None:
         found = self._kv.get(key)
+        self.has_read.set()
         await asyncio.sleep(0)
         return found
 
@@ -367,9 +369,10 @@ def test_a_sync_store_in_the_loop_that_it_waits_for() -> None:
     values: dict[str, bytes] = {}
 
     async def run() -> None:
-        update = AsyncStore(COUNTS, AsyncThree(values)).update("a", one_more, default=0)
+        kv = AsyncThree(values)
+        update = AsyncStore(COUNTS, kv).update("a", one_more, default=0)
         task = asyncio.create_task(update)
-        await asyncio.sleep(0)  # it has read, and holds the lock
+        await kv.has_read.wait()  # it holds the lock then
         with pytest.raises(Conflict, match="event loop"):
             Store(COUNTS, Three(values)).update("a", one_more, default=0)
         assert await task == 1

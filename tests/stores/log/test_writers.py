@@ -286,7 +286,7 @@ def test_a_window_over_lanes_beside_an_age() -> None:
     assert list(first.iterate("k", 1)) == ["2"]
 
 
-def test_clear_takes_what_a_writer_left_that_found_no_place() -> None:
+def test_delete_takes_what_a_writer_left_that_found_no_place() -> None:
     """Stopped between signing a place and marking it, it left its signature there for good."""
     for others in range(3):
         kv = Bare()
@@ -297,7 +297,7 @@ def test_clear_takes_what_a_writer_left_that_found_no_place() -> None:
         stepper = Stepper(kv, plan)
         while not [name for name in kv.values if "!lx" in name][others:]:
             stepper.step()
-        logs[-1].clear("k")
+        logs[-1].delete("k")
         assert kv.values == {}, others
 
 
