@@ -536,7 +536,7 @@ class OddSlots(Odd):
 
 @pytest.mark.parametrize("value", [Odd(), OddSlots()], ids=["odd", "slots"])
 @pytest.mark.parametrize("encoding", ["json", "msgpack"])
-def test_an_object_that_cannot_be_looked_at(value: object, encoding: Any) -> None:
+def test_an_object_that_cannot_be_looked_at(value: Any, encoding: Any) -> None:
     """Is refused as any that cannot be stored: its own exception is not the caller's to know."""
     kv: dict[str, bytes] = {}
     with pytest.raises(EncodeError, match="an object in it raised KeyError") as caught:

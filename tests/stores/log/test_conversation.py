@@ -257,7 +257,8 @@ def test_the_messages_of_langchain() -> None:
     )
     result = core.ToolMessage("42", tool_call_id="a")
     shapes: list[Callable[[Any], Any]] = [core.message_to_dict, load.dumpd]
-    for shaped in (*shapes, itself, operator.methodcaller("model_dump")):
+    shapes += [itself, operator.methodcaller("model_dump")]
+    for shaped in shapes:
         assert tool_links(shaped(made)).calls == frozenset("a")
         assert tool_links(shaped(broken)).calls == frozenset("a")
         assert tool_links(shaped(result)) == ToolLinks(answers=frozenset("a"))
