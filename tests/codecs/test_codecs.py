@@ -539,8 +539,9 @@ class OddSlots(Odd):
 def test_an_object_that_cannot_be_looked_at(value: Any, encoding: Any) -> None:
     """Is refused as any that cannot be stored: its own exception is not the caller's to know."""
     kv: dict[str, bytes] = {}
+    space: Any = Keyspace("k", Any, encoding=encoding)
     with pytest.raises(EncodeError, match="an object in it raised KeyError") as caught:
-        Store(Keyspace("k", Any, encoding=encoding), kv).set("a", {"a": [value]})
+        Store(space, kv).set("a", {"a": [value]})
     assert kv == {}
     assert caught.value.__context__ is None
 
