@@ -567,7 +567,11 @@ def test_memoize_fills_in_a_default() -> None:
     assert forecast() == forecast("rome") == forecast(city="rome") == Forecast("rome")
     assert calls == ["rome"]
     loose = cast("Callable[..., object]", forecast)
-    for wrong in (lambda: loose("rome", "oslo"), lambda: loose(town="rome")):
+    wrongs: list[Callable[[], object]] = [
+        lambda: loose("rome", "oslo"),
+        lambda: loose(town="rome"),
+    ]
+    for wrong in wrongs:
         with pytest.raises(TypeError):
             wrong()
 
