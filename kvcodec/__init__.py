@@ -53,20 +53,32 @@ if TYPE_CHECKING:
     from kvcodec.backends.sqlite import SQLiteKV
     from kvcodec.backends.sqlite_async import AsyncSQLiteKV
     from kvcodec.backends.url import open_async_kv, open_kv
-    from kvcodec.codecs.legacy import BigEndian, GzipJSON
+    from kvcodec.codecs.legacy import GzipJSON
+    from kvcodec.codecs.packed import Packed
     from kvcodec.keys.hashed import HashedKeys, HiddenKeys
     from kvcodec.keys.templates import TemplateKeys
     from kvcodec.secrets.ciphers import AESGCMCipher, FernetCipher
     from kvcodec.secrets.keyring import KeyRing
     from kvcodec.secrets.wrapped import AsyncKeyWrapper, KeyWrapper
     from kvcodec.stores.cache import AsyncCache, Cache, CacheStats
-    from kvcodec.stores.conversation import window
+    from kvcodec.stores.conversation import (
+        aexport_lines,
+        aimport_lines,
+        awindow,
+        export_lines,
+        import_lines,
+        window,
+    )
     from kvcodec.stores.file_readers import AsyncFileReader, FileReader
     from kvcodec.stores.files import AsyncFiles, FileInfo, Files
     from kvcodec.stores.log import AsyncLog, Log
     from kvcodec.stores.store_async import AsyncStore
     from kvcodec.stores.subjects import AsyncSubjects, Subjects
+    from kvcodec.stores.tool_links import ToolLinks, tool_links
     from kvcodec.stores.value import AsyncValue, Value
+
+__version__ = "0.1.0"
+"""The version of kvcodec, as its package has it."""
 
 __all__ = [
     "AESGCMCipher",
@@ -85,7 +97,6 @@ __all__ = [
     "AsyncSubjects",
     "AsyncValue",
     "BackendError",
-    "BigEndian",
     "Cache",
     "CacheStats",
     "Cipher",
@@ -124,6 +135,7 @@ __all__ = [
     "NotReplicated",
     "Ordered",
     "OutcomeUnknown",
+    "Packed",
     "PathKeys",
     "PrefixKV",
     "Previous",
@@ -138,12 +150,19 @@ __all__ = [
     "TemplateKeys",
     "TooDeep",
     "TooLarge",
+    "ToolLinks",
     "Unavailable",
     "UnknownKey",
     "Unsupported",
     "Value",
+    "aexport_lines",
+    "aimport_lines",
+    "awindow",
+    "export_lines",
+    "import_lines",
     "open_async_kv",
     "open_kv",
+    "tool_links",
     "window",
 ]
 
@@ -162,7 +181,6 @@ _LAZY = {
     "AsyncStore": "kvcodec.stores.store_async",
     "AsyncSubjects": "kvcodec.stores.subjects",
     "AsyncValue": "kvcodec.stores.value",
-    "BigEndian": "kvcodec.codecs.legacy",
     "Cache": "kvcodec.stores.cache",
     "CacheStats": "kvcodec.stores.cache",
     "DifyKV": "kvcodec.backends.dify",
@@ -179,13 +197,21 @@ _LAZY = {
     "Log": "kvcodec.stores.log",
     "MappingKV": "kvcodec.backends.mapping",
     "MemoryKV": "kvcodec.backends.memory",
+    "Packed": "kvcodec.codecs.packed",
     "PrefixKV": "kvcodec.backends.prefix",
     "SQLiteKV": "kvcodec.backends.sqlite",
     "Subjects": "kvcodec.stores.subjects",
     "TemplateKeys": "kvcodec.keys.templates",
+    "ToolLinks": "kvcodec.stores.tool_links",
     "Value": "kvcodec.stores.value",
+    "aexport_lines": "kvcodec.stores.conversation",
+    "aimport_lines": "kvcodec.stores.conversation",
+    "awindow": "kvcodec.stores.conversation",
+    "export_lines": "kvcodec.stores.conversation",
+    "import_lines": "kvcodec.stores.conversation",
     "open_async_kv": "kvcodec.backends.url",
     "open_kv": "kvcodec.backends.url",
+    "tool_links": "kvcodec.stores.tool_links",
     "window": "kvcodec.stores.conversation",
 }
 """What is imported when it is first asked for. A Store on a dict needs none of it; cryptography,

@@ -15,7 +15,7 @@
     │   ├── SchemaMismatch        well-formed, but not what the type declares
     │   ├── TooLarge              more than ``limit`` bytes
     │   └── TooDeep               nested deeper than ``limit``
-    └── BackendError              the KV did not do it
+    └── BackendError              the KV did not do it, or a part of it (``possibly_stored``)
         ├── Unavailable           out of reach; not applied
         ├── OutcomeUnknown        may or may not be applied
         │   └── NotReplicated     applied, but not proven to be on enough replicas
@@ -33,6 +33,7 @@ they are raised: the exception of a decoder is dropped before a new one is made,
 from __future__ import annotations
 
 from contextlib import suppress
+from copy import copy
 from functools import wraps
 from typing import TYPE_CHECKING, Any, Literal, ParamSpec, TypeAlias, TypeVar, cast
 
@@ -236,7 +237,19 @@ class TooDeep(_Limited, DecodeError, EncodeError):
 
 
 class BackendError(KVCodecError):
-    """The KV did not do what was asked of it."""
+    """The KV did not do what was asked of it.
+
+    ``possibly_stored``: something of the operation may be stored all the same. Of several writes,
+    as of ``set_many``, a long ``extend`` or ``trim``, the first ones may be done when one fails.
+    """
+
+    possibly_stored: bool = False
+
+    def after_a_part(self) -> None:
+        """Say that a part of the operation is done."""
+        if not self.possibly_stored:
+            self.possibly_stored = True
+            self.args = (f"{self.args[0]}; what was done before that is stored",)
 
 
 class Unavailable(BackendError):
@@ -246,15 +259,15 @@ class Unavailable(BackendError):
 class OutcomeUnknown(BackendError):
     """The KV may or may not have applied the write."""
 
+    possibly_stored = True
+
 
 class NotReplicated(OutcomeUnknown):
     """Applied, but not proven to be on as many replicas as were asked for."""
 
 
 class QuotaExceeded(BackendError):
-    """The host's quota is full. ``possibly_stored``: the write may be stored all the same."""
-
-    possibly_stored: bool
+    """The host's quota is full. Some hosts store first and check then: ``possibly_stored``."""
 
     def __init__(
         self,
@@ -348,10 +361,34 @@ def forget(error: BaseException) -> None:
 
 def _forget_locals(traceback: TracebackType | None) -> None:
     while traceback is not None:
-        frame = traceback.tb_frame
-        owner = frame.f_globals.get("__name__", "")
-        # A view of somebody's Mapping, which holds it, is of collections.abc.
-        if owner in ("kvcodec", "collections.abc") or owner.startswith("kvcodec."):
+        if _is_ours(traceback):
             with suppress(RuntimeError):  # still running: it does its own `del`
-                frame.clear()
+                traceback.tb_frame.clear()
         traceback = traceback.tb_next
+
+
+def _is_ours(traceback: TracebackType) -> bool:
+    owner = traceback.tb_frame.f_globals.get("__name__", "")
+    # A view of somebody's Mapping, which holds it, is of collections.abc.
+    return owner in ("kvcodec", "collections.abc") or owner.startswith("kvcodec.")
+
+
+def likeness(error: Exception) -> Exception:
+    """The same error, for another thread or task to raise.
+
+    One object that many raise has the frames of all of them in its traceback, which grows. This one
+    begins where the user's code was called: the frames before it are at work in another thread. An
+    error whose class cannot be copied stays one object.
+    """
+    traceback = error.__traceback__
+    while traceback is not None and _is_ours(traceback):
+        traceback = traceback.tb_next
+    twin = error
+    with suppress(Exception):  # the class is the user's, and so is what it does here
+        made = copy(error)
+        if (type(made), made.args, str(made)) == (type(error), error.args, str(error)):
+            twin = made
+    if twin is not error:
+        twin.__cause__, twin.__context__ = error.__cause__, error.__context__
+        twin.__suppress_context__ = error.__suppress_context__
+    return twin.with_traceback(traceback)

@@ -7,7 +7,15 @@ that returns futures fits as it is.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterable, Awaitable, Hashable, Iterable, Mapping, Sequence
+from collections.abc import (
+    AsyncIterable,
+    Awaitable,
+    Callable,
+    Hashable,
+    Iterable,
+    Mapping,
+    Sequence,
+)
 from functools import cache
 from typing import Any, Protocol, TypeAlias
 
@@ -23,6 +31,7 @@ __all__ = [
     "AsyncSetIfAbsent",
     "AsyncVersioned",
     "Backing",
+    "BindableCodec",
     "BindableKeys",
     "Cipher",
     "Codec",
@@ -36,12 +45,14 @@ __all__ = [
     "MemorableKeys",
     "NamedCodec",
     "NativeTTL",
+    "PartedKeys",
     "Scan",
     "SetIfAbsent",
     "SpelledKeys",
     "StoredNames",
     "TellingCodec",
     "Token",
+    "TypedKeys",
     "Versioned",
     "offers",
 ]
@@ -382,6 +393,14 @@ class TellingCodec(Protocol):
         ...
 
 
+class BindableCodec(Protocol):
+    """Takes the type of its values from the keyspace."""
+
+    def bind(self, value_type: Any, /) -> Codec[Any]:
+        """Return the codec of values of this type. Raises ConfigError if it has no form for it."""
+        ...
+
+
 class CompressingCodec(Protocol):
     """Compresses: the length of what is stored tells about its content."""
 
@@ -414,6 +433,26 @@ class SpelledKeys(KeyScheme[Any], Protocol):
     @property
     def spelling(self) -> Hashable:
         """What decides its raw keys, beside the prefix and the type of the keys."""
+        ...
+
+
+class TypedKeys(KeyScheme[Any], Protocol):
+    """A key scheme that has the type of its keys, whatever ``key=`` says."""
+
+    @property
+    def key_type(self) -> Any:
+        """The type of the keys."""
+        ...
+
+
+class PartedKeys(KeyScheme[Any], Protocol):
+    """A key scheme whose raw keys begin with the first parts of their keys."""
+
+    def under(self, first: Sequence[Any], /) -> tuple[str, Callable[[Any], bool]]:
+        """Return what raw keys of keys with these first parts begin with, and which keys are such.
+
+        Raises ConfigError where keys have no such parts, KeyNameError for a part of another type.
+        """
         ...
 
 

@@ -83,8 +83,12 @@ class Plainly:
     def __getattr__(self, name: str) -> Any:
         method = getattr(self.store, name)
         if name in ("keys", "items"):
-            return lambda: list(method())
+            return functools.partial(self._listed, method)
         return method
+
+    @staticmethod
+    def _listed(method: Callable[..., Any], under: tuple[object, ...] | None = None) -> list[Any]:
+        return list(method(under=under))
 
 
 class World:

@@ -44,7 +44,7 @@ rim; where every method deletes its own, the next one forgets to."""
 FIRST_LOOKS = {
     ("codecs/parts.py", "field_names"): "a user's value: attrs marks its classes by an attribute",
     ("codecs/values.py", "_custom"): "a user's codec: is it one at all",
-    ("codecs/values.py", "_has_pydantic"): "a user's type: pydantic may not be installed",
+    ("codecs/parts.py", "is_pydantic"): "a user's type: pydantic may not be installed",
     ("keys/shapes.py", "_field_names"): "a user's key type: NamedTuple is no class to ask for",
     ("plans/driver.py", "_acalled"): "what a user's loader returned",
     ("plans/driver.py", "_close"): "what a user's function returned: a coroutine, or anything",

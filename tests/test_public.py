@@ -6,6 +6,7 @@ import inspect
 import json
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -127,3 +128,9 @@ def test_import_is_light() -> None:
     assert "msgspec" in declared
     assert imported.intersection(HEAVY) == set()
     assert declared.intersection(HEAVY) == set()
+
+
+def test_the_version_is_that_of_the_package() -> None:
+    """``kvcodec.__version__`` and pyproject.toml say the same."""
+    project = tomllib.loads((Path(__file__).parent.parent / "pyproject.toml").read_text())
+    assert kvcodec.__version__ == project["project"]["version"]

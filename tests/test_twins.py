@@ -21,17 +21,22 @@ TWINS = [
 ]
 FUNCTIONS = [("open_kv", "open_async_kv")]
 
+EVERY_SHAPE = {"__contains__", "__len__", "__iter__", "__bool__"}
+
 ONLY_SYNC = {
-    "Store": {
-        *("mapping", "__getitem__", "__setitem__", "__delitem__", "__contains__", "__len__"),
-        *("__iter__", "__bool__"),
-    },
-    "Files": {"__contains__"},
+    "Store": {"mapping", "__getitem__", "__setitem__", "__delitem__"} | EVERY_SHAPE,
+    "Log": EVERY_SHAPE,
+    "Files": EVERY_SHAPE,
     "SQLiteKV": {"__enter__", "__exit__"},
 }
 """What has no form that can be awaited: brackets, ``in``, ``len``, and what goes with them."""
 
-ONLY_ASYNC = {"AsyncStore": {"__aiter__"}, "AsyncSQLiteKV": {"__aenter__", "__aexit__"}}
+ONLY_ASYNC = {
+    "AsyncStore": {"__aiter__"},
+    "AsyncLog": {"__aiter__"},
+    "AsyncFiles": {"__aiter__"},
+    "AsyncSQLiteKV": {"__aenter__", "__aexit__"},
+}
 
 BOUND: dict[str, set[str]] = {"MemoryKV": {"get"}, "MappingKV": {"get", "set", "exists"}}
 """Methods that are bound in the constructor, to the C method of what is behind them."""
@@ -54,10 +59,12 @@ MACHINERY = {
 
 
 def public(kind: type, skipped: set[str]) -> dict[str, Any]:
-    """The parts of a class that users see, as it defines them itself."""
+    """The parts of a class that users see, as it or what it is made of in kvcodec defines them."""
+    made_of = [each for each in reversed(kind.__mro__) if each.__module__.startswith("kvcodec.")]
     return {
         name: part
-        for name, part in vars(kind).items()
+        for each in made_of
+        for name, part in vars(each).items()
         if (not name.startswith("_") or (name.startswith("__") and name.endswith("__")))
         and name not in MACHINERY | skipped
     }

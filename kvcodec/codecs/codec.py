@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any, Generic, Literal, TypeAlias
 import msgspec
 from typing_extensions import TypeVar
 
+from kvcodec.codecs.same import same
+
 if TYPE_CHECKING:
     from kvcodec.secrets.marks import Clear
     from kvcodec.secrets.routes import Route
@@ -41,15 +43,21 @@ class ValueCodec(msgspec.Struct, Generic[V], frozen=True):
     compares_types: bool = False
     """Whether ``==`` on the values says no to another type (a Struct's does, ``1 == 1.0`` not)."""
     nests: bool = False
-    """Whether values of the type can nest without bound (recursive types, ``Any``)."""
+    """Whether values of the type can nest without bound (recursive types, ``Any``); of what is
+    in a Secret it says nothing."""
     quick: Callable[[V], bytes] | None = None
-    """The encoder's own C function, where it does the same as ``encode`` or raises TypeError."""
+    """The encoder's own C function, where it does the same as ``encode`` or raises TypeError; as it
+    does for a Secret of what may nest."""
     too_deep: Callable[[bytes, int], bool] | None = None
     """Whether encoded data nests deeper than a limit; None where nothing nests."""
     first: frozenset[int] | None = None
     """What the first byte of an encoded value can be; None: anything."""
     shape: Any = None
     """The type as ``msgspec.inspect`` sees it, where it does."""
+    raw: bool = False
+    """Whether a value may hold a ``msgspec.Raw``, encoded as it is, white space and all."""
+    same: Callable[[Any, Any], bool] = same
+    """Whether what came back, of the same type, is what went in."""
     secrets: Secrets | None = None
     """Of a type with Secret fields: where they are, and how they stand in the encoding."""
 

@@ -12,7 +12,7 @@ from typing import Any
 from kvcodec.codecs.parts import field_names
 from kvcodec.secrets.secret import Secret
 
-__all__ = ["UNNESTED_BYTES", "json_too_deep", "msgpack_too_deep", "nests_deeper"]
+__all__ = ["UNNESTED_BYTES", "is_leaf", "json_too_deep", "msgpack_too_deep", "nests_deeper"]
 
 UNNESTED_BYTES = 512
 """Up to this size a value of a type that cannot nest is decoded without looking at its depth.
@@ -21,7 +21,13 @@ Only an unknown field can nest there, and msgspec skips 1,000 levels of it on a 
 (the smallest that threads are given anywhere; measured with msgspec 0.22)."""
 
 
+_COLLECTIONS = (list, tuple, set, frozenset)
 _LEAVES = frozenset({str, int, float, bool, type(None), bytes})
+
+
+def is_leaf(value: Any) -> bool:
+    """Say whether a value is of a type that holds nothing else."""
+    return type(value) in _LEAVES
 
 
 def nests_deeper(value: Any, limit: int) -> bool:
@@ -30,29 +36,27 @@ def nests_deeper(value: Any, limit: int) -> bool:
     Asked before a value of a nesting type is encoded: the encoder recurses on the C stack.
     Level by level, each object once a level, so that a cycle ends after ``limit`` rounds.
     """
-    level: dict[int, Any] = {id(value): value}
-    for _ in range(limit + 1):
-        level = {
-            id(part): part
-            for whole in level.values()
-            if type(whole) not in _LEAVES
-            for part in _held(whole)
-        }
-        if not level:
+    level: Iterable[Any] = (value,)
+    for _ in range(limit):
+        parts = [
+            part for whole in level for part in _held(whole) or () if type(part) not in _LEAVES
+        ]
+        if not parts:
             return False
-    return True
+        level = {id(part): part for part in parts}.values() if len(parts) > 1 else parts
+    return any(_held(whole) is not None for whole in level)
 
 
-def _held(value: Any) -> Iterable[Any]:
+def _held(value: Any) -> list[Any] | None:
+    """What a container holds; None for a leaf."""
     if isinstance(value, dict):
-        # An empty container is a level as well: a leaf stands for what it does not hold.
-        return [*value.values(), None]
-    if isinstance(value, list | tuple | set | frozenset):
-        return [*value, None]
+        return [*value.values()]
+    if isinstance(value, _COLLECTIONS):
+        return [*value]
     if isinstance(value, Secret):
         return [value.reveal()]
     names = field_names(value)
-    return () if names is None else [None, *(getattr(value, name, None) for name in names)]
+    return None if names is None else [getattr(value, name, None) for name in names]
 
 
 _JSON_TOKEN = rb'(?s)"[^"\\]*+(?:\\.[^"\\]*+)*+(?:"|\\?\Z)|[\[\]{}]'

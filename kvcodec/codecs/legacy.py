@@ -1,8 +1,8 @@
 """Codecs of what programs wrote by hand, before kvcodec: to read it where it is.
 
 UTF-8 text is ``Keyspace(name, str)`` and ``str(number)`` is ``Keyspace(name, int)``, both without
-a codec: plain is plain. What is here is named in ``encoding=``, most often of a declaration in
-``previous=``.
+a codec: plain is plain. Numbers in a fixed number of bytes are ``Packed`` (packed.py). What is here
+is named in ``encoding=``, most often of a declaration in ``previous=``.
 """
 
 from __future__ import annotations
@@ -16,50 +16,9 @@ from kvcodec.codecs.values import codec_for
 from kvcodec.errors import ConfigError, forgetful
 from kvcodec.format.compression import Compression
 
-__all__ = ["BigEndian", "GzipJSON"]
+__all__ = ["GzipJSON"]
 
 V = TypeVar("V")
-
-_MOST_BYTES = 8
-"""Of an integer: no CPU and no program's ``struct`` has wider ones."""
-
-
-class BigEndian:
-    """Integers as ``number.to_bytes(size, "big")``: cursors and counters of a fixed width.
-
-    ``size`` in bytes, from 1 to 8; ``signed`` for two's complement. A number that does not fit is
-    refused by ``set``; stored bytes of another length, by ``get``.
-
-    Any byte can begin one, so that it cannot be told from plain JSON: under the same name today's
-    declaration needs an envelope (``checksum=True``, ``ttl=``, ``cipher=`` ...).
-
-    Raises ConfigError for another size.
-    """
-
-    __slots__ = ("_signed", "_size", "name")
-
-    first = frozenset(range(256))
-    """What the first byte can be."""
-
-    def __init__(self, size: int, *, signed: bool = False) -> None:
-        given: object = size
-        if type(given) is not int or not 1 <= given <= _MOST_BYTES:
-            raise ConfigError(f"BigEndian takes a size from 1 to {_MOST_BYTES} bytes")
-        self._size = size
-        self._signed = signed
-        self.name = f"big-endian-{'i' if signed else 'u'}{8 * size}"
-
-    def encode(self, value: int, /) -> bytes:
-        """Return the bytes of a number. Raises TypeError or OverflowError for what has none."""
-        if type(value) is not int:
-            raise TypeError("expected an int")
-        return value.to_bytes(self._size, "big", signed=self._signed)
-
-    def decode(self, data: bytes, /) -> int:
-        """Return the number of bytes. Raises ValueError for another length."""
-        if len(data) != self._size:
-            raise ValueError(f"expected {self._size} bytes")
-        return int.from_bytes(data, "big", signed=self._signed)
 
 
 class GzipJSON(Generic[V]):

@@ -41,6 +41,7 @@ def msgspec_codec(value_type: Any, encoding: str) -> ValueCodec[Any]:
         too_deep=json_too_deep if encoding == "json" else msgpack_too_deep,
         first=first_bytes(traits.root, encoding),
         shape=traits.root,
+        raw=traits.raw,
     )
 
 
@@ -58,21 +59,24 @@ def _with_secrets(value_type: Any, encoding: str, traits: Traits) -> ValueCodec[
     except TypeError as error:
         raise ConfigError(f"the type cannot be stored: {error}") from error
 
-    encode = sorting(form.Encoder(enc_hook=hooks.marked).encode, route_to_sets(traits.root))
+    sets = route_to_sets(traits.root)
     hooks.encode = sorting(
         form.Encoder(enc_hook=hooks.marked_within).encode,
         route_to_sets(*(traits_of(inner, encoding).root for inner in within)),
     )
     return ValueCodec(
         encoding,
-        encode,
+        sorting(form.Encoder(enc_hook=hooks.marked).encode, sets),
         decode,
         form.decode,
         form.Encoder().encode,
         "any",  # msgspec.inspect does not say what is in a Secret: it is always read back
-        nests=True,
+        compares_types=isinstance(value_type, msgspec.StructMeta),
+        nests=traits.nests,
+        quick=sorting(form.Encoder(enc_hook=hooks.marked_flat).encode, sets),
         too_deep=json_too_deep if encoding == "json" else msgpack_too_deep,
         first=first_bytes(traits.root, encoding),
         shape=traits.root,
+        raw=traits.raw,
         secrets=Secrets(route_of(traits.root), hooks.clear, hooks.encode, form.decode),
     )

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from enum import Enum
-from typing import cast
+from typing import Any, cast, get_args, get_origin, get_type_hints
 
-__all__ = ["field_names"]
+from msgspec import StructMeta
+
+__all__ = ["field_names", "holds_pydantic", "is_pydantic"]
 
 
 def field_names(value: object) -> Iterable[str] | None:
@@ -19,3 +21,40 @@ def field_names(value: object) -> Iterable[str] | None:
             return cast("Iterable[str]", names)
     attributes = getattr(type(value), "__attrs_attrs__", None)
     return None if attributes is None else [attribute.name for attribute in attributes]
+
+
+def is_pydantic(kind: Any) -> bool:
+    """Say whether a class is a pydantic model or a dataclass of pydantic's."""
+    return hasattr(kind, "__pydantic_core_schema__")
+
+
+def holds_pydantic(value_type: Any) -> bool:
+    """Say whether a type is, or holds, a pydantic model, so that pydantic stores it.
+
+    In a dataclass, NamedTuple or TypedDict too; not in a Struct or an attrs class, which pydantic
+    does not know.
+    """
+    seen: set[Any] = set()
+    left: list[Any] = [value_type]
+    while left:
+        kind = left.pop()
+        if is_pydantic(kind):
+            return True
+        key = id(kind)
+        if key not in seen:
+            seen.add(key)
+            left += [*get_args(kind), *_hinted(get_origin(kind) or kind)]
+    return False
+
+
+def _hinted(kind: Any) -> Iterable[Any]:
+    """The types of the fields of a class that pydantic knows though it did not make it."""
+    if not isinstance(kind, type) or isinstance(kind, StructMeta):
+        return ()
+    is_known = "__dataclass_fields__" in vars(kind) or "__annotations__" in vars(kind)
+    if not is_known or "__attrs_attrs__" in vars(kind):
+        return ()
+    try:
+        return get_type_hints(kind, include_extras=True).values()
+    except Exception:  # noqa: BLE001 - annotations that cannot be resolved: told where they are used
+        return ()

@@ -6,7 +6,16 @@ import re
 
 import msgspec
 
-__all__ = ["reason"]
+__all__ = ["NotOfType", "Refusal", "reason"]
+
+
+class Refusal(Exception):
+    """Why one of kvcodec's own codecs refused, in words that hold nothing of the data."""
+
+
+class NotOfType(Refusal):
+    """It could be decoded, and is not what the type declares."""
+
 
 # Compiled when something is first refused, not when kvcodec is imported.
 _PLACE = r"(?s:(?P<what>.*?))(?: - at (?P<place>`(?:key in )?\$[\w.\[\]]*`|key in `\$[\w.\[\]]*`))?"
@@ -22,12 +31,18 @@ _SAFE = (
 _CUT = r"Object contains unknown field|Invalid enum value|Invalid value"
 
 
+class Refused(Exception):
+    """Raised by kvcodec's own codecs alone: its words hold nothing of the data."""
+
+
 def reason(error: BaseException) -> str:
     """Why the codec refused, in words that hold nothing of the data.
 
     msgspec quotes what it read (enum values, tags, names of unknown fields, the text of a
     ``__post_init__``): only messages of known form are passed on, those that quote are cut.
     """
+    if isinstance(error, Refusal):
+        return str(error)
     if isinstance(error, UnicodeError):
         return "invalid UTF-8 or a lone surrogate"
     if isinstance(error, OverflowError):

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from functools import partial
 from typing import Any, get_args, get_origin, get_type_hints
 
 from typing_extensions import TypeVar
 
 from kvcodec.codecs.codec import ENCODINGS
+from kvcodec.codecs.depth import is_leaf
 from kvcodec.codecs.traits import traits_of
 from kvcodec.secrets.marks import BINARY, BINARY_WITHIN, TEXT, TEXT_WITHIN, Clear
 from kvcodec.secrets.secret import Secret
@@ -27,32 +29,31 @@ class SecretHooks:
         self.encode: Callable[[Any], bytes] = ENCODINGS[encoding].encode
         self._encoding = encoding
         self._decoders: dict[Any, Callable[[bytes], Any]] = {}
-
-    def marked(self, value: Any) -> Any:
+        self.marked = partial(self._marked, self.clear)
         """The leaf of a secret that is sealed by itself: an encoder's hook."""
-        return self._marked(self.clear, value)
-
-    def marked_within(self, value: Any) -> Any:
+        self.marked_within = partial(self._marked, self._within)
         """The leaf of a secret inside another one: an encoder's hook."""
-        return self._marked(self._within, value)
+        self.revealed = partial(self._revealed, self.clear)
+        """The secret of a marked leaf: a decoder's hook."""
+
+    def marked_flat(self, value: Any) -> Any:
+        """As ``marked``, of what cannot nest: TypeError for any other."""
+        if type(value) is Secret and is_leaf(value.reveal()):
+            return self.clear.leaf(self.encode(value.reveal()))
+        raise TypeError("what is in it may nest")
 
     def _marked(self, clear: Clear, value: Any) -> Any:
         if type(value) is Secret:
             return clear.leaf(self.encode(value.reveal()))
         raise TypeError(f"Encoding objects of type {type(value).__name__} is unsupported")
 
-    def revealed(self, kind: Any, leaf: Any) -> Any:
-        """The secret of a marked leaf: a decoder's hook."""
-        return self._revealed(self.clear, kind, leaf)
-
-    def _revealed_within(self, kind: Any, leaf: Any) -> Any:
-        return self._revealed(self._within, kind, leaf)
-
     def _revealed(self, clear: Clear, kind: Any, leaf: Any) -> Any:
         encoded = clear.encoded(leaf)
         if encoded is None:
             raise TypeError("not sealed")
-        return Secret(self.decoder((get_args(kind) or (Any,))[0])(encoded))
+        # Not by `get_args`, which takes as long as all the rest.
+        inner = Any if kind is Secret else kind.__args__[0]
+        return Secret((self._decoders.get(inner) or self.decoder(inner))(encoded))
 
     def decoder(self, inner: Any) -> Callable[[bytes], Any]:
         """How what is in a Secret is decoded. Raises ConfigError if it cannot be stored."""
@@ -60,7 +61,8 @@ class SecretHooks:
         if found is None:
             traits_of(inner, self._encoding)
             form = ENCODINGS[self._encoding]
-            found = form.Decoder(inner, dec_hook=self._revealed_within).decode
+            hook = partial(self._revealed, self._within)
+            found = form.Decoder(inner, dec_hook=hook).decode
             self._decoders[inner] = found
         return found
 

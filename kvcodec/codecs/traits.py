@@ -8,6 +8,7 @@ import msgspec
 from msgspec import inspect as kinds
 
 from kvcodec.codecs.codec import Risk
+from kvcodec.codecs.parts import is_pydantic
 from kvcodec.errors import ConfigError
 from kvcodec.format.shapes import children, is_array, is_object, unwrapped
 from kvcodec.secrets.secret import Secret
@@ -23,6 +24,8 @@ class Traits(msgspec.Struct):
     risk: Risk = "none"
     secrets: bool = False
     """Whether there are Secret fields."""
+    raw: bool = False
+    """Whether there are fields of ``msgspec.Raw``."""
 
 
 _TRUSTED = frozenset(
@@ -77,6 +80,9 @@ def _walk(node: kinds.Type, path: tuple[int, ...], traits: Traits, encoding: str
         _refuse_custom(node)
         traits.secrets = True
         return
+    if isinstance(node, kinds.DataclassType):
+        _refuse_private(node)
+    traits.raw = traits.raw or isinstance(node, kinds.RawType)
     if type(node) not in _FLAT:
         traits.nests = True
     traits.risk = _worse(traits.risk, _risk(node, encoding))
@@ -85,10 +91,27 @@ def _walk(node: kinds.Type, path: tuple[int, ...], traits: Traits, encoding: str
 
 
 def _refuse_custom(node: kinds.CustomType) -> None:
+    name = f"{node.cls.__module__}.{node.cls.__qualname__}"
+    if is_pydantic(node.cls):
+        raise ConfigError(
+            f"{name} is a pydantic model, which pydantic stores: what holds it, and is a Struct or "
+            "attrs class, cannot be stored with it. Make that a pydantic model or a dataclass"
+        )
     if node.cls is not Secret:
         raise ConfigError(
-            f"{node.cls.__module__}.{node.cls.__qualname__} is not a type that msgspec stores: "
+            f"{name} is not a type that msgspec stores: "
             "use a Struct, dataclass, attrs or pydantic class, or give encoding= a Codec"
+        )
+
+
+def _refuse_private(node: kinds.DataclassType) -> None:
+    # msgspec writes the private fields of dataclasses, and not those of attrs classes.
+    private = [field.name for field in node.fields if field.name.startswith("_")]
+    if private and "__dataclass_fields__" not in vars(node.cls):
+        raise ConfigError(
+            f"the field {private[0]} of {node.cls.__qualname__} is private, and msgspec does not "
+            "store the private fields of attrs classes: name it without the underscore, make the "
+            "class a dataclass or a Struct, or give encoding= a Codec"
         )
 
 

@@ -10,13 +10,15 @@ quote the data (reasons.py).
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, get_args
+from typing import Any
 
 from typing_extensions import TypeVar
 
 from kvcodec.codecs.codec import ENCODINGS, ValueCodec
+from kvcodec.codecs.parts import holds_pydantic
+from kvcodec.codecs.same import same_within
 from kvcodec.errors import ConfigError
-from kvcodec.protocols import Codec, NamedCodec, TellingCodec, offers
+from kvcodec.protocols import BindableCodec, Codec, NamedCodec, TellingCodec, offers
 
 __all__ = ["codec_for"]
 
@@ -38,7 +40,7 @@ def codec_for(value_type: Any, encoding: str | Codec[Any]) -> ValueCodec[Any]:
 
 def _encoded(value_type: Any, encoding: str) -> ValueCodec[Any]:
     # Imported by who declares such a type: what only passes bytes on starts faster.
-    if _has_pydantic(value_type):
+    if holds_pydantic(value_type):
         from kvcodec.codecs.pydantic import pydantic_codec
 
         return pydantic_codec(value_type, encoding)
@@ -60,6 +62,8 @@ def _custom(value_type: Any, codec: Codec[V]) -> ValueCodec[V]:
         )
     if not (callable(getattr(codec, "encode", None)) and callable(getattr(codec, "decode", None))):
         raise ConfigError("encoding must be 'json', 'msgpack' or an object with encode and decode")
+    if offers(codec, BindableCodec):
+        codec = codec.bind(value_type)
     name = codec.name if offers(codec, NamedCodec) else "custom"
     first = codec.first if offers(codec, TellingCodec) else None
 
@@ -69,7 +73,16 @@ def _custom(value_type: Any, codec: Codec[V]) -> ValueCodec[V]:
             return data
         raise NotBytes
 
-    return ValueCodec(str(name), encode, codec.decode, codec.decode, encode, "any", first=first)
+    return ValueCodec(
+        str(name),
+        encode,
+        codec.decode,
+        codec.decode,
+        encode,
+        "any",
+        first=first,
+        same=same_within,
+    )
 
 
 class NotBytes(Exception):
@@ -91,9 +104,3 @@ def _encode_text(value: str) -> bytes:
 
 def _decode_text(data: bytes) -> str:
     return data.decode()
-
-
-def _has_pydantic(value_type: Any) -> bool:
-    if hasattr(value_type, "__pydantic_core_schema__"):
-        return True
-    return any(_has_pydantic(part) for part in get_args(value_type))

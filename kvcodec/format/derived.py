@@ -16,6 +16,7 @@ __all__ = [
     "aside_name",
     "grid_name",
     "is_aside",
+    "is_beside",
     "is_derived",
     "lock_name",
     "news_name",
@@ -31,6 +32,15 @@ def is_derived(raw_key: str) -> bool:
 def is_aside(raw_key: str) -> bool:
     """Say whether a name is that of bytes in quarantine: nothing reads them under it."""
     return raw_key.partition("!")[2].startswith("q")
+
+
+def is_beside(raw_key: str) -> bool:
+    """Say whether what a name has is nothing by itself: its owner's value, head or manifest counts.
+
+    Of all derived names that of a lane's head alone is not so.
+    """
+    _, mark, derived = raw_key.partition("!")
+    return bool(mark) and not (derived[:1] == "w" and "." not in derived)
 
 
 def lock_name(raw_key: str) -> str:

@@ -18,7 +18,7 @@ import msgspec
 from kvcodec.errors import DecodeError
 from kvcodec.format.envelope import Kind
 
-__all__ = ["OWN", "Own", "is_own"]
+__all__ = ["OWN", "Own", "is_own", "kind_said"]
 
 T = TypeVar("T")
 
@@ -34,6 +34,7 @@ _KINDS: dict[Kind, int] = {
     "news": 7,
     "subject": 8,
 }
+_BY_NUMBER: dict[int, Kind] = {number: kind for kind, number in _KINDS.items()}
 
 
 class Own(Generic[T]):
@@ -71,3 +72,8 @@ class Own(Generic[T]):
 def is_own(data: bytes) -> bool:
     """Say by the first byte whether bytes without an envelope are of kvcodec's own form."""
     return data[:1] == bytes((OWN,))
+
+
+def kind_said(data: bytes) -> Kind | None:
+    """The kind that bytes say they are of, by their first two; None where they say none."""
+    return _BY_NUMBER.get(data[1]) if is_own(data) and len(data) > 1 else None

@@ -14,6 +14,11 @@ from typing_extensions import TypeIs
 __all__ = ["is_dict", "is_list", "is_mapping", "is_sequence", "is_set", "is_tuple"]
 
 
+# Not ``list | tuple`` in the functions: it would be made anew each time.
+_SEQUENCES = (list, tuple)
+_SETS = (set, frozenset)
+
+
 def is_dict(value: object) -> TypeIs[dict[Any, Any]]:
     """Say whether a value is a dict."""
     return isinstance(value, dict)
@@ -31,7 +36,7 @@ def is_list(value: object) -> TypeIs[list[Any]]:
 
 def is_sequence(value: object) -> TypeIs[list[Any] | tuple[Any, ...]]:
     """Say whether a value is a list or a tuple: plain data has both."""
-    return isinstance(value, list | tuple)
+    return isinstance(value, _SEQUENCES)
 
 
 def is_tuple(value: object) -> TypeIs[tuple[Any, ...]]:
@@ -41,4 +46,4 @@ def is_tuple(value: object) -> TypeIs[tuple[Any, ...]]:
 
 def is_set(value: object) -> TypeIs[set[Any] | frozenset[Any]]:
     """Say whether a value is a set, of either kind."""
-    return isinstance(value, set | frozenset)
+    return isinstance(value, _SETS)

@@ -167,8 +167,8 @@ class ChatHistory(BaseChatMessageHistory):
         self.log.extend(self.session_id, messages)
 
     def clear(self) -> None:
-        """Forget all messages of the session. Raises what ``Log.clear`` raises."""
-        self.log.clear(self.session_id)
+        """Forget all messages of the session. Raises what ``Log.delete`` raises."""
+        self.log.delete(self.session_id)
 
     async def aget_messages(self) -> list[BaseMessage]:
         """All messages, oldest first. Raises what ``Log.iterate`` raises."""
@@ -185,11 +185,11 @@ class ChatHistory(BaseChatMessageHistory):
             await self._async.extend(self.session_id, messages)
 
     async def aclear(self) -> None:
-        """Forget all messages of the session. Raises what ``Log.clear`` raises."""
+        """Forget all messages of the session. Raises what ``Log.delete`` raises."""
         if self._async is None:
             await super().aclear()
         else:
-            await self._async.clear(self.session_id)
+            await self._async.delete(self.session_id)
 
     def __repr__(self) -> str:
         return f"<ChatHistory {self.session_id!r} in {self.log!r}>"

@@ -17,6 +17,7 @@ from typing_extensions import TypeVar
 
 from kvcodec.errors import ConfigError, KeyNameError, forgetful
 from kvcodec.format.envelope import length_prefixed
+from kvcodec.keys.declared import Declared
 from kvcodec.keys.paths import PathKeys
 
 if TYPE_CHECKING:
@@ -40,7 +41,7 @@ _DERIVED_CHARS = 32
 takes ``!g``, 16 characters, a dot and its number."""
 
 
-class _HashedNames(Generic[K]):
+class _HashedNames(Declared, Generic[K]):
     """What both schemes are: ``PathKeys`` names, and raw keys made of them with no way back."""
 
     __slots__ = ("_inner", "prefix")

@@ -11,6 +11,7 @@ encoded, dots too, because hosts clean ``..`` and ``.`` away as paths.
 from __future__ import annotations
 
 import enum
+import re
 from collections.abc import Callable
 from datetime import date
 from typing import Annotated, Any, NewType, get_args, get_origin
@@ -20,7 +21,7 @@ import msgspec
 
 from kvcodec.errors import ConfigError, KeyNameError
 
-__all__ = ["TEXT", "Ordered", "Part", "escape", "is_safe", "join_text", "part_of"]
+__all__ = ["TEXT", "VERBATIM", "Ordered", "Part", "escape", "is_safe", "join_text", "part_of"]
 
 
 class Ordered:
@@ -68,6 +69,20 @@ def join_text(value: Any) -> str:
         raise KeyNameError("a part is empty", stage="name")
     # Of a subclass (a StrEnum, a marked-up string) only the characters count.
     return str.__str__(value) if is_safe(value) else escape(value)
+
+
+def _join_verbatim(value: Any) -> str:
+    """The text of a part that stands as it is. Raises KeyNameError for what no name may hold."""
+    join_text(value)  # which says what is no text, or is empty
+    text = str.__str__(value)
+    refused = re.search(_NOT_VERBATIM, text)
+    if refused is None:
+        return text
+    raise KeyNameError(
+        f"a part that stands as it is (verbatim=True) holds {refused[0]!r}: '/', '\\', '!' and "
+        "control characters are what hosts refuse, or what kvcodec derives names with",
+        stage="name",
+    )
 
 
 def _split_text(part: str) -> str:
@@ -132,23 +147,34 @@ class Part(msgspec.Struct, frozen=True):
 
     join: Callable[[Any], str]
     split: Callable[[str], Any]
-    alphabet: frozenset[str]
+    alphabet: str
+    """The characters that its text may hold, as a class of a regular expression."""
     plain: bool = False
     """Whether equal keys are always the same key: 1 == True, but "1" equals only "1"."""
+    is_verbatim: bool = False
+    """Whether its text may hold what stands between parts."""
+
+    def can_hold(self, char: str) -> bool:
+        """Say whether its text may hold a character."""
+        return re.fullmatch(self.alphabet, char) is not None
 
 
-TEXT = Part(join_text, _split_text, _UNRESERVED | {"%"}, plain=True)
+_NOT_VERBATIM = r"[/\\!\x00-\x1f\x7f-\x9f\ud800-\udfff]"
+"""What hosts take for a path or refuse, and ``!``, which begins what kvcodec derives from names."""
+
+TEXT = Part(join_text, _split_text, "[A-Za-z0-9._~%-]", plain=True)
+VERBATIM = Part(_join_verbatim, str, f"[^{_NOT_VERBATIM[1:]}", plain=True, is_verbatim=True)
+"""Text parts of names that others wrote: nothing is encoded."""
 _PARTS: dict[Any, Part] = {
-    str: TEXT,
-    int: Part(_join_int, _split_int, frozenset(_DIGITS + "-")),
-    UUID: Part(_join_uuid, UUID, frozenset(_DIGITS + "abcdef-")),
-    date: Part(_join_date, date.fromisoformat, frozenset(_DIGITS + "-")),
+    int: Part(_join_int, _split_int, "[0-9-]"),
+    UUID: Part(_join_uuid, UUID, "[0-9a-f-]"),
+    date: Part(_join_date, date.fromisoformat, "[0-9-]"),
 }
-_ORDERED = Part(_join_ordered, _split_ordered, frozenset(_DIGITS + "np"))
+_ORDERED = Part(_join_ordered, _split_ordered, "[0-9np]")
 
 
-def _enum_part(kind: type[enum.Enum]) -> Part:
-    names = {member: _enum_text(member) for member in kind}
+def _enum_part(kind: type[enum.Enum], text: Part) -> Part:
+    names = {member: _enum_text(member, text) for member in kind}
     members = {text: member for member, text in names.items()}
     if len(members) != len(names):
         raise ConfigError(f"two members of {kind.__name__} have the same text as a key")
@@ -163,25 +189,33 @@ def _enum_part(kind: type[enum.Enum]) -> Part:
             raise KeyNameError(f"a part is no member of {kind.__name__}", stage="name")
         return members[part]
 
-    return Part(join, split, TEXT.alphabet)
+    return Part(join, split, text.alphabet, is_verbatim=text.is_verbatim)
 
 
-def _enum_text(member: enum.Enum) -> str:
+def _enum_text(member: enum.Enum, text: Part) -> str:
     value = member.value
-    return join_text(str(value) if isinstance(value, str | int) else member.name)
+    try:
+        return text.join(str(value) if isinstance(value, str | int) else member.name)
+    except KeyNameError as error:
+        why = str(error)
+    raise ConfigError(f"{member} cannot stand in a name, which has its value: {why}")
 
 
-def part_of(key_type: Any) -> Part | None:
-    """Return the part that keys of a type are, or None for a type that is no single part."""
+def part_of(key_type: Any, text: Part = TEXT) -> Part | None:
+    """Return the part that keys of a type are, or None for a type that is no single part.
+
+    ``text``: how parts of text stand in names.
+    """
     if get_origin(key_type) is Annotated:
         kind, *marks = get_args(key_type)
         ordered = any(mark is Ordered or isinstance(mark, Ordered) for mark in marks)
         if not ordered:
-            return part_of(kind)
+            return part_of(kind, text)
         if kind is not int:
             raise ConfigError("Ordered() is for int: str, date and UUID sort as they are")
         return _ORDERED
-    kind = key_type.__supertype__ if isinstance(key_type, NewType) else key_type
-    if isinstance(kind, type) and issubclass(kind, enum.Enum):
-        return _enum_part(kind)
-    return _PARTS.get(kind)
+    if isinstance(key_type, NewType):
+        return part_of(key_type.__supertype__, text)
+    if isinstance(key_type, type) and issubclass(key_type, enum.Enum):
+        return _enum_part(key_type, text)
+    return text if key_type is str else _PARTS.get(key_type)

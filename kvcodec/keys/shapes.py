@@ -7,13 +7,14 @@ itself.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, get_args, get_origin, get_type_hints
+from contextlib import suppress
+from typing import Any, ForwardRef, get_args, get_origin, get_type_hints
 
 import msgspec
 
 from kvcodec.errors import ConfigError, KeyNameError
 from kvcodec.format.plain import is_tuple
-from kvcodec.keys.parts import Part, part_of
+from kvcodec.keys.parts import TEXT, Part, part_of
 
 __all__ = ["Shape", "shape_of"]
 
@@ -28,13 +29,32 @@ class Shape(msgspec.Struct, frozen=True):
     """Of the fields, where they have names."""
     plain: bool = False
     """Whether keys that compare equal are the same key, and can be looked up in a dict."""
+    fields: tuple[Shape, ...] = ()
+    """Of a tuple, NamedTuple or Struct: the shapes of its fields, in the key's order."""
+    order: tuple[int, ...] | None = None
+    """Where the parts stand in the key, if they are in another order here."""
+
+    def first(self, values: Sequence[Any]) -> list[Any]:
+        """The first parts of keys whose first fields are these, in the key's order.
+
+        Raises ConfigError where keys have no such fields, KeyNameError for a field of another type.
+        """
+        if not self.fields:
+            raise ConfigError("under= is for keys with several parts: tuple, NamedTuple or Struct")
+        if len(values) > len(self.fields):
+            raise ConfigError(f"under= has {len(values)} parts, a key has {len(self.fields)}")
+        pairs = zip(self.fields, values, strict=False)
+        return [part for shape, value in pairs for part in shape.explode(value)]
 
 
-def shape_of(key_type: Any) -> Shape:
-    """Return the shape of a key type. Raises ConfigError if its keys cannot name a value."""
+def shape_of(key_type: Any, text: Part = TEXT) -> Shape:
+    """Return the shape of a key type. Raises ConfigError if its keys cannot name a value.
+
+    ``text``: how parts of text stand in names.
+    """
     if key_type is None:
         return Shape((), _no_parts, lambda _: None, plain=True)
-    part = part_of(key_type)
+    part = part_of(key_type, text)
     if part is not None:
         return Shape((part,), _alone, lambda values: values[0], plain=part.plain)
     fields = _fields(key_type)
@@ -43,7 +63,7 @@ def shape_of(key_type: Any) -> Shape:
             f"key={key_type!r} cannot name a value: use str, int, UUID, date, an Enum, or a "
             "tuple, NamedTuple or Struct of them with a fixed number of parts"
         )
-    return _compound(key_type, fields)
+    return _compound(key_type, fields, text)
 
 
 def _alone(key: Any) -> Sequence[Any]:
@@ -61,8 +81,33 @@ def _fields(key_type: Any) -> dict[str, Any]:
         kinds = get_args(key_type)
         return {} if Ellipsis in kinds else {str(at): kind for at, kind in enumerate(kinds)}
     names = _field_names(key_type)
-    hints = get_type_hints(key_type, include_extras=True) if names else {}
+    hints = _hints(key_type) if names else {}
     return {name: hints[name] for name in names if name in hints}
+
+
+def _hints(key_type: Any) -> dict[str, Any]:
+    try:
+        return get_type_hints(key_type, include_extras=True)
+    except Exception as error:  # noqa: BLE001 - whatever evaluating an annotation's text raises
+        why = f"{type(error).__name__}: {error}"
+    raise ConfigError(
+        f"{key_type.__name__}: the annotation {_unresolved(key_type)} cannot be resolved ({why}): "
+        "define the type that it names at the top level of the module, or declare the key's class "
+        "without `from __future__ import annotations`"
+    )
+
+
+def _unresolved(key_type: Any) -> str:
+    """The first annotation that is text and cannot be resolved, for a message."""
+    with suppress(Exception):  # of Python 3.14, asking for annotations evaluates them
+        for name, kind in key_type.__annotations__.items():
+            alone = {"__annotations__": {name: kind}, "__module__": key_type.__module__}
+            try:
+                get_type_hints(type(key_type.__name__, (), alone))
+            except Exception:  # noqa: BLE001 - this is the one
+                text = kind.__forward_arg__ if isinstance(kind, ForwardRef) else kind
+                return f"'{name}: {text}'"
+    return "of a field"
 
 
 def _field_names(key_type: Any) -> tuple[str, ...]:
@@ -71,8 +116,8 @@ def _field_names(key_type: Any) -> tuple[str, ...]:
     return getattr(key_type, "_fields", ())  # of a NamedTuple
 
 
-def _compound(key_type: Any, fields: dict[str, Any]) -> Shape:
-    shapes = [shape_of(kind) for kind in fields.values()]
+def _compound(key_type: Any, fields: dict[str, Any], text: Part) -> Shape:
+    shapes = tuple(shape_of(kind, text) for kind in fields.values())
     is_struct = isinstance(key_type, msgspec.StructMeta)
     names = tuple(fields)
     make = _maker(key_type, names, is_struct=is_struct)
@@ -96,7 +141,8 @@ def _compound(key_type: Any, fields: dict[str, Any]) -> Shape:
 
     parts = tuple(part for shape in shapes for part in shape.parts)
     plain = not is_struct and all(shape.plain for shape in shapes)
-    return Shape(parts, explode, rebuild, names if len(parts) == len(names) else (), plain)
+    named = names if len(parts) == len(names) else ()
+    return Shape(parts, explode, rebuild, named, plain, shapes)
 
 
 def _maker(key_type: Any, names: tuple[str, ...], *, is_struct: bool) -> Callable[..., Any]:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import suppress
-from copy import copy
 from typing import TYPE_CHECKING, Any, Generic, cast
 
 from msgspec.structs import replace
@@ -26,7 +25,9 @@ from kvcodec.errors import (
     locate,
 )
 from kvcodec.format.envelope import Header, Kind
+from kvcodec.keys.declared import Declared
 from kvcodec.keyspace.names import Names
+from kvcodec.keyspace.opening import Opening, Shape, other_shape, shape_error
 from kvcodec.keyspace.pipeline import Pipeline
 from kvcodec.keyspace.wrapping import as_bytes
 from kvcodec.protocols import offers
@@ -67,6 +68,10 @@ class Older:
         """The same, of values that are tied to a context as well."""
         return Older(self.declaration.bound_to(context), self.convert, self.until)
 
+    def unopened(self) -> Older:
+        """The same, as if it had been opened nowhere yet."""
+        return Older(self.declaration.unopened(), self.convert, self.until)
+
     def __repr__(self) -> str:
         return f"Previous({self.declaration!r})"
 
@@ -85,7 +90,7 @@ class Older:
         raise DecodeError(f"convert= of an older form raised {kind}", stage="decode")
 
 
-class Declaration(Generic[V, K]):
+class Declaration(Declared, Generic[V, K]):
     """One keyspace, compiled: its names, its way from values to bytes, and its older forms."""
 
     __slots__ = (
@@ -97,6 +102,7 @@ class Declaration(Generic[V, K]):
         "name",
         "names",
         "older",
+        "opening",
         "pipeline",
         "value_type",
     )
@@ -119,6 +125,8 @@ class Declaration(Generic[V, K]):
         self.older: tuple[Older, ...] = ()
         self.is_shared = False
         """Whether its names are those of other subjects too."""
+        self.opening = Opening()
+        """As which shape it is opened: shared by the copies, which have the same names."""
 
     def __repr__(self) -> str:
         return f"<Keyspace {self.name!r}>"
@@ -171,9 +179,32 @@ class Declaration(Generic[V, K]):
         """The same for what kvcodec itself writes in place of values, of one kind."""
         return self._with(self.pipeline.as_part(kind))
 
+    def unopened(self) -> Declaration[V, K]:
+        """The same, as if it had been opened nowhere yet: for the kit, which looks at copies."""
+        other = self._with(self.pipeline)
+        other.opening = Opening()
+        other.older = tuple(older.unopened() for older in self.older)
+        return other
+
+    def open_as(self, shape: Shape) -> None:
+        """Note as which shape it is opened, and its older forms with it.
+
+        Raises ConfigError for another shape than the first one.
+        """
+        try:
+            for each in (*(older.declaration for older in self.older), self):
+                each.opening.claim(shape)
+        except ConfigError as error:
+            locate(error, self.name, None)
+            raise
+
     def _with(self, pipeline: Pipeline[V]) -> Declaration[V, K]:
-        other = copy(self)
-        other.pipeline = pipeline
+        types = (self.value_type, self.key_type)
+        other = Declaration(self.name, types, self.names, pipeline, indexed=self.indexed)
+        other.keep_unknown = self.keep_unknown
+        other.older = self.older
+        other.is_shared = self.is_shared
+        other.opening = self.opening
         return other
 
     # ------------------------------------------------------------------------------ values
@@ -190,7 +221,13 @@ class Declaration(Generic[V, K]):
             older = self.older_form(raw_key, data, now)
             if older is not None:
                 return self.open_older(older, raw_key, data, now)
-        return self.pipeline.open(raw_key, data, now)
+        try:
+            return self.pipeline.open(raw_key, data, now)
+        except DecodeError as error:
+            shape = other_shape(error, "values", self.pipeline, raw_key, as_bytes(data))
+            if shape is None:
+                raise
+        raise shape_error(shape)
 
     def key_in(self, raw_key: str, data: Any, now: float) -> K:
         """The key that is stored with a value, where the raw key does not tell it.
@@ -225,6 +262,16 @@ class Declaration(Generic[V, K]):
         if older is not None:
             return older.declaration.header(raw_key, data, now)
         return self.pipeline.wrapping.header(as_bytes(data))
+
+    def ends_at(self, raw_key: str, data: Any, now: float) -> float | None:
+        """When a value is over, in seconds since the epoch; None: never. Raises what ``open`` does.
+
+        Of what opens, since a header alone is not believed.
+        """
+        self.open(raw_key, data, now)
+        older = self.older_form(raw_key, data, now)
+        declared = self if older is None else older.declaration
+        return declared.pipeline.wrapping.ends_at(as_bytes(data))
 
     def plain(self, raw_key: str, data: Any, now: float) -> Any:
         """Plain data in today's version, or NO_PLAIN where there is none with unknown fields."""

@@ -14,13 +14,14 @@ from typing_extensions import TypeVar
 
 from kvcodec.codecs.codec import ValueCodec
 from kvcodec.codecs.depth import UNNESTED_BYTES, nests_deeper
+from kvcodec.codecs.difference import difference
 from kvcodec.codecs.evolve import carry_unknown
-from kvcodec.codecs.reasons import reason
-from kvcodec.codecs.same import same
+from kvcodec.codecs.raw import with_raw_parts
+from kvcodec.codecs.reasons import NotOfType, reason
 from kvcodec.codecs.stack import SAFE_RECURSION
 from kvcodec.errors import DecodeError, EncodeError, SchemaMismatch, Stage, TooDeep
+from kvcodec.keyspace.foreign import refuse_foreign
 from kvcodec.keyspace.form import Form
-from kvcodec.keyspace.versions import refuse_newer
 
 __all__ = ["Encoding", "no_quick_way"]
 
@@ -54,14 +55,29 @@ class Encoding(Generic[V]):
         if codec.too_deep is not None and codec.too_deep(data, form.max_depth):
             self.refuse_depth("encode")
         if not codec.exact and (form.validate or _doubtful(codec, data)):
-            self.compare(value, data)
+            self.compare(value, data if codec.secrets is None else self.as_sealed(data))
         return data
 
+    def as_sealed(self, data: bytes) -> bytes:
+        """An encoding as it comes out of the sealing of its secrets: no white space in a Raw."""
+        return self.codec.from_plain(self.codec.to_plain(data)) if self.codec.raw else data
+
     def check_value(self, value: Any, stage: Stage) -> None:
-        """Raise TooDeep for a value that nests too deep to be encoded, where it might."""
-        may_nest = self.codec.nests or getrecursionlimit() > SAFE_RECURSION
-        if may_nest and nests_deeper(value, self.form.max_depth):
+        """Raise TooDeep for a value that nests too deep to be encoded, where it might.
+
+        Raises EncodeError for one that does not let itself be looked at.
+        """
+        codec = self.codec
+        may_nest = codec.nests or codec.secrets or getrecursionlimit() > SAFE_RECURSION
+        try:
+            if not may_nest or not nests_deeper(value, self.form.max_depth):
+                return
+            why = None
+        except Exception as error:  # noqa: BLE001 - an object that is looked at may raise anything
+            why = f"an object in it raised {type(error).__name__} when it was looked at"
+        if why is None:
             self.refuse_depth(stage)
+        raise EncodeError(why, stage=stage)
 
     def encode_any(self, value: Any) -> bytes:
         """Encode what need not be of the type, for ``decode`` to make one of it or to refuse."""
@@ -83,11 +99,21 @@ class Encoding(Generic[V]):
         except Exception as error:  # noqa: BLE001 - as above
             why = f"would not be read back: {reason(error)}"
         else:
-            if type(back) is type(value) and same(back, value):
+            if self.came_back(value, back):
                 return
-            why = f"would come back as another {type(back).__name__} than it is"
-            if type(back) is not type(value):
-                why = f"a {type(value).__name__} would come back as a {type(back).__name__}"
+            why = _changed(value, back, self.codec.same)
+        raise SchemaMismatch(why, stage="validate")
+
+    def came_back(self, value: V, back: Any) -> bool:
+        """Say whether a value has come back as it was. Raises TooDeep for one that holds itself."""
+        try:
+            return type(back) is type(value) and self.codec.same(back, value)
+        except RecursionError:
+            why = None
+        except Exception as error:  # noqa: BLE001 - an object that is compared may raise anything
+            why = f"could not be compared with what would be read back: {reason(error)}"
+        if why is None:
+            self.refuse_depth("validate")
         raise SchemaMismatch(why, stage="validate")
 
     def decode(self, data: bytes) -> V:
@@ -102,8 +128,9 @@ class Encoding(Generic[V]):
         if issubclass(kind, RecursionError):
             self.refuse_depth("decode")
         if self.form.is_plain:
-            refuse_newer(data, self.form.version)
-        if kind.__name__ == "ValidationError":  # msgspec's, or pydantic's
+            refuse_foreign(data, self.form.version)
+        # msgspec's, or pydantic's of a user's own codec
+        if kind.__name__ == "ValidationError" or issubclass(kind, NotOfType):
             raise SchemaMismatch(why, stage="validate")
         raise DecodeError(why, stage="decode")
 
@@ -132,13 +159,20 @@ class Encoding(Generic[V]):
         self.check_value(plain, "decode")
         return plain
 
-    def merged(self, encoded: bytes, held: bytes) -> bytes:
-        """An encoding with what its type does not know of ``held``. Raises TooDeep, DecodeError."""
+    def merged(self, value: V, held: bytes) -> bytes:
+        """The encoding of a value with what its type does not know of ``held``.
+
+        Raises TooDeep, DecodeError, and what ``encode`` raises.
+        """
         codec = self.codec
+        encoded = self.encode(value)
         self.check_depth(held)
         try:
             old, new = codec.to_plain(held), codec.to_plain(encoded)
-            return codec.from_plain(carry_unknown(codec.shape, old, new))
+            plain = carry_unknown(codec.shape, old, new)
+            return codec.from_plain(
+                with_raw_parts(codec.shape, plain, value) if codec.raw else plain
+            )
         except Exception as error:  # noqa: BLE001 - unknown fields are checked nowhere before
             why = reason(error)
         raise DecodeError(f"fields that this code does not know: {why}", stage="decode")
@@ -186,6 +220,16 @@ def _doubtful(codec: ValueCodec[Any], data: bytes) -> bool:
     if codec.risk == "null":
         return b"null" in data  # all that NaN and infinity can become in JSON
     return codec.risk == "any"
+
+
+def _changed(value: Any, back: Any, alike: Callable[[Any, Any], bool]) -> str:
+    kind, other = type(value).__name__, type(back).__name__
+    if type(back) is not type(value):
+        return f"a {kind} would come back as a {other}"
+    return (
+        f"would come back as another {kind} than it is ({difference(value, back, alike)}): "
+        "declare a type that holds it, or convert it first"
+    )
 
 
 def _unsupported(error: TypeError) -> str:

@@ -26,6 +26,7 @@ from kvcodec.codecs.evolve import checked_upgrades
 from kvcodec.codecs.values import codec_for
 from kvcodec.errors import ConfigError, KVCodecError, forgetful, settle
 from kvcodec.format.envelope import Kind
+from kvcodec.keys.declared import Declared
 from kvcodec.keys.paths import PathKeys
 from kvcodec.keyspace import options
 from kvcodec.keyspace.checks import check_older, check_together
@@ -70,7 +71,7 @@ class _Options(TypedDict, total=False):
     max_depth: int
 
 
-class Previous:
+class Previous(Declared):
     """An older declaration whose values are still read, with what goes beyond naming it.
 
     - ``keyspace``: how the values were stored: encoding, cipher, key scheme, name.
@@ -120,7 +121,7 @@ class Previous:
             return "<Previous, refused>"  # in the traceback of its own constructor
 
 
-class Keyspace(Generic[V, K]):
+class Keyspace(Declared, Generic[V, K]):
     """A declaration: what is stored, under which names, in which form.
 
     Made once, at module level; opened on a KV by ``Store``, ``Value`` and their async twins.
@@ -262,7 +263,7 @@ class Keyspace(Generic[V, K]):
             check_together(form, codec, encoding, compress_secrets=compress_secrets)
             declared: Declaration[Any, Any] = Declaration(
                 name,
-                (value, key),
+                (value, names.key_type),
                 names,
                 Pipeline(codec, form),
                 indexed=options.flag(indexed, "indexed"),
@@ -286,6 +287,11 @@ class Keyspace(Generic[V, K]):
         """The same for what kvcodec itself writes in place of values, of one kind. Internal."""
         other = cast("Keyspace[V, K]", object.__new__(Keyspace))
         return other._compiled(self.declaration.as_part(kind), ())
+
+    def unopened(self) -> Keyspace[V, K]:
+        """The same, as if it had been opened nowhere yet. Internal, for the kit."""
+        other = cast("Keyspace[V, K]", object.__new__(Keyspace))
+        return other._compiled(self.declaration.unopened(), self.previous)
 
     def bound_to(self, context: str) -> Keyspace[V, K]:
         """Return the same declaration, its sealed values tied to ``context`` as well.
@@ -320,15 +326,6 @@ class Keyspace(Generic[V, K]):
         except AttributeError:
             return "<Keyspace, refused>"  # in the traceback of its own constructor
 
-    def __copy__(self) -> Keyspace[V, K]:
-        return self  # nothing of it changes
-
-    def __deepcopy__(self, _: dict[int, Any], /) -> Keyspace[V, K]:
-        return self
-
-    def __reduce__(self) -> NoReturn:
-        raise TypeError("a Keyspace cannot be pickled: import it where it is used")
-
     @property
     def name(self) -> str:
         """What begins every raw key, and is part of what a sealed value is tied to."""
@@ -341,7 +338,7 @@ class Keyspace(Generic[V, K]):
 
     @property
     def key_type(self) -> Any:
-        """The type of the keys, as declared; None for a keyspace of one value."""
+        """The type of the keys, as declared or as the key scheme has it; None for one value."""
         return self.declaration.key_type
 
     @property
@@ -430,4 +427,6 @@ class Keyspace(Generic[V, K]):
 
 
 def _previous(given: Iterable[Keyspace[Any, Any] | Previous]) -> tuple[Previous, ...]:
+    if isinstance(given, Keyspace | Previous):
+        raise ConfigError("previous= is several keyspaces: previous=[one]")
     return tuple(one if isinstance(one, Previous) else Previous(one) for one in given)

@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Generic, Protocol
 
 from typing_extensions import TypeVar
 
-from kvcodec.errors import ConfigError, KeyNameError, KVCodecError, locate
+from kvcodec.errors import ConfigError, KeyNameError, KVCodecError, Unsupported, locate
 from kvcodec.format.derived import is_aside
 from kvcodec.format.plain import is_tuple
-from kvcodec.keys.paths import PathKeys, Scheme
+from kvcodec.keys.paths import Scheme
+from kvcodec.keyspace.schemes import scheme_of
 from kvcodec.protocols import (
-    BindableKeys,
     HiddenNames,
     KeyScheme,
     MemorableKeys,
+    PartedKeys,
     SpelledKeys,
     StoredNames,
+    TypedKeys,
     offers,
 )
 
@@ -36,21 +38,35 @@ _LONGEST_KEPT = 256
 class Names(Generic[K]):
     """A key scheme under its keyspace's name. Raises ConfigError where these do not go together."""
 
-    __slots__ = ("_keyspace", "_spelling", "naming", "prefix", "raw", "scheme", "stored")
+    __slots__ = (
+        "_given",
+        "_keyspace",
+        "_spelling",
+        "key_type",
+        "naming",
+        "prefix",
+        "raw",
+        "scheme",
+        "stored",
+    )
 
     def __init__(self, keyspace: Any, key_type: Any, scheme: Any) -> None:
         self._keyspace = keyspace
-        self.scheme: KeyScheme[K] = _bound(keyspace, key_type, scheme)
+        given, asked = scheme_of(keyspace, key_type, scheme)
+        self._given = given
+        self.scheme: KeyScheme[K] = asked
+        self.key_type: Any = given.key_type if _has_own_type(given) else key_type
+        """The type of the keys: the scheme's, where it has one of its own."""
         self.prefix = self.scheme.prefix
         """What every raw key starts with."""
         stored = self.stored = self.scheme if offers(self.scheme, StoredNames) else None
         """The scheme, where raw keys do not tell their keys: whole names stand with the values."""
         self.naming = stored.naming if stored and offers(stored, HiddenNames) else ""
         """The id of the ring's key that names are made with, or ""."""
-        spelled = self.scheme.spelling if offers(self.scheme, SpelledKeys) else None
-        self._spelling = (type(self.scheme), self.prefix, spelled)
+        spelled = given.spelling if offers(given, SpelledKeys) else None
+        self._spelling: tuple[Any, ...] = (type(given), self.prefix, spelled)
         # Remembering raw keys is sound only where equal keys are the same key: 1 == True.
-        memorable = offers(self.scheme, MemorableKeys) and self.scheme.plain
+        memorable = offers(given, MemorableKeys) and given.plain
         self.raw: Table = _Remembered(self._join) if memorable else _Built(self._join)
         """Raw keys by key, for what is measured in microseconds: TypeError for no key at all."""
 
@@ -73,6 +89,27 @@ class Names(Generic[K]):
     def whole(self, key: K) -> str:
         """What is stored in front of the value of ``key``, where its raw key does not tell it."""
         return "" if self.stored is None else self.stored.name(key)
+
+    def under(self, first: Sequence[Any]) -> tuple[str, Callable[[K], bool]]:
+        """What names of keys with these first parts begin with, and which keys are such.
+
+        Raises ConfigError, Unsupported where keys have no such parts, or names do not begin with
+        them; KeyNameError for a part of another type.
+        """
+        scheme = self._given
+        try:
+            if not is_tuple(first):
+                raise ConfigError("under= is a tuple of the first parts of a key: under=(part,)")
+            if offers(scheme, PartedKeys):
+                return scheme.under(first)
+            raise Unsupported(
+                f"names of {type(scheme).__name__} do not begin with the parts of their keys: "
+                "leave out under=, and take those of keys() that begin so",
+                stage="name",
+            )
+        except KVCodecError as error:
+            locate(error, self._keyspace, None)
+            raise
 
     def is_name(self, raw_key: str) -> bool:
         """Whether text is, or has the form of, the raw key of one of this keyspace's keys."""
@@ -98,15 +135,15 @@ class Names(Generic[K]):
         """
         scheme: object = self.scheme
         ending = scheme.ending if isinstance(scheme, Scheme) else ""
-        told = bool(self.prefix or ending) and raw_key.partition("!")[0].endswith(ending)
-        return told and not is_aside(raw_key)
+        ends = (raw_key.partition("!")[0].endswith(ending), raw_key.endswith(ending))
+        return bool(self.prefix or ending) and any(ends) and not is_aside(raw_key)
 
     def are_spelt_as(self, other: Names[Any]) -> bool:
         """Whether two keyspaces' names are made alike: of one key type, they would be the same."""
         return self._spelling == other._spelling
 
     @property
-    def alphabets(self) -> list[frozenset[str]]:
+    def alphabets(self) -> list[str]:
         """What the parts of raw keys are made of: digits, or digits with the sign that sorts."""
         scheme: object = self.scheme
         return scheme.alphabets if isinstance(scheme, Scheme) else []
@@ -157,22 +194,8 @@ class _Built:
         return self._join(key)
 
 
-def _bound(name: Any, key_type: Any, given: Any) -> Any:
-    if not isinstance(name, str) or name == "":
-        raise ConfigError("a keyspace needs a name: a str that is not empty")
-    scheme = PathKeys() if given is None else given
-    if not _is_scheme(scheme):
-        raise ConfigError("keys= takes a key scheme: HashedKeys(), TemplateKeys(...), or your own")
-    try:
-        return scheme.bind(name, key_type) if offers(scheme, BindableKeys) else scheme
-    except KeyNameError as error:
-        problem = str(error)
-    raise ConfigError(f"the name cannot begin a raw key: {problem}")
-
-
-def _is_scheme(given: object) -> bool:
-    scheme: Any = KeyScheme  # of whatever keys
-    return not isinstance(given, type) and offers(given, scheme)
+def _has_own_type(scheme: object) -> bool:
+    return isinstance(scheme, Scheme) or offers(scheme, TypedKeys)
 
 
 def _shown_key(key: object) -> str:

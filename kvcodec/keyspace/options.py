@@ -25,6 +25,7 @@ __all__ = [
     "flag",
     "moment",
     "names_of",
+    "not_negative",
     "oldest",
     "positive",
     "seconds",
@@ -53,6 +54,13 @@ def positive(number: Any, option: str) -> int:
     return number
 
 
+def not_negative(number: int, option: str) -> int:
+    """A count that may be none. Raises ConfigError for one below 0."""
+    if number < 0:
+        raise ConfigError(f"{option} is counted from 0")
+    return number
+
+
 def oldest(given: Any, version: int) -> int:
     """The lowest version that is read. Raises ConfigError for one above today's."""
     if positive(given, "oldest") > version:
@@ -72,8 +80,11 @@ def names_of(given: Any, option: str) -> tuple[str, ...]:
 
 def checked_context(context: Any, form: Form) -> None:
     """Raise ConfigError for a context that is none, or that nothing could be tied to."""
-    if not isinstance(context, str) or context == "":
-        raise ConfigError("a context is text that is not empty", keyspace=form.keyspace)
+    whole = isinstance(context, str) and context.encode(errors="ignore").decode() == context
+    if not whole or context == "":
+        raise ConfigError(
+            "a context is text that is not empty, without lone surrogates", keyspace=form.keyspace
+        )
     if form.cipher is None or form.bare is not None:
         raise ConfigError(
             "only what is sealed and bound to its place can be tied to a context: declare cipher=",

@@ -7,6 +7,7 @@ one more step where a type has Secret fields (secret_fields.py). A declaration h
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from copy import copy
 from typing import TYPE_CHECKING, Any, Generic
 
@@ -18,6 +19,7 @@ from kvcodec.errors import Expired
 from kvcodec.format.envelope import Header, Kind
 from kvcodec.format.own import OWN
 from kvcodec.keyspace.encoding import Encoding
+from kvcodec.keyspace.foreign import as_own, own_or_none, refuse_foreign
 from kvcodec.keyspace.form import Form
 from kvcodec.keyspace.wrapping import Payload, Wrapping, as_bytes
 from kvcodec.protocols import Cipher
@@ -102,6 +104,16 @@ class Pipeline(Generic[V]):
         """The id of the key that ``seal`` uses, or ""."""
         return "" if self.cipher is None else self.cipher.key_id.hex()
 
+    @property
+    def quick(self) -> Callable[[V], bytes | None]:
+        """How the usual value of a plain keyspace is encoded, as ``Encoding.quick``."""
+        return own_or_none if self.wrapping.is_any else self.encoding.quick
+
+    @property
+    def decode(self) -> Callable[[bytes], V]:
+        """How stored bytes of a plain keyspace are decoded. Raises what it likes."""
+        return as_own if self.wrapping.is_any else self.codec.decode
+
     # ------------------------------------------------------------------------------ whole way
 
     def seal(
@@ -115,8 +127,9 @@ class Pipeline(Generic[V]):
         if type(data) is not bytes:
             data = as_bytes(data)
         if self.direct >= 0:
-            if len(data) > self.form.max_bytes:
-                self.wrapping.refuse_size(data, "envelope")
+            self.wrapping.check_size(data)
+            if self.wrapping.is_any:
+                refuse_foreign(data, self.form.version)
             return self.encoding.decode(data)
         payload = self._unwrapped(raw_key, data, now)
         return self.encoding.decode(self.upgraded(raw_key, payload))
@@ -153,18 +166,18 @@ class Pipeline(Generic[V]):
             merged = self.fields.merged(value, payload, contexts)
             return self._wrapped(raw_key, merged, now, ttl, payload.name)
         held = self.upgraded(raw_key, payload)
-        encoded = self.encoding.merged(self.encoding.encode(value), held)
+        encoded = self.encoding.merged(value, held)
         self.encoding.compare(value, encoded)
         return self.wrapping.wrap(raw_key, encoded, now, ttl, name=payload.name)
 
-    def renewed(self, raw_key: str, data: Any, now: float) -> bytes:
+    def renewed(self, raw_key: str, data: Any, now: float, ttl: float | None = None) -> bytes:
         """Return the same value in today's version, under the primary key; its times stay.
 
-        Raises what ``open`` and ``seal`` raise.
+        ``ttl``: its lifetime begins anew, as long as this. Raises what ``open`` and ``seal`` raise.
         """
         payload = self._unwrapped(raw_key, as_bytes(data), now)
         value = self.encoding.decode(self.upgraded(raw_key, payload))
-        moment, left = self.wrapping.times(payload.header, now)
+        moment, left = self.wrapping.times(payload.header, now, ttl)
         if self.form.keep_unknown:
             return self._sealed_over(raw_key, value, payload, moment, left)
         return self.wrap(raw_key, self.encoding.encode(value), moment, left, name=payload.name)

@@ -6,7 +6,7 @@ from typing import Any, Generic
 
 from typing_extensions import TypeVar
 
-from kvcodec.errors import DecodeError
+from kvcodec.errors import DecodeError, KeyNameError
 from kvcodec.keyspace.declaration import NO_PLAIN, Declaration, Older
 from kvcodec.keyspace.explanation import Explanation, explain, explain_older
 from kvcodec.keyspace.wrapping import as_bytes
@@ -84,6 +84,32 @@ class Place(Generic[V]):
         moment, ttl = declaration.pipeline.wrapping.times(header, now)
         return self.seal_over(value, self._with_unknown(older, raw_key, data, now), moment, ttl)
 
+    def todays(self, held: bytes, older: int | None, now: float) -> bytes:
+        """What is held as bytes of today's form and version, to be stored in its place.
+
+        Raises what ``open`` and ``seal`` raise.
+        """
+        if older is not None:
+            previous, raw_key = self.older[older]
+            return self.migrated(previous, raw_key, held, now)
+        found = self.declaration.older_form(self.raw_key, held, now)
+        if found is not None:
+            return self.migrated(found, self.raw_key, held, now)
+        return self.declaration.pipeline.renewed(self.raw_key, held, now)
+
+    def touched(self, held: bytes, older: int | None, now: float, ttl: float) -> bytes:
+        """The bytes to store for what is held with a lifetime that begins now."""
+        data = self.todays(held, older, now)
+        return self.declaration.pipeline.renewed(self.raw_key, data, now, ttl)
+
+    def ends_at(self, data: bytes, older: int | None, now: float) -> float | None:
+        """When what is held is over, in seconds since the epoch; None: never."""
+        if older is None:
+            return self.declaration.ends_at(self.raw_key, data, now)
+        self.open_older(older, data, now)
+        previous, raw_key = self.older[older]
+        return previous.declaration.ends_at(raw_key, data, now)
+
     def open(self, data: bytes, now: float) -> V:
         """The value of bytes stored under today's name."""
         return self.declaration.open(self.raw_key, data, now)
@@ -117,6 +143,14 @@ def place_of(declaration: Declaration[V, K], key: K) -> Place[V]:
     raw_key = names.raw_key(key)
     older: tuple[tuple[Older, str], ...] = ()
     if declaration.older:
-        there = ((each, each.declaration.names.raw[key]) for each in declaration.older)
-        older = tuple((each, name) for each, name in there if name != raw_key)
+        there = ((each, _older_name(each, key)) for each in declaration.older)
+        older = tuple((each, name) for each, name in there if name not in ("", raw_key))
     return Place(declaration, raw_key, older, names.whole(key))
+
+
+def _older_name(older: Older, key: Any) -> str:
+    """The name of a key in an older scheme; "" where that has none: it kept nothing there."""
+    try:
+        return older.declaration.names.raw[key]
+    except KeyNameError:
+        return ""

@@ -20,18 +20,20 @@ from kvcodec.codecs.reasons import reason
 from kvcodec.errors import ConfigError, DecodeError, EncodeError, KVCodecError
 from kvcodec.format.envelope import Header, Kind, length_prefixed, place_of
 from kvcodec.keyspace.encoding import Encoding
+from kvcodec.keyspace.foreign import refuse_foreign
 from kvcodec.keyspace.form import Form
-from kvcodec.keyspace.versions import refuse_newer
 from kvcodec.keyspace.wrapping import Payload
 from kvcodec.protocols import Cipher, HiddenNames, offers
 from kvcodec.secrets.fields import as_sealed, holds_secret, left_over
-from kvcodec.secrets.records import Contexts, RecordSealer
+from kvcodec.secrets.records import Contexts, Record, RecordSealer
 
 __all__ = ["SecretFields"]
 
 V = TypeVar("V")
 
 _KINDS: tuple[Kind, Kind] = ("field", "record")
+
+_PLAIN = Header()
 
 
 class SecretFields(Generic[V]):
@@ -40,25 +42,36 @@ class SecretFields(Generic[V]):
     Raises ConfigError without a cipher, or with one whose tokens are tied to nothing.
     """
 
-    __slots__ = ("_encoding", "_places", "_sealer", "_secrets")
+    __slots__ = ("_encoding", "_places", "_plainly", "_sealer", "_secrets")
 
     def __init__(self, encoding: Encoding[V], secrets: Secrets, declared: Form) -> None:
         self._encoding = encoding
         self._secrets = secrets
         self._sealer = RecordSealer(
-            _checked(declared), secrets.clear, secrets.route, declared.unsigned
+            _checked(declared),
+            secrets.clear,
+            secrets.route,
+            declared.unsigned,
+            keeps_unknown=declared.keep_unknown,
         )
         codec = encoding.codec.name
-        self._places = tuple(
+        self._places = [
             place_of(kind, declared.keyspace, declared.context, codec) for kind in _KINDS
-        )
+        ]
+        self._plainly = self._tied_to(_PLAIN)
 
     def contexts(self, raw_key: str, header: Header) -> Contexts:
         """What all secrets of a value are tied to, beside their paths."""
-        # Not to the compression: whether it is worth it is known only when they are sealed.
-        tied = length_prefixed(replace(header, compression=0).encode(), raw_key.encode())
-        field, record = self._places
-        return Contexts(field + tied, record + tied)
+        if header.compression:  # whether it is worth it is known only when they are sealed
+            header = replace(header, compression=0)
+        # A header that says nothing is the usual one: what it is tied to is there already.
+        field, record = self._plainly if header == _PLAIN else self._tied_to(header)
+        name = length_prefixed(raw_key.encode())
+        return Contexts(field + name, record + name)
+
+    def _tied_to(self, header: Header) -> Contexts:
+        fields = length_prefixed(header.encode())
+        return Contexts(*(place + fields for place in self._places))
 
     # -------------------------------------------------------------------------------- out
 
@@ -89,7 +102,7 @@ class SecretFields(Generic[V]):
         Secrets that the type does not know are sealed again, where they stand now.
         """
         codec = self._encoding.codec
-        old = self._opened(held, contexts, keep_unknown=True)
+        old = self._opened_whole(held, contexts)
         new = codec.to_plain(self._encoding.encode(value))
         merged = carry_unknown(codec.shape, old, new)
         self._encoding.compare(value, codec.from_plain(as_sealed(merged)))
@@ -103,31 +116,37 @@ class SecretFields(Generic[V]):
         Raises TooDeep, NotEncrypted, UnknownKey, Tampered, DecodeError.
         """
         try:
-            opened = as_sealed(self._opened(payload, contexts, keep_unknown=False))
-            encoded = self._encoding.codec.from_plain(opened)
+            encoded = self._encoding.codec.from_plain(self._opened(payload, contexts))
         except RecursionError:  # as in `seal`
             encoded = None
         if encoded is None:
             self._encoding.refuse_depth("decode")
         return encoded
 
-    def _opened(self, payload: Payload, contexts: Contexts, *, keep_unknown: bool) -> Any:
-        """Plain data in today's version, its secrets marked, others found or as they are."""
-        plain, version = self.parsed(payload.encoded), payload.header.version
-        if version != self._encoding.form.version:
-            return self._opened_and_upgraded(plain, version, contexts)
+    def _opened(self, payload: Payload, contexts: Contexts) -> Any:
+        """Plain data in today's version, its secrets marked, those of no type as they are."""
+        if payload.header.version != self._encoding.form.version:
+            return as_sealed(self._opened_and_upgraded(payload, contexts))
         # Verified before anything else is done with it: a field of newer code may sign.
-        record = self._sealer.verified(plain, contexts)
-        opened = self._sealer.open(record)
-        if not keep_unknown:
-            return opened
-        return left_over(*self._sealer.find(record._replace(plain=opened), self._secrets.decode))
+        return self._sealer.open(self._verified(payload, contexts))
 
-    def _opened_and_upgraded(self, plain: Any, version: int, contexts: Contexts) -> Any:
+    def _opened_whole(self, held: Payload, contexts: Contexts) -> Any:
+        """The same, those of no type found."""
+        if held.header.version != self._encoding.form.version:
+            return self._opened_and_upgraded(held, contexts)
+        record = self._verified(held, contexts)
+        opened = record._replace(plain=self._sealer.open(record))
+        return left_over(*self._sealer.find(opened, self._secrets.decode))
+
+    def _verified(self, payload: Payload, contexts: Contexts) -> Record:
+        return self._sealer.verified(self.parsed(payload.encoded), contexts)
+
+    def _opened_and_upgraded(self, payload: Payload, contexts: Contexts) -> Any:
+        plain = self.parsed(payload.encoded)
         unsigned = self._sealer.unsigned(plain, contexts)
         record = self._sealer.verified(plain, contexts) if unsigned is None else unsigned
         plain, found = self._sealer.find(record, self._secrets.decode)
-        plain = self._done(self._encoding.upgrade, plain, version)
+        plain = self._done(self._encoding.upgrade, plain, payload.header.version)
         if unsigned is not None and not holds_secret(plain):
             self._sealer.verified(plain, contexts)  # raises: no upgrade has made a secret of it
         marked = self._done(self._sealer.mark, plain, self._secrets.encode)
@@ -153,7 +172,7 @@ class SecretFields(Generic[V]):
         except Exception as error:  # noqa: BLE001 - a decoder's error may quote the data
             why = reason(error)
         if encoding.form.is_plain:
-            refuse_newer(encoded, encoding.form.version)
+            refuse_foreign(encoded, encoding.form.version)
         raise DecodeError(why, stage="decode")
 
     # ---------------------------------------------------------------------------- rotation
@@ -168,8 +187,7 @@ class SecretFields(Generic[V]):
 
     def verify(self, payload: Payload, contexts: Contexts) -> None:
         """Open every secret of a payload. Raises NotEncrypted, UnknownKey, Tampered."""
-        record = self._sealer.verified(self.parsed(payload.encoded), contexts)
-        self._sealer.find(record, self._secrets.decode)
+        self._sealer.find(self._verified(payload, contexts), self._secrets.decode)
 
     def confirm(self, payload: Payload, contexts: Contexts) -> None:
         """Make sure that a header is signed, as far as its version was. Raises as ``verify``."""
@@ -183,7 +201,7 @@ class SecretFields(Generic[V]):
 
         Verified first, or it would sign what others have written.
         """
-        record = self._sealer.verified(self.parsed(payload.encoded), contexts)
+        record = self._verified(payload, contexts)
         plain = left_over(*self._sealer.find(record, self._secrets.decode))
         return self.seal_any(plain, contexts)
 

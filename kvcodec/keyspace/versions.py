@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from kvcodec.errors import NewerVersion
-from kvcodec.format.envelope import MalformedEnvelope, open_envelope
 
-__all__ = ["check_version", "refuse_newer"]
+__all__ = ["check_version"]
 
 
 def check_version(found: int, known: int) -> None:
@@ -17,15 +16,3 @@ def check_version(found: int, known: int) -> None:
             found=found,
             stage="envelope",
         )
-
-
-def refuse_newer(data: bytes, known: int) -> None:
-    """Raise NewerVersion if bytes that cannot be read are the envelope of a later version.
-
-    Of a keyspace whose older versions had none: newer code writes it while this still runs.
-    """
-    try:
-        header = open_envelope(data)[0]
-    except MalformedEnvelope:
-        return
-    check_version(header.version, known)

@@ -35,18 +35,19 @@ from kvcodec.format.envelope import (
     open_envelope,
     place_of,
 )
+from kvcodec.keyspace.foreign import refuse_foreign, refuse_unstorable
 from kvcodec.keyspace.form import Form
 from kvcodec.keyspace.versions import check_version
 from kvcodec.protocols import offers
 from kvcodec.secrets.abilities import AppendingCipher
 
-__all__ = ["Payload", "Wrapping", "as_bytes", "in_ms", "length_in_ms"]
+__all__ = ["NO_TTL", "Payload", "Wrapping", "as_bytes", "in_ms", "length_in_ms"]
 
 _CLOCK_SKEW_MS = 60_000
 """That the clocks of a writer and a reader may differ by: Fernet's own allowance, in its
 reference implementation (https://github.com/fernet/spec)."""
 
-_NO_TTL = "a ttl needs a keyspace that declares ttl=: a lifetime is part of the format"
+NO_TTL = "a ttl needs a keyspace that declares ttl=: a lifetime is part of the format"
 
 
 class Payload(Struct, frozen=True):
@@ -67,12 +68,14 @@ class Wrapping:
     __slots__ = (
         "_bare",
         "_constant",
+        "_dated",
         "_first",
         "_onto",
         "_plain",
         "_start",
         "_todays",
         "form",
+        "is_any",
         "place",
     )
 
@@ -82,12 +85,15 @@ class Wrapping:
         self.form = form
         self._plain, self._bare = form.is_plain, form.bare
         self._first = first
+        self.is_any = kind == "value" and codec == "raw" and not form.is_enveloped_always
+        """Whether values are stored as they are, and may be any bytes but other declarations'."""
         self._onto = form.cipher.encrypt_onto if offers(form.cipher, AppendingCipher) else None
         self.place = place_of(kind, form.keyspace, form.context, codec)
         """What associated data begins with."""
         # Where every header is the same (the primary key, no times): its bytes, and what they
         # and the place begin the associated data with.
-        self._todays = self.header_for(0, None)
+        self._todays = self._header(0, None)
+        self._dated = form.dated
         varies = form.dated or form.checksum or form.compression is not None
         constant = not (self._plain or self._bare or varies)
         self._start = envelope_start(self._todays.encode()) if constant else b""
@@ -114,7 +120,9 @@ class Wrapping:
         if form.names is not None:
             encoded = self.named(raw_key, name) + encoded
         if ttl is not None and form.ttl is None:
-            raise ConfigError(_NO_TTL)
+            raise ConfigError(NO_TTL)
+        if self._plain and self.is_any:
+            refuse_unstorable(encoded)
         data = encoded if self._plain else self._enveloped(raw_key, encoded, now, ttl)
         if len(data) > form.max_bytes:
             self.refuse_size(data, "encode")
@@ -178,6 +186,9 @@ class Wrapping:
 
     def header_for(self, now: float, ttl: float | None) -> Header:
         """The header of a value that is written now; ``ttl`` in place of the declared one."""
+        return self._header(now, ttl) if self._dated or ttl is not None else self._todays
+
+    def _header(self, now: float, ttl: float | None) -> Header:
         form = self.form
         lifetime = form.ttl if ttl is None else ttl
         now_ms = in_ms(now)
@@ -190,16 +201,20 @@ class Wrapping:
             padding=form.padding,
         )
 
-    def times(self, old: Header, now: float) -> tuple[float, float | None]:
+    def times(
+        self, old: Header, now: float, ttl: float | None = None
+    ) -> tuple[float, float | None]:
         """The moment and the lifetime, both in seconds, that give a value its times of before.
 
-        A lifetime that it did not have begins now.
+        A lifetime that it did not have begins now, and so does ``ttl``, in place of its own.
         """
         written, expires = old.written_ms, old.expires_ms
         if written is None or (expires is None and self.form.ttl is not None):
-            return now, None
+            return now, ttl
         # In the middle of its millisecond, so that rounding down gives the very same one.
         moment = (written + 0.5) / 1000
+        if ttl is not None:
+            return moment, (in_ms(now) + length_in_ms(ttl) - written) / 1000
         keeps = expires is not None and self.form.ttl is not None
         return moment, (expires - written) / 1000 if expires is not None and keeps else None
 
@@ -211,11 +226,18 @@ class Wrapping:
         ``now``: in seconds since the epoch, or ANY_AGE. Raises NotEncrypted, UnknownKey, Tampered,
         NewerVersion, Expired, TooLarge, DecodeError.
         """
+        if self._plain:
+            self.check_size(data)
+            if self.is_any:
+                refuse_foreign(data, self.form.version)
+            return Payload(self._todays, data)
         start = self._start
         if start and data.startswith(start):
             opened = self._decrypted(raw_key, start, data[len(start) :])
             return self._payload(raw_key, self._todays, opened)
         header, payload = self._authentic(raw_key, data)
+        if self.is_any and header.version == 1:
+            refuse_foreign(data, self.form.version)
         self._check_age(header, now)
         return self._unpacked(raw_key, header, payload)
 
@@ -294,6 +316,7 @@ class Wrapping:
         cipher = 0 if form.cipher is None else form.cipher.cipher_id
         compression = 0 if form.compression is None else form.compression.compression_id
         differences = {
+            "no schema version": header.version == 1 and not form.is_enveloped_always,
             f"cipher {header.cipher}": header.cipher != cipher,
             "a key id, or none": bool(header.key_id) != bool(cipher),
             f"padding {header.padding}": header.padding != form.padding,
@@ -322,6 +345,15 @@ class Wrapping:
             return (self._bare.key_id_of(data).hex(),)
         key_id = self.header(data).key_id
         return (key_id.hex(),) if key_id else ()
+
+    def ends_at(self, data: bytes) -> float | None:
+        """When a value is over by what its header says, in seconds since the epoch; None: never."""
+        header, ends = self.header(data), list[int]()
+        if header.expires_ms is not None:
+            ends.append(header.expires_ms)
+        if header.written_ms is not None and self.form.max_age is not None:
+            ends.append(header.written_ms + length_in_ms(self.form.max_age))
+        return min(ends) / 1000 if ends else None
 
     def time_left(self, data: bytes, now: float) -> float | None:
         """How many seconds stored bytes still live; None for ever."""
@@ -384,6 +416,18 @@ class Wrapping:
             return self._is_ahead(open_envelope(data)[0], now)
         except MalformedEnvelope:
             return False
+
+    def is_over(self, raw_key: str, data: bytes, now: float) -> bool:
+        """Say whether a part's lifetime is over. What cannot be opened has not expired."""
+        if not self.may_be_expired(data, now):
+            return False
+        try:
+            self.unwrap(raw_key, data, now)
+        except Expired:
+            return True
+        except DecodeError:
+            pass
+        return False
 
     def may_be_expired(self, data: bytes, now: float) -> bool:
         """Say by the header alone, at little cost, whether a look at the whole may find so."""

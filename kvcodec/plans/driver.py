@@ -5,25 +5,35 @@ returned, and returns its result. ``run`` drives it on a KV, ``arun`` on an asyn
 else differs between a store and its async twin. Some operations are the drivers' own:
 
     "lock", name, plan        what the plan returns, driven while nobody else changes this name
-    "turn", name, plan, wait  the same while nobody else loads it; BUSY without ``wait`` if one does
+    "turn", name, load, wait  what the plan ``load(lock)`` returns, driven while nobody else loads
+                              this name; BUSY without ``wait`` if one does
     "call", function, what    what a function of the user's returns, a coroutine function of an
                               async store's; what it is, and where: for messages
     "list", prefix, after     the names that begin so, for "take"
     "take", names, most       a list of the next ones; of all that are left, if ``most`` is None
+    "rest"                    nothing: a place to give way, in work without an operation (``each``)
+
+Both keep two promises for every plan. An error of the KV says whether a part of the plan is stored
+by then (``possibly_stored``). And ``arun`` gives way to the event loop every 10 ms, between two
+operations, whether or not the KV ever does.
 """
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Generator, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Generator, Iterable, Iterator, Mapping
 from contextlib import suppress
 from itertools import islice
+from threading import local
+from time import monotonic
+from types import coroutine
 from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
 from typing_extensions import TypeVar
 
 from kvcodec.backends.capabilities import place_behind
 from kvcodec.backends.loops import running_loop
-from kvcodec.errors import ConfigError, Conflict, locate
+from kvcodec.errors import BackendError, ConfigError, Conflict, locate
+from kvcodec.format.derived import is_beside
 from kvcodec.plans.locks import Lock, WouldWaitForever
 
 if TYPE_CHECKING:
@@ -32,20 +42,25 @@ if TYPE_CHECKING:
 __all__ = [
     "BUSY",
     "NOT_AWAITED",
+    "REST",
     "Clock",
     "Plan",
     "arun",
     "awaitable",
     "called",
+    "each",
     "located",
     "not_awaitable",
     "run",
+    "told",
 ]
 
+S = TypeVar("S")
 T = TypeVar("T")
 
 Operation: TypeAlias = tuple[Any, ...]
 Plan: TypeAlias = Generator[Operation, Any, T]
+Load: TypeAlias = Callable[[Lock], Plan[Any]]
 Clock: TypeAlias = Callable[[], float]
 """Seconds since the epoch, as ``time.time``."""
 
@@ -53,8 +68,36 @@ BUSY: Any = object()
 """Stands for "somebody else is at it": None is a value that may be loaded."""
 
 
+class _Part:
+    """What a plan has done so far, those in it included."""
+
+    __slots__ = ("is_stored",)
+
+    def __init__(self) -> None:
+        self.is_stored = False
+
+    def note(self, operation: Operation, answer: Any) -> None:
+        """Note an operation of the KV that was done. One that came too late returned False."""
+        if not self.is_stored and operation[0] in _WRITES and answer is not False:
+            names = (operation[1],) if isinstance(operation[1], str) else operation[1]
+            self.is_stored = not all(map(is_beside, names))
+
+    def say(self, error: BackendError) -> None:
+        """Say in an error that leaves a plan what is stored."""
+        if self.is_stored:
+            error.after_a_part()
+
+
+_SETS = ("set", "set_with_ttl", "set_if_absent", "set_if_version", "set_many")
+_WRITES = frozenset((*_SETS, "delete", "delete_if_version", "delete_many"))
+
+
 def run(plan: Plan[T], kv: KV) -> T:
     """Drive a plan on a KV. What an operation raises is raised in the plan, at its place."""
+    return _run(plan, kv, _Part())
+
+
+def _run(plan: Plan[T], kv: KV, part: _Part) -> T:
     answer: Any = None
     failed: BaseException | None = None
     while True:
@@ -63,19 +106,31 @@ def run(plan: Plan[T], kv: KV) -> T:
         except StopIteration as stop:
             result: T = stop.value
             return result
+        except BackendError as error:
+            part.say(error)
+            raise
         answer = failed = None
         try:
             own = _OWN.get(operation[0])
             if own is None:
                 answer = not_awaitable(getattr(kv, operation[0])(*operation[1:]))
+                part.note(operation, answer)
             else:
-                answer = own(kv, *operation[1:])
+                answer = own(kv, part, *operation[1:])
         except BaseException as error:  # noqa: BLE001 - the plan decides, cancellation included
             failed = error  # and not here: what it raises then would have this one as context
 
 
 async def arun(plan: Plan[T], kv: AsyncKV) -> T:
-    """Drive a plan on an async KV. What an operation raises is raised in the plan, at its place."""
+    """Drive a plan on an async KV. What an operation raises is raised in the plan, at its place.
+
+    Raises ConfigError where no event loop of asyncio runs: whatever waits here needs one.
+    """
+    running_loop()
+    return await _arun(plan, kv, _Part())
+
+
+async def _arun(plan: Plan[T], kv: AsyncKV, part: _Part) -> T:
     answer: Any = None
     failed: BaseException | None = None
     while True:
@@ -84,63 +139,119 @@ async def arun(plan: Plan[T], kv: AsyncKV) -> T:
         except StopIteration as stop:
             result: T = stop.value
             return result
+        except BackendError as error:
+            part.say(error)
+            raise
         answer = failed = None
         try:
+            if monotonic() > _turn.ends:
+                await _give_way()
             own = _OWN_ASYNC.get(operation[0])
             if own is None:
                 answer = await awaitable(getattr(kv, operation[0])(*operation[1:]))
+                part.note(operation, answer)
             else:
-                answer = await own(kv, *operation[1:])
+                answer = await own(kv, part, *operation[1:])
         except BaseException as error:  # noqa: BLE001 - the plan decides, cancellation included
-            failed = error  # as in `run`
+            failed = error  # as in `_run`
 
 
-def _locked(kv: Any, name: str, plan: Plan[Any]) -> Any:
+# ----------------------------------------------------------------------------------- giving way
+
+_TURN = 0.010
+"""Seconds without giving way, at most, and what one operation of the KV takes. Others that wait
+for 20 ms notice nothing; a pass of the event loop takes some 10 us."""
+
+
+class _Turn(local):
+    """When the event loop of this thread is to run again: it may be that nobody else gives way."""
+
+    ends = 0.0
+
+
+_turn = _Turn()
+
+
+@coroutine
+def _give_way() -> Generator[None, None, None]:
+    yield  # what asyncio.sleep(0) is: asyncio takes long to import
+    _turn.ends = monotonic() + _TURN
+
+
+_ITEMS = 8
+"""Between two places to give way in: fewer would cost more than encoding a small value does."""
+
+
+def each(function: Callable[[S], T], items: Iterable[S]) -> Plan[list[T]]:
+    """What a function makes of each item. Work on many items is done so, or by operations."""
+    made: list[T] = []
+    for item in items:
+        made.append(function(item))
+        if len(made) % _ITEMS == 0:
+            yield REST
+    return made
+
+
+REST: Operation = ("rest",)
+
+
+def _rested(_: Any, __: _Part) -> None:
+    pass
+
+
+async def _arested(_: Any, __: _Part) -> None:
+    pass
+
+
+# ---------------------------------------------------------------------------- operations of its own
+
+
+def _locked(kv: Any, part: _Part, name: str, plan: Plan[Any]) -> Any:
     try:
         with Lock(place_behind(kv, name), "change"):
-            return run(plan, kv)
+            return _run(plan, kv, part)
     except WouldWaitForever:
         pass
     raise _waits_for_itself()
 
 
-async def _alocked(kv: Any, name: str, plan: Plan[Any]) -> Any:
+async def _alocked(kv: Any, part: _Part, name: str, plan: Plan[Any]) -> Any:
     with suppress(WouldWaitForever):
         async with Lock(place_behind(kv, name), "change"):
-            return await arun(plan, kv)
+            return await _arun(plan, kv, part)
     raise _waits_for_itself()
 
 
-def _in_turn(kv: Any, name: str, plan: Plan[Any], wait: bool) -> Any:  # noqa: FBT001 - an operation
+def _in_turn(kv: Any, part: _Part, name: str, load: Load, wait: bool) -> Any:  # noqa: FBT001 - an operation
     lock = Lock(place_behind(kv, name), "load")
     if not wait:
-        return _run_at_once(kv, lock, plan) if lock.enter_at_once() else BUSY
+        return _run_at_once(kv, part, lock, load) if lock.enter_at_once() else BUSY
     with suppress(WouldWaitForever), lock:
-        return run(plan, kv)
-    return run(plan, kv)  # who waits for this one would never load: it does so by itself
+        return _run(load(lock), kv, part)
+    return _run(load(lock), kv, part)  # who waits for this one would never load: it does so itself
 
 
-def _run_at_once(kv: Any, lock: Lock, plan: Plan[Any]) -> Any:
+def _run_at_once(kv: Any, part: _Part, lock: Lock, load: Load) -> Any:
     try:
-        return run(plan, kv)
+        return _run(load(lock), kv, part)
     finally:
         lock.leave()
 
 
-async def _ain_turn(kv: Any, name: str, plan: Plan[Any], wait: bool) -> Any:  # noqa: FBT001 - as above
+async def _ain_turn(kv: Any, part: _Part, name: str, load: Load, wait: bool) -> Any:  # noqa: FBT001 - as above
     lock = Lock(place_behind(kv, name), "load")
     if not wait:
         free = lock.enter_at_once(running_loop())
-        return await _arun_at_once(kv, lock, plan) if free else BUSY
+        return await _arun_at_once(kv, part, lock, load) if free else BUSY
     with suppress(WouldWaitForever):
         async with lock:
-            return await arun(plan, kv)
-    return await arun(plan, kv)
+            return await _arun(load(lock), kv, part)
+    return await _arun(load(lock), kv, part)
 
 
-async def _arun_at_once(kv: Any, lock: Lock, plan: Plan[Any]) -> Any:
+async def _arun_at_once(kv: Any, part: _Part, lock: Lock, load: Load) -> Any:
     try:
-        return await arun(plan, kv)
+        return await _arun(load(lock), kv, part)
     finally:
         lock.leave()
 
@@ -153,40 +264,44 @@ def _waits_for_itself() -> Conflict:
     )
 
 
-def _listed(kv: Any, prefix: str, after: str) -> Iterator[str]:
+def _listed(kv: Any, _: _Part, prefix: str, after: str) -> Iterator[str]:
     return iter(not_awaitable(kv.scan_keys(prefix, after)))
 
 
-async def _alisted(kv: Any, prefix: str, after: str) -> AsyncIterator[str]:
+async def _alisted(kv: Any, _: _Part, prefix: str, after: str) -> AsyncIterator[str]:
     names: AsyncIterator[str] = aiter(awaitable(kv.scan_keys(prefix, after)))
     return names
 
 
-def _taken(_: Any, names: Iterator[str], most: int | None) -> list[str]:
+def _taken(_: Any, __: _Part, names: Iterator[str], most: int | None) -> list[str]:
     return list(islice(names, most))
 
 
-async def _ataken(kv: Any, names: Any, most: int | None) -> list[str]:
+async def _ataken(kv: Any, part: _Part, names: Any, most: int | None) -> list[str]:
     if isinstance(names, Iterator):  # of an index, which is at hand
-        return _taken(kv, cast("Iterator[str]", names), most)
+        return _taken(kv, part, cast("Iterator[str]", names), most)
     taken: list[str] = []
     while most is None or len(taken) < most:
         try:
             taken.append(await anext(names))
         except StopAsyncIteration:
             break
+        if monotonic() > _turn.ends:
+            await _give_way()
     return taken
 
 
 _LOADER = ("loader", "Cache")
 
 
-def _called(_: Any, function: Callable[[], Any], what: tuple[str, str] = _LOADER) -> Any:
+def _called(_: Any, __: _Part, function: Callable[[], Any], what: tuple[str, str] = _LOADER) -> Any:
     name, kind = what
     return called(function(), f"the {name} is async: use Async{kind}")
 
 
-async def _acalled(_: Any, function: Callable[[], Any], what: tuple[str, str] = _LOADER) -> Any:
+async def _acalled(
+    _: Any, __: _Part, function: Callable[[], Any], what: tuple[str, str] = _LOADER
+) -> Any:
     result = function()
     if not hasattr(result, "__await__"):
         name, kind = what
@@ -200,6 +315,7 @@ _OWN: Mapping[str, Callable[..., Any]] = {
     "call": _called,
     "list": _listed,
     "take": _taken,
+    "rest": _rested,
 }
 _OWN_ASYNC: Mapping[str, Callable[..., Any]] = {
     "lock": _alocked,
@@ -207,6 +323,7 @@ _OWN_ASYNC: Mapping[str, Callable[..., Any]] = {
     "call": _acalled,
     "list": _alisted,
     "take": _ataken,
+    "rest": _arested,
 }
 
 
@@ -241,6 +358,12 @@ def called(result: Any, why: str) -> Any:
         _close(result)
         raise ConfigError(why)
     return result
+
+
+def told(on_progress: Callable[[T], object] | None, what: T) -> None:
+    """Tell a user's function what was done. Raises ConfigError for one that has to be awaited."""
+    if on_progress is not None:
+        called(on_progress(what), NOT_AWAITED.format("on_progress="))
 
 
 def _close(result: Any) -> None:

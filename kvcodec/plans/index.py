@@ -255,6 +255,13 @@ class Index:
             yield from self._begin_anew(len(looks))
         return looks
 
+    def entries(self, number: int) -> Plan[list[str] | None]:
+        """The names in one shard, whatever has become of their values; None behind the last one."""
+        held = yield from self.shards.read(number)
+        if held.stored is None and number >= FIRST:
+            return None
+        return sorted(self._own(held.entries))
+
     def _look(self, number: int) -> Plan[Look]:
         """Read a shard, and see which of its names have a value."""
         held = yield from self.shards.read(number)

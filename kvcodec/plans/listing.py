@@ -6,7 +6,7 @@ values come page by page: an object's ``pull`` is a plan for the next page, and 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeAlias
@@ -24,24 +24,30 @@ from kvcodec.errors import (
     Unsupported,
     locate,
 )
+from kvcodec.format.derived import grid_name
+from kvcodec.format.envelope import Kind
 from kvcodec.keyspace.declaration import Declaration
 from kvcodec.keyspace.place import place_of
 from kvcodec.keyspace.wrapping import as_bytes
-from kvcodec.plans.driver import Clock, Plan
+from kvcodec.plans.driver import REST, Clock, Plan
 from kvcodec.plans.many import BATCH, get_many
-from kvcodec.plans.swap import exclusively, get
+from kvcodec.plans.swap import exclusively, get, is_there
 from kvcodec.plans.values import NO_DEFAULT, exists, read_older
 
 if TYPE_CHECKING:
     from kvcodec.plans.index import Index
 
-__all__ = ["Listing", "Pages", "Scan"]
+__all__ = ["KeyPages", "Listing", "Pages", "Scan"]
 
 V = TypeVar("V")
 K = TypeVar("K", default=str)
 T_co = TypeVar("T_co", covariant=True)
 
 AnyKeyspace: TypeAlias = Declaration[Any, Any]
+
+
+def _every(_: object) -> bool:
+    return True
 
 
 class Pages(Protocol[T_co]):
@@ -55,12 +61,20 @@ class Pages(Protocol[T_co]):
 class Listing(Generic[V, K]):
     """The names of one keyspace on one backend."""
 
-    __slots__ = ("_indexes", "can", "clock", "declared")
+    __slots__ = ("_indexes", "can", "clock", "declared", "kind")
 
-    def __init__(self, declared: Declaration[V, K], can: Capabilities, clock: Clock) -> None:
+    def __init__(
+        self,
+        declared: Declaration[V, K],
+        can: Capabilities,
+        clock: Clock,
+        kind: Kind = "value",
+    ) -> None:
         self.declared = declared
         self.can = can
         self.clock = clock
+        self.kind: Kind = kind
+        """What stands under a key's own name: a value, or a log's head, or a file's manifest."""
         self._indexes: dict[AnyKeyspace, Index] = {}
 
     @property
@@ -147,17 +161,56 @@ class Listing(Generic[V, K]):
     # ------------------------------------------------------------------------- names and keys
 
     def scan(
-        self, declared: AnyKeyspace, after: str = "", *, sort: bool = False, parts: bool = False
+        self,
+        declared: AnyKeyspace,
+        after: str = "",
+        *,
+        prefix: str | None = None,
+        sort: bool = False,
+        parts: bool = False,
     ) -> Scan:
         """The names that begin as a keyspace's do and come after ``after``, page by page.
 
-        With ``parts`` those too that an index has and that have no value of their own.
+        With ``prefix`` those alone that begin so; with ``parts`` those too that an index has and
+        that have no value of their own.
         """
-        return Scan(self, declared, after, sort=sort and not self.can.ordered, parts=parts)
+        begins = declared.names.prefix if prefix is None else prefix
+        return Scan(self, declared, begins, after, sort=sort and not self.can.ordered, parts=parts)
 
-    def keys(self) -> KeyPages[K]:
-        """The keys of the keyspace with today's names for them, page by page."""
-        return KeyPages(self)
+    def keys(self, under: Sequence[Any] | None = None) -> KeyPages[K]:
+        """The keys of the keyspace with today's names for them, page by page.
+
+        With ``under`` those alone whose first parts these are. Raises Unsupported where names
+        cannot be listed; what ``Names.under`` raises.
+        """
+        self.must_list()
+        names = self.declared.names
+        prefix, holds = (names.prefix, _every) if under is None else names.under(under)
+        return KeyPages(self, prefix, holds)
+
+    def noted(self) -> NotedKeys[K]:
+        """The keys that the index has entered, page by page, whatever has become of their values.
+
+        At the cost of a page each. For who asks for a value in any case, where the backend cannot
+        list; a listing tells what there is.
+        """
+        return NotedKeys(self)
+
+    def named(self, names: list[str]) -> Plan[list[str]]:
+        """Those names that stand for a key, in their order: its own, and no parts.
+
+        A log whose writers have lanes may have nothing under its own: then its grid stands for it.
+        """
+        if self.kind != "head":
+            return names
+        found: list[str] = []
+        for name in names:
+            owner, mark, _ = name.partition("!")
+            if not mark:
+                found.append(name)
+            elif name == grid_name(owner, "y", 0, 0) and not (yield from is_there(owner, self.can)):
+                found.append(owner)
+        return found
 
     def keyed(self, raw_keys: list[str]) -> Plan[dict[str, K]]:
         """Those names that are the keyspace's, each with its key.
@@ -216,21 +269,23 @@ class Listing(Generic[V, K]):
         key = yield from self.key_of(declared, raw_key)
         return key is not NO_DEFAULT and bool(declared.names.raw_key(key) == raw_key)
 
-    def elsewhere(self) -> Plan[dict[str, K]]:
+    def elsewhere(self, holds: Callable[[K], bool] = _every) -> Plan[dict[str, K]]:
         """The keys whose values only older declarations have stored, with today's names.
 
-        All at once, before anything is done with them: a migration removes the older names.
+        Those that ``holds`` is true of. All at once, before anything is done with them: a
+        migration removes the older names.
         """
         found: dict[str, K] = {}
         for older in self.declared.elsewhere:
             for raw_key in filter(older.names.is_name, (yield from self.names_under(older))):
                 key = yield from self.key_of(older, raw_key)
                 name = "" if key is NO_DEFAULT else self.declared.names.raw_key(key)
-                if name and name not in found and (yield from get(name)) is None:
-                    # By today's scheme, so that it is of today's type: a NamedTuple for a tuple.
-                    found[name] = (
-                        key if self.declared.names.stored else self.declared.names.key(name)
-                    )
+                if not name or name in found:
+                    continue
+                # By today's scheme, so that it is of today's type: a NamedTuple for a tuple.
+                todays = key if self.declared.names.stored else self.declared.names.key(name)
+                if holds(todays) and (yield from get(name)) is None:
+                    found[name] = todays
         return found
 
     def names_under(self, declared: AnyKeyspace, after: str = "") -> Plan[list[str]]:
@@ -251,11 +306,18 @@ class Listing(Generic[V, K]):
         found, now = (yield from get_many(list(listed), self.can)), self.clock()
         alive: list[K] = []
         for raw_key, key in listed.items():
-            there = raw_key in found and not declared.is_expired(raw_key, found[raw_key], now)
+            there = self._is_alive(raw_key, found.get(raw_key), now)
             if raw_key not in found and declared.elsewhere:
                 there = yield from exists(place_of(declared, key), self.clock, self.can)
             alive += [key] if there else []
         return alive
+
+    def _is_alive(self, raw_key: str, data: Any, now: float) -> bool:
+        if data is None:
+            return self.kind == "head"  # one with lanes only
+        if self.kind == "value":
+            return not self.declared.is_expired(raw_key, data, now)
+        return not self.declared.pipeline.part(self.kind).is_over(raw_key, as_bytes(data), now)
 
     def values(self, wanted: Mapping[str, K]) -> Plan[list[tuple[K, V]]]:
         """The values of those names that have one, today's or an older one, with their keys."""
@@ -265,6 +327,7 @@ class Listing(Generic[V, K]):
             if raw_key in found:
                 with suppress(Expired):
                     read.append((key, self._opened(raw_key, found[raw_key], now)))
+                yield REST
             elif declared.elsewhere:
                 value: Any = yield from read_older(place_of(declared, key), NO_DEFAULT, self.clock)
                 read += [] if value is NO_DEFAULT else [(key, value)]
@@ -281,12 +344,13 @@ class Listing(Generic[V, K]):
 class Scan:
     """The names that begin as a keyspace's do, page by page."""
 
-    __slots__ = ("_after", "_declared", "_listing", "_names", "_parts", "_sort")
+    __slots__ = ("_after", "_declared", "_listing", "_names", "_parts", "_prefix", "_sort")
 
     def __init__(
         self,
         listing: Listing[Any, Any],
         declared: AnyKeyspace,
+        prefix: str,
         after: str,
         *,
         sort: bool,
@@ -294,6 +358,7 @@ class Scan:
     ) -> None:
         self._listing = listing
         self._declared = declared
+        self._prefix = prefix
         self._after = after
         self._sort = sort
         self._parts = parts
@@ -310,31 +375,51 @@ class Scan:
         index = self._listing.index_of(self._declared)
         if index is not None:
             return iter((yield from self._of_index(index)))
-        names = yield "list", self._declared.names.prefix, self._after
+        names = yield "list", self._prefix, self._after
         return iter(sorted((yield "take", names, None))) if self._sort else names
 
     def _of_index(self, index: Index) -> Plan[list[str]]:
-        found: list[str] = []
+        found, parts = list[str](), self._parts or self._listing.kind == "head"
         for look in (yield from index.walk()):
-            found += [*look.present, *look.partial] if self._parts else look.present
-        return sorted({name for name in found if name > self._after})
+            found += [*look.present, *look.partial] if parts else look.present
+        wanted = {name for name in found if name.startswith(self._prefix)}
+        return sorted(name for name in wanted if name > self._after)
 
 
 class KeyPages(Generic[K]):
     """The keys of a keyspace with today's names: of what it has stored, then of older names."""
 
-    __slots__ = ("_elsewhere", "_listing", "_scan")
+    __slots__ = ("_elsewhere", "_holds", "_listing", "_scan")
 
-    def __init__(self, listing: Listing[Any, K]) -> None:
+    def __init__(self, listing: Listing[Any, K], prefix: str, holds: Callable[[K], bool]) -> None:
         self._listing = listing
-        self._scan = listing.scan(listing.declared)
+        self._holds = holds
+        self._scan = listing.scan(listing.declared, prefix=prefix)
         self._elsewhere: Iterator[tuple[str, K]] | None = None
 
     def pull(self) -> Plan[dict[str, K] | None]:
         """The next keys; None at the end. A page may be empty."""
         page = yield from self._scan.pull()
         if page is not None:
-            return (yield from self._listing.keyed(page))
+            keyed = yield from self._listing.keyed((yield from self._listing.named(page)))
+            return {raw_key: key for raw_key, key in keyed.items() if self._holds(key)}
         if self._elsewhere is None:
-            self._elsewhere = iter((yield from self._listing.elsewhere()).items())
+            self._elsewhere = iter((yield from self._listing.elsewhere(self._holds)).items())
         return dict(islice(self._elsewhere, BATCH)) or None
+
+
+class NotedKeys(Generic[K]):
+    """The keys that an index has entered, shard by shard."""
+
+    __slots__ = ("_listing", "_next")
+
+    def __init__(self, listing: Listing[Any, K]) -> None:
+        self._listing = listing
+        self._next = 0
+
+    def pull(self) -> Plan[list[K] | None]:
+        """The next keys; None at the end. A page may be empty."""
+        index = self._listing.index_of(self._listing.declared)
+        names = None if index is None else (yield from index.entries(self._next))
+        self._next += 1
+        return None if names is None else [*(yield from self._listing.keyed(names)).values()]

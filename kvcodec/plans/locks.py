@@ -98,7 +98,7 @@ class _Hold:
 class _Waiter(_Hold):
     """Somebody in the row for one lock, and his holding of it later."""
 
-    __slots__ = ("_done", "begun", "gone", "guests", "number", "place", "row", "stopping")
+    __slots__ = ("_done", "begun", "gone", "guests", "news", "number", "place", "row", "stopping")
 
     def __init__(self, key: _Key, loop: Any) -> None:
         super().__init__(key, loop)
@@ -115,6 +115,8 @@ class _Waiter(_Hold):
         """Whose turn it waits for: it may be on top of who waits already."""
         self.guests: list[_Waiter] = []
         """Who waits for this one's turn."""
+        self.news: Any = None
+        """What a holder has told who waits, for when it is let in."""
 
     def sleep(self) -> Any:
         """Wait to be woken; of an async one, return what is to be awaited."""
@@ -231,6 +233,21 @@ class Lock:
             self._give_up()
             raise
 
+    @property
+    def news(self) -> Any:
+        """What a holder has told while this one waited, or None."""
+        return None if self._waiter is None else self._waiter.news
+
+    def tell(self, news: object) -> None:
+        """Tell all who wait for this lock at the moment, if it was taken here.
+
+        They are let in as ever: who comes later is not told, and does not wait for longer.
+        """
+        if self._hold is not None:
+            for each in list(_waiting):
+                if each.key == self._key:
+                    each.news = news
+
     def __exit__(self, *_: object) -> None:
         self.leave()
 
@@ -262,7 +279,9 @@ class Lock:
         """A place in the row; None where the lock may be free by now."""
         if self._waiter is None:
             _help(threading.get_ident())
-        waiter = self._waiter = _Waiter(self._key, loop)
+        waiter = _Waiter(self._key, loop)
+        waiter.news = self.news  # of before its row was given up
+        self._waiter = waiter
         _line_up(waiter)
         if _would_wait_forever(waiter):
             _leave(waiter)

@@ -17,11 +17,11 @@ from kvcodec.keyspace.place import Place
 from kvcodec.keyspace.wrapping import as_bytes
 from kvcodec.plans.driver import Clock, Plan
 from kvcodec.plans.parts import log_form, move_aside, pipelines
-from kvcodec.plans.report import Finding, State
+from kvcodec.plans.report import Finding
 from kvcodec.plans.swap import get, swap
 from kvcodec.plans.values import Held, drop_older, find
 
-__all__ = ["STEPS", "Step", "quarantine"]
+__all__ = ["STEPS", "Step", "key_ids", "quarantine", "unreadable"]
 
 _Taken: TypeAlias = Callable[["Place[Any]", Clock, Capabilities], Plan[Finding]]
 
@@ -69,19 +69,19 @@ def _resealed(place: Place[Any], data: bytes, clock: Clock) -> _Resealed | Findi
         ids: tuple[str, ...] = ()
         try:
             ids = pipeline.key_ids(raw_key, data)
-            if pipeline.wrapping.header(data).version > pipeline.form.version:
-                return Finding(raw_key, "newer", ids)  # left to the code that wrote it
-            if all(key_id == pipeline.primary for key_id in ids):
-                pipeline.verify(raw_key, data)
-                return Finding(raw_key, "fine", ids)
+            is_newer = pipeline.wrapping.header(data).version > pipeline.form.version
+            if is_newer or all(key_id == pipeline.primary for key_id in ids):
+                pipeline.verify(raw_key, data)  # neither a key id nor a version is believed
+                # What is newer is left to the code that wrote it.
+                return Finding(raw_key, "newer" if is_newer else "fine", ids)
             fresh = pipeline.reseal(raw_key, data)
             left = pipeline.time_left(fresh, clock())
             return _Resealed(fresh, left, pipeline.key_ids(raw_key, fresh), ids)
         except NewerVersion as error:
             # Under which keys its Secret fields are cannot be told: an error keeps all in use.
-            wrong = structs.replace(_unreadable(place, error, ids), state="newer")
+            wrong = structs.replace(unreadable(place, error, ids), state="newer")
         except KVCodecError as error:
-            wrong = wrong or _unreadable(place, error, ids)
+            wrong = wrong or unreadable(place, error, ids)
     assert wrong is not None  # noqa: S101 - there is one pipeline at least
     return wrong
 
@@ -94,13 +94,11 @@ def migrate(place: Place[Any], clock: Clock, can: Capabilities) -> Plan[Finding]
         yield from drop_older(place)  # left by who was stopped before this
     if held is None or finding.state not in ("older version", "older form"):
         return finding
-    if held.older is None and log_form(place.declaration, place.raw_key, held.data, clock()):
-        return finding  # its appends write it anew
     try:
-        data = _in_todays_form(place, held, clock)
+        data = place.todays(held.data, held.older, clock())
     except KVCodecError as error:
         # Readable, but not to be stored: too large, for one.
-        return _unreadable(place, error, finding.key_ids)
+        return unreadable(place, error, finding.key_ids)
     left = place.declaration.pipeline.time_left(data, clock())
     done = yield from _replace_exactly(place, data, left, held, can)
     if done:
@@ -128,33 +126,16 @@ def look(place: Place[Any], held: Held | None, clock: Clock) -> Finding:
     except NewerVersion:
         return Finding(place.raw_key, "newer")
     except KVCodecError as error:
-        if _is_part(place, held.data):
-            return Finding(place.raw_key, "fine", _key_ids(place, held.data))
-        part = log_form(place.declaration, place.raw_key, held.data, clock())
-        if part is None:
-            return _unreadable(place, error, _key_ids(place, held.data))
-        state: State = "fine" if part[0] is place.declaration else "older form"
-        return Finding(place.raw_key, state, _key_ids(place, held.data))
+        return unreadable(place, error, key_ids(place, held.data))
     pipeline = place.declaration.pipeline
     if place.declaration.older_form(place.raw_key, held.data, clock()) is not None:
         return Finding(place.raw_key, "older form")
     older = pipeline.wrapping.header(as_bytes(held.data)).version < pipeline.form.version
-    ids = _key_ids(place, held.data)
+    ids = key_ids(place, held.data)
     return Finding(place.raw_key, "older version" if older else "fine", ids)
 
 
-def _is_part(place: Place[Any], data: bytes) -> bool:
-    """Say whether what is no value is what kvcodec itself writes in the place of one."""
-    for pipeline in pipelines(place):
-        try:
-            pipeline.wrapping.unwrap_any(place.raw_key, as_bytes(data))
-        except KVCodecError:
-            continue
-        return pipeline.wrapping is not place.declaration.pipeline.wrapping
-    return False
-
-
-def _key_ids(place: Place[Any], data: bytes) -> tuple[str, ...]:
+def key_ids(place: Place[Any], data: bytes) -> tuple[str, ...]:
     """Under which keys a value is, as far as it says so."""
     try:
         return place.declaration.pipeline.key_ids(place.raw_key, data)
@@ -189,17 +170,6 @@ def _of_older_declaration(place: Place[Any], held: Held, clock: Clock) -> Place[
     return None if part is None else Place(part[0], raw_key)
 
 
-def _in_todays_form(place: Place[Any], held: Held, clock: Clock) -> bytes:
-    declared, now = place.declaration, clock()
-    if held.older is not None:
-        previous, raw_key = place.older[held.older]
-        return place.migrated(previous, raw_key, held.data, now)
-    found = declared.older_form(place.raw_key, held.data, now)
-    if found is not None:
-        return place.migrated(found, place.raw_key, held.data, now)
-    return declared.pipeline.renewed(place.raw_key, held.data, now)
-
-
 def _replace_exactly(
     place: Place[Any], data: bytes, left: float | None, held: Held, can: Capabilities
 ) -> Plan[bool]:
@@ -215,9 +185,10 @@ def _replace_exactly(
     return (yield from swap(place.raw_key, data, stored, left, can))
 
 
-def _unreadable(place: Place[Any], error: KVCodecError, key_ids: tuple[str, ...]) -> Finding:
+def unreadable(place: Place[Any], error: KVCodecError, ids: tuple[str, ...]) -> Finding:
+    """What is found of a name whose bytes cannot be read. ``ids``: of the keys they name."""
     kind = f"{error.stage}: {type(error).__name__}"
-    return Finding(place.raw_key, "unreadable", key_ids, error=kind)
+    return Finding(place.raw_key, "unreadable", ids, error=kind)
 
 
 STEPS: Mapping[str, Step] = {

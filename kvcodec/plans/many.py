@@ -3,27 +3,35 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import islice
+from typing import Any
 
 from typing_extensions import TypeVar
 
 from kvcodec.backends.capabilities import Capabilities, all_stored, values_of
 from kvcodec.errors import ConfigError
+from kvcodec.format.plain import is_mapping, is_tuple
 from kvcodec.plans.driver import Plan
 from kvcodec.plans.swap import get, put, remove
 
-__all__ = ["BATCH", "batches", "get_many", "put_many", "remove_many", "several"]
+__all__ = ["BATCH", "GROUP", "batches", "get_many", "pairs", "put_many", "remove_many", "several"]
 
 T = TypeVar("T")
 
 BATCH = 100
 """Names per read when a keyspace is walked."""
 
+GROUP = 1000
+"""Names in one call of the backend, at most: it is done in some ms, and nobody waits for long."""
+
 
 def get_many(raw_keys: Sequence[str], can: Capabilities) -> Plan[Mapping[str, bytes]]:
     """Read the stored bytes of those names that are there."""
-    if can.many:
-        return values_of((yield "get_many", raw_keys))
     found: dict[str, bytes] = {}
+    if can.many:
+        for names in batches(raw_keys, GROUP):
+            found |= values_of((yield "get_many", names))
+        return found
     for raw_key in raw_keys:
         data = yield from get(raw_key)
         if data is not None:
@@ -32,7 +40,7 @@ def get_many(raw_keys: Sequence[str], can: Capabilities) -> Plan[Mapping[str, by
 
 
 def put_many(items: Mapping[str, bytes], ttl: float | None, can: Capabilities) -> Plan[None]:
-    """Store every item. A fault may leave a part of them written."""
+    """Store a group of items. A fault may leave a part of them written."""
     if can.many and not (ttl is not None and can.ttl):
         all_stored((yield "set_many", items), items.keys())
         return
@@ -43,26 +51,30 @@ def put_many(items: Mapping[str, bytes], ttl: float | None, can: Capabilities) -
 def remove_many(raw_keys: Sequence[str], can: Capabilities) -> Plan[None]:
     """Remove every name; absent ones are no error."""
     if can.many:
-        yield "delete_many", raw_keys
+        for names in batches(raw_keys, GROUP):
+            yield "delete_many", names
         return
     for raw_key in raw_keys:
         yield from remove(raw_key)
 
 
-def several(keys: Iterable[T]) -> Iterable[T]:
-    """Keys that a caller gave. Raises ConfigError for one text, whose letters it would be."""
-    if isinstance(keys, str | bytes):
-        raise ConfigError("several keys are wanted here, not the letters of one: [key]")
-    return keys
+def several(given: Iterable[T], one: str = "key") -> Iterable[T]:
+    """Several keys or messages of a caller's. Raises ConfigError for one text in their place."""
+    if isinstance(given, str | bytes | bytearray | memoryview):
+        raise ConfigError(f"several {one}s are wanted here, not the letters of one: [{one}]")
+    return given
 
 
-def batches(items: Iterable[T]) -> Iterable[list[T]]:
-    """Split into lists of at most BATCH."""
-    batch: list[T] = []
-    for item in items:
-        batch.append(item)
-        if len(batch) == BATCH:
-            yield batch
-            batch = []
-    if batch:
+def pairs(given: Any) -> list[tuple[Any, Any]]:
+    """The items that a caller gave. Raises ConfigError for what is neither mapping nor pairs."""
+    items = list(given.items() if is_mapping(given) else several(given, "item"))
+    if all(is_tuple(item) and len(item) == 2 for item in items):
+        return items
+    raise ConfigError("items are a mapping, or pairs: [(key, value)]")
+
+
+def batches(items: Iterable[T], size: int = BATCH) -> Iterable[list[T]]:
+    """Split into lists of at most ``size``."""
+    left = iter(items)
+    while batch := list(islice(left, size)):
         yield batch

@@ -26,9 +26,11 @@ State: TypeAlias = Literal[
     "expired",
     "unreadable",
     "skipped",
+    "removed",
 ]
 """What is stored under a name, seen from today's declaration. Skipped: the name begins as the
-keyspace's do and is no key of its type, nor of one in its ``previous=``; nobody looked at it."""
+keyspace's do and is no key of its type, nor of one in its ``previous=``; nobody looked at it.
+Removed: what ``clear`` says of each."""
 
 
 Scope: TypeAlias = Literal["keys", "listed", "indexed", "given"]

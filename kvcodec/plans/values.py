@@ -9,10 +9,11 @@ from typing import Any, NamedTuple
 from typing_extensions import TypeVar
 
 from kvcodec.backends.capabilities import Capabilities, yes_or_no
-from kvcodec.errors import Expired, MissingKey
+from kvcodec.errors import ConfigError, Expired, MissingKey
 from kvcodec.keyspace.place import Place
+from kvcodec.keyspace.wrapping import NO_TTL
 from kvcodec.plans.driver import NOT_AWAITED, Clock, Plan, called
-from kvcodec.plans.many import put_many, remove_many
+from kvcodec.plans.many import GROUP, batches, put_many, remove_many
 from kvcodec.plans.swap import (
     PLAINLY,
     Raced,
@@ -36,11 +37,13 @@ __all__ = [
     "delete_all",
     "drop_expired",
     "drop_older",
+    "ends_at",
     "exists",
     "find",
     "pop",
     "read_older",
     "replace",
+    "touch",
     "update",
     "write",
     "write_all",
@@ -126,6 +129,17 @@ def _or_missing(default: Any) -> Any:
     return default
 
 
+def ends_at(place: Place[Any], clock: Clock) -> Plan[float | None]:
+    """When a value is over, in seconds since the epoch; None if never, or if there is none."""
+    held = yield from find(place, PLAINLY)
+    if held is None:
+        return None
+    try:
+        return place.ends_at(held.data, held.older, clock())
+    except Expired:
+        return None
+
+
 # -------------------------------------------------------------------------------------- writing
 
 
@@ -139,9 +153,10 @@ def write_all(
     places: Sequence[tuple[Place[Any], bytes]], ttl: float | None, can: Capabilities
 ) -> Plan[None]:
     """Store every value. A fault may leave a part of them written."""
-    yield from put_many({place.raw_key: data for place, data in places}, ttl, can)
-    for place, _ in places:
-        yield from drop_older(place)
+    for some in batches(places, GROUP):
+        yield from put_many({place.raw_key: data for place, data in some}, ttl, can)
+        for place, _ in some:
+            yield from drop_older(place)
 
 
 def delete(place: Place[Any]) -> Plan[None]:
@@ -208,6 +223,23 @@ def _replace(
     if not (yield from swap(place.raw_key, data, stored, lifetime, can)):
         raise Raced
     yield from drop_older(place)
+
+
+def touch(place: Place[Any], ttl: float | None, clock: Clock, can: Capabilities) -> Plan[bool]:
+    """Begin the lifetime of a value anew; say whether there is one. ``ttl`` as for ``update``."""
+    lifetime = place.declaration.ttl if ttl is None else ttl
+    if lifetime is None or place.declaration.ttl is None:
+        raise ConfigError(NO_TTL)
+
+    def attempt() -> Plan[bool]:
+        held = yield from find(place, can)
+        if held is None or _is_expired(place, held, clock):
+            return False
+        data = place.touched(held.data, held.older, clock(), lifetime)
+        yield from _replace(place, data, held, ttl, can)
+        return True
+
+    return (yield from exclusively(retried(attempt, _THE_VALUE), place.raw_key, can))
 
 
 def replace(

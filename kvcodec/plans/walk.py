@@ -13,7 +13,7 @@ from kvcodec.errors import DecodeError
 from kvcodec.format.derived import is_derived, lock_name
 from kvcodec.keyspace.declaration import Declaration
 from kvcodec.keyspace.place import Place, place_of
-from kvcodec.plans.driver import NOT_AWAITED, Plan, called, located
+from kvcodec.plans.driver import Plan, located, told
 from kvcodec.plans.index import Index
 from kvcodec.plans.listing import Listing, Pages, Scan
 from kvcodec.plans.maintenance import Step
@@ -95,8 +95,7 @@ class _Walk(NamedTuple):
     def say(self, finding: Finding) -> None:
         """Count what was found, and call back."""
         count(self.report, finding)
-        if self.on_progress is not None:
-            called(self.on_progress(finding), NOT_AWAITED.format("on_progress="))
+        told(self.on_progress, finding)
 
 
 def _owns(declared: Declaration[Any, Any], raw_key: str) -> bool:
@@ -238,8 +237,8 @@ class KeyPlaces:
             rest, self._elsewhere = self._elsewhere[::-1], []
             return rest or None
         places: list[Place[Any]] = []
-        for raw_key in page:
-            if is_derived(raw_key):
+        for raw_key in (yield from self._listing.named(page)):
+            if is_derived(raw_key) and not self._is_skipped(declared, raw_key):
                 continue
             todays = yield from self._listing.is_todays(raw_key)
             if not todays and not self._is_skipped(declared, raw_key):
@@ -252,8 +251,8 @@ class KeyPlaces:
     def _is_skipped(self, declared: Declaration[Any, Any], raw_key: str) -> bool:
         """Whether a name that begins as this declaration's do is nobody's, and is to be said."""
         todays = self._listing.declared
-        owners = any(each.names.is_name(raw_key) for each in (todays, *todays.elsewhere))
-        return not owners and not is_derived(raw_key) and declared.names.resembles(raw_key)
+        owned = any(_owns(each, raw_key) for each in (todays, *todays.elsewhere))
+        return not owned and declared.names.resembles(raw_key)
 
     def _place(self, raw_key: str) -> Plan[Place[Any]]:
         declared = self._listing.declared

@@ -6,8 +6,8 @@ positions that lead to it.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, NamedTuple, TypeAlias
+from collections.abc import Callable, Iterator
+from typing import Any, TypeAlias
 
 from msgspec import Struct
 
@@ -16,16 +16,17 @@ from kvcodec.secrets.routes import Route
 from kvcodec.secrets.secret import Secret
 
 __all__ = [
-    "ROOT",
     "Found",
     "FoundSecrets",
     "Path",
-    "along",
+    "Spot",
     "as_sealed",
     "holds_secret",
+    "leaves",
     "left_over",
     "put",
     "replaced",
+    "spots",
 ]
 
 Path: TypeAlias = tuple[Any, ...]
@@ -42,6 +43,19 @@ def replaced(plain: Any, path: Path, replace: Callable[[Any, Path], Any]) -> Any
     return replace(plain, path)
 
 
+def leaves(plain: Any) -> Iterator[tuple[Path, Any]]:
+    """Every leaf of plain data with its path, in no order."""
+    left: list[tuple[Path, Any]] = [((), plain)]
+    while left:
+        path, part = left.pop()
+        if is_dict(part):
+            left += [((*path, name), each) for name, each in part.items()]
+        elif is_sequence(part):
+            left += [((*path, at), each) for at, each in enumerate(part)]
+        else:
+            yield path, part
+
+
 def put(plain: Any, path: Path, leaf: Any) -> Any:
     """Return plain data with another leaf at one place; nothing else is copied deep."""
     if not path:
@@ -51,38 +65,34 @@ def put(plain: Any, path: Path, leaf: Any) -> Any:
     return copy
 
 
-class Spot(NamedTuple):
-    """A place in plain data: the way to it, and how a message may name it."""
+Spot: TypeAlias = tuple[Path, str, Any]
+"""A place in plain data: the way to it, how a message may name it, and what stands there.
 
-    path: Path
-    shown: str
-    """Names that the type declares, and positions; no keys of dicts, which are data."""
+A message names what the type declares, and positions; no keys of dicts, which are data."""
 
 
-ROOT = Spot((), "$")
+def spots(route: Route, plain: Any) -> list[Spot]:
+    """The places of all secrets that a route leads to; none where None may stand, and does."""
+    found: list[Spot] = []
+    _follow(route, plain, (), "$", found)
+    return found
 
 
-def along(route: Route, plain: Any, spot: Spot, replace: Callable[[Any, Path, str], Any]) -> Any:
-    """Return plain data with every secret that the route leads to replaced."""
+def _follow(route: Route, plain: Any, path: Path, shown: str, found: list[Spot]) -> None:
     if route.is_secret:
-        return None if plain is None and route.optional else replace(plain, *spot)
+        if plain is not None or not route.optional:
+            found.append((path, shown, plain))
+        return
     members = route.members(plain)
-    if members is None or not (members.named or members.others):
-        return plain
+    if members is None:
+        return
     named, others = members.named, members.others
-    path, shown = spot
-
-    def step(name: Any, part: Any, place: str) -> Any:
+    is_object = is_dict(plain)
+    for name, part in plain.items() if is_object else enumerate(plain):
         to = named.get(name, others)
-        return part if to is None else along(to, part, Spot((*path, name), shown + place), replace)
-
-    if is_dict(plain):
-        whole: _Object = plain
-        return {
-            name: step(name, part, f".{name}" if name in named else "[...]")
-            for name, part in whole.items()
-        }
-    return [step(at, part, f"[{at}]") for at, part in enumerate(plain)]
+        if to is not None:
+            place = f"[{name}]" if not is_object else f".{name}" if name in named else "[...]"
+            _follow(to, part, (*path, name), shown + place, found)
 
 
 # ------------------------------------------------- what today's type does not know of
@@ -122,14 +132,7 @@ def as_sealed(plain: Any) -> Any:
 
 def holds_secret(plain: Any) -> bool:
     """Say whether there is a Secret anywhere in plain data."""
-    found: list[Path] = []
-
-    def note(leaf: Any, path: Path) -> Any:
-        found.extend([path] if _is_secret(leaf) else [])
-        return leaf
-
-    replaced(plain, (), note)
-    return bool(found)
+    return any(_is_secret(leaf) for _, leaf in leaves(plain))
 
 
 def _is_secret(plain: Any) -> bool:

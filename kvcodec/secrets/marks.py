@@ -26,6 +26,8 @@ MARK = f"kvo1.{os.urandom(16).hex()}."
 """Begins a secret that is not sealed yet, or not any longer, in an encoding that never leaves the
 process. Nobody outside can know it: plaintext in the store is never taken for an opened secret."""
 
+_MARK_BYTES = MARK.encode()
+
 
 class Clear:
     """How a secret stands in an encoding until it is sealed: marked, with its own encoding."""
@@ -50,7 +52,7 @@ class Clear:
 
     def is_left(self, data: bytes) -> bool:
         """Whether a marked leaf is left somewhere in encoded data."""
-        return MARK.encode() in data
+        return _MARK_BYTES in data
 
 
 TEXT = Clear(is_text=True, mark=MARK)

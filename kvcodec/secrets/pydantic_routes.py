@@ -24,6 +24,11 @@ def route_of_pydantic(schema: Any) -> Route | None:
     routes.refuse_lost(schema)
     if not route.leads():
         return None
+    if "scalar" in routes.taken(schema):
+        raise ConfigError(
+            "a type with Secret fields that may be a plain number or text as a whole has no place "
+            "for its signature: put it into a field of an object"
+        )
     routes.refuse_seen()
     routes.refuse_doubtful()
     route.prune()
@@ -152,7 +157,7 @@ class _PydanticRoutes(Routes):
         if _is_secret(node):
             return frozenset({"secret"})
         if kind in _SCALARS:
-            return frozenset({"scalar"})
+            return frozenset({"scalar"} if kind != "none" else ())
         if kind in _FIELDS:
             is_open = is_open or node.get("extra_behavior") == "allow" or "extras_schema" in node
             return frozenset({"open" if is_open else "object"})
@@ -242,4 +247,12 @@ def _agreed(one: Members, other: Members) -> Members:
     for each in (one.others, other.others):
         if each is not None and each.leads():
             raise ConfigError("a union of collections of Secrets and others needs a tag")
-    return Members({**one.named, **other.named})
+    both = {name: _both(one.named[name], other.named[name]) for name in shared}
+    return Members({**one.named, **other.named, **both})
+
+
+def _both(one: Route, other: Route) -> Route:
+    """Of a field that several members of a union have: None may stand there if one takes it."""
+    if one.is_secret and other.is_secret:
+        return Route(is_secret=True, optional=one.optional or other.optional)
+    return other

@@ -23,7 +23,7 @@ fast on records of this size.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection
 from hashlib import sha256
 from typing import Any, NamedTuple, NoReturn
 
@@ -34,7 +34,7 @@ from kvcodec.format.envelope import length_prefixed
 from kvcodec.format.plain import is_dict, is_sequence
 from kvcodec.protocols import Cipher, offers
 from kvcodec.secrets.abilities import PaddingCipher
-from kvcodec.secrets.fields import ROOT, Found, FoundSecrets, Path, along, put, replaced
+from kvcodec.secrets.fields import Found, FoundSecrets, Path, Spot, leaves, put, replaced, spots
 from kvcodec.secrets.marks import Clear
 from kvcodec.secrets.routes import Route
 from kvcodec.secrets.secret import Secret
@@ -65,27 +65,28 @@ class Record(NamedTuple):
     signer: Path
     encoded: bytes
     """The plaintext of the signer."""
+    declared: list[Spot]
+    """The places of the type's secrets."""
     contexts: Contexts
-
-
-class _ToSeal(NamedTuple):
-    """A secret in a record."""
-
-    encoded: bytes
-    is_found: bool
-    """Whether today's type has none there."""
 
 
 class RecordSealer:
     """Seals and opens the records of one keyspace.
 
-    ``unsigned``: stored names of root members that others may edit.
+    ``unsigned``: stored names of root members that others may edit. ``keeps_unknown``: whether
+    there may be sealed fields that today's type has not.
     """
 
-    __slots__ = ("_form", "_unsigned", "cipher", "clear", "route")
+    __slots__ = ("_form", "_keeps_unknown", "_unsigned", "cipher", "clear", "route")
 
     def __init__(
-        self, cipher: Cipher, clear: Clear, route: Route, unsigned: tuple[str, ...] = ()
+        self,
+        cipher: Cipher,
+        clear: Clear,
+        route: Route,
+        unsigned: tuple[str, ...],
+        *,
+        keeps_unknown: bool,
     ) -> None:
         self.cipher = cipher
         padding = cipher.padding if offers(cipher, PaddingCipher) else 0
@@ -93,59 +94,58 @@ class RecordSealer:
         self.clear = clear
         self.route = route
         self._unsigned = frozenset(unsigned)
+        self._keeps_unknown = keeps_unknown
 
     # ------------------------------------------------------------------------------ sealing
 
     def seal(self, plain: Any, contexts: Contexts) -> Any:
-        """Return plain data in which every marked or found secret is sealed, and one signs.
+        """Return plain data, which is used up, with every marked or found secret sealed.
 
-        Raises EncodeError for text that could be taken for a sealed field, and for secrets that are
-        not where the type has them, which a class's own serializer can bring about.
+        One of them signs. Raises EncodeError for text that could be taken for a sealed field, and
+        for secrets that are not where the type has them, which a class's own serializer can bring
+        about.
         """
-        declared: set[Path] = set()
-
-        def note(leaf: Any, path: Path, _: str) -> Any:
-            declared.add(path)
-            return leaf
-
-        along(self.route, plain, ROOT, note)
-        secrets, record = self._noted(plain)
-        if declared != {path for path, secret in secrets.items() if not secret.is_found}:
-            raise EncodeError("a Secret is where it cannot be sealed", stage="encode")
-        return self._sealed(secrets, record, contexts)
+        secrets = {path: self._marked(leaf) for path, _, leaf in spots(self.route, plain)}
+        if self._keeps_unknown:
+            secrets |= {path: leaf.encoded for path, leaf in leaves(plain) if type(leaf) is Found}
+        return self._sealed(secrets, plain, contexts)
 
     def reseal(self, plain: Any, contexts: Contexts) -> Any:
         """The same for data of whatever version, whose secrets may be where no route leads."""
-        return self._sealed(*self._noted(plain), contexts)
+        secrets = {
+            path: encoded
+            for path, leaf in leaves(plain)
+            if (encoded := self._encoding_in(leaf)) is not None
+        }
+        return self._sealed(secrets, plain, contexts)
 
-    def _noted(self, plain: Any) -> tuple[dict[Path, _ToSeal], Any]:
-        """The secrets in plain data, and the data without them. Raises EncodeError, as ``seal``."""
-        secrets: dict[Path, _ToSeal] = {}
+    def _marked(self, leaf: Any) -> bytes:
+        encoded = self.clear.encoded(leaf)
+        if encoded is None:
+            raise EncodeError("a Secret is where it cannot be sealed", stage="encode")
+        return encoded
 
-        def note(leaf: Any, path: Path) -> Any:
-            is_found = isinstance(leaf, Found)
-            encoded = leaf.encoded if is_found else self.clear.encoded(leaf)
-            if encoded is not None:
-                secrets[path] = _ToSeal(encoded, is_found)
-            elif isinstance(leaf, str) and leaf.startswith(PREFIX) and self._is_signed(path):
-                _refuse_token(leaf)
-            return None if encoded is not None else leaf
+    def _encoding_in(self, leaf: Any) -> bytes | None:
+        return leaf.encoded if isinstance(leaf, Found) else self.clear.encoded(leaf)
 
-        record = replaced(plain, (), note)
-        return secrets, record
-
-    def _sealed(self, secrets: dict[Path, _ToSeal], record: Any, contexts: Contexts) -> Any:
+    def _sealed(self, secrets: dict[Path, bytes], record: Any, contexts: Contexts) -> Any:
         if not secrets:
             record, path = _with_room(record)
-            secrets[path] = _ToSeal(b"", is_found=False)
+            secrets[path] = b""
         signer = min(secrets, key=msgspec.msgpack.encode)
-        for path, secret in secrets.items():
-            if path != signer:
-                record = _put(record, path, self._token(secret.encoded, contexts.field, path))
-        context = contexts.record + length_prefixed(
-            msgspec.msgpack.encode(signer), self._digest(record, signer)
+        for path, encoded in secrets.items():
+            token = None if path == signer else self._token(encoded, contexts.field, path)
+            record = _put(record, path, token)
+        signed = self._signed(record)
+        if _may_hold_others(signed, secrets):
+            self._refuse_others(record, secrets)
+        return _put(
+            record, signer, self._spelled(secrets[signer], _context(contexts, signer, signed))
         )
-        return _put(record, signer, self._spelled(secrets[signer].encoded, context))
+
+    def _refuse_others(self, record: Any, secrets: dict[Path, bytes]) -> None:
+        if not self._tokens(record).keys() <= secrets.keys():
+            raise EncodeError("a text that could be taken for a sealed field", stage="encode")
 
     def _token(self, encoded: bytes, context: bytes, path: Path) -> str:
         return self._spelled(encoded, context + length_prefixed(msgspec.msgpack.encode(path)))
@@ -153,19 +153,14 @@ class RecordSealer:
     def _spelled(self, encoded: bytes, context: bytes) -> str:
         return spelled(self._form, self.cipher.key_id, self.cipher.encrypt(encoded, context))
 
-    def _is_signed(self, path: Path) -> bool:
-        return not path or path[0] not in self._unsigned
-
-    def _digest(self, record: Any, signer: Path) -> bytes:
-        """Of everything that is signed, the signer left out."""
+    def _signed(self, record: Any) -> bytes:
+        """What is signed of a record with None in its signer's place, in MessagePack."""
         if self._unsigned and is_dict(record):
             record = {name: part for name, part in record.items() if name not in self._unsigned}
-        record = put(record, signer, None)
         try:
-            data = msgspec.msgpack.encode(record)
+            return msgspec.msgpack.encode(record)
         except OverflowError:
-            data = msgspec.msgpack.encode(replaced(record, (), _with_big_integer))
-        return sha256(data).digest()
+            return msgspec.msgpack.encode(replaced(record, (), _with_big_integer))
 
     # ------------------------------------------------------------------------------ opening
 
@@ -174,46 +169,53 @@ class RecordSealer:
 
         Raises NotEncrypted where nothing signs; UnknownKey or Tampered.
         """
-        tokens = dict(self._tokens(plain))
-        if not tokens:
-            self._refuse_unsigned(plain)
-        signer = min(tokens, key=msgspec.msgpack.encode)
-        context = contexts.record + length_prefixed(
-            msgspec.msgpack.encode(signer), self._digest(plain, signer)
-        )
+        declared = spots(self.route, plain)
+        tokens, signer, signed = self._signing(plain, declared)
+        context = _context(contexts, signer, signed)
         encoded = self._decrypted(tokens[signer], context, lambda: self._shown(plain, signer))
         if encoded == b"":
             plain = _without_room(plain, signer)
-            tokens = {}
-        return Record(plain, tokens, signer, encoded, contexts)
+            tokens, declared = {}, spots(self.route, plain)
+        return Record(plain, tokens, signer, encoded, declared, contexts)
 
-    def _tokens(self, plain: Any) -> Iterator[tuple[Path, Token]]:
-        left: list[tuple[Any, Path]] = [(plain, ())]
-        while left:
-            part, path = left.pop()
-            if is_dict(part):
-                left += [(each, (*path, name)) for name, each in part.items()]
-            elif is_sequence(part):
-                left += [(each, (*path, at)) for at, each in enumerate(part)]
-            elif (token := parsed(part)) is not None and self._is_signed(path):
-                yield path, token
+    def _signing(self, plain: Any, declared: list[Spot]) -> tuple[dict[Path, Token], Path, bytes]:
+        """All tokens, the place of their signer, and what it signs. Raises NotEncrypted."""
+        tokens = {path: token for path, _, leaf in declared if (token := parsed(leaf))}
+        if tokens:
+            signer, signed = self._signer_of(plain, tokens)
+            if not _may_hold_others(signed, tokens):
+                return tokens, signer, signed
+        tokens = self._tokens(plain)
+        if not tokens:
+            self._refuse_unsigned(plain)
+        return tokens, *self._signer_of(plain, tokens)
+
+    def _signer_of(self, plain: Any, tokens: dict[Path, Token]) -> tuple[Path, bytes]:
+        signer = min(tokens, key=msgspec.msgpack.encode)
+        return signer, self._signed(put(plain, signer, None))
+
+    def _tokens(self, plain: Any) -> dict[Path, Token]:
+        """All that are signed, wherever they stand."""
+        return {
+            path: token
+            for path, leaf in leaves(plain)
+            if (token := parsed(leaf)) and self._is_signed(path)
+        }
+
+    def _is_signed(self, path: Path) -> bool:
+        return not path or path[0] not in self._unsigned
 
     def _refuse_unsigned(self, plain: Any) -> NoReturn:
         """Say which secret of the type is missing, where one is."""
-        along(self.route, plain, ROOT, _refuse)
+        for _, shown, leaf in spots(self.route, plain):
+            _refuse(leaf, shown)
         raise NotEncrypted(
             "plaintext where a signed record belongs: nothing in it is sealed", stage="decrypt"
         )
 
     def _shown(self, plain: Any, path: Path) -> str:
         """A place as a message may name it."""
-        places: dict[Path, str] = {}
-
-        def note(leaf: Any, path: Path, shown: str) -> Any:
-            places[path] = shown
-            return leaf
-
-        along(self.route, plain, ROOT, note)
+        places = {declared: shown for declared, shown, _ in spots(self.route, plain)}
         return places.get(path, "a place that the type does not know")
 
     def _decrypted(self, token: Token, context: bytes, shown: Callable[[], str]) -> bytes:
@@ -245,29 +247,25 @@ class RecordSealer:
         For versions from before a field was a Secret, which an upgrade then makes one: an open
         window to whoever can write, until ``oldest=`` closes it.
         """
-        if any(True for _ in self._tokens(plain)):
-            return None
-        return Record(plain, {}, (), b"", contexts)
+        return None if self._tokens(plain) else Record(plain, {}, (), b"", [], contexts)
 
     def open(self, record: Record) -> Any:
-        """Return plain data in which every secret of the type is opened, and marked.
+        """Return the plain data, which is used up, with every secret of the type opened and marked.
 
         Raises NotEncrypted, UnknownKey or Tampered.
         """
-
-        def open_leaf(_: Any, path: Path, shown: str) -> Any:
-            return self.clear.leaf(self._encoded(record, path, shown))
-
-        return along(self.route, record.plain, ROOT, open_leaf)
+        plain = record.plain
+        for path, shown, _ in record.declared:
+            if path not in record.tokens:
+                _refuse(None, shown)
+            plain = _put(plain, path, self.clear.leaf(self._encoded(record, path, shown)))
+        return plain
 
     def _encoded(self, record: Record, path: Path, shown: str) -> bytes:
-        token = record.tokens.get(path)
-        if token is None:
-            _refuse(None, path, shown)
         if path == record.signer:
             return record.encoded
         context = record.contexts.field + length_prefixed(msgspec.msgpack.encode(path))
-        return self._decrypted(token, context, lambda: shown)
+        return self._decrypted(record.tokens[path], context, lambda: shown)
 
     def find(self, record: Record, decode: Callable[[bytes], Any]) -> tuple[Any, FoundSecrets]:
         """Return plain data in which whatever is sealed here is a ``Secret``.
@@ -288,32 +286,44 @@ class RecordSealer:
 
     def key_ids(self, plain: Any) -> set[bytes]:
         """The ids of the keys that the tokens of plain data name; nothing is opened."""
-        return {token.key_id for _, token in self._tokens(plain)}
+        return {token.key_id for token in self._tokens(plain).values()}
 
     def mark(self, plain: Any, encode: Callable[[Any], bytes]) -> Any:
         """Return upgraded data with the secrets of today's type marked.
 
         Raises NotEncrypted where the upgrades left anything else.
         """
+        plain = replaced(plain, (), lambda leaf, _: leaf)  # a copy: parts may stand in it twice
+        for path, shown, leaf in spots(self.route, plain):
+            if not isinstance(leaf, Secret):
+                _refuse(leaf, shown)
+            plain = _put(plain, path, self.clear.leaf(encode(leaf.reveal())))
+        return plain
 
-        def mark_leaf(leaf: Any, path: Path, shown: str) -> Any:
-            if isinstance(leaf, Secret):
-                return self.clear.leaf(encode(leaf.reveal()))
-            _refuse(leaf, path, shown)
 
-        return along(self.route, plain, ROOT, mark_leaf)
+def _context(contexts: Contexts, signer: Path, signed: bytes) -> bytes:
+    """What the signer's token is tied to."""
+    path = msgspec.msgpack.encode(signer)
+    return contexts.record + length_prefixed(path, sha256(signed).digest())
 
 
-def _refuse(leaf: Any, _: Path, shown: str) -> NoReturn:
+_PREFIX = PREFIX.encode()
+
+
+def _may_hold_others(signed: bytes, tokens: Collection[Path]) -> bool:
+    """Say whether more may be sealed in what is signed than the signer and the other tokens.
+
+    In MessagePack every text stands as its own UTF-8, without escapes: what is not there as bytes
+    is not there. So the way along the type's route is all that is walked, usually.
+    """
+    return signed.count(_PREFIX) != len(tokens) - 1
+
+
+def _refuse(leaf: Any, shown: str) -> NoReturn:
     """Of what stands where a sealed field belongs."""
     if isinstance(leaf, str) and leaf.startswith(PREFIX):
         raise Tampered(f"the secret at {shown} was changed, or cut short", stage="decrypt")
     raise NotEncrypted(f"plaintext or nothing at {shown}, where a secret belongs", stage="decrypt")
-
-
-def _refuse_token(leaf: str) -> None:
-    if parsed(leaf) is not None:
-        raise EncodeError("a text that could be taken for a sealed field", stage="encode")
 
 
 def _put(record: Any, path: Path, leaf: Any) -> Any:

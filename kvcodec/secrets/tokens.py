@@ -8,6 +8,7 @@ The ciphertext is as it is where it is text (Fernet), else base64url, without pa
 from __future__ import annotations
 
 import binascii
+from functools import lru_cache
 from typing import NamedTuple
 
 from kvcodec.format.envelope import FERNET, KEY_ID_BYTES
@@ -19,8 +20,8 @@ PREFIX = "kvs1."
 _TEXT_CIPHERS = (FERNET,)
 """Ciphers whose ciphertext is text already: Fernet tokens, which base64url would lengthen."""
 
-_IDS_CHARS = 24
-"""Of cipher id, padding method and key id, 18 bytes, in base64url: no bit of it is spare."""
+_HEAD_CHARS = len(PREFIX) + 24 + 1
+"""Of the prefix, 18 bytes of ids in base64url (no bit of it is spare), and the dot."""
 
 
 class Token(NamedTuple):
@@ -35,21 +36,37 @@ class Token(NamedTuple):
 def spelled(form: bytes, key_id: bytes, ciphertext: bytes) -> str:
     """Return the text of a sealed field."""
     shown = ciphertext.decode() if form[0] in _TEXT_CIPHERS else _base64(ciphertext)
-    return f"{PREFIX}{_base64(form + key_id)}.{shown}"
+    return _head_of(form + key_id) + shown
 
 
 def parsed(leaf: object) -> Token | None:
     """Take a sealed field apart; None for what is not of the form, exactly."""
     if not isinstance(leaf, str) or not leaf.startswith(PREFIX):
         return None
-    ids, dot, rest = leaf[len(PREFIX) :].partition(".")
-    head = _from_base64(ids) if len(ids) == _IDS_CHARS and dot else None
-    if head is None or not rest.isascii():
+    ids = _ids_in(leaf[:_HEAD_CHARS])
+    rest = leaf[_HEAD_CHARS:]
+    if ids is None or not rest.isascii():
         return None
-    ciphertext = rest.encode() if head[0] in _TEXT_CIPHERS else _from_base64(rest)
-    if ciphertext is None:
+    form, key_id = ids
+    ciphertext = rest.encode() if form[0] in _TEXT_CIPHERS else _from_base64(rest)
+    return None if ciphertext is None else Token(form, key_id, ciphertext)
+
+
+# The heads of the keys in use are looked at over and over.
+
+
+@lru_cache(16)
+def _head_of(ids: bytes) -> str:
+    return f"{PREFIX}{_base64(ids)}."
+
+
+@lru_cache(16)
+def _ids_in(head: str) -> tuple[bytes, bytes] | None:
+    """Form and key id in what a token begins with; None for what is not of the form."""
+    if len(head) != _HEAD_CHARS or head[-1] != ".":
         return None
-    return Token(head[:2], head[2 : 2 + KEY_ID_BYTES], ciphertext)
+    ids = _from_base64(head[len(PREFIX) : -1])
+    return None if ids is None else (ids[:2], ids[2 : 2 + KEY_ID_BYTES])
 
 
 _TO_URL = bytes.maketrans(b"+/", b"-_")

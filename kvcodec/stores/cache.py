@@ -19,7 +19,8 @@ from kvcodec.keyspace.keyspace import Keyspace
 from kvcodec.keyspace.options import seconds
 from kvcodec.plans.cache import CacheStats, Caching, Times
 from kvcodec.protocols import KV, AsyncKV
-from kvcodec.stores.opened import Opened, shown
+from kvcodec.stores.opened import Opened
+from kvcodec.stores.shape import shown
 from kvcodec.stores.store import Store
 from kvcodec.stores.store_async import AsyncStore
 
@@ -50,6 +51,12 @@ class _Cached(Generic[V, K]):
                 keyspace=keyspace.name,
             )
         times = Times(keyspace.ttl if ttl is None else ttl, stale or 0.0, early, negative)
+        if early is not None and early >= times.fresh:
+            raise ConfigError(
+                f"early={early:g} s is no shorter than the ttl, {times.fresh:g} s: too many calls "
+                "would load; take about what one load takes",
+                keyspace=keyspace.name,
+            )
         self._opened = opened
         self._caching = Caching(opened._listing, times, draw)
 
@@ -96,8 +103,10 @@ class Cache(_Cached[V, K]):
     """A keyspace opened on a KV for values that a loader can make again.
 
     - ``kv``, ``clock``: as for ``Store``.
-    - ``ttl``: how long a value is fresh, in place of the keyspace's own ttl.
-    - ``stale``: how long after that it may still be served, while one caller reloads it.
+    - ``ttl``: how long a value that is loaded here is fresh, in place of the keyspace's own ttl.
+    - ``stale``: how long after its end a value may still be served here, while one caller reloads
+      it or when loading fails. The value itself, and what a ``Store`` says of it, do not depend on
+      that; a backend with lifetimes of its own keeps what is loaded here for so much longer.
     - ``early``: refresh before the end, at random: about so long before it, for the first
       refresh of a busy key (how long a load takes is a good choice). By default, never.
     - ``negative``: how long to remember that a loader returned None. By default, not at all.
@@ -105,9 +114,10 @@ class Cache(_Cached[V, K]):
 
     All lengths of time: a timedelta, or seconds. One load per key at a time in this process,
     whichever handles its threads and tasks have opened; other processes load on their own. What
-    cannot be read raises and is not loaded over; an unreachable KV raises, too.
+    cannot be read as declared raises and is not loaded over. A KV that fails does not stop the
+    program: values are loaded, and the failures counted in ``stats``.
 
-    Raises ConfigError if the keyspace declares no ttl.
+    Raises ConfigError if the keyspace declares no ttl, or if ``early`` is no shorter than the ttl.
     """
 
     __slots__ = ("_store",)
@@ -137,12 +147,14 @@ class Cache(_Cached[V, K]):
     def get_or_load(self, key: K, loader: Callable[[], Any]) -> Any:
         """Return the value of ``key``, or what ``loader()`` returns, which is stored.
 
-        Of the callers that find nothing one loads and the others wait for it; of those that find
-        a stale value one reloads and the others get the stale one. None is returned and not
-        stored: it means that there is no value, and ``negative=`` remembers that.
+        Of the callers that find nothing one loads, and the others wait for it and get what it
+        gets; of those that find a stale value one reloads and the others get the stale one. None is
+        returned and not stored: it means that there is no value, and ``negative=`` remembers that.
 
-        What ``loader`` raises reaches the caller, and nothing is stored. Raises what
-        ``Store.get`` and ``Store.set`` raise.
+        What ``loader`` raises, or an EncodeError for what it returns, reaches all who waited for
+        it, and nothing is stored; the next caller loads again. Where a value may be served stale,
+        it is served instead. Raises a DecodeError if what is stored cannot be read as declared;
+        not what the KV raises: then the value is loaded, and not stored.
         """
         place = self._store._place(key)
         return self._store._done(self._caching.get_or_load(place, loader), place.raw_key)
@@ -159,8 +171,9 @@ class Cache(_Cached[V, K]):
         """Decorate a function, or a method, so that it is called only for what is not cached.
 
         ``key`` gets the function's arguments (a method's ``self`` first) and returns the key;
-        without it, the function's only argument is the key. A call raises what ``get_or_load``
-        raises. Raises ConfigError for a function of several arguments without ``key``.
+        without it, the function's only argument is the key, its default where none is given. A call
+        raises what ``get_or_load`` raises. Raises ConfigError without ``key`` for a function of no
+        or several arguments, or of ``*args`` or ``**kwargs``: its calls could not be told apart.
         """
 
         def memoized(function: Callable[..., Any], /) -> Any:
@@ -180,8 +193,10 @@ class AsyncCache(_Cached[V, K]):
     """A keyspace opened on an async KV for values that an async loader can make again.
 
     - ``kv``, ``clock``: as for ``AsyncStore``.
-    - ``ttl``: how long a value is fresh, in place of the keyspace's own ttl.
-    - ``stale``: how long after that it may still be served, while one caller reloads it.
+    - ``ttl``: how long a value that is loaded here is fresh, in place of the keyspace's own ttl.
+    - ``stale``: how long after its end a value may still be served here, while one caller reloads
+      it or when loading fails. The value itself, and what a ``Store`` says of it, do not depend on
+      that; a backend with lifetimes of its own keeps what is loaded here for so much longer.
     - ``early``: refresh before the end, at random: about so long before it, for the first
       refresh of a busy key (how long a load takes is a good choice). By default, never.
     - ``negative``: how long to remember that a loader returned None. By default, not at all.
@@ -189,9 +204,10 @@ class AsyncCache(_Cached[V, K]):
 
     All lengths of time: a timedelta, or seconds. One load per key at a time in this process,
     whichever handles its threads and tasks have opened; other processes load on their own. What
-    cannot be read raises and is not loaded over; an unreachable KV raises, too.
+    cannot be read as declared raises and is not loaded over. A KV that fails does not stop the
+    program: values are loaded, and the failures counted in ``stats``.
 
-    Raises ConfigError if the keyspace declares no ttl.
+    Raises ConfigError if the keyspace declares no ttl, or if ``early`` is no shorter than the ttl.
     """
 
     __slots__ = ("_store",)
@@ -221,12 +237,14 @@ class AsyncCache(_Cached[V, K]):
     async def get_or_load(self, key: K, loader: Callable[[], Awaitable[Any]]) -> Any:
         """Return the value of ``key``, or what ``loader()`` returns, which is stored.
 
-        Of the callers that find nothing one loads and the others wait for it; of those that find
-        a stale value one reloads and the others get the stale one. None is returned and not
-        stored: it means that there is no value, and ``negative=`` remembers that.
+        Of the callers that find nothing one loads, and the others wait for it and get what it
+        gets; of those that find a stale value one reloads and the others get the stale one. None is
+        returned and not stored: it means that there is no value, and ``negative=`` remembers that.
 
-        What ``loader`` raises reaches the caller, and nothing is stored. Raises what
-        ``AsyncStore.get`` and ``AsyncStore.set`` raise.
+        What ``loader`` raises, or an EncodeError for what it returns, reaches all who waited for
+        it, and nothing is stored; the next caller loads again. Where a value may be served stale,
+        it is served instead. Raises a DecodeError if what is stored cannot be read as declared;
+        not what the KV raises: then the value is loaded, and not stored.
         """
         place = self._store._place(key)
         return await self._store._done(self._caching.get_or_load(place, loader), place.raw_key)
@@ -243,8 +261,9 @@ class AsyncCache(_Cached[V, K]):
         """Decorate a function, or a method, so that it is called only for what is not cached.
 
         ``key`` gets the function's arguments (a method's ``self`` first) and returns the key;
-        without it, the function's only argument is the key. A call raises what ``get_or_load``
-        raises. Raises ConfigError for a function of several arguments without ``key``.
+        without it, the function's only argument is the key, its default where none is given. A call
+        raises what ``get_or_load`` raises. Raises ConfigError without ``key`` for a function of no
+        or several arguments, or of ``*args`` or ``**kwargs``: its calls could not be told apart.
         """
 
         def memoized(function: Callable[..., Any], /) -> Any:
@@ -261,8 +280,27 @@ class AsyncCache(_Cached[V, K]):
 
 
 def _only_argument(function: Callable[..., Any]) -> Callable[..., Any]:
-    from inspect import signature  # by who decorates; it takes long to import
+    from inspect import Parameter, Signature, signature  # by who decorates; it takes long to import
 
-    if len(signature(function).parameters) != 1:
-        raise ConfigError("memoize() without key= is for functions of one argument, the key")
-    return lambda *args, **kwargs: (*args, *kwargs.values())[0]
+    try:
+        takes = signature(function)
+    except (TypeError, ValueError):  # of a function in C, perhaps
+        takes = Signature()
+    stars: dict[Any, str] = {Parameter.VAR_POSITIONAL: "*", Parameter.VAR_KEYWORD: "**"}
+    names = [f"{stars.get(each.kind, '')}{name}" for name, each in takes.parameters.items()]
+    if len(names) != 1 or names[0] not in takes.parameters:
+        raise ConfigError(
+            "memoize() without key= is for functions of one argument, the key, not for those of "
+            f"({', '.join(names)}): give key=, a function of the same arguments that returns a key"
+        )
+
+    by_name = takes.parameters[names[0]].kind is Parameter.KEYWORD_ONLY
+
+    def key_of(*args: Any, **kwargs: Any) -> Any:
+        if len(args) == 1 and not kwargs and not by_name:
+            return args[0]  # what the lines below say, in a tenth of their time
+        call = takes.bind(*args, **kwargs)
+        call.apply_defaults()
+        return call.arguments[names[0]]
+
+    return key_of

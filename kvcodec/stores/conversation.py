@@ -4,29 +4,32 @@
     window(log, key, budget=8_000, cost=count_tokens)
 
 Works for messages of every type. What calls a tool and what answers it is found in the shapes
-that chat programs use (``tool_links``); say ``links=`` for others.
+that chat programs use (tool_links.py); say ``links=`` for others.
 """
 
 from __future__ import annotations
 
 import codecs
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from contextlib import suppress
-from functools import partial
-from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeAlias, TypeGuard, cast
+from itertools import count
+from typing import TYPE_CHECKING, Any, Generic, TypeAlias
 
-import msgspec
+from msgspec.structs import replace
 from typing_extensions import TypeVar
 
-from kvcodec.codecs.depth import json_too_deep
-from kvcodec.codecs.reasons import reason
+from kvcodec.codecs.msgspec import msgspec_codec
 from kvcodec.codecs.values import codec_for
 from kvcodec.errors import ConfigError, DecodeError, EncodeError, KVCodecError, forgetful
+from kvcodec.keyspace.encoding import Encoding
+from kvcodec.keyspace.options import not_negative
+from kvcodec.plans.driver import NOT_AWAITED, called
+from kvcodec.plans.many import several
+from kvcodec.stores.tool_links import ToolLinks, tool_links
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
 
-    from kvcodec.codecs.codec import ValueCodec
     from kvcodec.keyspace.keyspace import Keyspace
     from kvcodec.stores.log import AsyncLog, Log
 
@@ -45,111 +48,113 @@ V = TypeVar("V")
 K = TypeVar("K", default=str)
 
 Cost: TypeAlias = Callable[[V], float]
-
-
-class ToolLinks(NamedTuple):
-    """Which tool calls a message makes, and which it answers, by their ids."""
-
-    calls: frozenset[str] = frozenset()
-    answers: frozenset[str] = frozenset()
-
-
-def tool_links(message: Any) -> ToolLinks:
-    """Find the tool calls of a message, and the calls it answers, in the usual shapes.
-
-    Of dicts and of objects: ``tool_calls`` with an ``id`` each and ``tool_call_id`` (OpenAI's
-    chat messages, LangChain's), ``function_call`` and ``function_call_output`` items (OpenAI's
-    responses), ``tool_use`` and ``tool_result`` blocks in ``content`` (Anthropic's), ``tool-call``
-    and ``tool-return`` in ``parts`` (pydantic-ai's).
-    """
-    calls = {_id(call, "id") for call in _parts(_field(message, "tool_calls"))}
-    answers = {_id(message, "tool_call_id")}
-    for part in (message, *_parts(_field(message, "content")), *_parts(_field(message, "parts"))):
-        kind = _kind(part)
-        calls.add(_id(part, _CALLS.get(kind, "")))
-        answers.add(_id(part, _ANSWERS.get(kind, "")))
-    calls.discard("")
-    return ToolLinks(frozenset(calls), frozenset(answers - calls - {""}))
-
-
-_CALLS = {"tool_use": "id", "function_call": "call_id", "tool-call": "tool_call_id"}
-_ANSWERS = {
-    "tool_result": "tool_use_id",
-    "function_call_output": "call_id",
-    "tool-return": "tool_call_id",
-    "retry-prompt": "tool_call_id",
-}
-"""The field with the call's id, by the kind of what has it."""
-
-
-def _id(message: Any, name: str) -> str:
-    """The id in a field; "" for none, and for what is no text: messages may hold anything."""
-    found = _field(message, name)
-    return found if isinstance(found, str) else ""
-
-
-def _field(message: Any, name: str) -> Any:
-    if _is_mapping(message):
-        return message.get(name)
-    return getattr(message, name, None) if name else None
-
-
-def _is_mapping(message: object) -> TypeGuard[Mapping[Any, Any]]:
-    return isinstance(message, Mapping)
-
-
-def _parts(field: Any) -> list[Any]:
-    return list(cast("list[Any]", field)) if isinstance(field, (list, tuple)) else []
-
-
-def _kind(part: Any) -> str:
-    """What a part says it is: in a field, or, of a tagged Struct, by its tag."""
-    tag = part.__struct_config__.tag if isinstance(part, msgspec.Struct) else None
-    for kind in (_field(part, "type"), _field(part, "part_kind"), tag):
-        if isinstance(kind, str):
-            return kind
-    return ""
-
-
 Links: TypeAlias = Callable[[Any], ToolLinks]
 
 
 class _Window(Generic[V]):
-    """Takes messages, newest first, as long as they fit."""
+    """Takes messages, newest first, as long as they fit, and keeps what is whole."""
 
-    def __init__(self, last: int | None, budget: float | None, cost: Cost[V] | None) -> None:
+    def __init__(
+        self,
+        last: int | None,
+        budget: float | None,
+        cost: Cost[V] | None,
+        pinned: Callable[[V], bool] | None,
+        links: Links,
+    ) -> None:
         if last is None and budget is None:
             raise ConfigError("a window needs a bound: last=, or budget= with cost=")
         if (budget is None) != (cost is None):
             raise ConfigError("budget= and cost= belong together: how much, and what counts")
-        self._last = last
+        self._last = None if last is None else not_negative(last, "last")
         self._budget = budget
         self._cost = cost
+        self._is_pinned = pinned
+        self._links = links
+        self._pinned: list[V] = []
         self._taken: list[V] = []
+        self._beyond: list[V] = []
+        """The first ones that did not fit: what was taken may belong to them."""
 
-    def is_full(self) -> bool:
-        return self._last is not None and len(self._taken) >= self._last
-
-    def takes(self, message: V) -> bool:
-        """Take a message; say whether it fitted."""
-        if self._budget is not None and self._cost is not None:
-            self._budget -= self._cost(message)
-            if self._budget < 0:
-                return False
-        self._taken.append(message)
+    def pins(self, message: V) -> bool:
+        """Take one of the first messages of the log, if it is pinned; say whether it was."""
+        if self._is_pinned is None or not called(self._is_pinned(message), _PINNED):
+            return False
+        self._pay(message)
+        self._pinned.append(message)
         return True
 
-    def whole(self, links: Links) -> list[V]:
-        """What was taken, oldest first, from where no answer has lost its call."""
-        messages = self._taken[::-1]
-        start = 0
-        called: dict[str, int] = {}
-        for at, message in enumerate(messages):
-            found = links(message)
-            called.update(dict.fromkeys(found.calls, at))
-            if any(called.get(answer, -1) < start for answer in found.answers):
-                start = at + 1
-        return messages[start:]
+    def takes(self, message: V) -> bool:
+        """Take a message, if it fits; say whether another one is wanted."""
+        if self._beyond or self._is_full() or not self._pay(message):
+            self._beyond.append(message)
+        else:
+            self._taken.append(message)
+        if not self._beyond and not self._is_full():
+            return True
+        # Pinned ones are met again at the log's beginning, unless as many others come before it.
+        may_be_cut = not self._taken or self._links(self._taken[-1]).joins
+        return len(self._beyond) < len(self._pinned) + may_be_cut
+
+    def _is_full(self) -> bool:
+        return self._last is not None and len(self._pinned) + len(self._taken) >= self._last
+
+    def _pay(self, message: V) -> bool:
+        """Take the cost of a message from the budget; say whether there was enough of it."""
+        if self._budget is None or self._cost is None:
+            return True
+        self._budget -= called(self._cost(message), _COST)
+        return self._budget >= 0
+
+    def whole(self) -> list[V]:
+        """What was taken, oldest first, without what has lost something that belongs to it."""
+        for _ in self._pinned[len(self._beyond) :]:
+            if self._taken and self._is_pinned is not None and self._is_pinned(self._taken[-1]):
+                self._taken.pop()
+        newest = _whole(self._taken[::-1], self._beyond[:1], self._links)
+        more = len(self._taken) + len(self._beyond) > len(self._pinned)
+        if self._budget is not None and self._budget < 0 and more and not newest:
+            raise ConfigError(
+                "budget= holds not even the newest message with what belongs to it and what is "
+                "pinned: a larger budget, or shorter messages"
+            )
+        return [*self._pinned, *newest]
+
+
+_COST = NOT_AWAITED.format("cost=")
+_PINNED = NOT_AWAITED.format("pinned=")
+
+
+def _whole(messages: list[V], before: list[V], links: Links) -> list[V]:
+    """Those messages of which nothing is cut off. ``before``: what comes before them, if anything.
+
+    What belongs together is one unit: a call and what answers it, and what joins. Of a unit that
+    has lost a part nothing is returned.
+    """
+    linked = [links(message) for message in messages]
+    units = list(range(len(messages)))
+    lost: list[int] = []
+    at_call: dict[str, int] = {}
+    if linked and linked[0].joins and any(links(message).joins for message in before):
+        lost.append(0)
+    for at, found in enumerate(linked):
+        if at and found.joins and linked[at - 1].joins:
+            units[at] = _unit(units, at - 1)
+        for answer in found.answers:
+            if answer in at_call:
+                units[_unit(units, at)] = _unit(units, at_call[answer])
+            else:
+                lost.append(at)
+        at_call.update(dict.fromkeys(found.calls, at))
+    gone = {_unit(units, at) for at in lost}
+    return [message for at, message in enumerate(messages) if _unit(units, at) not in gone]
+
+
+def _unit(units: list[int], at: int) -> int:
+    """The unit that a message is of, by the message that stands for it."""
+    while units[at] != at:
+        at = units[at]
+    return at
 
 
 @forgetful
@@ -160,22 +165,30 @@ def window(
     last: int | None = None,
     budget: float | None = None,
     cost: Cost[V] | None = None,
+    pinned: Callable[[V], bool] | None = None,
     links: Links = tool_links,
 ) -> list[V]:
     """Return the newest messages that fit, oldest first.
 
     At most ``last`` messages, whose ``cost`` (of one message: tokens, characters) is together at
-    most ``budget``. Never begins between a tool call and its result: what was cut off from its
-    call is left out as well, since models' interfaces refuse it. Reads no more than it returns,
-    and the rest of a segment. Raises ConfigError for bounds that cannot work, and what ``tail``
-    raises.
+    most ``budget``. The messages that the log begins with and for which ``pinned`` is true, its
+    system message, come first in every window, and count. What belongs together is returned whole
+    or not at all, since models' interfaces refuse it cut: a call, its results, and the reasoning
+    before it. A result whose call is nowhere is left out too. Reads no more than it returns, and
+    the rest of a segment.
+
+    Raises ConfigError for bounds that cannot work, one of which is a budget that the newest
+    messages do not fit into; and what ``tail`` raises.
     """
-    taken = _Window(last, budget, cost)
-    reading = log.iterate(key, reverse=True)
-    with suppress(StopIteration):  # all of it fits
-        while not taken.is_full() and taken.takes(next(reading)):
-            pass
-    return taken.whole(links)
+    found = _Window(last, budget, cost, pinned, links)
+    if pinned is not None:
+        for message in log.iterate(key):
+            if not found.pins(message):
+                break
+    for message in log.iterate(key, reverse=True):
+        if not found.takes(message):
+            break
+    return found.whole()
 
 
 @forgetful
@@ -186,22 +199,30 @@ async def awindow(
     last: int | None = None,
     budget: float | None = None,
     cost: Cost[V] | None = None,
+    pinned: Callable[[V], bool] | None = None,
     links: Links = tool_links,
 ) -> list[V]:
     """Return the newest messages that fit, oldest first.
 
     At most ``last`` messages, whose ``cost`` (of one message: tokens, characters) is together at
-    most ``budget``. Never begins between a tool call and its result: what was cut off from its
-    call is left out as well, since models' interfaces refuse it. Reads no more than it returns,
-    and the rest of a segment. Raises ConfigError for bounds that cannot work, and what ``tail``
-    raises.
+    most ``budget``. The messages that the log begins with and for which ``pinned`` is true, its
+    system message, come first in every window, and count. What belongs together is returned whole
+    or not at all, since models' interfaces refuse it cut: a call, its results, and the reasoning
+    before it. A result whose call is nowhere is left out too. Reads no more than it returns, and
+    the rest of a segment.
+
+    Raises ConfigError for bounds that cannot work, one of which is a budget that the newest
+    messages do not fit into; and what ``tail`` raises.
     """
-    taken = _Window(last, budget, cost)
-    reading = log.iterate(key, reverse=True)
-    with suppress(StopAsyncIteration):  # all of it fits
-        while not taken.is_full() and taken.takes(await anext(reading)):
-            pass
-    return taken.whole(links)
+    found = _Window(last, budget, cost, pinned, links)
+    if pinned is not None:
+        async for message in log.iterate(key):
+            if not found.pins(message):
+                break
+    async for message in log.iterate(key, reverse=True):
+        if not found.takes(message):
+            break
+    return found.whole()
 
 
 # ------------------------------------------------------------------------------------ JSON lines
@@ -211,34 +232,25 @@ def export_lines(log: Log[V, K], key: K) -> Iterator[bytes]:
     """Yield the messages as JSON lines, oldest first, each with its line's end.
 
     One message is in memory at a time, and the segment it is in. Raises ConfigError for a codec
-    that is not kvcodec's own, EncodeError for a message that JSON does not hold, and what
-    ``iterate`` raises.
+    that is not kvcodec's own; EncodeError, with the message's number, for one that would not come
+    back equal from JSON; and what ``iterate`` raises.
     """
-    encode = _line_codec(log.keyspace).encode
-    yield from map(partial(_line, encode, log.keyspace.name), log.iterate(key))
+    lines = _Lines(log.keyspace)
+    yield from map(lines.line, log.iterate(key), count(1))
 
 
 async def aexport_lines(log: AsyncLog[V, K], key: K) -> AsyncIterator[bytes]:
     """Yield the messages as JSON lines, oldest first, each with its line's end.
 
     One message is in memory at a time, and the segment it is in. Raises ConfigError for a codec
-    that is not kvcodec's own, EncodeError for a message that JSON does not hold, and what
-    ``iterate`` raises.
+    that is not kvcodec's own; EncodeError, with the message's number, for one that would not come
+    back equal from JSON; and what ``iterate`` raises.
     """
-    encode = _line_codec(log.keyspace).encode
-    messages = log.iterate(key)
+    lines = _Lines(log.keyspace)
+    messages, numbers = log.iterate(key), count(1)
     with suppress(StopAsyncIteration):
         while True:  # without a name for a message: should the next step fail, it would show it
-            yield _line(encode, log.keyspace.name, await anext(messages))
-
-
-@forgetful
-def _line(encode: Callable[[Any], bytes], keyspace: str, message: Any) -> bytes:
-    try:
-        return encode(message) + b"\n"
-    except Exception as error:  # noqa: BLE001 - what MessagePack holds, JSON need not
-        why = reason(error)
-    raise EncodeError(f"no JSON: {why}", keyspace=keyspace, stage="encode")
+            yield lines.line(await anext(messages), next(numbers))
 
 
 @forgetful
@@ -246,11 +258,12 @@ def import_lines(log: Log[V, K], key: K, lines: Iterable[bytes | str]) -> int:
     """Append messages from JSON lines, a file opened for reading for instance; return how many.
 
     All lines are read before the first message is stored; empty ones are left out. Raises
-    DecodeError, naming the line, if one is no message of the keyspace; what ``extend`` raises.
+    DecodeError, naming the line, if one is no message of the keyspace; ConfigError for one text in
+    place of lines; what ``extend`` raises.
     """
-    messages = _messages(log.keyspace, lines)
-    log.extend(key, messages)
-    return len(messages)
+    into = _Lines(log.keyspace)
+    log.extend(key, into.messages(lines))
+    return into.count
 
 
 @forgetful
@@ -258,49 +271,55 @@ async def aimport_lines(log: AsyncLog[V, K], key: K, lines: Iterable[bytes | str
     """Append messages from JSON lines, a file opened for reading for instance; return how many.
 
     All lines are read before the first message is stored; empty ones are left out. Raises
-    DecodeError, naming the line, if one is no message of the keyspace; what ``extend`` raises.
+    DecodeError, naming the line, if one is no message of the keyspace; ConfigError for one text in
+    place of lines; what ``extend`` raises.
     """
-    messages = _messages(log.keyspace, lines)
-    await log.extend(key, messages)
-    return len(messages)
+    into = _Lines(log.keyspace)
+    await log.extend(key, into.messages(lines))
+    return into.count
 
 
-class _LineCodec(NamedTuple):
-    encode: Callable[[Any], bytes]
-    decode: Callable[[bytes], Any]
+class _Lines(Generic[V]):
+    """The messages of a keyspace as JSON, checked in both directions as values are."""
 
+    def __init__(self, keyspace: Keyspace[V, Any]) -> None:
+        pipeline = keyspace.declaration.pipeline
+        codec = pipeline.codec
+        if codec.name in ("raw", "text"):
+            codec = msgspec_codec(keyspace.value_type, "json")
+        elif codec.name == "msgpack":
+            codec = codec_for(keyspace.value_type, "json")
+        elif codec.name != "json":
+            why = "JSON lines need a codec of kvcodec's own: 'json' or 'msgpack'"
+            raise ConfigError(why, keyspace=keyspace.name)
+        # Checked even where the keyspace does not: what it stores comes back, its JSON need not.
+        self._encoding: Encoding[V] = Encoding(codec, replace(pipeline.form, validate=True))
+        self._keyspace = keyspace.name
+        self.count = 0
+        """Messages that were read."""
 
-def _line_codec(keyspace: Keyspace[Any, Any]) -> _LineCodec:
-    codec: ValueCodec[Any] = keyspace.declaration.pipeline.codec
-    if codec.name in ("raw", "text"):
-        decoder = msgspec.json.Decoder(keyspace.value_type)
-        return _LineCodec(msgspec.json.encode, decoder.decode)
-    if codec.name not in ("json", "msgpack"):
-        why = "JSON lines need a codec of kvcodec's own: 'json' or 'msgpack'"
-        raise ConfigError(why, keyspace=keyspace.name)
-    if codec.name == "msgpack":
-        codec = codec_for(keyspace.value_type, "json")
-    return _LineCodec(codec.encode, codec.decode)
+    @forgetful
+    def line(self, message: V, number: int) -> bytes:
+        """A message as a line."""
+        try:
+            return self._encoding.encode(message) + b"\n"
+        except KVCodecError as error:
+            why = f"message {number}: no JSON: {error.args[0]}"
+        raise EncodeError(why, keyspace=self._keyspace, stage="encode")
 
+    def messages(self, lines: Iterable[bytes | str]) -> Iterator[V]:
+        """The messages of lines, without empty ones."""
+        for number, line in enumerate(several(lines, "line"), start=1):
+            # What is no Unicode, as a file read with "surrogateescape" has it, is no JSON either.
+            data = line.encode("utf-8", "surrogatepass") if isinstance(line, str) else line
+            data = data.removeprefix(codecs.BOM_UTF8).strip()
+            if data:
+                self.count += 1
+                yield self._message(data, number)
 
-def _messages(keyspace: Keyspace[V, Any], lines: Iterable[bytes | str]) -> list[V]:
-    decode = _line_codec(keyspace).decode
-    max_depth = keyspace.declaration.pipeline.form.max_depth
-    messages: list[V] = []
-    for number, line in enumerate(lines, start=1):
-        data = line.encode() if isinstance(line, str) else line
-        data = data.removeprefix(codecs.BOM_UTF8).strip()
-        if data and json_too_deep(data, max_depth):
-            why = f"line {number}: nested too deep"
-            raise DecodeError(why, keyspace=keyspace.name, stage="decode")
-        if data:
-            messages.append(_message(decode, data, number, keyspace.name))
-    return messages
-
-
-def _message(decode: Callable[[bytes], V], data: bytes, number: int, keyspace: str) -> V:
-    try:
-        return decode(data)
-    except Exception as error:  # noqa: BLE001 - a codec may raise anything, and quote the line
-        why = str(error) if isinstance(error, KVCodecError) else reason(error)
-    raise DecodeError(f"line {number}: {why}", keyspace=keyspace, stage="decode")
+    def _message(self, data: bytes, number: int) -> V:
+        try:
+            return self._encoding.decode(data)
+        except KVCodecError as error:
+            why = f"line {number}: {error.args[0]}"
+        raise DecodeError(why, keyspace=self._keyspace, stage="decode")

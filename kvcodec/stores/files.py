@@ -6,30 +6,30 @@ Drivers, no logic of their own: how a file is stored, and what a crash leaves, i
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator, MutableMapping
+from collections.abc import Callable, Iterable, MutableMapping
 from contextlib import aclosing
 from functools import partial
 
 from typing_extensions import TypeVar
 
 from kvcodec.backends.adapt import as_async_kv, as_kv
-from kvcodec.errors import KVCodecError, forgetful, locate
+from kvcodec.errors import forgetful
 from kvcodec.format.files import FileInfo
 from kvcodec.keyspace.keyspace import Keyspace
-from kvcodec.plans.driver import Plan, arun, run
 from kvcodec.plans.files import sources
 from kvcodec.plans.files.sources import AsyncSource, Source
+from kvcodec.plans.report import Finding
 from kvcodec.protocols import KV, AsyncKV
 from kvcodec.stores.file_readers import AsyncFileReader, FileReader
 from kvcodec.stores.files_opened import OpenedFiles
+from kvcodec.stores.maintained import AsyncMaintained, Maintained
 
 __all__ = ["AsyncFileReader", "AsyncFiles", "FileInfo", "FileReader", "Files"]
 
 K = TypeVar("K", default=str)
-R = TypeVar("R")
 
 
-class Files(OpenedFiles[K]):
+class Files(OpenedFiles[K], Maintained[bytes, K]):
     """A keyspace of ``bytes`` opened on a KV, for files of any size.
 
     A file is stored in chunks under the backend's limit, each sealed, compressed and checked as
@@ -69,18 +69,27 @@ class Files(OpenedFiles[K]):
         super().__init__(keyspace, as_kv(kv), chunk_bytes, clock)
 
     @forgetful
-    def put(self, key: K, data: Source, *, content_type: str | None = None) -> FileInfo:
+    def put(
+        self,
+        key: K,
+        data: Source,
+        *,
+        content_type: str | None = None,
+        on_progress: Callable[[int], object] | None = None,
+    ) -> FileInfo:
         """Store a file, replacing what was there; return what is known of it.
 
         ``data``: bytes, a binary file (read from where it stands), or an iterable of bytes. A
         lifetime begins when ``put`` does. If anything fails, the old file stays as it was.
+        ``on_progress`` gets the size in bytes of each piece that was stored, as
+        ``tqdm.update`` wants it.
 
         Raises KeyNameError; EncodeError for what is not bytes; LimitExceeded for a key whose
         chunks would have names that are too long; Conflict; a BackendError, or what the KV or
         ``data`` raises. After a QuotaExceeded, ``sweep([key])`` frees what killed puts left.
         """
-        at = self._place(key)
-        plan = self._putting(at, sources.pieces(data, self._chunk_bytes), content_type)
+        at = self._file(key)
+        plan = self._putting(at, sources.pieces(data, self._chunk_bytes), content_type, on_progress)
         return self._done(plan, at.raw_key)
 
     def get(self, key: K) -> bytes | None:
@@ -89,7 +98,7 @@ class Files(OpenedFiles[K]):
         Raises KeyNameError; a DecodeError if it is not whole or not as it was written; Conflict
         if it was rewritten each time it was read; a BackendError, or what the KV raises.
         """
-        at = self._place(key)
+        at = self._file(key)
         return self._done(self._loading(at), at.raw_key)
 
     def open(self, key: K) -> FileReader:
@@ -98,7 +107,7 @@ class Files(OpenedFiles[K]):
         Raises MissingKey (a KeyError) if there is no file, and what ``get`` raises; reading
         raises Conflict if the file was rewritten or deleted meanwhile.
         """
-        at = self._place(key)
+        at = self._file(key)
         cursor = self._done(self._opening(at), at.raw_key)
         return FileReader(cursor, partial(self._done, raw_key=at.raw_key))
 
@@ -107,59 +116,31 @@ class Files(OpenedFiles[K]):
 
         Raises what ``get`` raises. Reads no chunk.
         """
-        at = self._place(key)
+        at = self._file(key)
         return self._done(self._looking(at), at.raw_key)
 
-    def exists(self, key: K) -> bool:
-        """Say whether there is a file that has not expired, readable or not.
+    def count(self) -> int:
+        """Count the files, by listing them. Raises what ``keys`` raises."""
+        return sum(1 for _ in self.keys())
 
-        Raises KeyNameError, or what the KV raises.
-        """
-        at = self._place(key)
-        return self._done(self._existing(at), at.raw_key)
-
-    def delete(self, key: K) -> None:
-        """Remove a file with everything that belongs to it. No error if there is none.
-
-        Raises KeyNameError; Conflict; a BackendError, or what the KV raises.
-        """
-        at = self._place(key)
-        self._done(self._deleting(at), at.raw_key)
-
-    def keys(self) -> Iterator[K]:
-        """Iterate over the keys that have a file, as ``Store.keys``.
-
-        Raises Unsupported at once where the backend cannot list.
-        """
-        self._listing.must_list()
-        return self._keys()
-
-    def _keys(self) -> Iterator[K]:
-        scan = self._listing.scan(self._declared)
-        while (keys := self._done(self._next_keys(scan))) is not None:
-            yield from keys
-
-    def sweep(self, keys: Iterable[K] | None = None) -> int:
+    def sweep(
+        self,
+        keys: Iterable[K] | None = None,
+        *,
+        on_progress: Callable[[Finding], object] | None = None,
+    ) -> int:
         """Remove what killed puts left and no file refers to; return how many chunks it was.
 
-        Of all files, or of ``keys`` only; of expired files too. Run it while no other process
+        Of all files, or of ``keys`` only; of expired files too. ``on_progress`` gets a Finding for
+        each file. Run it while no other process
         puts files here: it takes their unfinished puts for dead, and they raise Conflict.
 
         Raises Unsupported without ``keys`` where the backend cannot list; what ``delete`` raises.
         """
-        return self._done(self._sweeping(keys))
-
-    @forgetful
-    def _done(self, plan: Plan[R], raw_key: str | None = None) -> R:
-        """Drive a plan; what it raises says where, and holds nothing."""
-        try:
-            return run(plan, self._kv)
-        except KVCodecError as error:
-            locate(error, self._keyspace.name, raw_key)
-            raise
+        return self._done(self._sweeping(keys, on_progress))
 
 
-class AsyncFiles(OpenedFiles[K]):
+class AsyncFiles(OpenedFiles[K], AsyncMaintained[bytes, K]):
     """A keyspace of ``bytes`` opened on an async KV, for files of any size.
 
     A file is stored in chunks under the backend's limit, each sealed, compressed and checked as
@@ -202,19 +183,30 @@ class AsyncFiles(OpenedFiles[K]):
         super().__init__(keyspace, as_async_kv(kv), chunk_bytes, clock)
 
     @forgetful
-    async def put(self, key: K, data: AsyncSource, *, content_type: str | None = None) -> FileInfo:
+    async def put(
+        self,
+        key: K,
+        data: AsyncSource,
+        *,
+        content_type: str | None = None,
+        on_progress: Callable[[int], object] | None = None,
+    ) -> FileInfo:
         """Store a file, replacing what was there; return what is known of it.
 
         ``data``: bytes, a binary file (read from where it stands), or an iterable of bytes. A
         lifetime begins when ``put`` does. If anything fails, the old file stays as it was.
+        ``on_progress`` gets the size in bytes of each piece that was stored, as
+        ``tqdm.update`` wants it.
 
         Raises KeyNameError; EncodeError for what is not bytes; LimitExceeded for a key whose
         chunks would have names that are too long; Conflict; a BackendError, or what the KV or
         ``data`` raises. After a QuotaExceeded, ``sweep([key])`` frees what killed puts left.
         """
-        at = self._place(key)
+        at = self._file(key)
         async with aclosing(sources.async_pieces(data, self._chunk_bytes)) as pieces:
-            return await self._done(self._putting(at, pieces, content_type), at.raw_key)
+            return await self._done(
+                self._putting(at, pieces, content_type, on_progress), at.raw_key
+            )
 
     async def get(self, key: K) -> bytes | None:
         """Return the content of a file, or None if there is none or it has expired.
@@ -222,7 +214,7 @@ class AsyncFiles(OpenedFiles[K]):
         Raises KeyNameError; a DecodeError if it is not whole or not as it was written; Conflict
         if it was rewritten each time it was read; a BackendError, or what the KV raises.
         """
-        at = self._place(key)
+        at = self._file(key)
         return await self._done(self._loading(at), at.raw_key)
 
     async def open(self, key: K) -> AsyncFileReader:
@@ -231,7 +223,7 @@ class AsyncFiles(OpenedFiles[K]):
         Raises MissingKey (a KeyError) if there is no file, and what ``get`` raises; reading
         raises Conflict if the file was rewritten or deleted meanwhile.
         """
-        at = self._place(key)
+        at = self._file(key)
         cursor = await self._done(self._opening(at), at.raw_key)
         return AsyncFileReader(cursor, partial(self._done, raw_key=at.raw_key))
 
@@ -240,54 +232,25 @@ class AsyncFiles(OpenedFiles[K]):
 
         Raises what ``get`` raises. Reads no chunk.
         """
-        at = self._place(key)
+        at = self._file(key)
         return await self._done(self._looking(at), at.raw_key)
 
-    async def exists(self, key: K) -> bool:
-        """Say whether there is a file that has not expired, readable or not.
+    async def count(self) -> int:
+        """Count the files, by listing them. Raises what ``keys`` raises."""
+        return sum([1 async for _ in self.keys()])
 
-        Raises KeyNameError, or what the KV raises.
-        """
-        at = self._place(key)
-        return await self._done(self._existing(at), at.raw_key)
-
-    async def delete(self, key: K) -> None:
-        """Remove a file with everything that belongs to it. No error if there is none.
-
-        Raises KeyNameError; Conflict; a BackendError, or what the KV raises.
-        """
-        at = self._place(key)
-        await self._done(self._deleting(at), at.raw_key)
-
-    def keys(self) -> AsyncIterator[K]:
-        """Iterate over the keys that have a file, as ``AsyncStore.keys``.
-
-        Raises Unsupported at once where the backend cannot list.
-        """
-        self._listing.must_list()
-        return self._keys()
-
-    async def _keys(self) -> AsyncIterator[K]:
-        scan = self._listing.scan(self._declared)
-        while (keys := await self._done(self._next_keys(scan))) is not None:
-            for key in keys:
-                yield key
-
-    async def sweep(self, keys: Iterable[K] | None = None) -> int:
+    async def sweep(
+        self,
+        keys: Iterable[K] | None = None,
+        *,
+        on_progress: Callable[[Finding], object] | None = None,
+    ) -> int:
         """Remove what killed puts left and no file refers to; return how many chunks it was.
 
-        Of all files, or of ``keys`` only; of expired files too. Run it while no other process
+        Of all files, or of ``keys`` only; of expired files too. ``on_progress`` gets a Finding for
+        each file. Run it while no other process
         puts files here: it takes their unfinished puts for dead, and they raise Conflict.
 
         Raises Unsupported without ``keys`` where the backend cannot list; what ``delete`` raises.
         """
-        return await self._done(self._sweeping(keys))
-
-    @forgetful
-    async def _done(self, plan: Plan[R], raw_key: str | None = None) -> R:
-        """Drive a plan; what it raises says where, and holds nothing."""
-        try:
-            return await arun(plan, self._kv)
-        except KVCodecError as error:
-            locate(error, self._keyspace.name, raw_key)
-            raise
+        return await self._done(self._sweeping(keys, on_progress))

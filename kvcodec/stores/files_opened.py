@@ -1,20 +1,21 @@
-"""What ``Files`` and ``AsyncFiles`` are alike in: keyspace, KV, clock, and every method's plan."""
+"""What ``Files`` and ``AsyncFiles`` are alike in: how files are kept, and every method's plan."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from contextlib import suppress
-from typing import Any, Generic, NoReturn
+from typing import Any, NoReturn
 
 from typing_extensions import TypeVar
 
-from kvcodec.backends.capabilities import capabilities_of
-from kvcodec.errors import ConfigError, KVCodecError, MissingKey, locate
+from kvcodec.errors import KVCodecError, MissingKey, locate
 from kvcodec.format.files import FileInfo
 from kvcodec.keyspace.keyspace import Keyspace
-from kvcodec.plans.driver import Plan
+from kvcodec.keyspace.place import Place
+from kvcodec.plans.driver import Plan, told
 from kvcodec.plans.files import reading, removing
 from kvcodec.plans.files.layout import (
+    LETTERS,
     FilePlace,
     check_room,
     chunk_size,
@@ -23,10 +24,10 @@ from kvcodec.plans.files.layout import (
 )
 from kvcodec.plans.files.reading import Cursor
 from kvcodec.plans.files.writing import Upload
-from kvcodec.plans.listing import Listing, Scan
-from kvcodec.plans.many import get_many
+from kvcodec.plans.many import several
+from kvcodec.plans.report import Finding
 from kvcodec.plans.swap import exclusively
-from kvcodec.stores.opened import shown
+from kvcodec.stores.shape import OpenedShape, StepName
 
 __all__ = ["OpenedFiles"]
 
@@ -34,19 +35,12 @@ K = TypeVar("K", default=str)
 R = TypeVar("R")
 
 
-class OpenedFiles(Generic[K]):
-    """A keyspace, a KV, a clock and the size of a chunk."""
+class OpenedFiles(OpenedShape[bytes, K]):
+    """A keyspace opened, and the size of a chunk."""
 
-    __slots__ = (
-        "_can",
-        "_chunk_bytes",
-        "_clock",
-        "_declared",
-        "_keyspace",
-        "_kv",
-        "_layout",
-        "_listing",
-    )
+    __slots__ = ("_chunk_bytes", "_layout")
+
+    _kind = "manifest"
 
     def __init__(
         self,
@@ -55,51 +49,45 @@ class OpenedFiles(Generic[K]):
         chunk_bytes: int | None,
         clock: Callable[[], float],
     ) -> None:
-        if not isinstance(keyspace, Keyspace):
-            raise ConfigError(f"a Keyspace is opened on a KV, not a {type(keyspace).__name__}")
-        self._keyspace = keyspace
-        self._kv = kv
-        self._clock = clock
-        self._can = capabilities_of(kv)
-        declared = self._declared = keyspace.declaration
+        super().__init__(keyspace, kv, clock)
+        declared = self._declared
         try:
             self._layout = layout_of(declared)
-            self._chunk_bytes = chunk_size(self._layout, self._can.limits, chunk_bytes)
+            self._chunk_bytes = chunk_size(self._layout, self._capabilities.limits, chunk_bytes)
         except KVCodecError as error:
             locate(error, keyspace.name, None)
             raise
-        self._listing: Listing[bytes, K] = Listing(declared, self._can, clock)
-
-    @property
-    def keyspace(self) -> Keyspace[bytes, K]:
-        """The declaration that is opened here."""
-        return self._keyspace
+        declared.open_as("files")
 
     @property
     def chunk_bytes(self) -> int:
         """Bytes of content in one stored value."""
         return self._chunk_bytes
 
-    def __repr__(self) -> str:
-        return shown(type(self).__name__, lambda: self)
-
     # ---------------------------------------------------------------------------- one file
 
-    def _place(self, key: K) -> FilePlace:
+    def _file(self, key: K) -> FilePlace:
         """Where the file of a key is stored. Raises KeyNameError."""
         names = self._declared.names
-        return FilePlace(self._layout, names.raw_key(key), self._can, names.whole(key))
+        return self._file_of(names.raw_key(key), names.whole(key))
 
-    def _place_of(self, raw_key: str) -> FilePlace:
-        return FilePlace(self._layout, raw_key, self._can)
+    def _file_of(self, raw_key: str, name: str = "") -> FilePlace:
+        return FilePlace(self._layout, raw_key, self._capabilities, name)
 
     def _exclusively(self, plan: Plan[R], at: FilePlace) -> Plan[R]:
-        return exclusively(plan, at.raw_key, self._can)
+        return exclusively(plan, at.raw_key, self._capabilities)
 
-    def _putting(self, at: FilePlace, pieces: Any, content_type: str | None) -> Plan[FileInfo]:
+    def _putting(
+        self,
+        at: FilePlace,
+        pieces: Any,
+        content_type: str | None,
+        on_progress: Callable[[int], object] | None,
+    ) -> Plan[FileInfo]:
         """Store a file of these pieces, which the driver takes one by one."""
-        check_room(at.raw_key, self._can.limits)
-        with Upload(at, self._chunk_bytes, content_type, self._clock()) as upload:
+        check_room(at.raw_key, self._capabilities.limits)
+        now = self._clock()
+        with Upload(at, self._chunk_bytes, content_type, now, on_progress) as upload:
             try:
                 while taken := (yield "take", pieces, 1):
                     yield from self._listing.note(at.raw_key)  # before there is anything
@@ -131,51 +119,65 @@ class OpenedFiles(Generic[K]):
         manifest = yield from reading.head(at, self._clock())
         return None if manifest is None else manifest.info
 
-    def _existing(self, at: FilePlace) -> Plan[bool]:
-        return reading.exists(at, self._clock())
-
-    def _deleting(self, at: FilePlace) -> Plan[int]:
-        return self._exclusively(removing.delete(at), at)
-
     def _missing(self) -> NoReturn:
         raise MissingKey("no file is stored here: exists() tells", stage="store")
 
-    # --------------------------------------------------------------------------- all files
+    # ------------------------------------------------------------------- as every shape has it
 
-    def _next_keys(self, scan: Scan) -> Plan[list[K] | None]:
-        """The keys of the next page of files; None at the end. A page may be empty."""
-        found, names = (yield from scan.pull()), self._declared.names
-        if found is None:
-            return None
-        files = [name for name in found if names.is_name(name)]
-        if self._declared.ttl is None and names.stored is None:
-            return list(map(names.key, files))  # names tell all
-        stored = yield from get_many(files, self._can)
-        return self._living(map(self._place_of, files), stored)
+    def _existing(self, place: Place[bytes]) -> Plan[bool]:
+        return reading.exists(self._file_of(place.raw_key), self._clock())
 
-    def _living(self, files: Iterable[FilePlace], found: Mapping[str, bytes]) -> list[K]:
-        """The keys of those files that ``found`` has and that have not expired."""
-        names = self._declared.names
-        alive = reading.living(files, found, self._clock())
-        if names.stored is None:
-            return [names.key(at.raw_key) for at in alive]
-        return [names.stored.key(at.whole_name(found[at.raw_key])) for at in alive]
+    def _deleting(self, place: Place[bytes]) -> Plan[object]:
+        at = self._file_of(place.raw_key)
+        return self._exclusively(removing.delete(at), at)
 
-    def _sweeping(self, keys: Iterable[K] | None) -> Plan[int]:
+    def _clearing(self, on_progress: Callable[[Finding], object] | None) -> Plan[None]:
+        from kvcodec.plans import clearing
+
+        return clearing.clear_owners(self._listing, LETTERS, self._removing, on_progress)
+
+    def _removing(self, raw_key: str) -> Plan[None]:
+        """Remove a file, and what is left of puts that were killed."""
+        at = self._file_of(raw_key)
+        yield from self._exclusively(removing.delete(at), at)
+        yield from self._sweeping_one(at, (yield from self._chunks(at)))
+
+    def _step(self, name: StepName) -> Any:
+        from kvcodec.plans import maintenance
+        from kvcodec.plans.files.checking import look_at_file
+
+        if name == "rewrap":
+            return maintenance.STEPS[name]
+        return maintenance.Step(look_at_file, notes=name == "migrate")
+
+    # ---------------------------------------------------------------------------- sweeping
+
+    def _sweeping(
+        self, keys: Iterable[K] | None, on_progress: Callable[[Finding], object] | None
+    ) -> Plan[int]:
         swept = 0
         if keys is not None:
-            for at in map(self._place, keys):
-                swept += yield from self._sweeping_one(at, (yield from self._chunks(at)))
+            for at in list(map(self._file, several(keys))):
+                names = yield from self._chunks(at)
+                swept += yield from self._sweeping_one(at, names, on_progress)
             return swept
         self._listing.must_list()
         scan = self._listing.scan(self._declared, parts=True)
-        while (names := (yield from scan.pull())) is not None:
-            for raw_key, derived in self._derived(names).items():
-                swept += yield from self._sweeping_one(self._place_of(raw_key), derived)
+        while (page := (yield from scan.pull())) is not None:
+            for raw_key, names in self._derived(page).items():
+                at = self._file_of(raw_key)
+                swept += yield from self._sweeping_one(at, names, on_progress)
         return swept
 
-    def _sweeping_one(self, at: FilePlace, names: Iterable[str]) -> Plan[int]:
-        return self._exclusively(removing.sweep(at, names, self._clock()), at)
+    def _sweeping_one(
+        self,
+        at: FilePlace,
+        names: Iterable[str],
+        on_progress: Callable[[Finding], object] | None = None,
+    ) -> Plan[int]:
+        swept = yield from self._exclusively(removing.sweep(at, names, self._clock()), at)
+        told(on_progress, Finding(at.raw_key, "fine", changed=swept > 0))
+        return swept
 
     def _chunks(self, at: FilePlace) -> Plan[list[str]]:
         """The names of a file's chunks, where the backend lists them."""

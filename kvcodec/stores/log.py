@@ -12,19 +12,20 @@ import time
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, MutableMapping
 from functools import partial
-from typing import Any, Generic, Literal
+from typing import Any, Literal
 from weakref import WeakKeyDictionary
 
 from typing_extensions import TypeVar
 
 from kvcodec.backends.adapt import as_async_kv, as_kv
-from kvcodec.backends.capabilities import capabilities_of
 from kvcodec.backends.loops import running_loop
 from kvcodec.errors import ConfigError, forgetful
 from kvcodec.keyspace.keyspace import Keyspace
-from kvcodec.plans.driver import Clock, Plan, arun, located, run
-from kvcodec.plans.listing import Listing
+from kvcodec.keyspace.options import not_negative
+from kvcodec.keyspace.place import Place
+from kvcodec.plans.driver import Clock, Plan, arun, each, located, run
 from kvcodec.plans.log.layout import (
+    LETTERS,
     NOTHING,
     SEGMENT_BYTES,
     Reading,
@@ -35,8 +36,10 @@ from kvcodec.plans.log.layout import (
     track_of,
 )
 from kvcodec.plans.many import several
+from kvcodec.plans.report import Finding
 from kvcodec.protocols import KV, AsyncKV
-from kvcodec.stores.opened import shown
+from kvcodec.stores.maintained import AsyncMaintained, Maintained
+from kvcodec.stores.shape import OpenedShape, StepName
 
 __all__ = ["AsyncLog", "Log"]
 
@@ -47,10 +50,12 @@ T = TypeVar("T")
 _WRITER = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
 
-class _OpenedLog(Generic[V, K]):
-    """What both logs are: a keyspace, a KV, how the log is kept there, and each method's plan."""
+class _OpenedLog(OpenedShape[V, K]):
+    """What both logs are: a keyspace opened, how the log is kept there, and each method's plan."""
 
-    __slots__ = ("_keyspace", "_kv", "_layout", "_listing", "_writer")
+    __slots__ = ("_layout", "_writer")
+
+    _kind = "head"
 
     def __init__(
         self,
@@ -64,12 +69,11 @@ class _OpenedLog(Generic[V, K]):
         lanes: bool,
         writer: str | None,
     ) -> None:
-        self._keyspace = keyspace
-        self._kv = kv
+        super().__init__(keyspace, kv, clock)
         self._writer = writer
         self._layout = layout_of(
-            keyspace.declaration,
-            capabilities_of(kv),
+            self._declared,
+            self._capabilities,
             clock,
             segment_bytes=segment_bytes,
             max_items=max_items,
@@ -78,15 +82,31 @@ class _OpenedLog(Generic[V, K]):
         )
         if writer is not None and not (lanes and _WRITER.fullmatch(writer)):
             raise ConfigError('writer= is for writers="many": 1 to 64 letters, digits, "-" or "_"')
-        self._listing = Listing(keyspace.declaration, self._layout.can, clock)
+        self._declared.open_as("logs")
 
-    @property
-    def keyspace(self) -> Keyspace[V, K]:
-        """The declaration that is opened here."""
-        return self._keyspace
+    # ------------------------------------------------------------------- as every shape has it
 
-    def __repr__(self) -> str:
-        return shown(type(self).__name__, lambda: self)
+    def _existing(self, place: Place[V]) -> Plan[bool]:
+        return self._layout.exists(track_of(place.raw_key))
+
+    def _deleting(self, place: Place[V]) -> Plan[object]:
+        return self._layout.delete(track_of(place.raw_key, place.name))
+
+    def _clearing(self, on_progress: Callable[[Finding], object] | None) -> Plan[None]:
+        from kvcodec.plans import clearing
+
+        return clearing.clear_owners(self._listing, LETTERS, self._removing, on_progress)
+
+    def _removing(self, raw_key: str) -> Plan[None]:
+        yield from self._layout.delete((yield from self._layout.named(raw_key)))
+
+    def _step(self, name: StepName) -> Any:
+        from kvcodec.plans import maintenance
+        from kvcodec.plans.log.checking import look_at_log
+
+        if name == "rewrap":
+            return maintenance.STEPS[name]
+        return maintenance.Step(partial(look_at_log, self._layout), notes=name == "migrate")
 
     # --------------------------------------------------------------------------------- plans
 
@@ -100,55 +120,39 @@ class _OpenedLog(Generic[V, K]):
         return track_of(names.raw_key(key), names.whole(key))
 
     def _appending(
-        self, key: K, messages: Iterable[V], ids: list[str], lane: Callable[[], str]
+        self, key: K, messages: Iterable[V], ids: Iterable[str] | None, lane: Callable[[], str]
     ) -> Plan[None]:
         return self._at(key, partial(self._append, messages, ids, lane))
 
     def _append(
-        self, messages: Iterable[V], ids: list[str], lane: Callable[[], str], log: Track
+        self, messages: Iterable[V], ids: Iterable[str] | None, lane: Callable[[], str], log: Track
     ) -> Plan[None]:
         encode = self._keyspace.declaration.pipeline.encoding.encode
-        encoded = [encode(message) for message in messages]
-        if ids and len(ids) != len(encoded):
-            raise ConfigError("ids= has one id for each message")
+        encoded = yield from each(encode, several(messages, "message"))
+        batch = yield from batch_of(encoded, ids)
         own = (self._writer or lane()) if self._layout.tracks.many else ""
         yield from self._listing.note(log.log)
-        yield from self._layout.append(log, own, batch_of(encoded, ids))
+        yield from self._layout.append(log, own, batch)
 
     def _pop(self, log: Track) -> Plan[V | None]:
         message = yield from self._layout.pop(log)
         return None if message is NOTHING else message
 
     def _tail(self, n: int, log: Track) -> Plan[list[V]]:
-        items = yield from self._layout.tail(log, _not_negative(n, "n"))
-        return list(map(self._layout.parts.message, items))
+        items = yield from self._layout.tail(log, not_negative(n, "n"))
+        return (yield from each(self._layout.parts.message, items))
 
     def _trim(self, keep: int, log: Track) -> Plan[None]:
-        yield from self._layout.trim(log, _not_negative(keep, "keep"))
+        yield from self._layout.trim(log, not_negative(keep, "keep"))
 
     def _reading(self, log: Track, start: int, *, backward: bool) -> Reading:
-        return self._layout.reading(log, _not_negative(start, "start"), backward=backward)
+        return self._layout.reading(log, not_negative(start, "start"), backward=backward)
 
     def _pulling(self, log: str, reading: Reading) -> Plan[list[V]]:
         return located(self._page_of(reading), self._keyspace.name, log)
 
     def _page_of(self, reading: Reading) -> Plan[list[V]]:
         return list(map(self._layout.parts.message, (yield from reading.pull())))
-
-
-def _not_negative(number: int, name: str) -> int:
-    if number < 0:
-        raise ConfigError(f"{name} is counted from 0")
-    return number
-
-
-def _checked_ids(ids: Iterable[str] | None) -> list[str]:
-    found = [] if ids is None else list(several(ids))
-    if "" in found:
-        raise ConfigError("an id is not empty: all messages with an empty one would be the same")
-    if len(set(found)) < len(found):
-        raise ConfigError("ids= tells messages apart: each has another one")
-    return found
 
 
 def _has_lanes(writers: str) -> bool:
@@ -174,7 +178,7 @@ def _lane_of_loop() -> str:
     return _loops.setdefault(running_loop(), secrets.token_hex(8))
 
 
-class Log(_OpenedLog[V, K]):
+class Log(_OpenedLog[V, K], Maintained[V, K]):
     """Messages in the order in which they were appended, for each key of a keyspace.
 
     ``kv`` and ``clock`` as for ``Store``. An append is one get and one set in the ordinary
@@ -232,7 +236,7 @@ class Log(_OpenedLog[V, K]):
         SchemaMismatch, TooDeep or TooLarge for a message that would not come back equal, with the
         log untouched; a BackendError, or what the KV raises.
         """
-        ids = _checked_ids(None if id is None else [id])
+        ids = None if id is None else [id]
         run(self._appending(key, [message], ids, _lane_of_process), self._kv)
 
     @forgetful
@@ -244,7 +248,7 @@ class Log(_OpenedLog[V, K]):
         message, the same batch can be repeated then, and adds what is missing. Raises what
         ``append`` raises, and ConfigError for ids that are not one for each, or not each another.
         """
-        run(self._appending(key, messages, _checked_ids(ids), _lane_of_process), self._kv)
+        run(self._appending(key, messages, ids, _lane_of_process), self._kv)
 
     @forgetful
     def pop(self, key: K) -> V | None:
@@ -300,17 +304,6 @@ class Log(_OpenedLog[V, K]):
         run(self._at(key, partial(self._trim, keep)), self._kv)
 
     @forgetful
-    def clear(self, key: K) -> None:
-        """Forget all messages, and leave nothing behind.
-
-        Also of a log under a key that the ring lacks (of a person who was forgotten): where the
-        backend cannot list, its rows stay then, and nothing reads them any more. With several
-        writers on a backend without compare-and-set only while none of them appends. Raises what
-        ``tail`` raises.
-        """
-        run(self._at(key, self._layout.clear), self._kv)
-
-    @forgetful
     def repair(self, key: K) -> Repaired:
         """Keep what can be read of a damaged log, remove the rest, and say what was done.
 
@@ -324,7 +317,7 @@ class Log(_OpenedLog[V, K]):
         return run(self._at(key, self._layout.repair), self._kv)
 
 
-class AsyncLog(_OpenedLog[V, K]):
+class AsyncLog(_OpenedLog[V, K], AsyncMaintained[V, K]):
     """Messages in the order in which they were appended, for each key of a keyspace.
 
     ``kv`` and ``clock`` as for ``AsyncStore``. An append is one get and one set in the ordinary
@@ -382,7 +375,7 @@ class AsyncLog(_OpenedLog[V, K]):
         SchemaMismatch, TooDeep or TooLarge for a message that would not come back equal, with the
         log untouched; a BackendError, or what the KV raises.
         """
-        ids = _checked_ids(None if id is None else [id])
+        ids = None if id is None else [id]
         await arun(self._appending(key, [message], ids, _lane_of_loop), self._kv)
 
     @forgetful
@@ -396,7 +389,7 @@ class AsyncLog(_OpenedLog[V, K]):
         message, the same batch can be repeated then, and adds what is missing. Raises what
         ``append`` raises, and ConfigError for ids that are not one for each, or not each another.
         """
-        await arun(self._appending(key, messages, _checked_ids(ids), _lane_of_loop), self._kv)
+        await arun(self._appending(key, messages, ids, _lane_of_loop), self._kv)
 
     @forgetful
     async def pop(self, key: K) -> V | None:
@@ -453,17 +446,6 @@ class AsyncLog(_OpenedLog[V, K]):
         appends. Raises what ``tail`` raises.
         """
         await arun(self._at(key, partial(self._trim, keep)), self._kv)
-
-    @forgetful
-    async def clear(self, key: K) -> None:
-        """Forget all messages, and leave nothing behind.
-
-        Also of a log under a key that the ring lacks (of a person who was forgotten): where the
-        backend cannot list, its rows stay then, and nothing reads them any more. With several
-        writers on a backend without compare-and-set only while none of them appends. Raises what
-        ``tail`` raises.
-        """
-        await arun(self._at(key, self._layout.clear), self._kv)
 
     @forgetful
     async def repair(self, key: K) -> Repaired:

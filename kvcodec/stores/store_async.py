@@ -15,16 +15,16 @@ from typing import Any, cast, overload
 from typing_extensions import TypeVar
 
 from kvcodec.backends.adapt import as_async_kv
-from kvcodec.errors import Expired, KVCodecError, forget, forgetful, locate
-from kvcodec.keyspace.explanation import Explanation
+from kvcodec.errors import Expired, forget, forgetful
 from kvcodec.keyspace.keyspace import Keyspace
 from kvcodec.keyspace.options import seconds
 from kvcodec.plans import values
-from kvcodec.plans.driver import Plan, arun, awaitable
-from kvcodec.plans.report import Finding, Report
+from kvcodec.plans.driver import arun, awaitable
+from kvcodec.plans.listing import KeyPages
 from kvcodec.plans.values import NO_DEFAULT
 from kvcodec.protocols import AsyncKV
-from kvcodec.stores.opened import Opened, StepName
+from kvcodec.stores.maintained import AsyncMaintained
+from kvcodec.stores.opened import Opened
 
 __all__ = ["AsyncStore"]
 
@@ -33,7 +33,7 @@ K = TypeVar("K", default=str)
 D = TypeVar("D")
 
 
-class AsyncStore(Opened[V, K]):
+class AsyncStore(Opened[V, K], AsyncMaintained[V, K]):
     """A keyspace opened on an async KV.
 
     ``kv``: anything whose get, set and delete return awaitables; a MutableMapping of str to
@@ -134,14 +134,6 @@ class AsyncStore(Opened[V, K]):
             self._leave_at(error, raw_key, key)
             raise
 
-    async def delete(self, key: K) -> None:
-        """Remove the value of ``key``. No error if there is none.
-
-        Raises KeyNameError; a BackendError, or what the KV raises.
-        """
-        place = self._place(key)
-        await self._done(values.delete(place), place.raw_key)
-
     async def require(self, key: K) -> V:
         """Return the value of ``key``.
 
@@ -151,15 +143,6 @@ class AsyncStore(Opened[V, K]):
         if value is NO_DEFAULT:
             self._must_be_there(key)
         return cast("V", value)
-
-    async def exists(self, key: K) -> bool:
-        """Say whether a value is stored under ``key`` and has not expired.
-
-        It is not read as declared: an unreadable one exists. Raises KeyNameError, or what the KV
-        raises.
-        """
-        place = self._place(key)
-        return await self._done(self._existing(place), place.raw_key)
 
     @overload
     async def pop(self, key: K, default: None = None) -> V | None: ...
@@ -190,26 +173,44 @@ class AsyncStore(Opened[V, K]):
         return await self._done(self._adding(place, value, ttl), place.raw_key)
 
     @forgetful
-    async def update(self, key: K, change: Callable[[V], V], *, default: V = NO_DEFAULT) -> V:
+    async def update(
+        self,
+        key: K,
+        change: Callable[[V], V],
+        *,
+        default: V = NO_DEFAULT,
+        ttl: timedelta | float | None = None,
+    ) -> V:
         """Replace the value of ``key`` by ``change(value)`` and return the new one.
 
         ``change`` gets ``default`` if there is no value; without a default that raises
         MissingKey. No other writer's update is lost: everywhere on backends with
         compare-and-set, where ``change`` is called again for each newer value it meets; among
-        the callers of this process on others. A lifetime starts anew. Raises what ``get`` and
-        ``set`` raise, and what ``change`` raises, with what is stored untouched.
+        the callers of this process on others. A lifetime starts anew, ``ttl`` as for ``set``.
+        Raises what ``get`` and ``set`` raise, and what ``change`` raises, with what is stored
+        untouched.
         """
         place = self._place(key)
-        return await self._done(self._updating(place, change, default), place.raw_key)
+        return await self._done(self._updating(place, change, default, ttl), place.raw_key)
 
-    @forgetful
-    async def _done(self, plan: Plan[D], raw_key: str | None = None) -> D:
-        """Drive a plan; what it raises says where, and holds nothing."""
-        try:
-            return await arun(plan, self._kv)
-        except KVCodecError as error:
-            locate(error, self._keyspace.name, raw_key)
-            raise
+    async def touch(self, key: K, ttl: timedelta | float | None = None) -> bool:
+        """Begin the lifetime of a value anew, as ``set`` would, and say whether there is one.
+
+        ``ttl`` (a timedelta, or seconds) in place of the keyspace's own. The value stays as it is,
+        and as old as it is: ``max_age=`` counts on. Raises ConfigError for a keyspace without
+        ttl=, and what ``update`` raises.
+        """
+        place = self._place(key)
+        return await self._done(self._touching(place, ttl), place.raw_key)
+
+    async def expires_at(self, key: K) -> float | None:
+        """Return when the value of ``key`` is over, in seconds since the epoch.
+
+        By its lifetime or by ``max_age=``, whichever ends first. None if it has no end, and if
+        there is no value: ``exists`` tells. Raises what ``get`` raises.
+        """
+        place = self._place(key)
+        return await self._done(self._ending(place), place.raw_key)
 
     # ----------------------------------------------------------------------- many values
 
@@ -240,29 +241,11 @@ class AsyncStore(Opened[V, K]):
 
     # --------------------------------------------------------------------------- listing
 
-    def keys(self) -> AsyncIterator[K]:
-        """Iterate over the keys that have a value.
-
-        In the order of their raw keys where the backend lists in order. Keys that are written
-        or deleted meanwhile may or may not be seen. Raises Unsupported at once where the
-        backend cannot list.
-        """
-        self._listing.must_list()
-        return self._keys()
-
-    async def _keys(self) -> AsyncIterator[K]:
-        pages = self._listing.keys()
-        while (listed := await self._done(pages.pull())) is not None:
-            for key in await self._done(self._listing.living(listed)):
-                yield key
-
-    def items(self) -> AsyncIterator[tuple[K, V]]:
+    def items(self, *, under: tuple[object, ...] | None = None) -> AsyncIterator[tuple[K, V]]:
         """Iterate over keys and values, as ``keys`` does. Raises what ``get`` raises."""
-        self._listing.must_list()
-        return self._items()
+        return self._items(self._listing.keys(under))
 
-    async def _items(self) -> AsyncIterator[tuple[K, V]]:
-        pages = self._listing.keys()
+    async def _items(self, pages: KeyPages[K]) -> AsyncIterator[tuple[K, V]]:
         while (listed := await self._done(pages.pull())) is not None:
             for item in await self._done(self._listing.values(listed)):
                 yield item
@@ -271,111 +254,3 @@ class AsyncStore(Opened[V, K]):
     async def count(self) -> int:
         """Count the keys that have a value, by listing them. Raises what ``keys`` raises."""
         return sum([1 async for _ in self.keys()])
-
-    # ----------------------------------------------------------------------- maintenance
-
-    async def rewrap(
-        self,
-        keys: Iterable[K] | None = None,
-        *,
-        after: str | Report = "",
-        limit: int | None = None,
-        on_progress: Callable[[Finding], object] | None = None,
-    ) -> Report:
-        """Seal everything that is under a retired key anew, under the primary key.
-
-        Values that are under the primary key already are skipped by the key id in their header;
-        no value is decoded, times of writing and expiry stay. Where the backend can list, every
-        name of the keyspace is walked, with what logs and files derive from it; give ``keys``
-        where it cannot: parts of logs and files are not met there, and ``may_drop`` stays False.
-        ``limit`` names a call, and ``after=report`` for the next one, whose report has it all
-        (``after=report.cursor`` begins a new report): a walk that was stopped anywhere can be
-        begun again, and every value opens at every moment. Values of newer code are left.
-
-        Compare-and-set keeps a writer's newer value; without it, a value that changed is left
-        and reported. ``report.may_drop(key_id)`` says whether a retired key is still needed.
-        Raises ConfigError where nothing is sealed; Unsupported where the backend cannot list and
-        no keys are given; what the KV raises.
-        """
-        return await self._done(self._walking("rewrap", keys, after, limit, on_progress))
-
-    async def migrate(
-        self,
-        keys: Iterable[K] | None = None,
-        *,
-        after: str | Report = "",
-        limit: int | None = None,
-        dry_run: bool = False,
-        on_progress: Callable[[Finding], object] | None = None,
-    ) -> Report:
-        """Write everything that is readable today in today's form, version and name.
-
-        Values of newer code, unreadable and expired ones are left and reported. With ``dry_run``
-        nothing is written. Promises and arguments as for ``rewrap``.
-        """
-        step: StepName = "verify" if dry_run else "migrate"
-        return await self._done(self._walking(step, keys, after, limit, on_progress))
-
-    async def verify(
-        self,
-        keys: Iterable[K] | None = None,
-        *,
-        after: str | Report = "",
-        limit: int | None = None,
-        on_progress: Callable[[Finding], object] | None = None,
-    ) -> Report:
-        """Look at every value and say what state it is in; change nothing.
-
-        It walks keys: the parts that logs and files keep beside them are not looked at.
-        ``report.names`` has the raw keys that are not fine, by their state; ``on_progress`` gets
-        a Finding for each. Arguments as for ``rewrap``.
-        """
-        plan = self._walking("verify", keys, after, limit, on_progress)
-        return await self._done(plan)
-
-    async def raw(self, key: K) -> bytes | None:
-        """Return the stored bytes of ``key`` as they are, under today's name or an older one.
-
-        None if there are none. Raises what the KV raises.
-        """
-        place = self._place(key)
-        return await self._done(self._reading_raw(place), place.raw_key)
-
-    async def explain(self, key: K, *, show: bool = False) -> Explanation | None:
-        """Return the steps of what is stored under ``key``, or None if nothing is.
-
-        As ``Keyspace.explain``. Raises what the KV raises.
-        """
-        place = self._place(key)
-        plan = self._explaining(place, show=show)
-        explained: Explanation | None = await self._done(plan, place.raw_key)
-        return explained
-
-    async def quarantine(self, key: K) -> str | None:
-        """Move the stored bytes of ``key`` aside, so that ``get`` finds nothing; never delete them.
-
-        Under every name that they have, today's and those of older declarations. Returns the raw
-        key under which they are now (``...!q1``), or None if there are none. Raises what the KV
-        raises.
-        """
-        place = self._place(key)
-        return await self._done(self._quarantining(place), place.raw_key)
-
-    async def reindex(self, keys: Iterable[K]) -> None:
-        """Enter keys into the index, where one is kept.
-
-        For what was stored before it was declared, or what two processes lost by writing at the
-        same moment; and to build anew what cannot be read of the index: a damaged shard is moved
-        aside (``...!q1``), and holds from then on what is entered. Does nothing where the backend
-        lists by itself. Raises what the KV raises, and NewerVersion or UnknownKey for a shard
-        that other code or another ring reads.
-        """
-        await self._done(self._reindexing(keys))
-
-    async def clear(self) -> None:
-        """Remove every value of the keyspace, one by one. Raises what ``keys`` raises."""
-        async for key in self.keys():
-            await self.delete(key)
-
-    def __aiter__(self) -> AsyncIterator[K]:
-        return self.keys()

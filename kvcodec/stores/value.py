@@ -10,10 +10,12 @@ from typing import Any, Generic, overload
 from typing_extensions import TypeVar
 
 from kvcodec.errors import ConfigError, forgetful
+from kvcodec.keyspace.explanation import Explanation
 from kvcodec.keyspace.keyspace import Keyspace
+from kvcodec.plans.report import Finding, Report
 from kvcodec.plans.values import NO_DEFAULT
 from kvcodec.protocols import KV, AsyncKV
-from kvcodec.stores.opened import shown
+from kvcodec.stores.shape import shown
 from kvcodec.stores.store import Store
 from kvcodec.stores.store_async import AsyncStore
 
@@ -21,6 +23,10 @@ __all__ = ["AsyncValue", "Value"]
 
 V = TypeVar("V")
 D = TypeVar("D")
+
+
+_ONE: list[None] = [None]
+"""The keys of a keyspace of one value."""
 
 
 class Value(Generic[V]):
@@ -75,9 +81,78 @@ class Value(Generic[V]):
         return self._store.exists(None)
 
     @forgetful
-    def update(self, change: Callable[[V], V], *, default: V = NO_DEFAULT) -> V:
+    def update(
+        self,
+        change: Callable[[V], V],
+        *,
+        default: V = NO_DEFAULT,
+        ttl: timedelta | float | None = None,
+    ) -> V:
         """Replace the value by ``change(value)`` and return the new one, as ``Store.update``."""
-        return self._store.update(None, change, default=default)
+        return self._store.update(None, change, default=default, ttl=ttl)
+
+    @overload
+    def pop(self, default: None = None) -> V | None: ...
+    @overload
+    def pop(self, default: V) -> V: ...  # as for Store.get
+    @overload
+    def pop(self, default: D) -> V | D: ...
+    @forgetful
+    def pop(self, default: Any = None) -> Any:
+        """Remove the value and return it, or ``default`` if there is none, as ``Store.pop``."""
+        return self._store.pop(None, default)
+
+    @forgetful
+    def add(self, value: V, *, ttl: timedelta | float | None = None) -> bool:
+        """Store the value only if there is none; say whether it was, as ``Store.add``."""
+        return self._store.add(None, value, ttl=ttl)
+
+    def touch(self, ttl: timedelta | float | None = None) -> bool:
+        """Begin the lifetime of the value anew; say whether there is one, as ``Store.touch``."""
+        return self._store.touch(None, ttl)
+
+    def expires_at(self) -> float | None:
+        """Return when the value is over, in seconds since the epoch, as ``Store.expires_at``."""
+        return self._store.expires_at(None)
+
+    # ----------------------------------------------------------------------- maintenance
+
+    def rewrap(self, *, on_progress: Callable[[Finding], object] | None = None) -> Report:
+        """Seal the value under the primary key, as ``Store.rewrap``.
+
+        ``report.is_free_of(key_id)`` says whether it needs a retired key.
+        """
+        return self._store.rewrap(_ONE, on_progress=on_progress)
+
+    def migrate(
+        self,
+        *,
+        dry_run: bool = False,
+        on_progress: Callable[[Finding], object] | None = None,
+    ) -> Report:
+        """Write the value in today's form, version and name, as ``Store.migrate``."""
+        return self._store.migrate(_ONE, dry_run=dry_run, on_progress=on_progress)
+
+    def verify(self, *, on_progress: Callable[[Finding], object] | None = None) -> Report:
+        """Say what state the value is in, as ``Store.verify``; change nothing."""
+        return self._store.verify(_ONE, on_progress=on_progress)
+
+    def raw(self) -> bytes | None:
+        """Return the stored bytes as they are, or None, as ``Store.raw``."""
+        return self._store.raw(None)
+
+    def explain(self, *, show: bool = False) -> Explanation | None:
+        """Return the steps of what is stored, or None, as ``Store.explain``."""
+        return self._store.explain(None, show=show)
+
+    def quarantine(self) -> str | None:
+        """Move the stored bytes aside; return their name, or None, as ``Store.quarantine``."""
+        return self._store.quarantine(None)
+
+    @property
+    def keyspace(self) -> Keyspace[V, None]:
+        """The declaration that is opened here."""
+        return self._store.keyspace
 
     def __repr__(self) -> str:
         return shown(type(self).__name__, lambda: self._store)
@@ -129,9 +204,78 @@ class AsyncValue(Generic[V]):
         return await self._store.exists(None)
 
     @forgetful
-    async def update(self, change: Callable[[V], V], *, default: V = NO_DEFAULT) -> V:
+    async def update(
+        self,
+        change: Callable[[V], V],
+        *,
+        default: V = NO_DEFAULT,
+        ttl: timedelta | float | None = None,
+    ) -> V:
         """Replace the value by ``change(value)`` and return the new one, as ``Store.update``."""
-        return await self._store.update(None, change, default=default)
+        return await self._store.update(None, change, default=default, ttl=ttl)
+
+    @overload
+    async def pop(self, default: None = None) -> V | None: ...
+    @overload
+    async def pop(self, default: V) -> V: ...  # as for Store.get
+    @overload
+    async def pop(self, default: D) -> V | D: ...
+    @forgetful
+    async def pop(self, default: Any = None) -> Any:
+        """Remove the value and return it, or ``default`` if there is none, as ``Store.pop``."""
+        return await self._store.pop(None, default)
+
+    @forgetful
+    async def add(self, value: V, *, ttl: timedelta | float | None = None) -> bool:
+        """Store the value only if there is none; say whether it was, as ``Store.add``."""
+        return await self._store.add(None, value, ttl=ttl)
+
+    async def touch(self, ttl: timedelta | float | None = None) -> bool:
+        """Begin the lifetime of the value anew; say whether there is one, as ``Store.touch``."""
+        return await self._store.touch(None, ttl)
+
+    async def expires_at(self) -> float | None:
+        """Return when the value is over, in seconds since the epoch, as ``Store.expires_at``."""
+        return await self._store.expires_at(None)
+
+    # ----------------------------------------------------------------------- maintenance
+
+    async def rewrap(self, *, on_progress: Callable[[Finding], object] | None = None) -> Report:
+        """Seal the value under the primary key, as ``Store.rewrap``.
+
+        ``report.is_free_of(key_id)`` says whether it needs a retired key.
+        """
+        return await self._store.rewrap(_ONE, on_progress=on_progress)
+
+    async def migrate(
+        self,
+        *,
+        dry_run: bool = False,
+        on_progress: Callable[[Finding], object] | None = None,
+    ) -> Report:
+        """Write the value in today's form, version and name, as ``Store.migrate``."""
+        return await self._store.migrate(_ONE, dry_run=dry_run, on_progress=on_progress)
+
+    async def verify(self, *, on_progress: Callable[[Finding], object] | None = None) -> Report:
+        """Say what state the value is in, as ``Store.verify``; change nothing."""
+        return await self._store.verify(_ONE, on_progress=on_progress)
+
+    async def raw(self) -> bytes | None:
+        """Return the stored bytes as they are, or None, as ``Store.raw``."""
+        return await self._store.raw(None)
+
+    async def explain(self, *, show: bool = False) -> Explanation | None:
+        """Return the steps of what is stored, or None, as ``Store.explain``."""
+        return await self._store.explain(None, show=show)
+
+    async def quarantine(self) -> str | None:
+        """Move the stored bytes aside; return their name, or None, as ``Store.quarantine``."""
+        return await self._store.quarantine(None)
+
+    @property
+    def keyspace(self) -> Keyspace[V, None]:
+        """The declaration that is opened here."""
+        return self._store.keyspace
 
     def __repr__(self) -> str:
         return shown(type(self).__name__, lambda: self._store)

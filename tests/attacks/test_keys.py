@@ -106,6 +106,22 @@ def test_a_key_id_flipped_to_the_primary_does_not_drop_the_retired_key(
         store.get("a")
 
 
+@pytest.mark.parametrize("make", [FernetCipher, AESGCMCipher])
+def test_a_flipped_key_id_beside_a_newer_version_does_not_drop_the_retired_key(
+    kv: Store_, make: Any
+) -> None:
+    """Of what its header called newer nothing was opened, and its key id was believed."""
+    old, both = KeyRing(KEY), KeyRing(NEW, retired=[KEY])
+    Store(Keyspace("k", str, cipher=make(old)), kv).set("a", "v")
+    data = kv.get("k/a") or b""
+    fields = data[3 : 3 + data[2]].replace(bytes.fromhex(old.primary), bytes.fromhex(both.primary))
+    newer = b"\x01\x00\x00\x00\x09" + fields
+    put(kv, "k/a", data[:2] + bytes((len(newer),)) + newer + data[3 + data[2] :])
+    report = Store(Keyspace("k", str, cipher=make(both)), kv).rewrap()
+    assert not report.may_drop(old.primary)
+    assert report.unreadable == {"k/a": "decrypt: Tampered"}
+
+
 def test_one_ring_in_two_environments(kv: Store_, cipher: Any) -> None:
     """Values moved from staging to production. ``bound_to`` ties them to their own."""
     keyspace = Keyspace("k", str, cipher=cipher)
@@ -114,6 +130,9 @@ def test_one_ring_in_two_environments(kv: Store_, cipher: Any) -> None:
         with pytest.raises(Tampered):
             Store(other, kv).get("a")
     assert Store(keyspace.bound_to("staging"), kv).get("a") == "v"
+    for no_context in ("", "\ud800", "a\udfff"):
+        with pytest.raises(ConfigError):
+            keyspace.bound_to(no_context)
 
 
 def test_nothing_shows_a_key(cipher: Any) -> None:

@@ -29,10 +29,11 @@ WHOLE: tuple[Kind, ...] = tuple(kind for kind in KINDS if kind not in ("value", 
 
 
 def _shapes(kv: Store_, cipher: Any) -> dict[str, Any]:
-    """Four shapes over one keyspace of bytes: how they write and how they read one name."""
+    """Shapes over one keyspace of bytes, as several processes have them, and how they read."""
     keyspace = Keyspace("k", bytes, cipher=cipher, ttl=60)
     plain = Keyspace("k", bytes, cipher=cipher)
-    store, log, files = Store(plain, kv), Log(plain, kv), Files(plain, kv)
+    store, log = Store(plain.unopened(), kv), Log(plain.unopened(), kv)
+    files = Files(plain.unopened(), kv)
     cache = Cache(keyspace, kv, negative=5)
     people = Subjects(plain, kv)
     return {

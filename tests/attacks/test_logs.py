@@ -110,7 +110,7 @@ def test_a_row_put_back_where_it_was_let_go_of_is_not_read(kv: Store_, cipher: A
         if name != NAME:
             put(kv, name, state[name])
     assert list(log.iterate("ada")) == _texts("A", 40)[-5:]
-    log.clear("ada")
+    log.delete("ada")
     for name in state:
         if name != NAME:
             put(kv, name, state[name])

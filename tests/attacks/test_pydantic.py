@@ -67,3 +67,36 @@ def test_typed_extra_fields_are_sealed(kv: Store_, cipher: Any) -> None:
         put(kv, "k/a", json.dumps(forged).encode())
         with pytest.raises(DecodeError):
             store.get("a")
+
+
+class Maybe(pydantic.BaseModel):
+    name: str = "m"
+    token: Secret[str] | None = None
+
+
+class Needy(pydantic.BaseModel):
+    needs: int
+    token: Secret[str]
+
+
+class Member(pydantic.BaseModel):
+    one: Maybe | Needy
+
+
+class RootNumber(pydantic.RootModel[int | list[Secret[str]]]):
+    pass
+
+
+@pytest.mark.parametrize("root", [Maybe | int, RootNumber])
+def test_a_root_that_may_be_a_scalar_is_refused_when_declared(root: Any, cipher: Any) -> None:
+    """Nothing can sign it. It was refused with the first number that was set."""
+    with pytest.raises(ConfigError, match="signature"):
+        Keyspace("k", root, cipher=cipher)
+
+
+def test_members_of_a_union_of_which_one_takes_none(kv: Store_, cipher: Any) -> None:
+    """``set`` refused the one without its secret, since the other one needs it."""
+    store = Store(Keyspace("k", Member, cipher=cipher), kv)
+    for value in (Maybe(), Maybe(token=Secret("t")), Needy(needs=1, token=Secret("t"))):
+        store.set("a", Member(one=value))
+        assert store["a"] == Member(one=value)

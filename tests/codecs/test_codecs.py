@@ -521,6 +521,31 @@ def test_a_codec_that_quotes_is_not_quoted() -> None:
     assert leaks(caught.value) == []
 
 
+class Odd:
+    """An object whose attributes cannot be asked for; it quotes the one that it was asked for."""
+
+    def __getattr__(self, name: str) -> Any:
+        raise KeyError(name)
+
+
+class OddSlots(Odd):
+    """The same, with nothing to be found before it is asked."""
+
+    __slots__ = ()
+
+
+@pytest.mark.parametrize("value", [Odd(), OddSlots()], ids=["odd", "slots"])
+@pytest.mark.parametrize("encoding", ["json", "msgpack"])
+def test_an_object_that_cannot_be_looked_at(value: Any, encoding: Any) -> None:
+    """Is refused as any that cannot be stored: its own exception is not the caller's to know."""
+    kv: dict[str, bytes] = {}
+    space: Any = Keyspace("k", Any, encoding=encoding)
+    with pytest.raises(EncodeError, match="an object in it raised KeyError") as caught:
+        Store(space, kv).set("a", {"a": [value]})
+    assert kv == {}
+    assert caught.value.__context__ is None
+
+
 def test_json_written_by_pydantic_is_read() -> None:
     """A pydantic model is read from the JSON that ``model_dump_json`` wrote."""
     plant = Plant(label="fern", since=datetime(2025, 1, 1, tzinfo=UTC))
@@ -537,18 +562,16 @@ class Plant(pydantic.BaseModel):
     name: str = pydantic.Field(alias="label", default="")
     since: datetime
     height: float = pydantic.Field(default=0.0, ge=0)
-    password: pydantic.SecretStr | None = None
 
     model_config = pydantic.ConfigDict(populate_by_name=True)
 
 
 def test_pydantic_refusals() -> None:
-    """What pydantic would mask, or does not accept, is refused by set and by get."""
+    """What pydantic does not accept, or JSON cannot hold, is refused by set and by get."""
     kv: dict[str, bytes] = {}
     store = Store(Keyspace("k", Plant), kv)
     now = datetime(2025, 1, 1, tzinfo=UTC)
     for plant in (
-        Plant(since=now, password=pydantic.SecretStr(CANARY)),
         Plant.model_construct(name=CANARY, since=now, height=-1.0),
         Plant.model_construct(name=CANARY, since=None),
         Plant(since=now, height=float("inf")),

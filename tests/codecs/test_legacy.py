@@ -18,18 +18,14 @@ from typing import Any, NamedTuple
 
 import msgspec
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from kvcodec import (
-    BigEndian,
     ConfigError,
     DecodeError,
-    EncodeError,
     GzipJSON,
     KeyRing,
     Keyspace,
-    MemoryKV,
+    Packed,
     Previous,
     Secret,
     Store,
@@ -116,7 +112,7 @@ CASES: dict[str, Case] = {
     ),
     "cursor in four bytes": Case(
         {"cursor": (4_294_967_295).to_bytes(4, "big")},
-        Keyspace("cursor", int, key=None, encoding=BigEndian(4)),
+        Keyspace("cursor", int, key=None, encoding=Packed(">I")),
         lambda old: Keyspace("cursor", int, key=None, checksum=True, previous=[old]),
         None,
         4_294_967_295,
@@ -124,7 +120,7 @@ CASES: dict[str, Case] = {
     ),
     "cursor in four bytes that look like text": Case(
         {"cursor": b"1234"},
-        Keyspace("cursor", int, key=None, encoding=BigEndian(4)),
+        Keyspace("cursor", int, key=None, encoding=Packed(">I")),
         lambda old: Keyspace("sync/cursor", int, key=None, previous=[old]),
         None,
         0x31323334,
@@ -232,47 +228,9 @@ def test_a_crash_after_every_operation(
 # ------------------------------------------------------------------------------------- codecs
 
 
-@given(st.integers(1, 8), st.booleans(), st.data())
-def test_big_endian_is_to_bytes(size: int, signed: bool, data: st.DataObject) -> None:  # noqa: FBT001 - drawn
-    """The bytes are those of int.to_bytes, and every number of the width comes back."""
-    codec = BigEndian(size, signed=signed)
-    bits = 8 * size
-    low, high = (-(2 ** (bits - 1)), 2 ** (bits - 1) - 1) if signed else (0, 2**bits - 1)
-    number = data.draw(st.integers(low, high))
-    assert codec.encode(number) == number.to_bytes(size, "big", signed=signed)
-    assert codec.decode(codec.encode(number)) == number
-    for outside in (low - 1, high + 1):
-        store = Store(Keyspace("n", int, encoding=codec), kv := MemoryKV())
-        with pytest.raises(EncodeError):
-            store.set("a", outside)
-        assert kv.get("n/a") is None
-
-
-@pytest.mark.parametrize("size", [0, 9, -1, True, 4.0, "4"])
-def test_big_endian_has_a_width(size: Any) -> None:
-    """Any other is a ConfigError."""
-    with pytest.raises(ConfigError, match="a size from 1 to 8 bytes"):
-        BigEndian(size)
-
-
-@pytest.mark.parametrize("data", [b"", b"\0\0\0", b"\0\0\0\0\0", b"4294967296"])
-def test_another_length_is_refused(data: bytes) -> None:
-    """A cursor that overflowed its four bytes, or is text, raises; it is not cut."""
-    cursor = Keyspace("cursor", int, key=None, encoding=BigEndian(4))
-    with pytest.raises(DecodeError):
-        cursor.unpack("cursor", data, now=NOW)
-
-
-@pytest.mark.parametrize("value", [True, 1.0, "1", None])
-def test_a_number_is_an_int(value: Any) -> None:
-    """Nothing else is stored as one."""
-    with pytest.raises(EncodeError):
-        Keyspace("n", int, encoding=BigEndian(4)).pack("a", value, now=NOW)
-
-
 def test_plain_json_cannot_be_told_from_it() -> None:
     """b"1234" is both: under one name the two are refused together, with the ways out."""
-    old = Keyspace("cursor", int, key=None, encoding=BigEndian(4))
+    old = Keyspace("cursor", int, key=None, encoding=Packed(">I"))
     with pytest.raises(ConfigError, match="cannot be told"):
         Keyspace("cursor", int, key=None, previous=[old])
 

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from kvcodec import (
     DecodeError,
+    EncodeError,
     Expired,
     KeyRing,
     Keyspace,
@@ -302,11 +303,19 @@ def test_the_checksum_is_the_one_of_zlib() -> None:
     assert stored == b"\xc1\x01\x05\x08" + zlib.crc32(place + b"payload").to_bytes(4) + b"payload"
 
 
-def test_plain_values_are_no_envelopes() -> None:
-    """Bytes that look like an envelope are stored and read as they are in a plain keyspace."""
-    keyspace = Keyspace("k", bytes)
-    looks_sealed = MALFORMED["cipher and key"]
-    assert keyspace.unpack(*keyspace.pack("a", looks_sealed, now=0.0), now=0.0) == looks_sealed
+@pytest.mark.parametrize("case", MALFORMED)
+def test_plain_values_are_no_envelopes(case: str) -> None:
+    """What only looks like an envelope is a value of plain bytes; a whole one is refused."""
+    keyspace, data = Keyspace("k", bytes), MALFORMED[case]
+    try:
+        open_envelope(data)
+    except MalformedEnvelope:
+        assert keyspace.unpack(*keyspace.pack("a", data, now=0.0), now=0.0) == data
+        return
+    with pytest.raises(DecodeError):
+        keyspace.unpack("k/a", data, now=0.0)
+    with pytest.raises(EncodeError):
+        keyspace.pack("a", data, now=0.0)
 
 
 def test_checksum_beside_a_cipher_is_refused() -> None:

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import secrets
 import sys
+import zlib
 from collections.abc import Generator
 from contextlib import contextmanager
 from hashlib import sha256
@@ -52,9 +53,18 @@ def three_methods(kv: dict[str, bytes]) -> Any:
     return SimpleNamespace(set=kv.__setitem__, get=kv.get, delete=delete)
 
 
+_DEFLATED = bytes.fromhex("789ccb48cdc9c957c820910400276713d5")
+
+
+def _deflated(data: bytes, _level: int) -> bytes:
+    """What zlib 1.2.13 makes of the one text that is compressed on the page."""
+    assert zlib.decompress(_DEFLATED) == data
+    return _DEFLATED
+
+
 @contextmanager
 def _nothing_random() -> Generator[None]:
-    """Nonces, generations and data keys by counting, and Fernet's clock stands."""
+    """Nonces, generations and data keys by counting, Fernet's clock stands, and one zlib."""
     numbers = count()
 
     def drawn(size: int) -> bytes:
@@ -64,6 +74,7 @@ def _nothing_random() -> Generator[None]:
         patch("os.urandom", drawn),
         patch.object(secrets, "token_bytes", drawn),
         patch("time.time", lambda: NOW / 1000),
+        patch.object(zlib, "compress", _deflated),
     ):
         yield
 
@@ -76,6 +87,7 @@ from typing import NamedTuple
 from uuid import UUID
 
 import msgspec
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from kvcodec import (
     AESGCMCipher,
@@ -115,6 +127,8 @@ class Ran(NamedTuple):
     left: dict[str, bytes]
     """Without what was removed again."""
     space: Any
+    kms: Any
+    """The KeyWrapper of the case, or None."""
 
 
 def run(case: Case) -> Ran:
@@ -128,7 +142,8 @@ def run(case: Case) -> Ran:
         code = compile(case.before + case.code, case.title, "exec", dont_inherit=True)
         exec(code, module.__dict__)  # noqa: S102
     (space,) = (each for each in vars(module).values() if isinstance(each, Keyspace))
-    return Ran(dict(sorted(kv.last.items())), dict(kv), space)
+    kms = getattr(module, "KMS", None)
+    return Ran(dict(sorted(kv.last.items())), dict(kv), space, kms and kms())
 
 
 def kind_of(case: Case, raw_key: str) -> str:
@@ -208,7 +223,8 @@ test compares it with what the code writes. Once released it does not change; ex
 
 Under each piece of code stands every name that it wrote, as it was last, even if it was removed
 again (the trace of a file). *Holds*: what is left when the reader of FORMAT.md has opened it. Byte
-strings in arrays are written `h'..'`. Compression has no example: libraries differ in its bytes.
+strings in arrays are written `h'..'`. Compressed bytes are those of zlib 1.2.13: other
+libraries and versions write others, which are read all the same.
 
 ```python
 {imports}

@@ -92,6 +92,20 @@ everything = Everything(
 )
 """
 
+_KMS = """\
+class KMS:
+    key_id = "kms/1"
+    aead = AESGCM(bytes(range(32, 64)))
+
+    def wrap(self, key: bytes, context: str) -> bytes:
+        return bytes(12) + self.aead.encrypt(bytes(12), key, context.encode())
+
+    def unwrap(self, wrapped: bytes, context: str) -> bytes:
+        return self.aead.decrypt(wrapped[:12], wrapped[12:], context.encode())
+
+
+"""
+
 CASES = [
     Case(
         "A plain value",
@@ -142,6 +156,13 @@ CASES = [
         'Store(notes, kv, clock=clock).set("ada", b"raw")',
         {"keyspace": "notes", "codec": "raw", "max_age": 60_000},
         reads=b"raw",
+    ),
+    Case(
+        "A compressed value",
+        'notes = Keyspace("notes", str, compress="zlib")\n'
+        'Store(notes, kv).set("ada", "hello " * 9)',
+        {"keyspace": "notes", "codec": "text", "compress": True},
+        reads="hello " * 9,
     ),
     Case(
         "Sealed by Fernet",
@@ -293,6 +314,13 @@ CASES = [
         "people = Subjects(data_keys, kv, clock=clock)\n"
         'people.add("ada")\n'
         'people.rotate("ada")',
+        {"keyspace": "people", "codec": "raw", "cipher": 2, **SEALED},
+        {"": "subject"},
+    ),
+    Case(
+        "The data key of a person, wrapped by a KMS",
+        _KMS + 'data_keys = Keyspace("people", bytes, cipher=AESGCMCipher(ring))\n'
+        'Subjects(data_keys, kv, wrapper=KMS(), clock=clock).add("ada")',
         {"keyspace": "people", "codec": "raw", "cipher": 2, **SEALED},
         {"": "subject"},
     ),

@@ -58,6 +58,9 @@ class Named(msgspec.Struct, kw_only=True):
 
 
 UserId = NewType("UserId", str)
+AdminId = NewType("AdminId", UserId)
+Number = NewType("Number", int)
+NumberOfTen = NewType("NumberOfTen", Number)
 
 ID = UUID("12345678-1234-5678-1234-567812345678")
 
@@ -88,6 +91,8 @@ NAMES: list[tuple[Any, Any, str]] = [
     (str, "!", "k/%21"),
     (str, Channel.SMS, "k/sms"),
     (UserId, "ada", "k/ada"),
+    (AdminId, "ada", "k/ada"),
+    (tuple[AdminId, NumberOfTen], ("ada", 7), "k/ada/7"),
     (int, 0, "k/0"),
     (int, -12, "k/-12"),
     (int, 10**30, f"k/{10**30}"),
@@ -425,3 +430,43 @@ def test_a_scheme_of_ones_own() -> None:
     assert keyspace.raw_key("a") == "K:A"
     assert keyspace.key("K:A") == "a"
     assert keyspace.prefix == "K:"
+    assert keyspace.key_type is str
+
+
+def test_the_key_type_is_that_of_the_template() -> None:
+    """Whether or not ``key=`` repeats it."""
+    templates: list[tuple[str, Any]] = [("{phone}:{account}", Route), ("{n}", int), ("one", None)]
+    for template, key_type in templates:
+        scheme = TemplateKeys(template, key_type)
+        keyspace: Keyspace[bytes, Any] = Keyspace("k", bytes, keys=scheme)
+        assert keyspace.key_type is key_type
+
+
+def test_an_enum_whose_text_cannot_stand_in_a_name_is_refused_when_declared() -> None:
+    """The message names the member, and not the keyspace's name."""
+
+    class Language(enum.Enum):
+        NONE = ""
+        DE = "de"
+
+    with pytest.raises(ConfigError, match=r"Language.NONE cannot stand in a name.*empty"):
+        declared(Language)
+
+
+def test_annotations_that_cannot_be_resolved_are_refused_when_declared() -> None:
+    """With the field and the way out."""
+
+    class Kind(enum.Enum):
+        A = "a"
+
+    class Local(NamedTuple):
+        number: int
+        kind: Kind
+
+    class Locals(msgspec.Struct):
+        number: int
+        kind: Kind
+
+    for key_type in (Local, Locals, tuple[Local, str]):
+        with pytest.raises(ConfigError, match=r"'kind: Kind' cannot be resolved.*module"):
+            declared(key_type)

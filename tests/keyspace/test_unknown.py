@@ -14,7 +14,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kvcodec import ConfigError, KeyRing, Keyspace, MemoryKV, Secret, Store, TooLarge
+from kvcodec import (
+    ConfigError,
+    KeyRing,
+    Keyspace,
+    MemoryKV,
+    SchemaMismatch,
+    Secret,
+    Store,
+    TooLarge,
+)
 from kvcodec.codecs.evolve import carry_unknown
 from tests.both import World, every_world
 
@@ -340,3 +349,51 @@ def test_it_is_off_unless_declared() -> None:
     Store(Keyspace("accounts", dict[str, Any]), kv).set("ada", {"name": "Ada", "other": 1})
     Store(Keyspace("accounts", Account), kv).update("ada", lambda account: account)
     assert kv.get("accounts/ada") == b'{"name":"Ada"}'
+
+
+class Holder(msgspec.Struct):
+    body: msgspec.Raw
+    count: int = 0
+    more: dict[str, msgspec.Raw] = {}
+    many: list[tuple[int, msgspec.Raw]] = []
+    row: RawRow | None = None
+
+
+class RawRow(msgspec.Struct, array_like=True, tag="r"):
+    a: int
+    b: msgspec.Raw
+
+
+RAW_HOLDER = (
+    b'{"body":{"q" : 1},"zz":[1,2],"count":1,"more":{"k":[1,  2]},"many":[[1, { } ]],'
+    b'"row":["r",1,[ ],3]}'
+)
+
+
+def test_a_raw_survives_with_its_white_space() -> None:
+    """Wherever it stands, beside what this code does not know."""
+    store = Store(Keyspace("k", Holder, keep_unknown=True), kv := {"k/a": RAW_HOLDER})
+
+    def counted(value: Holder) -> Holder:
+        value.count += 1
+        return value
+
+    updated = store.update("a", counted)
+    assert kv["k/a"] == RAW_HOLDER.replace(b"[[1, { } ]]", b"[[1,{ }]]").replace(
+        b'"count":1', b'"count":2'
+    )
+    assert store["a"] == updated
+
+
+def test_a_raw_beside_secrets_is_kept_or_refused() -> None:
+    """The record is laid out anew when it is sealed: white space would not come back."""
+
+    class Kept(msgspec.Struct):
+        token: Secret[str]
+        body: msgspec.Raw
+
+    store = Store(Keyspace("k", Kept, cipher=RING), MemoryKV())
+    store.set("a", Kept(Secret("x"), msgspec.Raw(b'{"q":1}')))
+    assert store["a"].body == msgspec.Raw(b'{"q":1}')
+    with pytest.raises(SchemaMismatch, match=r"\$\.body: Raw -> another Raw"):
+        store.set("a", Kept(Secret("x"), msgspec.Raw(b'{"q": 1}')))

@@ -239,6 +239,65 @@ def test_any_schedule_of_one_key(signals: float) -> None:
         assert tables() == ([], [], [], []), seed
 
 
+class Telling(Schedule):
+    """Each tells what it has done, unless it was told."""
+
+    def __init__(self, seed: int, patch: pytest.MonkeyPatch) -> None:
+        super().__init__(seed, patch)
+        self.moments = iter(range(1000))
+        self.told = 0
+        self.done = 0
+
+    def thread(self, keys: str) -> Callable[[], None]:
+        """A thread that asks twice."""
+
+        def work() -> None:
+            for key in keys:
+                asked, taken = next(self.moments), lock(key)
+                with taken, self.inside.of(key):
+                    self._hear_or_tell(asked, taken)
+
+        return work
+
+    def task(self, keys: str, *, cancelled: bool = False) -> Callable[[], None]:
+        """Likewise a task."""
+
+        async def work() -> None:
+            for key in keys:
+                asked, taken = next(self.moments), lock(key)
+                async with taken:
+                    with self.inside.of(key):
+                        self._hear_or_tell(asked, taken)
+
+        return lambda: Loop(self.steps).run(work(), cancelled=cancelled)
+
+    def _hear_or_tell(self, asked: int, taken: Lock) -> None:
+        if taken.news is None:
+            self.done += 1
+            waited = {*locks._waiting}
+            taken.tell(next(self.moments))
+            waits = waited & locks._waiting  # without who has given up meanwhile
+            assert all(each.news is not None for each in waits)
+        else:
+            self.told += 1
+            assert taken.news > asked, "of before it asked"
+
+
+def test_any_schedule_of_news() -> None:
+    """Who waits while it is told hears it, when let in; who comes later does not."""
+    told = 0
+    for seed in SCHEDULES:
+        with pytest.MonkeyPatch.context() as patch:
+            run = Telling(seed, patch)
+            run.steps.run(
+                run.thread("aa"), run.task("aa"), run.task("aa", cancelled=True), run.thread("aa")
+            )
+        told += run.told
+        assert 0 < run.done == run.inside.entered - run.told
+        assert tables() == ([], [], [], []), seed
+    assert told > 20
+
+
 @pytest.mark.parametrize("signals", [0.0, 0.02, 0.2])
 def test_any_schedule_of_a_circle(signals: float) -> None:
     """A thread and a task with crossing keys: one of them is refused, at most."""

@@ -804,6 +804,30 @@ def test_text_that_could_be_taken_for_a_sealed_field_is_refused() -> None:
         assert Store(space, kv)["a"].note == harmless
 
 
+class Free(msgspec.Struct):
+    more: Any
+    token: Secret[str]
+
+
+@pytest.mark.parametrize("encoding", ["json", "msgpack"])
+def test_a_sealed_field_where_no_route_leads_is_found(encoding: Any) -> None:
+    """However it is spelled, and wherever it stands, by whoever writes and whoever reads."""
+    space = Keyspace("k", Free, cipher=RING, encoding=encoding)
+    forged = _at_once(Keyspace("k", Noted, cipher=RING), Noted("", Secret("x")))["token"]
+    for more in (forged, {"a": [1, forged]}, [[forged]], {"kvs1.": forged}):
+        with pytest.raises(EncodeError, match="sealed field"):
+            space.pack("a", Free(more, Secret("x")), now=0)
+    value = Free({"kvs1.": ["kvs1.", "x"]}, Secret("x"))
+    raw_key, data = space.pack("a", value, now=0)
+    assert space.unpack(raw_key, data, now=0) == value
+    if encoding == "json":  # of another signer, which an escape hides from a look at the bytes
+        plain = msgspec.json.decode(data)
+        hidden = msgspec.json.encode(plain | {"more": forged}).replace(b"kvs1.", rb"\u006bvs1.")
+        assert space.unpack(raw_key, data.replace(b"kvs1.", rb"\u006bvs1."), now=0) == value
+        with pytest.raises(Tampered):
+            space.unpack(raw_key, hidden, now=0)
+
+
 def _at_once(keyspace: Keyspace[Any], value: Any) -> Any:
     return msgspec.json.decode(keyspace.pack("elsewhere", value, now=0)[1])
 
@@ -844,6 +868,25 @@ def test_depth_is_bounded_inside_secrets_too() -> None:
     assert wide.unpack(*wide.pack("a", Secret(deep), now=0), now=0) == Secret(deep)
     with pytest.raises(TooDeep):
         Keyspace("k", Account, cipher=RING).unpack("k/a", b"[" * 100, now=0)
+
+
+class Chained(msgspec.Struct):
+    """Nothing in it says that it nests, but what is in its secret."""
+
+    next: Secret[Chained | None]
+
+
+def test_what_nests_in_a_secret_alone_is_too_deep() -> None:
+    """A type that nests in its secrets alone is encoded the quick way: such a value is not."""
+    chain = Chained(Secret(None))
+    space = Keyspace("k", Chained, cipher=RING, max_depth=2)
+    assert space.unpack(*space.pack("a", chain, now=0), now=0) == chain
+    chain = Chained(Secret(chain))
+    with pytest.raises(TooDeep):
+        space.pack("a", chain, now=0)
+    chain.next = Secret(chain)
+    with pytest.raises(TooDeep):
+        space.pack("a", chain, now=0)
 
 
 class Holder(msgspec.Struct):

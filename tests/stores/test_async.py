@@ -156,7 +156,7 @@ def test_every_method(run: Callable[..., None]) -> None:
         await store.delete_many(["a", "b", "x"])
         await store.delete("d")
         await store.delete("d")
-        assert await store.get_many("abdef") == {"e": 5, "f": 6}
+        assert await store.get_many([*"abdef"]) == {"e": 5, "f": 6}
 
     run(test)
 

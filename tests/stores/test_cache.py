@@ -8,7 +8,7 @@ import threading
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 import pytest
@@ -176,6 +176,10 @@ def test_a_keyspace_without_a_lifetime_is_refused(either: Callable[..., Either])
     for option in ("ttl", "stale", "early", "negative"):
         with pytest.raises(ConfigError):
             either(**{option: 0})
+    with pytest.raises(ConfigError, match=r"early=60 s is no shorter than the ttl, 60 s"):
+        either(early=60)
+    with pytest.raises(ConfigError, match=r"early=5 s is no shorter than the ttl, 5 s"):
+        either(early=5, ttl=5)
 
 
 # ---------------------------------------------------------------------------------- stale, early
@@ -306,7 +310,7 @@ def _fails() -> Forecast:
 
 def test_the_errors_of_loaders_reach_the_caller(either: Callable[..., Either]) -> None:
     """Nothing is stored, what is stored stays, and the next caller loads again."""
-    cache, loads = either(stale=100), Loads()
+    cache, loads = either(), Loads()
     with pytest.raises(LoadError):
         cache.get_or_load(_fails)
     cache.get_or_load(loads)
@@ -314,7 +318,7 @@ def test_the_errors_of_loaders_reach_the_caller(either: Callable[..., Either]) -
     with pytest.raises(LoadError):
         cache.get_or_load(_fails)
     assert cache.get_or_load(loads).number == 2
-    assert cache.stats == CacheStats(misses=2, stale=2, loads=4)
+    assert cache.stats == CacheStats(misses=4, loads=4, failures=2)
 
 
 def test_what_a_loader_returns_is_checked(either: Callable[..., Either]) -> None:
@@ -516,11 +520,60 @@ def test_memoize_by_the_only_argument() -> None:
 
     assert forecast("rome") == forecast(city="rome") == Forecast("rome")
     assert calls == ["rome"]
-    with pytest.raises(ConfigError, match="one argument"):
 
-        @cache.memoize()
-        def several(city: str, days: int) -> Forecast:
-            raise AssertionError
+
+def test_memoize_refuses_what_it_cannot_tell_apart() -> None:
+    """When it is decorated; defaults, which may be secret, are not in the message."""
+
+    def several(city: str, days: str = "SECRET") -> Forecast:
+        raise AssertionError
+
+    def names(*cities: str) -> Forecast:
+        raise AssertionError
+
+    def filters(**cities: str) -> Forecast:
+        raise AssertionError
+
+    def nothing() -> Forecast:
+        raise AssertionError
+
+    def anything(*_: Any, **__: Any) -> str:
+        return "a"
+
+    kinds: list[Any] = [Cache(FORECASTS, {}), AsyncCache(FORECASTS, {})]
+    for cache in kinds:
+        for function, shown in (
+            (several, r"\(city, days\)"),
+            (names, r"\(\*cities\)"),
+            (filters, r"\(\*\*cities\)"),
+            (nothing, r"\(\)"),
+            (dict.fromkeys, ""),  # it has no signature
+        ):
+            with pytest.raises(ConfigError, match=rf"one argument.*{shown}: give key=") as caught:
+                cache.memoize()(function)
+            assert "SECRET" not in str(caught.value)
+            assert cache.memoize(key=anything)(function)
+
+
+def test_memoize_fills_in_a_default() -> None:
+    """A call without the argument is a call with its default; one that is wrong raises as ever."""
+    cache, calls = Cache(FORECASTS, MemoryKV()), list[str]()
+
+    @cache.memoize()
+    def forecast(city: str = "rome") -> Forecast:
+        calls.append(city)
+        return Forecast(city)
+
+    assert forecast() == forecast("rome") == forecast(city="rome") == Forecast("rome")
+    assert calls == ["rome"]
+    loose = cast("Callable[..., object]", forecast)
+    wrongs: list[Callable[[], object]] = [
+        lambda: loose("rome", "oslo"),
+        lambda: loose(town="rome"),
+    ]
+    for wrong in wrongs:
+        with pytest.raises(TypeError):
+            wrong()
 
 
 def test_memoize_what_is_awaited() -> None:

@@ -73,9 +73,11 @@ class AsyncThree:
     def __init__(self, values: dict[str, bytes]) -> None:
         self._kv = Three(values)
         self.backing = self._kv.backing
+        self.has_read = asyncio.Event()
 
     async def get(self, key: str, /) -> bytes | None:
         found = self._kv.get(key)
+        self.has_read.set()
         await asyncio.sleep(0)
         return found
 
@@ -367,9 +369,10 @@ def test_a_sync_store_in_the_loop_that_it_waits_for() -> None:
     values: dict[str, bytes] = {}
 
     async def run() -> None:
-        update = AsyncStore(COUNTS, AsyncThree(values)).update("a", one_more, default=0)
+        kv = AsyncThree(values)
+        update = AsyncStore(COUNTS, kv).update("a", one_more, default=0)
         task = asyncio.create_task(update)
-        await asyncio.sleep(0)  # it has read, and holds the lock
+        await kv.has_read.wait()  # it holds the lock then
         with pytest.raises(Conflict, match="event loop"):
             Store(COUNTS, Three(values)).update("a", one_more, default=0)
         assert await task == 1
@@ -487,24 +490,130 @@ class NoNews(Exception):
     """What a loader raises."""
 
 
-def test_a_failing_load_while_others_wait() -> None:
-    """Its error reaches its caller; the next one tries, and the rest get what it has."""
-    cache, first = Cache(PRICES, Three({})), threading.Event()
-    found: list[str] = []
+def test_a_failing_load_while_others_wait(handles: Handles) -> None:
+    """Its error reaches all who wait, of two loops and two threads; the next caller tries anew."""
+    sync, twin = handles
+    gate = threading.Barrier(4)
+    loads, failed = list[str](), list[NoNews]()
 
     def fail() -> str:
-        first.set()
+        loads.append("x")
+        until(lambda: len(locks._waiting) == 3)
+        raise NoNews("upstream is down")
+
+    async def afail() -> str:
+        return fail()
+
+    async def task() -> None:
+        gate.wait(SECONDS)
+        with pytest.raises(NoNews, match="upstream is down") as caught:
+            await AsyncCache(PRICES, twin()).get_or_load("tea", afail)
+        failed.append(caught.value)
+
+    def work() -> None:
+        gate.wait(SECONDS)
+        with pytest.raises(NoNews, match="upstream is down") as caught:
+            Cache(PRICES, sync()).get_or_load("tea", fail)
+        failed.append(caught.value)
+
+    with threads(lambda: ran(task()), lambda: ran(task()), work, work):
+        pass
+    assert len(loads) == 1
+    assert len({*map(id, failed)}) == 4
+    assert Cache(PRICES, sync()).get_or_load("tea", lambda: "v") == "v"
+
+
+def test_a_failing_load_while_some_are_cancelled() -> None:
+    """Who is cancelled has that, whoever else waits has the error, and nothing is left."""
+
+    async def run() -> None:
+        cache, loads = AsyncCache(PRICES, AsyncMemoryKV()), list[int]()
+        is_loading, may_end = asyncio.Event(), asyncio.Event()
+
+        async def fail(number: int) -> str:
+            loads.append(number)
+            is_loading.set()
+            await may_end.wait()
+            raise NoNews
+
+        tasks = [
+            asyncio.create_task(cache.get_or_load("tea", partial(fail, number)))
+            for number in range(5)
+        ]
+        await is_loading.wait()
+        await asyncio.sleep(0)
+        tasks[2].cancel()
+        may_end.set()
+        await asyncio.wait(tasks[:1])
+        tasks[3].cancel()  # it is told, and perhaps let in
+        done = await asyncio.gather(*tasks, return_exceptions=True)
+        assert [type(each) for each in done[:3]] == [NoNews, NoNews, asyncio.CancelledError]
+        assert type(done[4]) is NoNews
+        assert loads == [0]
+
+    ran(run())
+
+
+def test_none_while_others_wait() -> None:
+    """Who waits for a load that finds nothing gets that, remembered or not."""
+    cache, loads, gate = Cache(PRICES, Three({})), list[str](), threading.Barrier(3)
+
+    def none() -> None:
+        loads.append("x")
         until(lambda: len(locks._waiting) == 2)
-        raise NoNews
 
     def ask() -> None:
-        first.wait(SECONDS)
-        found.append(cache.get_or_load("tea", lambda: "v"))
+        gate.wait(SECONDS)
+        assert cache.get_or_load("tea", none) is None
 
-    with threads(ask, ask), pytest.raises(NoNews):
-        cache.get_or_load("tea", fail)
-    assert found == ["v", "v"]
-    assert cache.stats.loads == 2
+    with threads(ask, ask, ask):
+        pass
+    assert len(loads) == 1
+
+
+class Full(Three):
+    """Nothing more can be stored."""
+
+    def set(self, key: str, value: bytes, /) -> None:
+        raise OSError("no space left")
+
+
+class AsyncFull(AsyncThree):
+    """The same."""
+
+    async def set(self, key: str, value: bytes, /) -> None:
+        await asyncio.sleep(0)
+        raise OSError("no space left")
+
+
+LISTS = Keyspace("lists", list[int], ttl=60)
+
+
+def test_a_value_that_cannot_be_stored_while_others_wait() -> None:
+    """One load, and each gets a value of its own."""
+    loads, gate, found = list[str](), threading.Barrier(3), list[list[int]]()
+    values: dict[str, bytes] = {}
+
+    def load() -> list[int]:
+        loads.append("x")
+        until(lambda: len(locks._waiting) == 2)
+        return [1]
+
+    async def aload() -> list[int]:
+        return load()
+
+    async def task() -> None:
+        gate.wait(SECONDS)
+        found.append(await AsyncCache(LISTS, AsyncFull(values)).get_or_load("tea", aload))
+
+    def work() -> None:
+        gate.wait(SECONDS)
+        found.append(Cache(LISTS, Full(values)).get_or_load("tea", load))
+
+    with threads(lambda: ran(task()), lambda: ran(task()), work):
+        pass
+    assert (found, len(loads)) == ([[1]] * 3, 1)
+    assert len({*map(id, found)}) == 3
 
 
 # ---------------------------------------------------------------------------- signals and forks
@@ -599,6 +708,14 @@ for kv in (Three(), MemoryKV(), SQLiteKV(sys.argv[1])):
         lambda wait: cache.get_or_load("k", lambda: (wait(), "v")[1]),
         lambda: cache.get_or_load("k", lambda: "child"),
     )
+    def fails(wait):
+        def load():
+            wait()
+            raise OSError
+        try: cache.get_or_load("f", load)
+        except OSError: pass
+    case(fails, lambda: cache.get_or_load("f", lambda: "child"))
+    assert cache.get_or_load("f", lambda: "parent") in ("parent", "child")
     case(
         lambda wait: store.update("k", lambda v: (wait(), v + 1)[1], default=0),
         lambda: store.update("k", one_more, default=0),

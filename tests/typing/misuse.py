@@ -90,6 +90,7 @@ def keys() -> None:
     prefs.delete(b"ada")  # type: ignore[arg-type]
     prefs[5]  # type: ignore[index]
     history.require("ada")  # type: ignore[arg-type]
+    history.keys(under="ada")  # type: ignore[arg-type]
     history.set(("ada", 7), [])  # type: ignore[arg-type]
     HISTORY.raw_key("ada")  # type: ignore[arg-type]
     Store(SETTINGS, KV).require("ada")  # type: ignore[arg-type]

@@ -151,7 +151,7 @@ class Visit:
         """Delete what is stored about the user and this conversation."""
         self.preferences.delete(self.user)
         self.tokens.delete(self.user)
-        self.history.clear(self.conversation)
+        self.history.delete(self.conversation)
         self.documents.delete(self.user)
         return "I have forgotten you."
 

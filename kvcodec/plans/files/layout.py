@@ -10,7 +10,7 @@ from typing import Any
 from weakref import WeakKeyDictionary
 
 from kvcodec.backends.capabilities import Capabilities
-from kvcodec.errors import ConfigError, LimitExceeded
+from kvcodec.errors import ConfigError, DecodeError, LimitExceeded
 from kvcodec.format.derived import trace_name
 from kvcodec.format.files import (
     Lots,
@@ -21,15 +21,19 @@ from kvcodec.format.files import (
     spell_trace,
 )
 from kvcodec.keyspace.declaration import Declaration
+from kvcodec.keyspace.opening import other_shape, shape_error
 from kvcodec.keyspace.pipeline import ANY_AGE
 from kvcodec.keyspace.wrapping import as_bytes
 from kvcodec.protocols import Limits
 
-__all__ = ["FilePlace", "check_room", "chunk_size", "derived_from", "layout_of"]
+__all__ = ["LETTERS", "FilePlace", "check_room", "chunk_size", "derived_from", "layout_of"]
 
 CHUNK_BYTES = 256 * 1024
 """Of a file's content, by default. Measured on SQLiteKV with 32 MiB: 64 KiB write 134 and read
 444 MB/s, 256 KiB 195 and 608, larger ones no more; and every reader and writer holds a chunk."""
+
+LETTERS = "gt"
+"""What the names of a file's parts begin with, behind the mark (format/derived.py)."""
 
 _KEY_ROOM = 32
 """Bytes that the longest derived name is longer than its raw key: ``!g``, 16 hexadecimal digits,
@@ -48,7 +52,7 @@ _NO_TIME = 0.0
 class FileLayout:
     """How the files of one keyspace are stored: compiled once, whenever it is opened."""
 
-    __slots__ = ("chunks", "form", "manifests", "traces")
+    __slots__ = ("chunks", "form", "manifests", "pipeline", "traces")
 
     def __init__(self, declared: Declaration[bytes, Any]) -> None:
         form = declared.pipeline.form
@@ -64,6 +68,7 @@ class FileLayout:
         # Each kind by itself: a chunk never opens as a manifest, nor either as a value. A manifest
         # lives and expires as its chunks do. A trace outlives them.
         self.form = form
+        self.pipeline = declared.pipeline
         self.manifests = declared.pipeline.part("manifest")
         self.chunks = declared.pipeline.part("chunk")
         self.traces = declared.pipeline.part("trace")
@@ -145,8 +150,15 @@ class FilePlace:
 
     def manifest(self, data: Any, now: float | None) -> Manifest:
         """What is stored at the raw key. Raises a DecodeError, Expired among them."""
-        payload = self.layout.manifests.unwrap(self.raw_key, as_bytes(data), now)
-        return parse_manifest(payload.encoded)
+        try:
+            payload = self.layout.manifests.unwrap(self.raw_key, as_bytes(data), now)
+            return parse_manifest(payload.encoded)
+        except DecodeError as error:
+            pipeline = self.layout.pipeline
+            shape = other_shape(error, "files", pipeline, self.raw_key, as_bytes(data))
+            if shape is None:
+                raise
+        raise shape_error(shape)
 
     def seal(self, manifest: Manifest) -> bytes:
         """What to store at the raw key; the time is that of the manifest."""
@@ -181,7 +193,7 @@ class FilePlace:
 def derived_from(name: str) -> str | None:
     """The raw key that a derived name belongs to, or None for one that is not derived here."""
     raw_key, mark, suffix = name.rpartition("!")
-    return raw_key if mark and suffix[:1] in ("g", "t") else None
+    return raw_key if mark and suffix[:1] in tuple(LETTERS) else None
 
 
 def check_room(raw_key: str, limits: Limits) -> None:

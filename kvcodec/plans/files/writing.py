@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import secrets
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, Self
 
@@ -12,7 +13,7 @@ from typing_extensions import Buffer
 from kvcodec.errors import Conflict, EncodeError, LimitExceeded
 from kvcodec.format.files import MOST_CHUNKS, FileInfo, Lots, Manifest
 from kvcodec.keyspace.wrapping import in_ms
-from kvcodec.plans.driver import Plan
+from kvcodec.plans.driver import Plan, told
 from kvcodec.plans.files.layout import FilePlace
 from kvcodec.plans.files.removing import remove_chunks, tidy
 from kvcodec.plans.files.traces import THE_FILE, current, rewrite, traced, uploading
@@ -39,13 +40,20 @@ class Upload:
         "_hash",
         "_held",
         "_now",
+        "_on_progress",
         "_parts",
         "_size",
     )
 
     def __init__(
-        self, at: FilePlace, chunk_bytes: int, content_type: str | None, now: float
+        self,
+        at: FilePlace,
+        chunk_bytes: int,
+        content_type: str | None,
+        now: float,
+        on_progress: Callable[[int], object] | None = None,
     ) -> None:
+        self._on_progress = on_progress
         self._at = at
         self._chunk_bytes = chunk_bytes
         self._content_type = content_type
@@ -90,6 +98,8 @@ class Upload:
             yield from self._write_chunk()
         manifest = self._manifest()
         data = self._at.seal(manifest)
+        if manifest.content:
+            told(self._on_progress, len(manifest.content))
         replaced = yield from retried(lambda: self._commit(data), THE_FILE)
         if replaced is not None:
             with suppress(Exception):  # the file is stored: the trace keeps what is left to do
@@ -137,9 +147,10 @@ class Upload:
             )
         at = self._at
         name = at.chunk_name(self._generation, self._count)
-        data = self._sealed_chunk(name)
+        size, data = self._held, self._sealed_chunk(name)
         self._count += 1  # before it is written: a set that fails may have stored it
         yield from put(name, data, at.lifetime, at.can)
+        told(self._on_progress, size)
 
     def _sealed_chunk(self, name: str) -> bytes:
         chunk = b"".join(self._parts)

@@ -69,15 +69,12 @@ class Bounds(Struct, frozen=True):
             return False
         return filled >= self.segment_bytes or filled + len(encoded) >= 2 * self.segment_bytes
 
-    def fitting(self, filled: int, encoded: Sequence[bytes]) -> int:
-        """How many of the messages come to a head that is so full, and not too full for one."""
-        fitting = 0
-        for each in encoded:
-            if self.is_full(filled, each):
-                break
-            filled += len(each) + _ITEM_BYTES
-            fitting += 1
-        return fitting
+    def fitting(self, filled: int, encoded: Sequence[bytes], at: int) -> int:
+        """Up to which of the messages from ``at`` on come to a head that is so full."""
+        while at < len(encoded) and not self.is_full(filled, encoded[at]):
+            filled += len(encoded[at]) + _ITEM_BYTES
+            at += 1
+        return at
 
     def check(self, encoded: Sequence[bytes]) -> None:
         """Raise TooLarge for a message that no log takes."""

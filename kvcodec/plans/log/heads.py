@@ -74,7 +74,7 @@ class Seen:
         if track.head in self._latest:
             raise DecodeError(
                 "the lane of this writer is gone, though nobody cleared the log: something else "
-                "was at work. clear() or repair() lets the writer begin anew",
+                "was at work. delete(key) or repair(key) lets the writer begin anew",
                 raw_key=track.head,
                 stage="store",
             )

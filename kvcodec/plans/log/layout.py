@@ -5,28 +5,33 @@ Made of what stands beside it; here is only what takes several tracks, and who w
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Any, TypeVar
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from kvcodec.backends.capabilities import Capabilities
-from kvcodec.errors import ConfigError, UnknownKey
-from kvcodec.format.log import Item
+from kvcodec.errors import ConfigError, DecodeError, UnknownKey
+from kvcodec.format.derived import grid_name
+from kvcodec.format.log import HEAD, Item, part_kind
 from kvcodec.keyspace.declaration import Declaration
+from kvcodec.keyspace.wrapping import as_bytes
 from kvcodec.plans.driver import Clock, Plan
 from kvcodec.plans.log.bounds import SEGMENT_BYTES, Bounds, bounds_of
 from kvcodec.plans.log.heads import Heads, Seen
-from kvcodec.plans.log.parts import Parts
+from kvcodec.plans.log.parts import Parts, wrapping_of
 from kvcodec.plans.log.reading import Reading
 from kvcodec.plans.log.repair import Repair, Repaired
 from kvcodec.plans.log.rows import Rows
-from kvcodec.plans.log.tracks import Track, Tracks, track_of
+from kvcodec.plans.log.tracks import Track, Tracks, lane_of, track_of
 from kvcodec.plans.log.window import Window
 from kvcodec.plans.log.writing import NOTHING, Batch, Writing, batch_of
 from kvcodec.plans.many import remove_many
-from kvcodec.plans.swap import exclusively, remove
+from kvcodec.plans.swap import exclusively, get, is_there, remove
 
 __all__ = [
+    "LETTERS",
     "NOTHING",
     "SEGMENT_BYTES",
     "LogLayout",
@@ -40,7 +45,7 @@ __all__ = [
 
 T = TypeVar("T")
 
-_LETTERS = "slw"
+LETTERS = "slw"
 """What the names of a log's parts begin with, behind the mark (format/derived.py)."""
 
 
@@ -79,14 +84,49 @@ class LogLayout(Struct, frozen=True):
         for track, share in (yield from self._shares(log, keep)):
             yield from self._alone(track, self.writing.trim(track, share))
 
-    def clear(self, log: Track) -> Plan[None]:
-        """Forget all messages, and leave nothing behind."""
+    def with_lanes(self) -> LogLayout:
+        """The same, as who looks for lanes whether or not writers here have them."""
+        return replace(self, tracks=replace(self.tracks, many=True))
+
+    def named(self, log: str) -> Plan[Track]:
+        """The track of a log by its raw key alone: the whole name of its key is in its head."""
+        declared, whole = self.parts.declaration, ""
+        data = None if declared.names.stored is None else (yield from get(log))
+        for each in (declared, *(older.declaration for older in declared.older)) if data else ():
+            with suppress(DecodeError):
+                heads = wrapping_of(each, "head")
+                whole = whole or heads.unwrap_any(log, as_bytes(data)).name
+        return track_of(log, whole)
+
+    def exists(self, log: Track) -> Plan[bool]:
+        """Whether something is stored of a log that has not expired, readable or not."""
+        data = yield from get(log.log)
+        if data is None:
+            return (yield from is_there(grid_name(log.log, "y", 0, 0), self.can))
+        heads = wrapping_of(self.parts.declaration, "head")
+        return not heads.is_over(log.log, as_bytes(data), self.parts.clock())
+
+    def delete(self, log: Track) -> Plan[None]:
+        """Forget all messages, and leave nothing behind.
+
+        Where the backend lists, nothing that a head no longer tells of either: lanes that this
+        handle does not look for, and the rows of a head that something else has removed.
+        """
+        names = yield from self._parts(log)
+        lanes = dict.fromkeys(lane_of(name) for name in names if name[:1] == "w")
+        tracks = replace(self.tracks, many=self.tracks.many or bool(lanes))
         try:
-            for track in (yield from self.tracks.of(log)):
+            for track in (yield from tracks.of(log)):
+                lanes.pop(track.lane, None)
                 yield from self._alone(track, self.writing.clear(track))
-            yield from self.tracks.clear_grid(log)
+            for lane in lanes:
+                track = log.of_lane(lane)
+                yield from self._alone(track, self.writing.clear(track))
+            yield from tracks.clear_grid(log)
         except UnknownKey:  # of a person who was forgotten, of a key that was dropped
-            yield from self._alone(log, self._remove_all(log.log))
+            yield from self._alone(log, self._remove_all(log, names))
+        else:
+            yield from self._remove_orphans(log, names)
 
     def count(self, log: Track) -> Plan[int]:
         """How many messages there are: by the heads, or one by one where they have an age."""
@@ -119,14 +159,35 @@ class LogLayout(Struct, frozen=True):
             return [(log, keep)]
         return (yield from self.reading(log, 0, backward=True).shares(keep))
 
-    def _remove_all(self, log: str) -> Plan[None]:
-        """Remove a log whose head cannot be opened: what a listing finds of it, and its head."""
-        names: list[str] = []
-        if self.can.scan:
-            names = yield "take", (yield "list", f"{log}!", ""), None
-        parts = [name for name in names if name[len(log) + 1 :][:1] in _LETTERS]
-        yield from remove_many(parts, self.can)
-        yield from remove(log)
+    def _parts(self, log: Track) -> Plan[list[str]]:
+        """The names of all parts of a log, behind its own, where the backend lists them."""
+        if not self.can.scan:
+            return []
+        names: list[str] = yield "take", (yield "list", log.stem, ""), None
+        parts = [name.removeprefix(log.stem) for name in names]
+        return [part for part in parts if part[:1] in LETTERS]
+
+    def _remove_all(self, log: Track, names: list[str]) -> Plan[None]:
+        """Remove a log whose head cannot be opened: what a listing has found, and its head."""
+        yield from remove_many([log.name(name) for name in names], self.can)
+        yield from remove(log.log)
+
+    def _remove_orphans(self, log: Track, names: list[str]) -> Plan[None]:
+        """Remove rows and marks that were there before the heads were removed, and still are.
+
+        But not those of a head that another writer has begun since: a row is of the head that is
+        stored before it.
+        """
+        rows = [name for name in names if name[:2] == "lx" or part_kind(log.name(name)) == "row"]
+        if not rows:
+            return
+        kept = list[str]()
+        for track in {log, *(log.of_lane(lane_of(name)) for name in rows if name[:1] == "w")}:
+            head = yield from self.parts.find(track.head, HEAD)
+            kept += [] if head is None else [track.name(f"s{head.gen.hex()}.")]
+        left = [log.name(name) for name in rows]
+        gone = [name for name in left if not name.startswith(tuple(kept))]
+        yield from remove_many(gone, self.can)
 
 
 def layout_of(

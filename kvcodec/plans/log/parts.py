@@ -8,10 +8,12 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from kvcodec.errors import DecodeError, KVCodecError, LimitExceeded, locate
+from kvcodec.format.derived import is_derived
 from kvcodec.format.envelope import Kind
 from kvcodec.format.log import Head, Item, Stretch
 from kvcodec.format.own import Own
 from kvcodec.keyspace.declaration import Declaration, Older
+from kvcodec.keyspace.opening import other_shape, shape_error
 from kvcodec.keyspace.pipeline import ANY_AGE, Pipeline
 from kvcodec.keyspace.versions import check_version
 from kvcodec.keyspace.wrapping import Wrapping, as_bytes
@@ -70,7 +72,11 @@ class Parts(Struct, frozen=True):
             return self._opened(name, as_bytes(data), own)
         except KVCodecError as error:
             locate(error, self.declaration.name, name)
-            raise
+            pipeline = self.declaration.pipeline
+            shape = other_shape(error, "logs", pipeline, name, as_bytes(data))
+            if shape is None or is_derived(name):
+                raise
+        raise shape_error(shape)
 
     def _opened(self, name: str, data: bytes, own: Own[T]) -> T:
         older = self._written_by(data, own.kind)

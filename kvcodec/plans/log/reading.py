@@ -57,7 +57,8 @@ class Reading:
             cursors = yield from self._begun()
             self._set_out(cursors)
         while items := (yield from self._merged(cursors)):
-            alive = [item for item in items if not self._bounds.is_past(item.written_ms)]
+            kept = self._windowed(items, cursors)
+            alive = [item for item in kept if not self._bounds.is_past(item.written_ms)]
             if within := self._within(alive):
                 return within
         self.is_over = True
@@ -85,18 +86,25 @@ class Reading:
         return cursors
 
     def _set_out(self, cursors: list[Cursor]) -> None:
-        """Leave out what is asked for, and what a window over several lanes lets go."""
-        total, window = sum(cursor.high - cursor.low for cursor in cursors), self._left
-        if window is not None and not self._backward:
-            self._skip += max(0, total - window)
-            self._left = None
+        """Leave out what is asked for at once, where no message has to be looked at for it."""
         if len(cursors) == 1 and self._bounds.lifetime is None:
+            window, total = self._bounds.max_items, cursors[0].high - cursors[0].low
+            if window is not None and not self._backward:
+                self._skip += max(0, total - window)
             cursors[0].skip(self._skip)
             self._left = None  # one track keeps its window itself
             self._skip = 0
 
+    def _windowed(self, items: list[Item], cursors: list[Cursor]) -> list[Item]:
+        """Those of the next messages that a window over several lanes keeps."""
+        if self._left is None or self._backward:
+            return items
+        # By what comes after them: of what was before, some may have gone by its own age.
+        after = sum(len(cursor.ready) + cursor.high - cursor.low for cursor in cursors)
+        return items[max(0, len(items) + after - self._left) :]
+
     def _within(self, items: list[Item]) -> list[Item]:
-        if self._left is not None:
+        if self._left is not None and self._backward:
             items = items[: self._left]
             self._left -= len(items)
         skipped = min(self._skip, len(items))

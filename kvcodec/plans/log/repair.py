@@ -3,7 +3,7 @@
 The new rows have the numbers after those that the head counts, which no reader asks for. So the
 one set of the head is the moment at which it happens, as of an append; the old rows are swept like
 any that a window lets go. Who is stopped before leaves rows that the next repair writes over, and
-that ``clear`` finds.
+that ``delete`` finds.
 """
 
 from __future__ import annotations

@@ -23,7 +23,7 @@ from kvcodec.plans.swap import get, put
 if TYPE_CHECKING:
     from kvcodec.plans.log.parts import Parts
 
-__all__ = ["Track", "Tracks", "marked_places", "track_of"]
+__all__ = ["Track", "Tracks", "lane_of", "marked_places", "track_of"]
 
 
 class Track(NamedTuple):
@@ -54,6 +54,11 @@ def track_of(log: str, whole: str = "") -> Track:
     return Track(log, log, f"{log}!", whole=whole)
 
 
+def lane_of(part: str) -> str:
+    """Whose lane a part is of, by its name behind the log's own."""
+    return part[1:].partition(".")[0]
+
+
 class Tracks(Struct, frozen=True):
     """What there is of a log beside its own head, and how a lane comes to be there."""
 
@@ -69,7 +74,12 @@ class Tracks(Struct, frozen=True):
 
     def clear_grid(self, log: Track) -> Plan[None]:
         """Remove the grid, from its far end, so that what is left of it is always whole."""
-        marked = (yield from marked_places(log.log)) if self.many else []
+        if not self.many:
+            return
+        marked = yield from marked_places(log.log)
+        # A writer that was stopped at a place has perhaps signed it, and not marked it.
+        signed = _beyond(marked).difference(marked) | {(0, 0)}
+        yield from remove_many([grid_name(log.log, "x", *place) for place in signed], self.can)
         for right, down in reversed(marked):
             names = [grid_name(log.log, kind, right, down) for kind in "oyx"]
             yield from remove_many(names, self.can)
@@ -120,5 +130,10 @@ def marked_places(log: str) -> Plan[list[tuple[int, int]]]:
             if (yield from get(grid_name(log, "y", right, down))) is not None:
                 marked.append((right, down))
         found += marked
-        rows = sorted({(r + 1, d) for r, d in marked} | {(r, d + 1) for r, d in marked})
+        rows = sorted(_beyond(marked))
     return found
+
+
+def _beyond(places: list[tuple[int, int]]) -> set[tuple[int, int]]:
+    """The places to the right of these, and down."""
+    return {(right + 1, down) for right, down in places} | {(r, d + 1) for r, d in places}

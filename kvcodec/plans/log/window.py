@@ -13,6 +13,7 @@ from kvcodec.plans.driver import Plan
 from kvcodec.plans.log.bounds import Bounds
 from kvcodec.plans.log.parts import Parts
 from kvcodec.plans.log.tracks import Track
+from kvcodec.plans.many import BATCH
 
 __all__ = ["Window"]
 
@@ -29,10 +30,13 @@ class Window(Struct, frozen=True):
             head = replace(head, first=max(head.first, head.end - self.bounds.max_items))
         if head.rows and head.first >= head.start:
             head = head.without_rows()
-        while head.rows and self._is_over(head):
+        gone = 0
+        # What has gone by its own age costs a get each: the next append goes on.
+        while head.rows and gone < BATCH and self._is_over(head):
             head = head.without_oldest()
             if head.rows:
                 head = replace(head, edge=(yield from self._edge(track, head)))
+                gone += head.edge.written_ms == 0
         return head if head.rows else self._cut(head)
 
     def _is_over(self, head: Head) -> bool:
@@ -55,12 +59,14 @@ class Window(Struct, frozen=True):
 
     def _edge(self, track: Track, head: Head) -> Plan[Mark]:
         """Where the oldest row ends; of one that cannot be read, by what comes after it."""
-        for number in range(head.oldest, head.next):
+        step = 0
+        while (number := head.oldest + step) < head.next:
             row = None
             with suppress(DecodeError):
                 row = yield from self.parts.find(track.name(head.suffix(number)), ROW)
-                if row is None and number == head.oldest and self.bounds.lifetime is not None:
+                if row is None and step == 0 and self.bounds.lifetime is not None:
                     return Mark(head.first, head.oldest_before, 0)  # gone by its own age
             if row is not None:
-                return row.beginning() if number > head.oldest else row.mark()
+                return row.beginning() if step else row.mark()
+            step = 2 * step or 1  # a head that names millions of rows without any costs few looks
         return head.beginning()

@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import partial
 from typing import Any
 
 from msgspec import Struct
 from msgspec.structs import replace
 
+from kvcodec.errors import ConfigError
 from kvcodec.format.log import Head, Item
-from kvcodec.plans.driver import Plan
+from kvcodec.plans.driver import Plan, each
 from kvcodec.plans.log.bounds import Bounds
 from kvcodec.plans.log.heads import Heads, Held
 from kvcodec.plans.log.parts import Parts
 from kvcodec.plans.log.rows import Found, Rows, Written
 from kvcodec.plans.log.tracks import Track, Tracks
 from kvcodec.plans.log.window import Window
+from kvcodec.plans.many import several
 from kvcodec.plans.swap import Raced
 
 __all__ = ["NOTHING", "Batch", "Writing", "batch_of"]
@@ -31,26 +33,59 @@ NOTHING: Any = object()
 
 
 class Batch(Struct, frozen=True):
-    """Encoded messages."""
+    """Encoded messages, of which those from ``at`` on are to be added."""
 
     encoded: Sequence[bytes]
     ids: Sequence[bytes]
     """What is kept of their ids: of each, or of none."""
     places: dict[bytes, int]
     """Where in the batch which id is."""
+    at: int = 0
 
-    def known(self, head: Head) -> int:
-        """How many are stored: the last id that is known says so of all before it.
+    @property
+    def is_done(self) -> bool:
+        """Whether nothing is left to be added."""
+        return self.at == len(self.encoded)
 
-        A batch may be longer than the ids that are kept.
-        """
-        return max((self.places.get(each, -1) for each in head.ids), default=-1) + 1
+    def missing(self, head: Head) -> Batch:
+        """What of it is not stored yet, as far as the ids tell that the head knows."""
+        known = {self.places.get(each, -1) for each in head.ids}
+        known = {place for place in known if place >= self.at}
+        if not known:
+            return self
+        first = min(known)
+        if len(head.ids) == _IDS_KEPT and head.ids[0] == self.ids[first]:
+            known.update(range(self.at, first))  # their ids came before it: they are not kept
+        left = [place for place in range(self.at, len(self.encoded)) if place not in known]
+        ids = [self.ids[place] for place in left]
+        places = {digest: place for place, digest in enumerate(ids)}
+        return Batch([self.encoded[place] for place in left], ids, places)
 
 
-def batch_of(encoded: Sequence[bytes], ids: Sequence[str]) -> Batch:
-    """A batch, to be appended."""
-    digests = list(map(_digest, ids))
-    return Batch(encoded, digests, {digest: place for place, digest in enumerate(digests)})
+def batch_of(encoded: Sequence[bytes], ids: Iterable[Any] | None) -> Plan[Batch]:
+    """A batch, to be appended. Raises ConfigError for ids that cannot tell its messages apart."""
+    if ids is None:
+        return Batch(encoded, (), {})
+    places: dict[bytes, int] = {}
+    digests = yield from each(partial(_noted, places), several(ids, "id"))
+    if len(digests) != len(encoded):
+        raise ConfigError("ids= has one id for each message")
+    return Batch(encoded, digests, places)
+
+
+def _noted(places: dict[bytes, int], message_id: Any) -> bytes:
+    digest = _digest(message_id)
+    if digest in places:
+        raise ConfigError("ids= tells messages apart: each has another one")
+    places[digest] = len(places)
+    return digest
+
+
+def _digest(message_id: Any) -> bytes:
+    if not isinstance(message_id, str) or not message_id:
+        raise ConfigError("an id is a text and not empty: messages with one id are one message")
+    data = message_id.encode("utf-8", "surrogatepass")
+    return hashlib.blake2b(data, digest_size=_ID_BYTES).digest()
 
 
 class Writing(Struct, frozen=True):
@@ -70,9 +105,8 @@ class Writing(Struct, frozen=True):
     def append(self, track: Track, batch: Batch) -> Plan[None]:
         """Add a batch in its order, as many at a time as fit into a head."""
         self.bounds.check(batch.encoded)
-        done = 0
-        while done < len(batch.encoded):
-            done = yield from self.heads.changed(track, partial(self._add, track, batch, done))
+        while not batch.is_done:
+            batch = yield from self.heads.changed(track, partial(self._add, track, batch))
 
     def pop(self, track: Track) -> Plan[Any]:
         """Remove the newest message and return it; NOTHING if there is none."""
@@ -90,30 +124,29 @@ class Writing(Struct, frozen=True):
 
     # ----------------------------------------------------------------------------- one attempt
 
-    def _add(self, track: Track, batch: Batch, done: int, held: Held) -> Plan[int]:
-        """Add some of the messages by one set of the head; return how many are there now."""
+    def _add(self, track: Track, batch: Batch, held: Held) -> Plan[Batch]:
+        """Add some of the messages by one set of the head; return what is left then."""
         head, written = held.head, None
         self.parts.check_known(head)
-        done = max(done, batch.known(head))
-        if done == len(batch.encoded):
-            return done
+        batch = batch.missing(head)
+        if batch.is_done:
+            return batch
         if track.lane and held.stored is None and not (yield from self.tracks.enter(track)):
             self.heads.seen.check_missing(track)
-        if self.bounds.is_full(self.bounds.filled(head.items), batch.encoded[done]):
+        if self.bounds.is_full(self.bounds.filled(head.items), batch.encoded[batch.at]):
             head = yield from self.rows.tidied(track, head)
             written = yield from self.rows.write(track, held, head)
             head = head.after(written.row)
-        before = head.end
-        head = yield from self.window.moved(track, self._with(head, batch, done))
+        end = self.bounds.fitting(self.bounds.filled(head.items), batch.encoded, batch.at)
+        head = yield from self.window.moved(track, self._with(head, batch, end))
         yield from self._commit(track, head, held, written)
-        return done + head.end - before
+        return replace(batch, at=end)
 
-    def _with(self, head: Head, batch: Batch, done: int) -> Head:
-        """The head with as many of the messages as fit."""
-        end = done + self.bounds.fitting(self.bounds.filled(head.items), batch.encoded[done:])
-        now_ms = max(self.bounds.now_ms(), head.latest)
-        items = [Item(self.parts.version, now_ms, each) for each in batch.encoded[done:end]]
-        ids = [*head.ids, *batch.ids[done:end]][-_IDS_KEPT:]
+    def _with(self, head: Head, batch: Batch, end: int) -> Head:
+        """The head with the messages of a batch up to ``end``."""
+        now_ms, new = max(self.bounds.now_ms(), head.latest), slice(batch.at, end)
+        items = [Item(self.parts.version, now_ms, encoded) for encoded in batch.encoded[new]]
+        ids = [*head.ids, *batch.ids[new]][-_IDS_KEPT:]
         return replace(head, items=[*head.items, *items], ids=ids)
 
     def _commit(self, track: Track, head: Head, held: Held, written: Written | None) -> Plan[None]:
@@ -156,8 +189,3 @@ class Writing(Struct, frozen=True):
         if held.stored is not None:
             yield from self.rows.clear(track, held)
         yield from self.heads.remove(track, held)
-
-
-def _digest(message_id: str) -> bytes:
-    data = message_id.encode("utf-8", "surrogatepass")
-    return hashlib.blake2b(data, digest_size=_ID_BYTES).digest()

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.strategies import SearchStrategy
 
 from kvcodec.errors import DecodeError, TooDeep, TooLarge
+from kvcodec.keyspace.foreign import origin
 from kvcodec.keyspace.keyspace import Keyspace
 from kvcodec.keyspace.pipeline import Pipeline
 from kvcodec.stores.store import Store
@@ -72,7 +73,10 @@ class Laws:
     def _values(self) -> SearchStrategy[Any]:
         if self.values is not None:
             return self.values
-        return values(self.keyspace.value_type, encoding=self._codec.name)
+        drawn = values(self.keyspace.value_type, encoding=self._codec.name)
+        # Of plain bytes, those that another declaration writes are refused (law 4).
+        is_any = self._pipeline.wrapping.is_any
+        return drawn.filter(lambda data: origin(data) is None) if is_any else drawn
 
     @property
     def _keys(self) -> SearchStrategy[Any]:
@@ -90,7 +94,12 @@ class Laws:
         run(given(**drawn)(law))()
 
     def _store(self, kv: Any) -> Store[Any, Any]:
-        return Store(self.keyspace, kv, clock=lambda: NOW)
+        return self._opened(kv, lambda: NOW)
+
+    def _opened(self, kv: Any, clock: Callable[[], float]) -> Store[Any, Any]:
+        """A Store of the keyspace, whatever the program opens it as."""
+        keyspace: Keyspace[Any, Any] = self.keyspace
+        return Store(keyspace.unopened(), kv, clock=clock)
 
     def _pack(self, key: Any, value: Any) -> tuple[str, bytes]:
         try:

@@ -76,7 +76,7 @@ class StoreLaws(Laws):
         def lifetime(key: Any, value: Any, way: str, ttl: float | None, *, native: bool) -> None:
             clock = ManualClock()
             kv: Any = MemoryKV(clock=clock) if native else {}
-            store = Store(self.keyspace, kv, clock=clock)
+            store = self._opened(kv, clock)
             assume(ttl is None or way not in ("update", "[]"))
             _WAYS[way](store, key, value, ttl)
             life = self.keyspace.ttl if ttl is None else ttl

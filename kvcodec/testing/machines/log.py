@@ -119,14 +119,14 @@ class LogMachine(ShapeMachine):
         del messages[: max(0, len(messages) - keep)]
 
     @rule(data=st.data())
-    def clear(self, data: DataObject) -> None:
+    def delete(self, data: DataObject) -> None:
         """Forget all messages; nothing of them is left in a KV that can list."""
         key = self._key(data)
-        self.log.clear(key)
+        self.log.delete(key)
         self.model.delete(key)
         if hasattr(self.kv, "scan_keys"):
             left = [*self.kv.scan_keys(f"{self.keyspace.raw_key(key)}!")]
-            expect(not left, f"clear leaves {left}")
+            expect(not left, f"delete leaves {left}")
 
     @rule(data=st.data(), n=st.integers(0, 20))
     def tail(self, data: DataObject, n: int) -> None:

@@ -38,7 +38,7 @@ def machine_of(
         values = values_of(keyspace.value_type, encoding=keyspace.declaration.pipeline.codec.name)
     members = {
         "make_kv": staticmethod(make_kv),
-        "keyspace": keyspace,
+        "keyspace": keyspace.unopened(),  # whatever the program opens it as
         "drawn_values": values,
         "drawn_keys": keys_of(keyspace) if keys is None else keys,
     }

@@ -5,14 +5,17 @@ from __future__ import annotations
 import enum
 from collections.abc import Callable, Mapping
 from datetime import date
-from typing import Annotated, Any, Final, cast, get_args, get_origin, get_type_hints
+from functools import partial
+from typing import Annotated, Any, Final, NewType, cast, get_args, get_origin, get_type_hints
 from uuid import UUID
 
 from hypothesis import strategies as st
 from hypothesis.strategies import SearchStrategy
 from typing_extensions import TypeVar
 
+from kvcodec.errors import KeyNameError
 from kvcodec.keys.parts import Ordered
+from kvcodec.keys.templates import TemplateKeys
 from kvcodec.keyspace.keyspace import Keyspace
 from kvcodec.testing.strategies.objects import instances
 from kvcodec.testing.strategies.registry import is_strategy, source_of
@@ -61,9 +64,20 @@ def keys(keyspace: Keyspace[Any, K]) -> SearchStrategy[K]:
 
     Raises ConfigError for a key type of a user's own key scheme that it cannot draw.
     """
-    # A scheme that knows its own key type (a template) is declared without ``key=``.
-    kind = getattr(keyspace.declaration.names.scheme, "key_type", keyspace.key_type)
-    return cast("SearchStrategy[K]", _keys_of(kind, keyspace.name))
+    drawn = _keys_of(keyspace.key_type, keyspace.name)
+    scheme: object = keyspace.declaration.names.scheme
+    if isinstance(scheme, TemplateKeys) and scheme.verbatim:
+        drawn = drawn.filter(partial(_has_name, keyspace))
+    return cast("SearchStrategy[K]", drawn)
+
+
+def _has_name(keyspace: Keyspace[Any, Any], key: Any) -> bool:
+    """Whether a key has a name: of parts that stand as they are, not every one has."""
+    try:
+        keyspace.raw_key(key)
+    except KeyNameError:
+        return False
+    return True
 
 
 def _keys_of(kind: Any, place: str) -> Strategy:
@@ -78,7 +92,9 @@ def _keys_of(kind: Any, place: str) -> Strategy:
         return st.integers(-_INT64, _INT64 - 1) if ordered else _keys_of(inner, place)
     if _is_enum(kind):
         return st.sampled_from(list(kind))
-    simple = _KEYS.get(getattr(kind, "__supertype__", kind))
+    if isinstance(kind, NewType):
+        return _keys_of(kind.__supertype__, place)
+    simple = _KEYS.get(kind)
     return _compound_keys(kind, place) if simple is None else simple()
 
 

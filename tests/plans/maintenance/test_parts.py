@@ -86,7 +86,7 @@ def write_bytes(keyspace: Keyspace[Any, Any], kv: Any) -> None:
 def read_bytes(keyspace: Keyspace[Any, Any], kv: Any) -> None:
     """All messages are there, and can be cleared away."""
     assert log(keyspace, kv).count("a") == len(TEXTS)
-    log(keyspace, kv).clear("a")
+    log(keyspace, kv).delete("a")
     assert [name for name in kv.values if "!i" not in name] == []
 
 
@@ -446,9 +446,9 @@ def test_a_log_of_an_older_declaration_is_rotated_in_its_own_form(make: Callable
     fernet = {ring: Keyspace("parts", str, cipher=ring) for ring in (BEFORE, ROTATED, AFTER)}
     log(fernet[BEFORE], kv).extend("a", TEXTS)
     keys = ["a"] if make is Bare else None
-    store = Store(declared(str, ROTATED, previous=[fernet[ROTATED]]), kv, clock=Clock())
-    assert store.verify(["a"]).states == {"older form": 1}
-    report = store.rewrap(keys)
+    today = log(declared(str, ROTATED, previous=[fernet[ROTATED]]), kv)
+    assert today.verify(["a"]).states == {"older form": 1}
+    report = today.rewrap(keys)
     assert (report.unreadable, report.is_free_of(BEFORE.primary)) == ({}, True)
     assert report.changed == report.checked > 3
     after = declared(str, AFTER, previous=[fernet[AFTER]])
@@ -460,7 +460,7 @@ def test_a_log_from_before_encryption_has_no_key() -> None:
     kv = Bare()
     plain = Keyspace("parts", str)
     log(plain, kv).extend("a", TEXTS)
-    report = Store(declared(str, ROTATED, previous=[plain]), kv, clock=Clock()).rewrap(["a"])
+    report = log(declared(str, ROTATED, previous=[plain]), kv).rewrap(["a"])
     assert (report.unreadable, report.key_ids, report.changed) == ({}, {}, 0)
     assert report.is_free_of(BEFORE.primary)
 

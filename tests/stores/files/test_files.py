@@ -30,7 +30,6 @@ from kvcodec import (
     MissingKey,
     PrefixKV,
     SQLiteKV,
-    Store,
     Tampered,
     UnknownKey,
     Unsupported,
@@ -124,7 +123,7 @@ def _follow(files: Files, kv: Any, steps: list[tuple[str, str, int]]) -> None:
             model.pop(key, None)
             files.delete(key)
         else:
-            assert files.sweep("abc") == 0
+            assert files.sweep(list("abc")) == 0
         assert {each: files.get(each) for each in "abc"} == {
             each: model.get(each) for each in "abc"
         }
@@ -470,7 +469,7 @@ def test_rotation_reaches_files() -> None:
     old, new = KeyRing.generate_key(), KeyRing.generate_key()
     kv = MemoryKV()
     Files(Keyspace("files", bytes, cipher=KeyRing(old)), kv, chunk_bytes=CHUNK).put("a", CONTENT)
-    Store(Keyspace("files", bytes, cipher=KeyRing(new, retired=[old])), kv).rewrap()
+    Files(Keyspace("files", bytes, cipher=KeyRing(new, retired=[old])), kv).rewrap()
     rotated = Files(Keyspace("files", bytes, cipher=KeyRing(new)), kv, chunk_bytes=CHUNK)
     assert rotated.get("a") == CONTENT
     with pytest.raises(UnknownKey):

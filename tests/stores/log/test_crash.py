@@ -108,13 +108,13 @@ def test_a_window_survives_a_stop_anywhere(make_kv: MakeKV) -> None:
     crash_everywhere(run, check, make_kv=make_kv)
 
 
-@pytest.mark.parametrize("method", ["extend", "trim", "clear"])
+@pytest.mark.parametrize("method", ["extend", "trim", "delete"])
 def test_the_other_methods_survive_a_stop_anywhere(make_kv: MakeKV, method: str) -> None:
     """An extend adds a first part, a trim and a clear are done or not; a rerun completes them."""
     before, after = {
         "extend": ([], TEXTS),
         "trim": (TEXTS, TEXTS[-3:]),
-        "clear": (TEXTS, []),
+        "delete": (TEXTS, []),
     }[method]
 
     def make() -> Any:
@@ -129,13 +129,13 @@ def test_the_other_methods_survive_a_stop_anywhere(make_kv: MakeKV, method: str)
         elif method == "trim":
             log.trim("a", 3)
         else:
-            log.clear("a")
+            log.delete("a")
 
     def check(kv: Any) -> None:
         found = list(log_of(kv).iterate("a"))
         assert found in (before, after) or (method == "extend" and found == TEXTS[: len(found)])
-        if found == after and method == "clear":
-            log_of(kv).clear("a")
+        if found == after and method == "delete":
+            log_of(kv).delete("a")
             assert names(kv) == []
 
     crash_everywhere(run, check, make_kv=make)
@@ -165,7 +165,7 @@ def test_pops_survive_a_stop_anywhere(make_kv: MakeKV) -> None:
             log_of(kv).append("a", "more")
             assert log_of(kv).pop("a") == "more"
             copy = {name: kv.get(name) for name in names(kv)}
-            log_of(copy).clear("a")
+            log_of(copy).delete("a")
             assert copy == {}
 
     crash_everywhere(run, check, make_kv=make)
@@ -194,7 +194,7 @@ def test_a_repair_survives_a_stop_anywhere(make_kv: MakeKV) -> None:
         except DecodeError:
             assert log_of(kv).tail("a", 3) == TEXTS[-3:]
             repaired.append(False)
-        log_of(copy).clear("a")
+        log_of(copy).delete("a")
         assert copy == {}
 
     crash_everywhere(run, check, make_kv=make)

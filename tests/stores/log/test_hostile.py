@@ -77,6 +77,23 @@ def test_a_head_that_no_log_has_written(name: str, act: str) -> None:
     assert kv.get("notes/a") == data
 
 
+@pytest.mark.parametrize("lives", [False, True])
+@pytest.mark.parametrize("options", [{}, {"max_items": 2}, {"max_bytes": 1000}])
+def test_an_append_to_millions_of_rows_that_are_not_there(
+    options: dict[str, Any], *, lives: bool
+) -> None:
+    """It asked for each of them, to see where the oldest one ends."""
+    rows = 2**24
+    kv = FaultyKV(Bare())
+    keyspace = Keyspace("notes", str, max_age=60) if lives else PLAIN
+    clock = ManualClock()
+    data = head(start=rows, first=rows - 1, next=rows)
+    kv.set("notes/a", keyspace.declaration.pipeline.part("head").wrap("notes/a", data, clock()))
+    before = len(kv.operations)
+    Log(keyspace, kv, clock=clock, **options).append("a", "x")
+    assert len(kv.operations) - before < 250
+
+
 def test_a_lane_leads_out_of_no_log() -> None:
     """The name of a lane becomes a part of names: it is what a writer can be called."""
     for lane in ("", "/../../../b/m/chat", "a.b", "a!b", "\0", "x" * 65, "a\n"):
@@ -141,7 +158,7 @@ def test_a_log_that_cannot_be_read_can_be_cleared(make: Any, *, lanes: bool) -> 
     log = Log(Keyspace("notes", str, cipher=KeyRing.generate()), kv, **options)
     with pytest.raises(UnknownKey):
         log.append("a", "new")
-    log.clear("a")
+    log.delete("a")
     left = kv if make is dict else kv.values
     assert not (left if make is dict else "notes/a" in left)
     if make is dict or not lanes:  # who cannot list does not find lanes that nobody can read

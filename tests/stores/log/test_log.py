@@ -7,6 +7,7 @@ import gc
 import inspect
 import math
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import timedelta
 from types import FunctionType, ModuleType
 from typing import Any
@@ -31,6 +32,7 @@ from kvcodec import (
     MemoryKV,
     NewerVersion,
     NotEncrypted,
+    OutcomeUnknown,
     PathKeys,
     SQLiteKV,
     Store,
@@ -237,7 +239,7 @@ def test_every_form(keyspace: Keyspace[Message], segment_bytes: int) -> None:
     log = filled(keyspace, kv, messages, segment_bytes=segment_bytes)
     assert list(log.iterate("k")) == messages
     assert list(log.iterate("k", 7, reverse=True)) == messages[::-1][7:]
-    log.clear("k")
+    log.delete("k")
     assert kv.values == {}
 
 
@@ -382,8 +384,8 @@ def test_another_value_in_the_place_of_a_log() -> None:
     kv = Bare()
     Store(Keyspace("notes", list[str]), kv).set("k", ["a"])
     log = Log(NOTES, kv)
-    for use in (lambda: log.append("k", "b"), lambda: log.count("k"), lambda: log.clear("k")):
-        with pytest.raises(DecodeError, match="no head"):
+    for use in (lambda: log.append("k", "b"), lambda: log.count("k"), lambda: log.delete("k")):
+        with pytest.raises(DecodeError, match="open the keyspace as Store"):
             use()
     assert kv.values == {"notes/k": b'["a"]'}
 
@@ -451,7 +453,7 @@ def test_reading_does_not_write() -> None:
         log.count(key)
     assert {method for method, _ in kv.asked} == {"get"}
     log.trim("none", 3)
-    log.clear("none")
+    log.delete("none")
     assert not any(method == "set" for method, _ in kv.asked)
 
 
@@ -503,6 +505,42 @@ def test_ids_are_known_for_a_while() -> None:
     assert log.count("k") == 34 + len(TEXTS)
 
 
+@pytest.mark.parametrize("size", [3, 32, 33, 100])
+@pytest.mark.parametrize("fault", [None, 1, 3, 7])
+def test_a_batch_can_be_repeated(size: int, fault: int | None) -> None:
+    """As a whole, and after a fault anywhere, also one longer than the ids that are kept."""
+    batch, ids = [f"text {n}" for n in range(size)], [str(n) for n in range(size)]
+    log = filled(NOTES, Bare(), ["before"])
+    with suppress(OutcomeUnknown):
+        faulty = FaultyKV(log._kv, [] if fault is None else [*[None] * fault, Unknown()])
+        Log(NOTES, faulty, segment_bytes=256).extend("k", batch, ids=ids)
+    for _ in range(2):
+        Log(NOTES, log._kv, segment_bytes=256).extend("k", batch, ids=ids)
+        assert list(log.iterate("k")) == ["before", *batch]
+
+
+def test_batches_that_overlap() -> None:
+    """Each message is there once, whichever came first: what stood before a known one was lost."""
+    for others in (0, 1, 31, 40):
+        log = filled(NOTES, Bare(), [])
+        for number in range(others):
+            log.append("k", "other", id=f"o{number}")
+        log.extend("k", ["b"], ids=["2"])
+        log.extend("k", ["a", "b", "c"], ids=["1", "2", "3"])
+        log.extend("k", ["c", "d"], ids=["3", "4"])
+        assert log.tail("k", 4) == ["b", "a", "c", "d"]
+        assert log.count("k") == others + 4
+
+
+@pytest.mark.parametrize("id", ["", 7, b"1"])
+def test_an_id_that_cannot_be(id: Any) -> None:  # noqa: A002 - its name
+    """Every message after the first one with an empty id was dropped silently."""
+    log = Log(NOTES, Bare())
+    with pytest.raises(ConfigError, match="not empty"):
+        log.append("k", "text", id=id)
+    assert log.count("k") == 0
+
+
 # ------------------------------------------------------------------------------------------- twins
 
 
@@ -524,7 +562,7 @@ def test_the_twins_store_the_same_bytes(monkeypatch: pytest.MonkeyPatch) -> None
             await log.count("k"),
         ]
         await log.trim("k", 50)
-        await log.clear("other")
+        await log.delete("other")
         seen += [await log.pop("k"), await log.repair("k")]
         return seen
 
@@ -539,7 +577,7 @@ def test_the_twins_store_the_same_bytes(monkeypatch: pytest.MonkeyPatch) -> None
             log.count("k"),
         ]
         log.trim("k", 50)
-        log.clear("other")
+        log.delete("other")
         seen += [log.pop("k"), log.repair("k")]
         return seen
 
@@ -601,11 +639,10 @@ def test_tasks_wait_for_each_other() -> None:
         assert sorted(asyncio.run(use(**options)), key=int) == [str(n) for n in range(50)]
 
 
-def test_a_log_in_a_store_of_values(tmp_path: Any) -> None:
-    """Rows are no keys of the keyspace: listing shows the log once."""
+def test_rows_are_no_keys(tmp_path: Any) -> None:
+    """Listing shows a log once."""
     with SQLiteKV(tmp_path / "kv.db") as kv:
-        filled(NOTES, kv, TEXTS)
-        assert list(Store(NOTES, kv).keys()) == ["k"]
+        assert list(filled(NOTES, kv, TEXTS).keys()) == ["k"]
         assert len(names(kv)) > 5
 
 
@@ -626,7 +663,7 @@ def test_a_log_that_is_begun_anew_has_new_names() -> None:
     kv, clock = Bare(), ManualClock()
     log = filled(NOTES, kv, TEXTS, clock=clock)
     first = {name for name in kv.values if "!" in name}
-    log.clear("k")
+    log.delete("k")
     filled(NOTES, kv, TEXTS, clock=clock)
     assert len(first) > 5
     assert not first & kv.values.keys()
@@ -641,10 +678,10 @@ def test_logs_are_listed_where_the_backend_cannot(scheme: Any) -> None:
     for key in ("ada", "b/c", "ada"):
         for text in TEXTS[:20]:
             log.append(key, text)
-    assert sorted(Store(keyspace, kv).keys()) == ["ada", "b/c"]
+    assert sorted(log.keys()) == ["ada", "b/c"]
     assert list(log.iterate("ada")) == TEXTS[:20] * 2
-    log.clear("ada")
-    assert list(Store(keyspace, kv).keys()) == ["b/c"]
+    log.delete("ada")
+    assert list(log.keys()) == ["b/c"]
 
 
 @pytest.mark.parametrize("scheme", [PathKeys(), HashedKeys(), HiddenKeys(RING)])

@@ -124,7 +124,7 @@ class LogMachine(RuleBasedStateMachine):
 
     @rule()
     def clear(self) -> None:
-        self.log.clear("k")
+        self.log.delete("k")
         self.model = []
         self.clock.advance(1)
 
@@ -151,14 +151,14 @@ class LogMachine(RuleBasedStateMachine):
         self.model = there
 
     @rule(
-        method=st.sampled_from(["trim", "clear", "extend", "pop"]),
+        method=st.sampled_from(["trim", "delete", "extend", "pop"]),
         script=st.lists(FAULTS, max_size=20),
     )
     def change_under_faults(self, method: str, script: list[Any]) -> None:
         more = [self.value("x" * 30) for _ in range(5)]
         arguments: dict[str, list[Any]] = {
             "trim": [2],
-            "clear": [],
+            "delete": [],
             "extend": [more],
             "pop": [],
         }
@@ -170,7 +170,7 @@ class LogMachine(RuleBasedStateMachine):
         possible = {
             "trim": [self.model, self.model[-2:]],
             "pop": [self.model, self.model[:-1]],
-            "clear": [self.model, []],
+            "delete": [self.model, []],
             "extend": [self.kept([*self.model, *more[:n]]) for n in range(6)],
         }[method]
         assert there in possible

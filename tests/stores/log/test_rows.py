@@ -18,7 +18,6 @@ from kvcodec import (
     Keyspace,
     Log,
     NewerVersion,
-    Store,
     Tampered,
     Unavailable,
     UnknownKey,
@@ -247,7 +246,7 @@ def test_one_row_sealed_anew_leaves_the_others_alone() -> None:
         part = rotated.declaration.pipeline.part("row" if name in rows else "head")
         kv.values[name] = part.reseal(name, kv.values[name])
         assert list(small(kv, rotated).iterate("k")) == TEXTS
-    report = Store(rotated, kv).rewrap(["k"])
+    report = Log(rotated, kv).rewrap(["k"])
     assert report.changed == len(rows) + 1 - 3
     assert report.is_free_of(old.primary)
     assert list(small(kv, Keyspace("notes", str, cipher=new)).iterate("k")) == TEXTS
@@ -296,7 +295,7 @@ def test_a_repair_keeps_what_can_be_read(
     log.append("k", "one more")
     assert log.tail("k", 2) == [TEXTS[-1], "one more"] if kept[-1] == TEXTS[-1] else True
     assert log.repair("k").faults == {}
-    log.clear("k")
+    log.delete("k")
     assert kv.values == {}
 
 
@@ -352,7 +351,8 @@ def test_ids_that_cannot_be() -> None:
     log = small({})
     with pytest.raises(ConfigError, match="empty"):
         log.append("k", "a", id="")
-    for ids in (["a"], ["a", ""], ["a", "a"], "ab"):
+    odd: list[Any] = [["a"], ["a", ""], ["a", "a"], "ab", [], ["a", None], ["a", 7]]
+    for ids in odd:
         with pytest.raises(ConfigError):
             log.extend("k", ["a", "b"], ids=ids)
     assert log.count("k") == 0
@@ -395,7 +395,7 @@ def test_a_host_that_answers_with_older_heads_loses_nothing() -> None:
 
 def test_a_lane_that_is_gone_is_noticed_by_its_owner() -> None:
     """Unless the log was cleared, by whomever; a repair, or a clear, lets the owner begin anew."""
-    for mend in ("repair", "clear"):
+    for mend in ("repair", "delete"):
         kv = Bare()
         log = lane(kv)
         log.extend("k", TEXTS)
@@ -404,7 +404,7 @@ def test_a_lane_that_is_gone_is_noticed_by_its_owner() -> None:
             log.append("k", "x")
         getattr(log, mend)("k")
         log.append("k", "x")
-        lane(kv).clear("k")
+        lane(kv).delete("k")
         log.append("k", "y")
         assert list(log.iterate("k")) == ["y"]
 

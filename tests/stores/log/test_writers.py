@@ -18,7 +18,7 @@ from kvcodec.errors import ConfigError
 from kvcodec.format.log import HEAD
 from kvcodec.plans.driver import Plan, run
 from kvcodec.plans.log.tracks import track_of
-from kvcodec.plans.log.writing import Writing, batch_of
+from kvcodec.plans.log.writing import Batch, Writing
 from kvcodec.testing import ManualClock
 from tests.stores.log.stores import Bare
 
@@ -72,7 +72,7 @@ def test_compare_and_set_is_exact_in_every_interleaving(data: st.DataObject) -> 
         if who not in steppers and waiting[who]:
             text = waiting[who].pop(0)
             steppers[who] = (
-                Stepper(kv, logs[who].append(track_of("notes/k"), batch_of([text.encode()], []))),
+                Stepper(kv, logs[who].append(track_of("notes/k"), Batch([text.encode()], (), {}))),
                 text,
             )
         if who in steppers:
@@ -99,14 +99,14 @@ def test_a_writer_far_behind_harms_no_new_log(turns: list[bool], before: int, cl
     old = [f"old {number}" for number in range(before)]
     log.extend("k", old)
     late = Stepper(
-        kv, writing(kv, clock=clock).append(track_of("notes/k"), batch_of([b"late"], []))
+        kv, writing(kv, clock=clock).append(track_of("notes/k"), Batch([b"late"], (), {}))
     )
     for turn in turns:
         if not late.done and turn:
             late.step()
     was_done = late.done
     clock.advance(1)
-    log.clear("k") if clears else log.trim("k", 2)
+    log.delete("k") if clears else log.trim("k", 2)
     new = [f"new {number} {'y' * (number % 3 * 20)}" for number in range(25)]
     for text in new[:12]:
         log.append("k", text)
@@ -211,7 +211,7 @@ def test_lanes_are_found_in_every_interleaving(data: st.DataObject) -> None:
         Stepper(
             kv,
             writing(kv, writers="many", writer=f"w{who}").append(
-                track_of("notes/k").of_lane(f"w{who}"), batch_of([b"%d" % who], [])
+                track_of("notes/k").of_lane(f"w{who}"), Batch([b"%d" % who], (), {})
             ),
         )
         for who in range(writers)
@@ -245,7 +245,7 @@ def test_lanes_are_merged_by_time() -> None:
     assert logs[2].tail("k", 9) == texts[-9:]
     logs[0].trim("k", 9)
     assert list(logs[1].iterate("k")) == texts[-9:]
-    logs[0].clear("k")
+    logs[0].delete("k")
     assert kv.values == {}
 
 
@@ -265,6 +265,40 @@ def test_a_window_over_lanes() -> None:
     assert list(logs[0].iterate("k", 2, reverse=True)) == texts[-7:-2][::-1]
     assert logs[0].count("k") == 7
     assert logs[1].tail("k", 30) == texts[-7:]
+
+
+def test_a_window_over_lanes_beside_an_age() -> None:
+    """Messages that were over took part in the window, forward: those that live were left out."""
+    kv, clock = Bare(), ManualClock()
+    aging = Keyspace("notes", str, ttl=60)
+    first, second = (
+        Log(aging, kv, writers="many", writer=f"w{who}", max_items=3, clock=clock)
+        for who in range(2)
+    )
+    first.extend("k", ["over 1", "over 2", "over 3"])
+    clock.advance(50)
+    second.extend("k", ["1", "2"])
+    clock.advance(20)
+    first_read = list(first.iterate("k"))
+    assert first_read == second.tail("k", 9) == list(first.iterate("k", reverse=True))[::-1]
+    assert first_read == ["1", "2"]
+    assert first.count("k") == 2
+    assert list(first.iterate("k", 1)) == ["2"]
+
+
+def test_delete_takes_what_a_writer_left_that_found_no_place() -> None:
+    """Stopped between signing a place and marking it, it left its signature there for good."""
+    for others in range(3):
+        kv = Bare()
+        logs = [Log(NOTES, kv, writers="many", writer=f"w{who}") for who in range(others + 1)]
+        for log in logs[1:]:
+            log.append("k", "x")
+        plan = logs[0]._layout.tracks.enter(track_of("notes/k").of_lane("w0"))
+        stepper = Stepper(kv, plan)
+        while not [name for name in kv.values if "!lx" in name][others:]:
+            stepper.step()
+        logs[-1].delete("k")
+        assert kv.values == {}, others
 
 
 def test_from_one_writer_to_many() -> None:
@@ -325,10 +359,10 @@ def test_a_plan_is_driven_by_hand(monkeypatch: pytest.MonkeyPatch) -> None:
     """The stepper that these tests rely on does what ``run`` does."""
     monkeypatch.setattr("os.urandom", bytes)
     by_hand, driven = MemoryKV(), MemoryKV()
-    stepper = Stepper(by_hand, writing(by_hand).append(track_of("notes/k"), batch_of([b"a"], [])))
+    stepper = Stepper(by_hand, writing(by_hand).append(track_of("notes/k"), Batch([b"a"], (), {})))
     while not stepper.done:
         stepper.step()
-    run(writing(driven).append(track_of("notes/k"), batch_of([b"a"], [])), driven)
+    run(writing(driven).append(track_of("notes/k"), Batch([b"a"], (), {})), driven)
     assert by_hand.get("notes/k") == driven.get("notes/k") is not None
 
 
@@ -365,7 +399,7 @@ def step_of(writer: Writing, step: str, text: str) -> Plan[Any]:
     """What a writer does next."""
     track = track_of("notes/k")
     if step == "append":
-        return writer.append(track, batch_of([text.encode()], []))
+        return writer.append(track, Batch([text.encode()], (), {}))
     if step == "trim":
         return writer.trim(track, 3)
     return writer.pop(track) if step == "pop" else writer.clear(track)
@@ -410,7 +444,7 @@ def test_nothing_is_lost_doubled_or_left(data: st.DataObject, window: int | None
     if not forgets:
         assert sorted(found) == sorted(appended) if window is None else len(found) <= window
     assert left_of(kv, log) == []
-    log.clear("k")
+    log.delete("k")
     assert list(kv.scan_keys("")) == []
 
 
@@ -421,18 +455,18 @@ def test_a_late_writer_takes_back_what_it_wrote() -> None:
             kv = MemoryKV()
             log = Log(NOTES, kv, segment_bytes=40, max_items=4)
             log.extend("k", ["y" * 30] * 2)
-            late = Stepper(kv, writing(kv).append(track_of("notes/k"), batch_of([b"late"], [])))
+            late = Stepper(kv, writing(kv).append(track_of("notes/k"), Batch([b"late"], (), {})))
             late.step()
             assert late.operation[0] == "set_if_absent"
             for number in range(others):
                 log.append("k", f"other {number} {'z' * 30}")
             if clears:
-                log.clear("k")
+                log.delete("k")
             while not late.done:
                 late.step()
             assert "late" in list(log.iterate("k"))
             assert left_of(kv, log) == []
-            log.clear("k")
+            log.delete("k")
             assert list(kv.scan_keys("")) == []
 
 
@@ -447,7 +481,7 @@ def test_a_bounded_log_stays_bounded() -> None:
         who = rng.choice([0, 1, 2, 3, 3, 3])  # some are slower
         stepper = steppers[who]
         if stepper is None or stepper.done:
-            batch = batch_of([b"%05d xxxxxxxxxxxx" % turn], [])
+            batch = Batch([b"%05d xxxxxxxxxxxx" % turn], (), {})
             stepper = steppers[who] = Stepper(kv, writers[who].append(track_of("notes/k"), batch))
         if not stepper.done:
             stepper.step()

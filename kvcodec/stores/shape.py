@@ -1,0 +1,143 @@
+"""What everything opened is, values, logs and files alike: keyspace, KV, clock, and common plans.
+
+The verbs that every shape has are driven in maintained.py; what a shape does in its own way it
+says by the methods that are named here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any, Generic, Literal, TypeAlias
+
+from typing_extensions import TypeVar
+
+from kvcodec.backends.capabilities import Capabilities, capabilities_of
+from kvcodec.errors import ConfigError
+from kvcodec.format.envelope import Kind
+from kvcodec.keyspace.keyspace import Keyspace
+from kvcodec.keyspace.place import Place, place_of
+from kvcodec.keyspace.wrapping import as_bytes
+from kvcodec.plans import values
+from kvcodec.plans.driver import Plan
+from kvcodec.plans.listing import Listing
+from kvcodec.plans.many import several
+from kvcodec.plans.report import Finding, Report, new_report, rewrap_report
+from kvcodec.plans.swap import PLAINLY, exclusively
+
+__all__ = ["OpenedShape", "StepName", "shown"]
+
+V = TypeVar("V")
+K = TypeVar("K", default=str)
+
+StepName: TypeAlias = Literal["rewrap", "migrate", "verify"]
+"""A step of maintenance. Its module, and the walk, are imported by the first one."""
+
+
+def shown(kind: str, opened: Callable[[], Any]) -> str:
+    """The repr of what is opened; of what was refused too, for who prints a traceback's locals."""
+    try:
+        here = opened()
+        return f"<{kind} {here.keyspace.name!r} on {type(here._kv).__name__}>"
+    except AttributeError:
+        return f"<{kind}, refused>"
+
+
+class OpenedShape(Generic[V, K]):
+    """A keyspace, a KV and a clock; the shape is claimed by who has nothing left to refuse."""
+
+    __slots__ = ("_can", "_clock", "_declared", "_keyspace", "_kv", "_listing_here")
+
+    _kind: Kind = "value"
+    """What stands under a key's own name."""
+
+    def __init__(self, keyspace: Keyspace[V, K], kv: Any, clock: Callable[[], float]) -> None:
+        if not isinstance(keyspace, Keyspace):
+            raise ConfigError(f"a Keyspace is opened on a KV, not a {type(keyspace).__name__}")
+        self._keyspace = keyspace
+        self._kv = kv
+        self._clock = clock
+        self._declared = keyspace.declaration
+        self._can: Capabilities | None = None
+        self._listing_here: Listing[V, K] | None = None
+
+    @property
+    def keyspace(self) -> Keyspace[V, K]:
+        """The declaration that is opened here."""
+        return self._keyspace
+
+    def __repr__(self) -> str:
+        return shown(type(self).__name__, lambda: self)
+
+    @property
+    def _capabilities(self) -> Capabilities:
+        if self._can is None:
+            self._can = capabilities_of(self._kv)
+        return self._can
+
+    @property
+    def _listing(self) -> Listing[V, K]:
+        """The names of the keyspace on this KV."""
+        if self._listing_here is None:
+            self._listing_here = Listing(
+                self._declared, self._capabilities, self._clock, self._kind
+            )
+        return self._listing_here
+
+    def _place(self, key: K) -> Place[V]:
+        """Where what is stored for a key is. Raises KeyNameError."""
+        return place_of(self._declared, key)
+
+    # ------------------------------------------------------------------------ each in its own way
+
+    def _existing(self, place: Place[V]) -> Plan[bool]:
+        raise NotImplementedError
+
+    def _deleting(self, place: Place[V]) -> Plan[object]:
+        raise NotImplementedError
+
+    def _clearing(self, on_progress: Callable[[Finding], object] | None) -> Plan[None]:
+        raise NotImplementedError
+
+    def _step(self, name: StepName) -> Any:
+        """What a walk does with one name: a ``Step`` (plans/maintenance.py)."""
+        raise NotImplementedError
+
+    # ------------------------------------------------------------------------------- maintenance
+
+    def _walking(
+        self,
+        name: StepName,
+        keys: Iterable[K] | None,
+        after: str | Report,
+        limit: int | None,
+        on_progress: Callable[[Finding], object] | None,
+    ) -> Plan[Report]:
+        from kvcodec.plans import walk
+
+        declared, listing, step = self._declared, self._listing, self._step(name)
+        keys = None if keys is None else list(several(keys))
+        if step.every_name:
+            report = rewrap_report(declared, after, keys, limit, lists=listing.lists)
+        else:
+            report = new_report(declared, after, limit)
+        pages = walk.pages_of(listing, step, keys, report.cursor)
+        return (yield from walk.walk(listing, step, pages, report, limit, on_progress))
+
+    def _reading_raw(self, place: Place[V]) -> Plan[bytes | None]:
+        held = yield from values.find(place, PLAINLY)
+        return None if held is None else as_bytes(held.data)
+
+    def _explaining(self, place: Place[V], *, show: bool) -> Plan[Any]:
+        held = yield from values.find(place, PLAINLY)
+        if held is None:
+            return None
+        return place.explain(as_bytes(held.data), held.older, show=show)
+
+    def _quarantining(self, place: Place[V]) -> Plan[str | None]:
+        from kvcodec.plans import maintenance
+
+        can = self._capabilities
+        return exclusively(maintenance.quarantine(place, can), place.raw_key, can)
+
+    def _reindexing(self, keys: Iterable[K]) -> Plan[None]:
+        return self._listing.reindex(map(self._keyspace.raw_key, several(keys)))
