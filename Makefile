@@ -9,7 +9,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
-.PHONY: demo test lint bench clean
+.PHONY: demo test lint bench chaos clean
 .DELETE_ON_ERROR:
 
 # Writes, then reads in a second process, in a fresh database under .demo/.
@@ -30,6 +30,10 @@ lint: $(VENV)/.stamp-dev
 
 bench: $(VENV)/.stamp-bench
 	$(BIN)/python -m tests.benchmarks
+
+# Kills, failing and full disks, cancelled tasks, many threads: longer than the suite has them.
+chaos: $(VENV)/.stamp-dev
+	$(BIN)/python -m tests.chaos
 
 clean:
 	rm -rf .demo .mypy_cache .pytest_cache .ruff_cache .hypothesis .benchmarks build dist $(VENV)

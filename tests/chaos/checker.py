@@ -87,7 +87,7 @@ class Expected:
             "listed": listed.get,
             "file": lambda name: None if (data := files.get(name)) is None else number_of(data),
         }
-        found = []
+        found: list[str] = []
         for (shape, name), allowed in self._allowed.items():
             try:
                 value = readers[shape](name)
@@ -102,7 +102,7 @@ class Expected:
 
     def _counted(self, kv: KV) -> list[str]:
         counts = Store(COUNTS, kv)
-        found = []
+        found: list[str] = []
         for name, (least, most) in self._counts.items():
             if not least <= (count := counts.get(name, 0)) <= most:
                 fault = "lost" if count < least else "doubled"
@@ -111,7 +111,7 @@ class Expected:
 
     def _claimed(self, kv: KV) -> list[str]:
         claims = Store(CLAIMS, kv)
-        found = []
+        found: list[str] = []
         for name, maybe in self._maybe_claims.items():
             certain, holder = self._claims[name], claims.get(name)
             if len(certain) > 1:
@@ -124,7 +124,7 @@ class Expected:
 
     def _logged(self, kv: KV) -> list[str]:
         log = Log(HISTORY, kv, segment_bytes=2_000)
-        found = []
+        found: list[str] = []
         for name, by_owner in self._sent.items():
             try:
                 messages = list(log.iterate(name))
@@ -148,10 +148,9 @@ class Expected:
 
 def _left(kv: KV) -> list[str]:
     """Empty every keyspace, and return what is still there."""
-    for keyspace in (NOTES, LISTED, COUNTS, CLAIMS):
+    values: list[Any] = [NOTES, LISTED, COUNTS, CLAIMS]
+    for keyspace in values:
         Store(keyspace, kv).clear()
-    for slot in range(8):
-        Log(HISTORY, kv).clear(str(slot))
-    for k in list(Files(FILES, kv).keys()):
-        Files(FILES, kv).delete(k)
+    Log(HISTORY, kv).clear()
+    Files(FILES, kv).clear()
     return [f"left: {name}" for name in kv.scan_keys("")]  # type: ignore[attr-defined]

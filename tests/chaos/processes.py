@@ -56,7 +56,7 @@ def failing_disk(place: Path, rounds: int, seed: int) -> Result:
     library = _library(place)
     chance, expected, path = random.Random(seed), Expected(), place / "disk.db"
     SQLiteKV(path).close()
-    injected, errors = 0, []
+    injected, errors = 0, list[str]()
     for number in range(rounds):
         told = place / "injected"
         told.unlink(missing_ok=True)
