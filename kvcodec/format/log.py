@@ -32,7 +32,6 @@ anew or converted by itself, and a row of another past, a missing or an exchange
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
 from typing import Annotated
 
 import msgspec
@@ -158,10 +157,6 @@ class Head(Stretch, frozen=True, array_like=True, forbid_unknown_fields=True):
     def suffix(self, number: int) -> str:
         """The name of a row, behind the log's own."""
         return f"s{self.gen.hex()}.{number}"
-
-    def suffixes(self) -> Iterator[str]:
-        """Of all that may be stored: what is needed, what no longer is, what was just begun."""
-        return map(self.suffix, range(self.swept, self.next + 1))
 
     def as_row(self, nonce: bytes) -> Row:
         """What it becomes when it is full: a function of what it holds, but for the nonce."""
