@@ -359,8 +359,7 @@ class Index:
         count, damaged = len((yield from self.shards.names())), list[int]()
         for number in sorted({0, shard_of(raw_key, count)}):
             try:
-                held = yield from self.shards.read(number)
-                yield from self.shards.counted(held.shard.count)  # which is 0 in all but one
+                yield from self.shards.read(number)
             except (NewerVersion, UnknownKey):
                 raise
             except DecodeError:

@@ -126,6 +126,7 @@ class Listing(Generic[V, K]):
         names, index = list(raw_keys), self.index_of(self.declared)
         if index is None:
             return  # what is no key was refused all the same
+        yield from index.shards.recount()
         for raw_key in names:
             try:
                 yield from index.add(raw_key)

@@ -84,7 +84,7 @@ class Shards:
             if told == before:  # else it was begun anew meanwhile
                 raise DecodeError(
                     f"the index says that it has {told} shards, and the last one is not there: "
-                    "reindex(keys) begins this one anew",
+                    "reindex(keys) counts them anew",
                     keyspace=self._keeper.name,
                     raw_key=self.name(0),
                     stage="store",
@@ -100,6 +100,18 @@ class Shards:
             return lower
 
         yield from self.change(0, change, count)
+
+    def recount(self) -> Plan[None]:
+        """Say in shard 0 how many there are, if it can be read and says otherwise."""
+        count = len((yield from self.names()))
+
+        def change(held: Held) -> bool:
+            false = max(FIRST, held.shard.count) != count
+            held.shard.count = count
+            return false
+
+        with suppress(DecodeError):
+            yield from self.change(0, change, count)
 
     def merge(self, number: int, entries: Mapping[str, int], count: int) -> Plan[None]:
         """Add entries to those of a shard. The younger mark counts, and none before any."""

@@ -56,7 +56,7 @@ def test_rows_that_are_not_there(kind: str, rows: int) -> None:
     """Cleared, trimmed, repaired and walked at the cost of what is there; and all of that goes."""
 
     def clear(kv: Bare) -> None:
-        Log(LOGS, kv).clear("a")
+        Log(LOGS, kv).delete("a")
         assert kv.data == {}
 
     def trim(kv: Bare) -> None:
@@ -69,7 +69,7 @@ def test_rows_that_are_not_there(kind: str, rows: int) -> None:
         assert list(log.iterate("a")) == []
 
     def walk(kv: Bare) -> None:
-        assert Store(LOGS, kv).verify(["a"]).checked >= 1
+        assert Log(LOGS, kv).verify(["a"]).checked >= 1
 
     for act in (clear, trim, repair, walk):
         kv = Bare({"k/a": HEADS[kind]})
@@ -85,7 +85,7 @@ def test_chunks_that_are_not_there(closed: bool) -> None:  # noqa: FBT001 - a pa
         "delete": lambda kv: Files(FILES, kv).delete("a"),
         "sweep": lambda kv: Files(FILES, kv).sweep(["a"]),
         "put": lambda kv: Files(FILES, kv).put("a", b"new"),
-        "verify": lambda kv: Store(FILES, kv).verify(["a"]),
+        "verify": lambda kv: Files(FILES, kv).verify(["a"]),
     }
     for act in acts.values():
         for data in (
@@ -130,7 +130,7 @@ def test_a_put_beside_a_full_trace_makes_room() -> None:
 
 @pytest.mark.parametrize("count", [FIRST + 1, 1000, MOST_SHARDS])
 def test_shards_that_are_not_there(count: int) -> None:
-    """Refused by who lists, and by who would enter a key there; ``reindex`` begins anew."""
+    """Refused by who lists, and by who would enter a key there; ``reindex`` counts anew."""
     keyspace = Keyspace("k", int, indexed=True)
     kv, keys = Bare(), {str(number) for number in range(50)}
     Store(keyspace, kv).set_many(dict.fromkeys(keys, 1))
@@ -196,5 +196,5 @@ def test_a_log_with_a_part_of_a_backup_keeps_it_all() -> None:
     assert done.kept == 400
     assert list(log.iterate("a")) == texts[:200] + texts[700:]
     assert set(done.faults) >= {rows[699]}
-    log.clear("a")
+    log.delete("a")
     assert kv.data == {}
