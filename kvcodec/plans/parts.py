@@ -118,8 +118,8 @@ def _beside_log(
             names.append(head)
             stems[head] = f"{head}."
     for name, stem in stems.items():
-        head = _part(declared, name, (yield from get(name)), HEAD, now)
-        names += [] if head is None else (yield from _rows(stem, head, can))
+        found = _part(declared, name, (yield from get(name)), HEAD, now)
+        names += [] if found is None else (yield from _rows(stem, found, can))
     return names
 
 

@@ -142,11 +142,11 @@ def test_shards_that_are_not_there(count: int) -> None:
         list(store)
     assert (caught.value.raw_key, caught.value.keyspace) == ("k!i0", "k")
     assert len(kv.asked) < 80
-    refused = {new for number in range(40) if _refuses(store, new := f"new {number}")}
+    new = {f"new {number}" for number in range(40)}
+    refused = {key for key in new if _refuses(store, key)}
     assert refused
     assert len(kv.asked) < 80 + 40 * 10
     store.reindex(keys | refused)
-    new = {f"new {number}" for number in range(40)}
     assert set(store) == set(Store(keyspace, kv)) == keys | new - refused
     store.set_many(dict.fromkeys(new, 1))
     assert set(Store(keyspace, kv)) == keys | new
