@@ -1,4 +1,4 @@
-"""A small service on this machine that behaves like a KMS: one key for all, contexts, and moods.
+"""A small service on this machine that behaves like a KMS: keys, contexts, and moods.
 
 What it takes for a request is a function that the test gives (``latency``): it may count, set a
 clock, or wait for an event. ``answers`` are the statuses of the next requests, before any work.
@@ -29,7 +29,8 @@ class KMS:
         """Of each request: what, and for which context."""
         self.answers: deque[int] = deque()
         self.latency = latency
-        self.aead = AESGCM(os.urandom(32))
+        self.keys: dict[str, AESGCM] = {}
+        """By their ids: a key is made when it is named first."""
         kms = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -53,16 +54,28 @@ class KMS:
         self.latency()
         if self.answers and (status := self.answers.popleft()) != 200:
             return status, {}
-        data, context = base64.b64decode(asked["data"]), asked["context"].encode()
-        if path == "/encrypt":
-            nonce = os.urandom(12)
-            made = nonce + self.aead.encrypt(nonce, data, context)
-        else:
-            try:
-                made = self.aead.decrypt(data[:12], data[12:], context)
-            except (InvalidTag, ValueError):
-                return 400, {}
-        return 200, {"data": base64.b64encode(made).decode()}
+        work = self._encrypt if path == "/encrypt" else self._decrypt
+        made = work(base64.b64decode(asked["data"]), asked["context"].encode(), asked.get("key"))
+        return (400, {}) if made is None else (200, {"data": base64.b64encode(made).decode()})
+
+    def _encrypt(self, data: bytes, context: bytes, key: str | None) -> bytes | None:
+        """Under the key that is named, which is told with the ciphertext."""
+        if not key:
+            return None
+        nonce, aead = os.urandom(12), self.keys.setdefault(key, AESGCM(os.urandom(32)))
+        name = key.encode()
+        return bytes((len(name),)) + name + nonce + aead.encrypt(nonce, data, context)
+
+    def _decrypt(self, data: bytes, context: bytes, key: str | None) -> bytes | None:
+        """By the key that is told with the ciphertext; refused if the request names another one."""
+        end = 1 + data[0] if data else 0
+        told = data[1:end].decode(errors="replace")
+        if key not in (None, told) or told not in self.keys:
+            return None
+        try:
+            return self.keys[told].decrypt(data[end : end + 12], data[end + 12 :], context)
+        except (InvalidTag, ValueError):
+            return None
 
     def __enter__(self) -> Self:
         self.thread = threading.Thread(target=self.server.serve_forever, args=(0.01,))

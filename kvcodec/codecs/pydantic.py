@@ -27,7 +27,7 @@ from kvcodec.codecs.same import same
 from kvcodec.errors import ConfigError
 from kvcodec.secrets.marks import MARK, TEXT
 from kvcodec.secrets.pydantic import SEEING, SEEN, STORING
-from kvcodec.secrets.pydantic_routes import route_of_pydantic
+from kvcodec.secrets.pydantic_routes import is_secret, route_of_pydantic
 
 __all__ = ["pydantic_codec"]
 
@@ -193,12 +193,16 @@ def _is_masked(node: Any) -> bool:
     function = _serializer(node)
     if not isinstance(function, FunctionType):
         return False
-    return function.__module__ == "pydantic.types" and "secret" in function.__name__
+    name = function.__name__
+    return function.__module__ == "pydantic.types" and name.startswith("_serialize_secret")
 
 
 def _is_dumped_as_it_is(node: Any) -> bool:
-    """Whether what is in a node is dumped by pydantic, and not by a function around it."""
-    return _serializer(node) is None or _is_masked(node)
+    """Whether what is in a node is dumped by pydantic, and not by a function of the user around it.
+
+    What is in a Secret is dumped by itself, before it is sealed.
+    """
+    return _serializer(node) is None or _is_masked(node) or is_secret(node)
 
 
 def _serializer(node: Any) -> Any:

@@ -19,6 +19,7 @@ from kvcodec.format.own import Own
 
 __all__ = [
     "MOST_CHUNKS",
+    "MOST_LOTS",
     "FileInfo",
     "Lots",
     "Manifest",
@@ -34,6 +35,10 @@ would have its reader ask for them one by one."""
 
 _Generation: TypeAlias = Annotated[str, Meta(pattern=r"^[0-9a-f]{16}\Z")]
 """Checked when read: it becomes a part of names."""
+
+MOST_LOTS = 1000
+"""Of a trace: of puts of one file that go on at the same time, or have died since the last one that
+did not. A put that would be one more removes first what others have left."""
 
 Lots: TypeAlias = dict[_Generation, Annotated[int, Meta(ge=0, le=MOST_CHUNKS)] | None]
 """What a trace holds: how many chunks a generation has; None while a put still writes them."""
@@ -64,6 +69,15 @@ class Manifest(Struct, frozen=True, array_like=True, forbid_unknown_fields=True)
     generation: _Generation | None
     """Of the chunks' names; None where there are none."""
     chunk_bytes: Annotated[int, Meta(ge=0)]
+
+    @property
+    def is_sound(self) -> bool:
+        """Whether it is one that a put may have written: its numbers fit each other."""
+        if self.generation is None:
+            fits = self.size == len(self.content) and self.chunk_bytes == 0
+        else:
+            fits = self.size > 0 and not self.content and self.chunk_bytes > 0
+        return fits and self.count <= MOST_CHUNKS
 
     @property
     def step(self) -> int:
@@ -97,7 +111,7 @@ class Manifest(Struct, frozen=True, array_like=True, forbid_unknown_fields=True)
 
 
 class _Trace(Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
-    lots: Lots
+    lots: Annotated[Lots, Meta(max_length=MOST_LOTS)]
 
 
 _manifest = Own("manifest", Manifest)
@@ -112,7 +126,7 @@ def spell_manifest(manifest: Manifest) -> bytes:
 def parse_manifest(data: bytes) -> Manifest:
     """Return the manifest that bytes stand for. Raises a DecodeError if they are none."""
     manifest = _manifest.parse(data)
-    if manifest.count > MOST_CHUNKS or (manifest.size == 0 and not manifest.is_empty):
+    if not manifest.is_sound or (manifest.size == 0 and not manifest.is_empty):
         raise Tampered("a manifest that no put has written", stage="decode")
     return manifest
 

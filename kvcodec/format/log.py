@@ -23,7 +23,7 @@ Head and row begin alike, since a row is what a full head has become:
           edge    where row ``oldest`` ends: [index, bytes before it, ms of the last message]
           bytes before row ``oldest``
           changes how often this head was written
-          [id ...] 12 bytes of BLAKE2b of each of the latest message ids
+          [id ...] 12 bytes of BLAKE2b of each of the latest 32 message ids
 
 A link is computed once, when the row is written, and compared from then on. So a row can be sealed
 anew or converted by itself, and a row of another past, a missing or an exchanged one is noticed.
@@ -32,7 +32,6 @@ anew or converted by itself, and a row of another past, a missing or an exchange
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
 from typing import Annotated
 
 import msgspec
@@ -45,6 +44,7 @@ from kvcodec.format.own import Own
 __all__ = [
     "HEAD",
     "LANE",
+    "MOST_IDS",
     "ROW",
     "Head",
     "Item",
@@ -62,6 +62,9 @@ _Count = Annotated[int, msgspec.Meta(ge=0, le=2**53)]
 _MOST_ROWS = 2**24
 """That a head may count: 256 GiB of rows of the usual length. A head that says more was written by
 no log, and would have its reader ask for them one by one."""
+
+MOST_IDS = 32
+"""Of messages, that a head knows: the latest ones."""
 
 _LINK_BYTES = 16
 _Link = Annotated[bytes, msgspec.Meta(min_length=_LINK_BYTES, max_length=_LINK_BYTES)]
@@ -137,7 +140,7 @@ class Head(Stretch, frozen=True, array_like=True, forbid_unknown_fields=True):
     edge: Mark
     oldest_before: _Count
     changes: _Count
-    ids: list[bytes]
+    ids: Annotated[list[bytes], msgspec.Meta(max_length=MOST_IDS)]
 
     def __post_init__(self) -> None:
         """Refuse numbers that no writer left, when stored bytes are decoded."""
@@ -154,10 +157,6 @@ class Head(Stretch, frozen=True, array_like=True, forbid_unknown_fields=True):
     def suffix(self, number: int) -> str:
         """The name of a row, behind the log's own."""
         return f"s{self.gen.hex()}.{number}"
-
-    def suffixes(self) -> Iterator[str]:
-        """Of all that may be stored: what is needed, what no longer is, what was just begun."""
-        return map(self.suffix, range(self.swept, self.next + 1))
 
     def as_row(self, nonce: bytes) -> Row:
         """What it becomes when it is full: a function of what it holds, but for the nonce."""

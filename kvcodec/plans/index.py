@@ -185,6 +185,9 @@ class Index:
         if remembered and (held.stored is None or held.shard.depth > depth):
             self._count = 0  # split, or begun anew, since it was read
             raise Raced
+        if held.stored is None and (yield from self.shards.counted(count)) != count:
+            self._count = 0
+            raise Raced
         if held.todays and held.entries.get(raw_key) == 0:
             return 0
         held.shard.depth = min(held.shard.depth, depth)
@@ -242,7 +245,7 @@ class Index:
         while len(looks) < MOST_SHARDS:
             look = yield from self._look(len(looks))
             if not looks:
-                count = max(count, look.total)
+                count = yield from self.shards.counted(look.total)
             if not look.stored and len(looks) >= count:
                 break
             looks.append(look)
@@ -348,20 +351,20 @@ class Index:
     def _removed(self, number: int) -> Plan[bool]:
         return self.shards.exclusively(self.shards.remove(number), number)
 
-    def damaged(self, raw_key: str) -> Plan[tuple[list[str], int]]:
+    def damaged(self, raw_key: str) -> Plan[tuple[list[int], int]]:
         """Those shards that are needed to enter a name and cannot be read; how many there are.
 
         Raises NewerVersion, UnknownKey: what other code or another ring reads is not damaged.
         """
-        names, damaged = (yield from self.shards.names()), list[str]()
-        for number in sorted({0, shard_of(raw_key, len(names))}):
+        count, damaged = len((yield from self.shards.names())), list[int]()
+        for number in sorted({0, shard_of(raw_key, count)}):
             try:
                 yield from self.shards.read(number)
             except (NewerVersion, UnknownKey):
                 raise
             except DecodeError:
-                damaged.append(names[number])
-        return damaged, len(names)
+                damaged.append(number)
+        return damaged, count
 
     def _own(self, entries: dict[str, int]) -> dict[str, int]:
         """Those that may be the keyspace's.

@@ -126,6 +126,7 @@ class Listing(Generic[V, K]):
         names, index = list(raw_keys), self.index_of(self.declared)
         if index is None:
             return  # what is no key was refused all the same
+        yield from index.shards.recount()
         for raw_key in names:
             try:
                 yield from index.add(raw_key)
@@ -138,8 +139,10 @@ class Listing(Generic[V, K]):
         from kvcodec.plans.parts import move_aside
 
         damaged, count = yield from index.damaged(raw_key)
-        for shard in damaged:
+        for number in damaged:
+            shard = index.shards.name(number)
             yield from exclusively(move_aside(shard, self.can), shard, self.can)
+            yield from index.shards.merge(number, {}, count)  # it may be the last one
         yield from index.shards.raise_count(count)  # it may have been in one of them
         yield from index.add(raw_key)
 

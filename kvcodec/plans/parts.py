@@ -8,13 +8,14 @@ cannot, the head of a log and the manifest and trace of a file say what there is
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from itertools import chain
 from typing import Any, TypeVar
 
 from kvcodec.backends.capabilities import Capabilities
 from kvcodec.errors import KVCodecError
 from kvcodec.format.derived import aside_name, grid_name, is_derived, news_name
 from kvcodec.format.envelope import Kind
-from kvcodec.format.log import HEAD, LANE, part_kind
+from kvcodec.format.log import HEAD, LANE, Head, part_kind
 from kvcodec.format.own import Own, is_own
 from kvcodec.keyspace.declaration import Declaration
 from kvcodec.keyspace.pipeline import Part, Pipeline
@@ -23,6 +24,7 @@ from kvcodec.keyspace.wrapping import as_bytes
 from kvcodec.plans.driver import Clock, Plan
 from kvcodec.plans.log.parts import wrapping_of
 from kvcodec.plans.log.tracks import marked_places
+from kvcodec.plans.numbered import stretches
 from kvcodec.plans.swap import Raced, get, read, retried, swap, swap_out
 
 __all__ = ["beside", "log_form", "move_aside", "pipelines"]
@@ -93,7 +95,7 @@ def beside(place: Place[Any], clock: Clock, can: Capabilities) -> Plan[list[str]
         return names  # types with Secret fields have neither logs nor files
     data = yield from get(raw_key)
     if data is None or log_form(declared, raw_key, data, clock()) is not None:
-        names += yield from _beside_log(declared, raw_key, clock())
+        names += yield from _beside_log(declared, raw_key, clock(), can)
     if declared.pipeline.codec.name == "raw":
         from kvcodec.plans.files.removing import beside_file  # by who keeps files
 
@@ -101,7 +103,9 @@ def beside(place: Place[Any], clock: Clock, can: Capabilities) -> Plan[list[str]
     return names
 
 
-def _beside_log(declared: Declaration[Any, Any], log: str, now: float) -> Plan[list[str]]:
+def _beside_log(
+    declared: Declaration[Any, Any], log: str, now: float, can: Capabilities
+) -> Plan[list[str]]:
     """The raw keys of all parts of a log: by its grid of lanes, and by every head."""
     names: list[str] = []
     stems = {log: f"{log}!"}
@@ -114,9 +118,19 @@ def _beside_log(declared: Declaration[Any, Any], log: str, now: float) -> Plan[l
             names.append(head)
             stems[head] = f"{head}."
     for name, stem in stems.items():
-        head_there = _part(declared, name, (yield from get(name)), HEAD, now)
-        names += [] if head_there is None else [stem + each for each in head_there.suffixes()]
+        found = _part(declared, name, (yield from get(name)), HEAD, now)
+        names += [] if found is None else (yield from _rows(stem, found, can))
     return names
+
+
+def _rows(stem: str, head: Head, can: Capabilities) -> Plan[list[str]]:
+    """All that may be stored: what is needed, what no longer is, what was just begun."""
+
+    def name_of(number: int) -> str:
+        return stem + head.suffix(number)
+
+    found = yield from stretches(name_of, head.swept, head.next + 1, can)
+    return list(map(name_of, chain(*reversed(found))))
 
 
 def _part(

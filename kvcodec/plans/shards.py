@@ -65,14 +65,31 @@ class Shards:
         """The names of all shards that there may be, readable or not."""
         count = FIRST
         with suppress(DecodeError):
-            count = yield from self.count()
+            count = yield from self.counted((yield from self.count()))
         while count < MOST_SHARDS and (yield from is_there(self.name(count), self._can)):
             count += 1
         return [self.name(number) for number in range(count)]
 
     def count(self) -> Plan[int]:
-        """Read how many there are."""
+        """Read how many there are, by what is told."""
         return max(FIRST, (yield from self.read(0)).shard.count)
+
+    def counted(self, told: int) -> Plan[int]:
+        """How many there are, where so many are told: the last one was written before.
+
+        Raises DecodeError if it is not there: whoever believes a false count asks for each.
+        """
+        while told > FIRST and not (yield from is_there(self.name(told - 1), self._can)):
+            before, told = told, (yield from self.read(0)).shard.count
+            if told == before:  # else it was begun anew meanwhile
+                raise DecodeError(
+                    f"the index says that it has {told} shards, and the last one is not there: "
+                    "reindex(keys) counts them anew",
+                    keyspace=self._keeper.name,
+                    raw_key=self.name(0),
+                    stage="store",
+                )
+        return max(FIRST, told)
 
     def raise_count(self, count: int) -> Plan[None]:
         """Say in shard 0 that there are so many, if it says fewer."""
@@ -83,6 +100,18 @@ class Shards:
             return lower
 
         yield from self.change(0, change, count)
+
+    def recount(self) -> Plan[None]:
+        """Say in shard 0 how many there are, if it can be read and says otherwise."""
+        count = len((yield from self.names()))
+
+        def change(held: Held) -> bool:
+            false = max(FIRST, held.shard.count) != count
+            held.shard.count = count
+            return false
+
+        with suppress(DecodeError):
+            yield from self.change(0, change, count)
 
     def merge(self, number: int, entries: Mapping[str, int], count: int) -> Plan[None]:
         """Add entries to those of a shard. The younger mark counts, and none before any."""

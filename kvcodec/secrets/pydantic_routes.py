@@ -10,7 +10,7 @@ from kvcodec.format.plain import is_dict, is_sequence
 from kvcodec.secrets.marks import IS_SECRET
 from kvcodec.secrets.routes import Members, Route, Routes, refuse_secret
 
-__all__ = ["route_of_pydantic"]
+__all__ = ["is_secret", "route_of_pydantic"]
 
 
 def route_of_pydantic(schema: Any) -> Route | None:
@@ -66,8 +66,12 @@ class _PydanticRoutes(Routes):
         """Without a tag: the members, and what each of them takes."""
 
     def fill(self, route: Route, node: Any) -> None:
-        kind = node["type"]
-        if _is_secret(node):
+        self.fill_kind(route, node, node["type"])
+        if route.is_secret:
+            _refuse_dumped(node)
+
+    def fill_kind(self, route: Route, node: Any, kind: str) -> None:
+        if is_secret(node):
             route.is_secret = True
             self.reached.add(id(node))
         elif kind == "definitions":
@@ -154,7 +158,7 @@ class _PydanticRoutes(Routes):
         """What a schema takes: secret, scalar, object, open (any object), array, anything."""
         kind = node["type"]
         is_open = is_open or node.get("config", {}).get("extra_fields_behavior") == "allow"
-        if _is_secret(node):
+        if is_secret(node):
             return frozenset({"secret"})
         if kind in _SCALARS:
             return frozenset({"scalar"} if kind != "none" else ())
@@ -181,7 +185,7 @@ class _PydanticRoutes(Routes):
             if id(node) in seen:
                 continue
             seen.add(id(node))
-            if is_dict(node) and _is_secret(node):
+            if is_dict(node) and is_secret(node):
                 if id(node) not in self.reached:
                     raise ConfigError("a Secret is in a place of a model that is not sealed")
             elif is_dict(node):
@@ -235,9 +239,20 @@ def _choices(node: Any) -> Iterable[tuple[Any, Any]]:
         yield tag, given[0] if isinstance(given, tuple) else given
 
 
-def _is_secret(node: Any) -> bool:
+def is_secret(node: Any) -> bool:
+    """Say whether a node of a core schema is that of a Secret."""
     metadata: dict[str, Any] = node.get("metadata") or {}
     return metadata.get(IS_SECRET) is True
+
+
+def _refuse_dumped(node: Any) -> None:
+    """Refuse a serializer in place of the secret's own: what it returns would not be sealed."""
+    serialization: dict[str, Any] | None = node.get("serialization")
+    if serialization is not None and not is_secret(serialization.get("return_schema") or {}):
+        raise ConfigError(
+            "a serializer of a Secret (field_serializer, PlainSerializer, WrapSerializer) would "
+            "be given it in clear, and what it returns would not be sealed: leave it out"
+        )
 
 
 def _agreed(one: Members, other: Members) -> Members:

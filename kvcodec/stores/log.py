@@ -245,8 +245,13 @@ class Log(_OpenedLog[V, K], Maintained[V, K]):
 
         All are checked before the first is written. Up to ``segment_bytes`` of them are added at
         once; of more a fault of the KV may leave the first ones added. With ``ids``, one for each
-        message, the same batch can be repeated then, and adds what is missing. Raises what
-        ``append`` raises, and ConfigError for ids that are not one for each, or not each another.
+        message, the same batch can be repeated then, and adds what is missing. Each id counts by
+        itself, as for ``append``: a message whose id is known is left out, wherever in the batch
+        it stands, and the others are added. Only of a batch of more than 32 messages, that is
+        repeated, may more be stored than ids are known: what stands before the first known one is
+        taken for stored. Raises what ``append`` raises; ConfigError for ids that are not one for
+        each, or not each another; Conflict where so many other ids came since that the beginning
+        of a shorter batch may have been forgotten.
         """
         run(self._appending(key, messages, ids, _lane_of_process), self._kv)
 
@@ -386,8 +391,13 @@ class AsyncLog(_OpenedLog[V, K], AsyncMaintained[V, K]):
 
         All are checked before the first is written. Up to ``segment_bytes`` of them are added at
         once; of more a fault of the KV may leave the first ones added. With ``ids``, one for each
-        message, the same batch can be repeated then, and adds what is missing. Raises what
-        ``append`` raises, and ConfigError for ids that are not one for each, or not each another.
+        message, the same batch can be repeated then, and adds what is missing. Each id counts by
+        itself, as for ``append``: a message whose id is known is left out, wherever in the batch
+        it stands, and the others are added. Only of a batch of more than 32 messages, that is
+        repeated, may more be stored than ids are known: what stands before the first known one is
+        taken for stored. Raises what ``append`` raises; ConfigError for ids that are not one for
+        each, or not each another; Conflict where so many other ids came since that the beginning
+        of a shorter batch may have been forgotten.
         """
         await arun(self._appending(key, messages, ids, _lane_of_loop), self._kv)
 

@@ -40,7 +40,10 @@ class ThreeMethods:
 
 def dump(kv: Store_) -> dict[str, bytes]:
     """Everything that is stored."""
-    return {name: bytes(kv.get(name) or b"") for name in sorted(kv.scan_keys(""))}
+    names = sorted(kv.scan_keys(""))
+    if isinstance(kv, SQLiteKV):  # in some statements, and not in as many as there are names
+        return {name: bytes(data) for name, data in sorted(kv.get_many(names).items())}
+    return {name: bytes(kv.get(name) or b"") for name in names}
 
 
 def put(kv: Store_, name: str, data: bytes | None) -> None:
@@ -53,11 +56,12 @@ def put(kv: Store_, name: str, data: bytes | None) -> None:
 
 def restore(kv: Store_, state: dict[str, bytes]) -> None:
     """Put back an old state, whole."""
-    for name in dump(kv):
-        if name not in state:
-            kv.delete(name)
+    now = dump(kv)
+    for name in now.keys() - state.keys():
+        kv.delete(name)
     for name, data in state.items():
-        kv.set(name, data)
+        if now.get(name) != data:
+            kv.set(name, data)
 
 
 def opens(act: Callable[[], Any]) -> bool:

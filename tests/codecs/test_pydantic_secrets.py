@@ -172,6 +172,50 @@ def test_what_might_lose_a_secret_is_refused_when_declared(kind: Any, encoding: 
         Keyspace("k", kind, cipher=RING, encoding=encoding)
 
 
+class Masked(BaseModel):
+    token: Secret[pydantic.SecretStr]
+
+
+class MaskedBelow(BaseModel):
+    token: list[Secret[dict[str, pydantic.SecretBytes | None]]]
+
+
+class Dumped(BaseModel):
+    token: Secret[str] | None = None
+
+    @pydantic.field_serializer("token", when_used="unless-none")
+    def dump(self, token: Secret[str]) -> str:
+        return token.reveal()
+
+
+class DumpedBelow(BaseModel):
+    tokens: list[Annotated[Secret[str], pydantic.PlainSerializer(str, when_used="json")]]
+
+
+class DumpedAround(BaseModel):
+    token: Annotated[Secret[str], pydantic.WrapSerializer(lambda token, dump: dump(token))]
+
+
+MASKED: list[Any] = [Masked, MaskedBelow, Secret[Masked], Secret[pydantic.SecretStr]]
+DUMPED: list[Any] = [Dumped, DumpedBelow, DumpedAround]
+
+
+@pytest.mark.parametrize("kind", MASKED + DUMPED, ids=lambda kind: getattr(kind, "__name__", None))
+@pytest.mark.parametrize("encoding", ["json", "msgpack"])
+def test_what_set_would_refuse_is_refused_when_declared(kind: Any, encoding: str) -> None:
+    """What pydantic dumps as asterisks, in a Secret; a serializer in the place of the Secret's."""
+    with pytest.raises(ConfigError, match="serializer of a Secret" if kind in DUMPED else "Secret"):
+        Keyspace("k", kind, cipher=RING, encoding=encoding)
+
+
+class Plainly(BaseModel):
+    """What is in a Secret may be dumped by the user, as it may elsewhere."""
+
+    token: Secret[
+        Annotated[pydantic.SecretStr, pydantic.PlainSerializer(pydantic.SecretStr.get_secret_value)]
+    ]
+
+
 class After(BaseModel):
     """What is allowed beside secrets."""
 
@@ -208,6 +252,7 @@ VALUES: list[Any] = [
     After(name="a", either=Other(title="b")),
     After(name="a", either="kvo1.x"),
     After(name="a", either=[1, 2]),
+    Plainly(token=Secret(pydantic.SecretStr(CANARY))),
     Extras(name="a"),
     Extras.model_validate({"name": "a", "token": Secret(CANARY), "more": Secret("b")}),
 ]

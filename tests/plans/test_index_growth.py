@@ -418,22 +418,35 @@ def test_what_no_index_writes_is_refused(array: object) -> None:
     assert len(kv.asked) == 1
 
 
-@pytest.mark.parametrize(
-    ("count", "depth"), [(FIRST + 1, 0), (FIRST, 17), (1000, 17), (MOST_SHARDS, 0)]
-)
-def test_a_wrong_count_or_depth_loses_nothing_and_ends(count: int, depth: int) -> None:
-    """Shards that are not there are empty: at most ``MOST_SHARDS`` looks, one more shard a key."""
+@pytest.mark.parametrize("depth", [0, 1, 17])
+def test_a_wrong_depth_loses_nothing(depth: int) -> None:
+    """It is what the writer goes by that remembers a count; the next one reads the count anew."""
     kv = Bare()
     keys = {str(number) for number in range(50)}
     Store(NOTES, kv).set_many(dict.fromkeys(keys, 1))
     first = parse_shard(kv.data["p!i0"])
-    kv.data["p!i0"] = spell_shard(Shard(count, depth, first.entries))
+    kv.data["p!i0"] = spell_shard(Shard(FIRST, depth, first.entries))
     store, new = Store(NOTES, kv), {f"new-{number}" for number in range(20)}
     kv.asked.clear()
     store.set_many(dict.fromkeys(new, 1))
     assert len(kv.asked) < 20 * 12
     assert set(store) == set(Store(NOTES, kv)) == keys | new
-    assert parse_shard(kv.data["p!i0"]).count <= min(count + 20, MOST_SHARDS)
+
+
+@pytest.mark.parametrize("others", [True, False])
+def test_a_damaged_last_shard_is_begun_anew(*, others: bool) -> None:
+    """It is counted, so it has to be there: an empty one takes its place."""
+    kv = filled(2000)
+    last = max((name for name in kv.data if "!i" in name), key=lambda name: int(name[3:]))
+    count = parse_shard(kv.data["p!i0"]).count
+    assert last == f"p!i{count - 1}"
+    lost = {*parse_shard(kv.data[last]).entries}
+    kv.data[last] = b"damaged"
+    keys = [key(number) for number in range(2000)]
+    kv.data |= {f"p/{each}": b"1" for each in keys}
+    Store(NOTES, kv).reindex(each for each in keys if others or f"p/{each}" in lost)
+    assert kv.data[last] != b"damaged"
+    assert {*Store(NOTES, kv)} == {*keys}
 
 
 # --------------------------------------------------------------------------------- what is sealed

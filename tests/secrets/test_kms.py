@@ -100,6 +100,24 @@ def test_a_ring_asks_once(service: KMS, wrapper: Any) -> None:
         KeyRing.from_wrapped(text, wrapper, context="staging")
 
 
+def test_what_an_older_key_of_the_kms_wrapped_is_unwrapped(service: KMS, slept: Slept) -> None:
+    """The guide's wrapper names its key to wrap and not to unwrap: then it would be refused."""
+    old, new = (guide().HttpKMS(service.url, key, TOKEN, sleep=slept.append) for key in "ab")
+    kv = MemoryKV()
+    text = KeyRing.generate_wrapped_key(old)
+    Subjects(KEYS, kv, wrapper=old).add("ada")
+    KeyRing.from_wrapped(text, new)
+    people = Subjects(KEYS, kv, wrapper=new)
+    people.ring("ada")
+    people.rotate("ada")
+    assert set(service.keys) == {"a", "b"}
+    wrapped = new.wrap(b"x" * 32, "c")
+    assert new.unwrap(wrapped, "c") == old.unwrap(wrapped, "c") == b"x" * 32
+    assert new._ask("decrypt", {"key": "b"}, wrapped, "c") == b"x" * 32
+    with pytest.raises(Tampered, match="does not unwrap"):
+        new._ask("decrypt", {"key": "a"}, wrapped, "c")
+
+
 @pytest.mark.parametrize("busy", [1, 3])
 def test_throttling_is_waited_for(busy: int, service: KMS, wrapper: Any, slept: Slept) -> None:
     """A few times, longer each time."""

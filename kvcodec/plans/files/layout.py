@@ -5,7 +5,8 @@ The bytes of manifests and traces themselves are in format/files.py.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from functools import partial
+from itertools import chain
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -24,6 +25,8 @@ from kvcodec.keyspace.declaration import Declaration
 from kvcodec.keyspace.opening import other_shape, shape_error
 from kvcodec.keyspace.pipeline import ANY_AGE
 from kvcodec.keyspace.wrapping import as_bytes
+from kvcodec.plans.driver import Plan
+from kvcodec.plans.numbered import stretches
 from kvcodec.protocols import Limits
 
 __all__ = ["LETTERS", "FilePlace", "check_room", "chunk_size", "derived_from", "layout_of"]
@@ -142,9 +145,10 @@ class FilePlace:
         """The raw key of a chunk."""
         return f"{self.raw_key}!g{generation}.{number}"
 
-    def chunk_names(self, generation: str, count: int) -> Iterator[str]:
-        """The raw keys of a generation's chunks, the last one first."""
-        return (self.chunk_name(generation, number) for number in reversed(range(count)))
+    def chunk_names(self, generation: str, count: int) -> Plan[list[str]]:
+        """The raw keys of a generation's chunks, the last one first: of many, those there are."""
+        found = yield from stretches(partial(self.chunk_name, generation), 0, count, self.can)
+        return [self.chunk_name(generation, each) for each in chain(*map(reversed, found))]
 
     # -------------------------------------------------------------------- two directions each
 

@@ -61,7 +61,7 @@ def beside_file(
     names = [at.trace_name]
     for generation, count in (trace.lots | manifest.lots).items():
         there = (yield from _count_chunks(at, generation)) if count is None else count
-        names += at.chunk_names(generation, there)
+        names += yield from at.chunk_names(generation, there)
     return names
 
 
@@ -115,11 +115,12 @@ def _remove_closed(at: FilePlace, trace: Seen) -> Plan[int]:
     """Remove the chunks of what is closed and not in use; leave what is open in the trace."""
     used = (yield from current(at)).lots
     done = {g: count for g, count in trace.lots.items() if count is not None and g not in used}
+    removed = 0
     for generation, count in done.items():
-        yield from remove_chunks(at, generation, count)
+        removed += yield from remove_chunks(at, generation, count)
     left: Lots = {g: None for g, count in trace.lots.items() if count is None}
     yield from rewrite(at, left, trace.held)
-    return sum(done.values())
+    return removed
 
 
 def sweep(at: FilePlace, names: Iterable[str], now: float) -> Plan[int]:
@@ -152,7 +153,9 @@ def _count_chunks(at: FilePlace, generation: str) -> Plan[int]:
     return count
 
 
-def remove_chunks(at: FilePlace, generation: str, count: int) -> Plan[None]:
-    """Remove a generation's chunks, the last one first."""
-    for names in batches(at.chunk_names(generation, count)):
-        yield from remove_many(names, at.can)
+def remove_chunks(at: FilePlace, generation: str, count: int) -> Plan[int]:
+    """Remove a generation's chunks, the last one first; return how many."""
+    names = yield from at.chunk_names(generation, count)
+    for some in batches(names):
+        yield from remove_many(some, at.can)
+    return len(names)

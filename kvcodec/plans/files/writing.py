@@ -11,7 +11,7 @@ from typing import Any, Self
 from typing_extensions import Buffer
 
 from kvcodec.errors import Conflict, EncodeError, LimitExceeded
-from kvcodec.format.files import MOST_CHUNKS, FileInfo, Lots, Manifest
+from kvcodec.format.files import MOST_CHUNKS, MOST_LOTS, FileInfo, Lots, Manifest
 from kvcodec.keyspace.wrapping import in_ms
 from kvcodec.plans.driver import Plan, told
 from kvcodec.plans.files.layout import FilePlace
@@ -163,6 +163,9 @@ class Upload:
         used = (yield from current(self._at)).lots
         trace = yield from traced(self._at)
         lots = trace.lots | used | {self._generation: None}
+        if len(lots) > MOST_LOTS:
+            yield from tidy(self._at, {})
+            raise Raced
         yield from rewrite(self._at, lots, trace.held)
 
     def _commit(self, data: bytes) -> Plan[Lots | None]:

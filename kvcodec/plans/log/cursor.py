@@ -67,6 +67,10 @@ class Cursor:
         else:
             self.low = min(self.high, self.low + count)
 
+    def keep(self, newest: int) -> None:
+        """Leave out what is before the newest messages, so many of them."""
+        self.low = max(self.low, self.high - newest)
+
     def fill(self) -> Plan[None]:
         """Have the next messages ready, if there are any."""
         if not self.ready:

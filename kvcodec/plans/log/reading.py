@@ -88,12 +88,10 @@ class Reading:
     def _set_out(self, cursors: list[Cursor]) -> None:
         """Leave out what is asked for at once, where no message has to be looked at for it."""
         if len(cursors) == 1 and self._bounds.lifetime is None:
-            window, total = self._bounds.max_items, cursors[0].high - cursors[0].low
-            if window is not None and not self._backward:
-                self._skip += max(0, total - window)
+            if self._left is not None:  # perhaps fewer than the writer keeps
+                cursors[0].keep(self._left)
             cursors[0].skip(self._skip)
-            self._left = None  # one track keeps its window itself
-            self._skip = 0
+            self._left, self._skip = None, 0
 
     def _windowed(self, items: list[Item], cursors: list[Cursor]) -> list[Item]:
         """Those of the next messages that a window over several lanes keeps."""

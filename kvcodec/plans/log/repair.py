@@ -8,7 +8,9 @@ that ``delete`` finds.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from functools import partial
+from itertools import chain
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -53,13 +55,14 @@ class Repair(Struct, frozen=True):
 
     def _repair(self, track: Track, held: Held) -> Plan[Repaired]:
         head = held.head
-        faults = yield from self._faults(track, head)
+        there = yield from self.rows.there(track, head, head.oldest, head.next)
+        faults = yield from self._faults(track, head, chain(*map(reversed, there)))
         if not faults:
             return Repaired(head.end - head.first, faults)
         fresh = replace(
             head.without_rows(), start=head.end, first=head.end, items=[], latest_before=0
         )
-        for number in range(head.oldest, head.next):
+        for number in chain(*reversed(there)):
             row = yield from self._readable(track, head, number)
             if isinstance(row, Row):
                 fresh = yield from self._with(track, held, fresh, row.within(head.first, row.end))
@@ -74,11 +77,22 @@ class Repair(Struct, frozen=True):
             return fresh
         return fresh.after((yield from self.rows.write(track, held, fresh)).row)
 
-    def _faults(self, track: Track, head: Head) -> Plan[dict[str, str]]:
-        """What is wrong with which row, from the newest back: the head is right."""
+    def _faults(self, track: Track, head: Head, numbers: Iterable[int]) -> Plan[dict[str, str]]:
+        """What is wrong with which row, from the newest back: the head is right.
+
+        Of a long hole, of which no number is given, its newest row is missing.
+        """
         faults: dict[str, str] = {}
         after: Stretch | None = head
-        for number in reversed(range(head.oldest, head.next)):
+        wanted = head.next - 1
+        for number in chain(numbers, [head.oldest - 1]):
+            if number < wanted:
+                if after is not None and self.bounds.is_past(after.latest_before):
+                    break
+                faults[track.name(head.suffix(wanted))], after = "missing", None
+            wanted = number - 1
+            if number < head.oldest:
+                break
             name = track.name(head.suffix(number))
             row = yield from self._readable(track, head, number)
             if isinstance(row, Row):

@@ -16,6 +16,7 @@ from kvcodec.plans.log.heads import Heads, Held
 from kvcodec.plans.log.parts import Parts
 from kvcodec.plans.log.tracks import Track
 from kvcodec.plans.many import BATCH, remove_many
+from kvcodec.plans.numbered import stretches
 from kvcodec.plans.swap import Raced, Stored, read, swap, swap_out
 
 __all__ = ["Found", "Rows", "Written", "broken"]
@@ -125,9 +126,14 @@ class Rows(Struct, frozen=True):
             yield from self.heads.commit(track, head, held)
 
     def _swept(self, track: Track, head: Head) -> Plan[Head]:
-        while head.swept < head.oldest:
-            head = yield from self.tidied(track, head)
-        return head
+        found = yield from self.there(track, head, head.swept, head.oldest)
+        for numbers in reversed(found):  # stopped here, what is left still hangs together
+            yield from remove_many([track.name(head.suffix(each)) for each in numbers], self.can)
+        return head if head.swept == head.oldest else replace(head, swept=head.oldest)
+
+    def there(self, track: Track, head: Head, low: int, high: int) -> Plan[list[range]]:
+        """Where the rows with these numbers are, the newest first."""
+        return stretches(lambda number: track.name(head.suffix(number)), low, high, self.can)
 
     def clear(self, track: Track, held: Held) -> Plan[None]:
         """Remove all rows of a head that keeps none, those too that no head ever counted."""

@@ -10,8 +10,8 @@ from typing import Any
 from msgspec import Struct
 from msgspec.structs import replace
 
-from kvcodec.errors import ConfigError
-from kvcodec.format.log import Head, Item
+from kvcodec.errors import ConfigError, Conflict
+from kvcodec.format.log import MOST_IDS, Head, Item
 from kvcodec.plans.driver import Plan, each
 from kvcodec.plans.log.bounds import Bounds
 from kvcodec.plans.log.heads import Heads, Held
@@ -24,7 +24,6 @@ from kvcodec.plans.swap import Raced
 
 __all__ = ["NOTHING", "Batch", "Writing", "batch_of"]
 
-_IDS_KEPT = 32
 _ID_BYTES = 12
 """Of a message id's digest: two ids of the 32 meet once in 10**26 appends."""
 
@@ -48,18 +47,34 @@ class Batch(Struct, frozen=True):
         return self.at == len(self.encoded)
 
     def missing(self, head: Head) -> Batch:
-        """What of it is not stored yet, as far as the ids tell that the head knows."""
+        """What of it is not stored yet, as far as the ids tell that the head knows.
+
+        Raises Conflict where they do not tell: so many came behind the first known one that those
+        in front of it may have been forgotten. Of a batch longer than what is known they surely
+        are when it is repeated; of another one this would be an odd chance.
+        """
         known = {self.places.get(each, -1) for each in head.ids}
         known = {place for place in known if place >= self.at}
         if not known:
             return self
         first = min(known)
-        if len(head.ids) == _IDS_KEPT and head.ids[0] == self.ids[first]:
-            known.update(range(self.at, first))  # their ids came before it: they are not kept
+        # As many ids right in front of it would still be known, if they were of this batch.
+        if len(head.ids) == MOST_IDS and head.ids.index(self.ids[first]) < first - self.at:
+            self._check_long(first)
+            known.update(range(self.at, first))
         left = [place for place in range(self.at, len(self.encoded)) if place not in known]
         ids = [self.ids[place] for place in left]
         places = {digest: place for place, digest in enumerate(ids)}
         return Batch([self.encoded[place] for place in left], ids, places)
+
+    def _check_long(self, first: int) -> None:
+        if len(self.ids) <= MOST_IDS:
+            raise Conflict(
+                f"of this batch, message {first} is stored, and whether those before it are cannot "
+                f"be told any more: the log knows the latest {MOST_IDS} ids. Compare with tail(), "
+                "and append what is missing by itself",
+                stage="store",
+            )
 
 
 def batch_of(encoded: Sequence[bytes], ids: Iterable[Any] | None) -> Plan[Batch]:
@@ -146,7 +161,7 @@ class Writing(Struct, frozen=True):
         """The head with the messages of a batch up to ``end``."""
         now_ms, new = max(self.bounds.now_ms(), head.latest), slice(batch.at, end)
         items = [Item(self.parts.version, now_ms, encoded) for encoded in batch.encoded[new]]
-        ids = [*head.ids, *batch.ids[new]][-_IDS_KEPT:]
+        ids = [*head.ids, *batch.ids[new]][-MOST_IDS:]
         return replace(head, items=[*head.items, *items], ids=ids)
 
     def _commit(self, track: Track, head: Head, held: Held, written: Written | None) -> Plan[None]:

@@ -730,3 +730,24 @@ def test_a_log_that_was_refused_has_a_repr() -> None:
                 kind(NOTES, kv, **options)
             for entry in caught.traceback:
                 assert repr(entry.frame.f_locals)
+
+
+@pytest.mark.parametrize("options", [{}, {"writers": "many"}], ids=["one", "many"])
+@pytest.mark.parametrize("lifetime", [None, 60])
+def test_a_reader_with_a_smaller_window_sees_it_in_both_directions(
+    options: dict[str, Any], lifetime: int | None
+) -> None:
+    """Backward, and by ``tail``, it saw what the writer keeps."""
+    kv: dict[str, bytes] = {}
+    space, clock = Keyspace("w", str, max_age=lifetime), ManualClock()
+    writer = Log(space, kv, max_items=30, segment_bytes=100, clock=clock, **options)
+    texts = [f"message {number:03}" for number in range(100)]
+    writer.extend("k", texts)
+    for window in (1, 7, 30, 40):
+        seen = texts[-min(window, 30) :]
+        reader = Log(space, kv, max_items=window, segment_bytes=100, clock=clock, **options)
+        assert reader.count("k") == len(seen)
+        assert reader.tail("k", 1000) == seen
+        for start in (0, 3, 29):
+            assert list(reader.iterate("k", start)) == seen[start:]
+            assert list(reader.iterate("k", start, reverse=True)) == seen[::-1][start:]

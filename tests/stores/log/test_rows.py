@@ -13,10 +13,12 @@ import pytest
 from kvcodec import (
     AESGCMCipher,
     ConfigError,
+    Conflict,
     DecodeError,
     KeyRing,
     Keyspace,
     Log,
+    MemoryKV,
     NewerVersion,
     Tampered,
     Unavailable,
@@ -344,6 +346,56 @@ def test_a_batch_with_ids_can_be_repeated() -> None:
             assert list(log.iterate("k")) == texts
         log.append("k", texts[-1], id=ids[-1])
         assert log.count("k") == 100
+
+
+def _extend(log: Log[str], *ids: str) -> list[str]:
+    log.extend("k", ids, ids=ids)
+    return list(log.iterate("k"))
+
+
+def test_another_batch_with_a_known_id_loses_nothing() -> None:
+    """What stood before the last known id was taken for stored, and was gone silently."""
+    for kv in (Bare(), MemoryKV()):
+        log = small(kv)
+        assert _extend(log, "1", "2", "3") == ["1", "2", "3"]
+        assert _extend(log, "4", "2", "5") == ["1", "2", "3", "4", "5"]
+        assert _extend(log, "6", "1", "7", "5", "8")[5:] == ["6", "7", "8"]
+        assert _extend(log, "6", "7") == [*"12345678"]
+        assert _extend(log, "8", "7", "6", "9") == [*"123456789"]
+        long = [f"new {number}" for number in range(40)]
+        assert _extend(log, *long[:20], "9", *long[20:]) == [*"123456789", *long]
+
+
+def test_what_the_log_has_forgotten_is_neither_lost_nor_doubled() -> None:
+    """Of ids older than the latest 32 nobody can tell: a short batch is refused, untouched."""
+    olds = [f"old {number}" for number in range(40)]
+    log = small(Bare())
+    _extend(log, *olds)
+    assert _extend(log, "new", "old 20", "newer") == [*olds, "new", "newer"]
+    log = small(Bare())
+    _extend(log, *olds)
+    for batch in (["new", "old 8"], ["a", "b", "c", "old 9", "d"], olds[5:12]):
+        with pytest.raises(Conflict, match="latest 32 ids") as caught:
+            _extend(log, *batch)
+        assert caught.value.raw_key == "notes/k"
+        assert list(log.iterate("k")) == olds
+    # Of a batch that is longer than what is known it is the rule.
+    log.append("k", "between", id="between")
+    assert _extend(log, *olds, "end") == [*olds, "between", "end"]
+
+
+def test_two_batches_at_once_that_are_repeated() -> None:
+    """In turns, a row at a time: each is there once, whoever was stopped where."""
+    one, two = ([f"{who} {number:02} {'x' * 40}" for number in range(60)] for who in "ab")
+    for cut in range(44, 60):
+        log = small(Bare())
+        for start in range(0, cut, 8):
+            _extend(log, *one[start : min(cut, start + 8)])
+            _extend(log, *two[start : min(cut, start + 8)])
+        before = list(log.iterate("k"))
+        found = [_extend(log, *batch) for batch in (one, two, two)][-1]
+        assert found[: len(before)] == before
+        assert sorted(found) == sorted([*one, *two])
 
 
 def test_ids_that_cannot_be() -> None:

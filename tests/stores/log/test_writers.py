@@ -389,9 +389,9 @@ def left_of(kv: Any, log: Log[str]) -> list[str]:
     """The names of rows that no reader needs any more and no head will sweep."""
     data = kv.get("notes/k")
     head = None if data is None else log._layout.parts.open("notes/k", data, HEAD)
-    counted: set[str] = (
-        set() if head is None else {f"notes/k!{suffix}" for suffix in head.suffixes()}
-    )
+    counted: set[str] = set()
+    if head is not None:
+        counted = {f"notes/k!{head.suffix(each)}" for each in range(head.swept, head.next + 1)}
     return [name for name in kv.scan_keys("") if "!" in name and name not in counted]
 
 
