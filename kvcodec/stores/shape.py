@@ -7,7 +7,7 @@ says by the methods that are named here.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import Any, Generic, Literal, TypeAlias
+from typing import Any, Generic, Literal, NoReturn, Self, TypeAlias
 
 from typing_extensions import TypeVar
 
@@ -67,6 +67,15 @@ class OpenedShape(Generic[V, K]):
 
     def __repr__(self) -> str:
         return shown(type(self).__name__, lambda: self)
+
+    def __copy__(self) -> Self:
+        return self  # nothing of it changes
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError(
+            "what is opened on a KV is neither pickled nor copied deeply: open the keyspace where "
+            "it is used"
+        )
 
     @property
     def _capabilities(self) -> Capabilities:

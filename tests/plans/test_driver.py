@@ -29,6 +29,8 @@ from kvcodec import (
 from kvcodec.plans import driver
 
 NOTES = Keyspace("notes", str)
+TALK = Keyspace("talk", str)
+OTHERS = Keyspace("others", bytes)
 OLD = Keyspace("notes", str, keys=HashedKeys())
 MOVED = Keyspace("notes", str, previous=[OLD])
 INDEXED = Keyspace("notes", str, indexed=True)
@@ -67,7 +69,7 @@ class Full:
 
 def log_on(kv: Any, **options: Any) -> Log[str]:
     """A log with short rows."""
-    return Log(NOTES, kv, segment_bytes=64, **options)
+    return Log(TALK, kv, segment_bytes=64, **options)
 
 
 def texts(kv: Any) -> list[str]:
@@ -198,7 +200,7 @@ def of_log(work: Callable[[AsyncLog[str]], Awaitable[Any]]) -> Callable[[Any], A
     """Work on a log of 400 messages."""
 
     async def use(kv: Any) -> Awaitable[Any]:
-        log = AsyncLog(NOTES, kv, segment_bytes=256)
+        log = AsyncLog(TALK, kv, segment_bytes=256)
         await log.extend("k", ["message"] * 400)
         return work(log)
 
@@ -279,7 +281,7 @@ STEPS: dict[str, Step] = {
 def test_without_asyncio_nothing_is_begun(name: str) -> None:
     """Whatever takes more than one step says so at once, not only when it has to wait."""
     kv = AsyncMemoryKV()
-    doing = STEPS[name](AsyncStore(NOTES, kv), AsyncLog(NOTES, kv))
+    doing = STEPS[name](AsyncStore(NOTES, kv), AsyncLog(TALK, kv))
     with pytest.raises(ConfigError, match="event loop of asyncio"):
         doing.send(None)
     assert [*kv._kv.scan_keys("")] == []
@@ -289,7 +291,7 @@ def test_a_cancelled_turn_leaves_the_log_as_it_was() -> None:
     """Where it gives way a task can be cancelled: what is stored then can be gone on from."""
 
     async def main() -> None:
-        log = AsyncLog(NOTES, AsyncMemoryKV())
+        log = AsyncLog(TALK, AsyncMemoryKV())
         for _ in range(20):
             driver._turn.ends = 0.0
             doing = asyncio.ensure_future(log.append("k", "x", id="one"))
@@ -330,10 +332,10 @@ def test_clear_goes_in_groups() -> None:
         kv = Counting()
         store = AsyncStore(NOTES, kv)
         await store.set_many(dict.fromkeys(map(str, range(2500)), "value"))
-        await AsyncStore(UPLOADS, kv).set("a", b"kept")
+        await AsyncStore(OTHERS, kv).set("a", b"kept")
         await store.clear()
         assert kv.calls == {"delete_many": 3}
         assert await store.count() == 0
-        assert await AsyncStore(UPLOADS, kv).get("a") == b"kept"
+        assert await AsyncStore(OTHERS, kv).get("a") == b"kept"
 
     asyncio.run(main())

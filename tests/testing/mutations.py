@@ -673,7 +673,7 @@ MUTATIONS: list[Mutation] = [
         around(sources, "pieces", _ended_by_failure),
         files,
     ),
-    Mutation("Cache: what is fresh is loaded again", attribute(Caching, "_look", _nothing), cached),
+    Mutation("Cache: what is fresh is loaded again", attribute(Caching, "_find", _nothing), cached),
 ]
 
 

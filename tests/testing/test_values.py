@@ -153,7 +153,7 @@ class Counted:
 class Account:
     user: str
     balance: Decimal
-    _secret: int = 7
+    secret: int = 7
 
 
 @attrs.frozen(kw_only=True)
