@@ -41,8 +41,11 @@ class Opened(OpenedShape[V, K]):
         "_quick",
     )
 
+    _opened_as = "Store"
+
     def __init__(self, keyspace: Keyspace[V, K], kv: Any, clock: Callable[[], float]) -> None:
         super().__init__(keyspace, kv, clock)
+        kv = self._kv
         declared = self._declared
         # Bound once: what `get` and `set` of a usual value need, and nothing else.
         self._kv_get = kv.get
