@@ -361,13 +361,14 @@ def forget(error: BaseException) -> None:
 
 def _forget_locals(traceback: TracebackType | None) -> None:
     while traceback is not None:
-        if _is_ours(traceback):
+        if is_ours(traceback):
             with suppress(RuntimeError):  # still running: it does its own `del`
                 traceback.tb_frame.clear()
         traceback = traceback.tb_next
 
 
-def _is_ours(traceback: TracebackType) -> bool:
+def is_ours(traceback: TracebackType) -> bool:
+    """Whether a frame is of the library's code, and not of the user's or a client's."""
     owner = traceback.tb_frame.f_globals.get("__name__", "")
     # A view of somebody's Mapping, which holds it, is of collections.abc.
     return owner in ("kvcodec", "collections.abc") or owner.startswith("kvcodec.")
@@ -381,7 +382,7 @@ def likeness(error: Exception) -> Exception:
     error whose class cannot be copied stays one object.
     """
     traceback = error.__traceback__
-    while traceback is not None and _is_ours(traceback):
+    while traceback is not None and is_ours(traceback):
         traceback = traceback.tb_next
     twin = error
     with suppress(Exception):  # the class is the user's, and so is what it does here

@@ -14,7 +14,7 @@ from kvcodec.protocols import KV, AsyncKV
 if TYPE_CHECKING:
     from kvcodec.backends.dify import DifyKV
 
-__all__ = ["as_async_kv", "as_kv"]
+__all__ = ["as_async_kv", "as_kv", "is_async", "wrong_kind"]
 
 _OURS: Final = "kvcodec.backends."
 """Classes of these modules are KVs as they are. Any other handle is looked at itself, each time:
@@ -35,14 +35,14 @@ def as_kv(handle: object, opened: str = "Store") -> KV:
         return MappingKV(cast("Any", handle))
     kv = cast("KV", handle)
     if type(handle).__module__.startswith(_OURS):
-        if _is_async(handle):
+        if is_async(handle):
             raise wrong_kind(opened, is_async=True)
         return kv
     if isinstance(handle, MutableMapping):
         return MappingKV(cast("Any", handle))
     if not _is_kv(handle):
         raise _not_a_kv(handle, "SQLiteKV(path)", "open_kv(url)")
-    if _is_async(handle):
+    if is_async(handle):
         raise wrong_kind(opened, is_async=True)
     if callable(getattr(handle, "exist", None)):
         # `exist`, not `exists`: no other client is known to have it. By its shape and not its
@@ -63,7 +63,7 @@ def as_async_kv(handle: object, opened: str = "Store") -> AsyncKV:
         return AsyncMappingKV(cast("Any", handle))
     kv = cast("AsyncKV", handle)
     if type(handle).__module__.startswith(_OURS):
-        if not _is_async(handle):
+        if not is_async(handle):
             raise wrong_kind(opened, is_async=False)
         return kv
     if isinstance(handle, MutableMapping):
@@ -96,7 +96,7 @@ def _is_kv(handle: Any) -> bool:
     )
 
 
-def _is_async(handle: Any) -> bool:
+def is_async(handle: Any) -> bool:
     """Whether a handle's ``get`` is written with ``async def``, or it is one of ours that is async.
 
     True is certain. False is so for kvcodec's own only.

@@ -40,7 +40,10 @@ A padded value opened without ``pad_to`` would be another value (text with bytes
 another form, which the header and every sealed field name, and which has other keys.
 """
 
-_TAMPERED = "changed, moved from another key, or sealed elsewhere"
+_TAMPERED = (
+    "changed, copied from another key, or sealed for another place: another keyspace name, context "
+    "or encoding"
+)
 
 _MOST_PADDING = 2**20
 """Of ``pad_to``: a bucket of 1 MiB. More is taken for a mistake."""
@@ -71,7 +74,8 @@ class _PlaceCipher:
         if key is not None:
             return key
         raise UnknownKey(
-            f"the ring lacks key {key_id.hex()}: add it as a retired one; or is it the wrong ring?",
+            f"sealed under key {key_id.hex()}, which the ring lacks: is it the right ring? If so, "
+            "add the key: KeyRing(primary, retired=[...])",
             key_id=key_id.hex(),
             stage="decrypt",
         )

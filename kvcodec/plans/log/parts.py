@@ -128,7 +128,8 @@ def _decoded(pipeline: Pipeline[Any], item: Item) -> Any:
     check_version(item.version, form.version)
     if item.version < form.oldest:
         raise DecodeError(
-            f"a message of schema version {item.version}, below oldest={form.oldest}",
+            f"a message of schema version {item.version}, below oldest={form.oldest}: lower "
+            "oldest= to read it",
             stage="envelope",
         )
     return encoding.decode(encoding.upgraded(item.encoded, item.version))
