@@ -64,7 +64,7 @@ def _refused(wanted: str, value: object) -> KeyNameError:
     if value is None:
         way_out = "a keyspace of one value declares key=None, and is opened as a Value"
     elif declared:
-        way_out = f"convert it, or declare key={declared} (in a tuple key, that for the part)"
+        way_out = f"convert it, or declare key={declared} (of a key in parts: that for this one)"
     else:
         way_out = "no key is of that type. The key comes first, then the value"
     return KeyNameError(f"{found}: {way_out}", stage="name")

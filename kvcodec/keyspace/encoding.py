@@ -102,7 +102,7 @@ class Encoding(Generic[V]):
         except RecursionError:
             why = None
         except Exception as error:  # noqa: BLE001 - a codec may raise anything, and quote the value
-            why = _unsupported(error) if isinstance(error, TypeError) else reason(error)
+            why = _unsupported(error, value) if isinstance(error, TypeError) else reason(error)
         # Raised here, not above: inside `except` it would carry the codec's error as context.
         if why is None:
             self.refuse_depth("encode")
@@ -260,14 +260,16 @@ def _doubtful(codec: ValueCodec[Any], data: bytes) -> bool:
 def _changed(value: Any, back: Any, alike: Callable[[Any, Any], bool]) -> str:
     kind, other = type(value).__name__, type(back).__name__
     if type(back) is not type(value):
-        return f"a {kind} would come back as a {other}: give a {other}, or declare a type that holds it"
+        return f"a {kind} would come back as a {other}: give a {other}, or declare another type"
     return (
         f"would come back as another {kind} than it is ({difference(value, back, alike)}): "
         "declare a type that holds it, or convert it first"
     )
 
 
-def _unsupported(error: TypeError) -> str:
+def _unsupported(error: TypeError, value: object) -> str:
     # msgspec: "Encoding objects of type complex is unsupported"; names a type, never a value.
     text = str(error)
-    return text if text.startswith("Encoding objects of type ") else "not a value of the type"
+    if text.startswith("Encoding objects of type "):
+        return f"{text}: declare a type that holds it, or convert it first"
+    return f"a {type(value).__name__} is not a value of the type"

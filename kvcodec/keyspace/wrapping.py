@@ -312,8 +312,9 @@ class Wrapping:
             raise DecodeError(f"stored otherwise than declared: {problem}", stage="envelope")
         if data[:1] != bytes((MAGIC,)):
             raise NotEncrypted(
-                "this value is not sealed, and the keyspace declares cipher=. From before that? Let "
-                "it be read for a time, previous=[Previous(Keyspace(...), until=...)], and migrate()",
+                "this value is not sealed, and the keyspace declares cipher=. From before that? "
+                "Let it be read for a time, previous=[Previous(Keyspace(...), until=...)], and "
+                "migrate()",
                 stage="envelope",
             )
         raise Tampered(f"sealed otherwise than declared, or changed: {problem}", stage="envelope")

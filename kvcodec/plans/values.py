@@ -126,7 +126,7 @@ def _current(place: Place[Any], held: Held | None, default: Any, clock: Clock) -
 
 def _or_missing(default: Any) -> Any:
     if default is NO_DEFAULT:
-        raise MissingKey("nothing is stored here, and no default was given", stage="store")
+        raise MissingKey("nothing is stored here, and no default= was given", stage="store")
     return default
 
 

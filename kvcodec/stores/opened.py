@@ -130,7 +130,7 @@ class Opened(OpenedShape[V, K]):
 
     def _must_be_there(self, key: K) -> NoReturn:
         raise MissingKey(
-            "nothing is stored here: get() has a default",
+            "nothing is stored here: get(key, default) raises nothing",
             keyspace=self._keyspace.name,
             raw_key=self._keyspace.raw_key(key),
             stage="store",

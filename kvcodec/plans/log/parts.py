@@ -54,7 +54,8 @@ class Parts(Struct, frozen=True):
         if limit is None or found <= limit:
             return data
         raise LimitExceeded(
-            f"the newest messages take {found} bytes, the backend takes {limit}",
+            f"the newest messages take {found} bytes, and the backend takes {limit}: open the Log "
+            "with a smaller segment_bytes=",
             limit=limit,
             found=found,
             raw_key=name,
