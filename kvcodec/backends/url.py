@@ -15,7 +15,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Final, Literal, TypeVar
 from urllib.parse import unquote
 
-from kvcodec.errors import ConfigError
+from kvcodec.errors import ConfigError, forgetful
 
 if TYPE_CHECKING:
     from kvcodec.protocols import KV, AsyncKV
@@ -27,6 +27,7 @@ _Durability = Literal["process", "full"]
 _DURABILITIES: Final[tuple[_Durability, ...]] = ("process", "full")
 
 
+@forgetful
 def open_kv(url: str) -> KV:
     """Open the KV that ``url`` names: ``memory:`` or ``sqlite:///path``.
 
@@ -39,6 +40,7 @@ def open_kv(url: str) -> KV:
     return _open(url, {"memory": _memory, "sqlite": _sqlite})
 
 
+@forgetful
 def open_async_kv(url: str) -> AsyncKV:
     """Open the AsyncKV that ``url`` names: ``memory:`` or ``sqlite:///path``.
 

@@ -108,8 +108,8 @@ def new_key() -> str:
 def key_of(text: object) -> RingKey:
     """Return the key that a text is. Raises ConfigError, which holds nothing of the text."""
     if not isinstance(text, str | bytes):
-        found = "None: is the variable set?" if text is None else type(text).__name__
-        raise ConfigError(f"a key is text of {_KEY_CHARS} base64url characters, not {found}")
+        kind = "None: is the variable set?" if text is None else type(text).__name__
+        raise ConfigError(f"a key is text of {_KEY_CHARS} base64url characters, not {kind}")
     encoded = text.encode(errors="replace") if isinstance(text, str) else text
     if len(encoded) != _KEY_CHARS:
         found = len(encoded)

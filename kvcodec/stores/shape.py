@@ -67,7 +67,7 @@ class OpenedShape(Generic[V, K]):
     """The class that users open, for messages; of an async one, that of its twin."""
 
     def __init__(self, keyspace: Keyspace[V, K], kv: Any, clock: Callable[[], float]) -> None:
-        self._keyspace = checked_keyspace(keyspace, kv, self._opened_as)
+        self._keyspace: Keyspace[V, K] = checked_keyspace(keyspace, kv, self._opened_as)
         self._kv = self._as_kv(kv)
         self._clock = clock
         self._declared = keyspace.declaration
