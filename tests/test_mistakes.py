@@ -181,6 +181,7 @@ def emptied(plain: dict[str, Any]) -> None:
 
 
 def line_of(function: Any, more: int = 0) -> str:
+    """A function as messages name it, at its first line or one further down."""
     code = function.__code__
     file = shorten(code.co_filename, 100)
     return f"{code.co_qualname} ({file}, line {code.co_firstlineno + more})"
@@ -229,38 +230,50 @@ NEWCOMERS: dict[str, Mistake] = {
     ),
     "wrong key type": (
         KeyNameError,
-        "keyspace 'prefs' key '<int>' (name): expected a str part, got int: convert it, or declare "
-        "key=int (of a key in parts: that for this one)",
+        (
+            "keyspace 'prefs' key '<int>' (name): expected a str part, got int: convert it, or "
+            "declare key=int (of a key in parts: that for this one)"
+        ),
         lambda: Store(PREFS, {}).get(7),  # type: ignore[call-overload]
     ),
     "wrong ring": (
         UnknownKey,
-        f"{TEXT_AT} (decrypt): sealed under key {THEIR_ID}, which the ring lacks: is it the right "
-        "ring? If so, add the key: KeyRing(primary, retired=[...])",
+        (
+            f"{TEXT_AT} (decrypt): sealed under key {THEIR_ID}, which the ring lacks: is it the "
+            "right ring? If so, add the key: KeyRing(primary, retired=[...])"
+        ),
         lambda: reopened(TEXTS, Keyspace("texts", str, cipher=OTHER_RING)),
     ),
     "ring forgotten": (
         DecodeError,
-        f"{TEXT_AT} (envelope): stored by another declaration: this value is sealed (key id "
-        f"{THEIR_ID}, fernet): declare cipher=, {ELSEWHERE}",
+        (
+            f"{TEXT_AT} (envelope): stored by another declaration: this value is sealed (key id "
+            f"{THEIR_ID}, fernet): declare cipher=, {ELSEWHERE}"
+        ),
         lambda: reopened(TEXTS, Keyspace("texts", str)),
     ),
     "update returning None": (
         SchemaMismatch,
-        f"{AT} (validate): update(): {line_of(in_place)} returned None, which is no value of the "
-        "type: return the value, also where it was changed in place",
+        (
+            f"{AT} (validate): update(): {line_of(in_place)} returned None, which is no value of "
+            "the type: return the value, also where it was changed in place"
+        ),
         lambda: updated(in_place),
     ),
     "set in Any": (
         SchemaMismatch,
-        "keyspace 'any' key 'any/ada' (validate): would come back as another dict than it is "
-        "($.tags: set -> list): declare a type that holds it, or convert it first",
+        (
+            "keyspace 'any' key 'any/ada' (validate): would come back as another dict than it is "
+            "($.tags: set -> list): declare a type that holds it, or convert it first"
+        ),
         lambda: Store(ANY, {}).set("ada", {"tags": {CANARY}}),
     ),
     "tuple in Any": (
         SchemaMismatch,
-        "keyspace 'any' key 'any/ada' (validate): would come back as another list than it is "
-        "($[0].tags: tuple -> list): declare a type that holds it, or convert it first",
+        (
+            "keyspace 'any' key 'any/ada' (validate): would come back as another list than it is "
+            "($[0].tags: tuple -> list): declare a type that holds it, or convert it first"
+        ),
         lambda: Store(ANY, {}).set("ada", [{"tags": (CANARY,)}]),
     ),
     "same name with two types": (
@@ -270,27 +283,35 @@ NEWCOMERS: dict[str, Mistake] = {
     ),
     "environment unset": (
         ConfigError,
-        "environment variable APP_KEYS: not set, or blank: set it to what KeyRing.generate_key() "
-        "gives, once, and keep that",
+        (
+            "environment variable APP_KEYS: not set, or blank: set it to what "
+            "KeyRing.generate_key() gives, once, and keep that"
+        ),
         lambda: from_env(None),
     ),
     "environment quoted": (
         ConfigError,
-        "environment variable APP_KEYS: a key has 44 base64url characters, this one has 46: "
-        f"{QUOTED}",
+        (
+            "environment variable APP_KEYS: a key has 44 base64url characters, this one has 46: "
+            f"{QUOTED}"
+        ),
         lambda: from_env(f'"{KEY}"'),
     ),
     "plaintext with a cipher": (
         NotEncrypted,
-        f"{TEXT_AT} (envelope): this value is not sealed, and the keyspace declares cipher=. From "
-        f"before that? {LET_IT}",
+        (
+            f"{TEXT_AT} (envelope): this value is not sealed, and the keyspace declares cipher=. "
+            f"From before that? {LET_IT}"
+        ),
         lambda: read(TEXTS, CANARY.encode()),
     ),
     "len() where nothing lists": (
         Unsupported,
-        "keyspace 'prefs' (store): this KV cannot list its keys (it has no scan_keys): declare the "
-        "keyspace with indexed=True before it is filled, or keep the keys yourself and give them: "
-        "get_many(keys), delete_many(keys), rewrap(keys)",
+        (
+            "keyspace 'prefs' (store): this KV cannot list its keys (it has no scan_keys): declare "
+            "the keyspace with indexed=True before it is filled, or keep the keys yourself and "
+            "give them: get_many(keys), delete_many(keys), rewrap(keys)"
+        ),
         lambda: len(Store(PREFS, Three())),
     ),
 }
@@ -311,19 +332,26 @@ def _json() -> Any:
 OTHERS: dict[str, Mistake] = {
     "a dict for a Struct": (
         SchemaMismatch,
-        f"{AT} (validate): a dict would come back as a Prefs: give a Prefs, or declare another type",
+        (
+            f"{AT} (validate): a dict would come back as a Prefs: give a Prefs, or declare another "
+            "type"
+        ),
         lambda: Store(PREFS, {}).set("ada", {"theme": CANARY}),  # type: ignore[arg-type]
     ),
     "key and value swapped": (
         KeyNameError,
-        "keyspace 'prefs' key '<Prefs>' (name): expected a str part, got Prefs: no key is of that "
-        "type. The key comes first, then the value",
+        (
+            "keyspace 'prefs' key '<Prefs>' (name): expected a str part, got Prefs: no key is of "
+            "that type. The key comes first, then the value"
+        ),
         lambda: Store(PREFS, {}).set(Prefs("dark"), "ada"),  # type: ignore[arg-type]
     ),
     "None as a key": (
         KeyNameError,
-        "keyspace 'prefs' key '<NoneType>' (name): expected a str part, got NoneType: a keyspace "
-        "of one value declares key=None, and is opened as a Value",
+        (
+            "keyspace 'prefs' key '<NoneType>' (name): expected a str part, got NoneType: a "
+            "keyspace of one value declares key=None, and is opened as a Value"
+        ),
         lambda: Store(PREFS, {}).get(None),  # type: ignore[call-overload]
     ),
     "text for a key in parts": (
@@ -333,14 +361,18 @@ OTHERS: dict[str, Mistake] = {
     ),
     "a key in parts, undeclared": (
         KeyNameError,
-        "keyspace 'prefs' key '(a, <int>)' (name): expected a str part, got tuple: convert it, or "
-        "declare key=tuple[str, int] (of a key in parts: that for this one)",
+        (
+            "keyspace 'prefs' key '(a, <int>)' (name): expected a str part, got tuple: convert it, "
+            "or declare key=tuple[str, int] (of a key in parts: that for this one)"
+        ),
         lambda: Store(PREFS, {}).get(("a", 1)),  # type: ignore[call-overload]
     ),
     "a type alone": (
         ConfigError,
-        'Log(keyspace, kv) takes a Keyspace first, not a type alone: declare one, Keyspace("name", '
-        "type)",
+        (
+            "Log(keyspace, kv) takes a Keyspace first, not a type alone: declare one, "
+            'Keyspace("name", type)'
+        ),
         lambda: Log(Prefs, {}),  # type: ignore[arg-type]
     ),
     "a path": (
@@ -367,33 +399,43 @@ OTHERS: dict[str, Mistake] = {
     ),
     "a client of other methods": (
         ConfigError,
-        "_io.StringIO is no KV: it has no methods get, set and delete, and is no MutableMapping. "
-        "Pass the client that stores, or wrap it in a class with get(key), which returns bytes or "
-        "None, set(key, value) and delete(key)",
+        (
+            "_io.StringIO is no KV: it has no methods get, set and delete, and is no "
+            "MutableMapping. Pass the client that stores, or wrap it in a class with get(key), "
+            "which returns bytes or None, set(key, value) and delete(key)"
+        ),
         lambda: Store(PREFS, StringIO()),  # type: ignore[arg-type]
     ),
     "a double of Dify": (
         Unavailable,
-        f"{AT} (store): not read: KeyError, which Dify's storage never raises. A test double? "
-        "like_dify() of kvcodec.testing answers as the daemon does",
+        (
+            f"{AT} (store): not read: KeyError, which Dify's storage never raises. A test double? "
+            "like_dify() of kvcodec.testing answers as the daemon does"
+        ),
         lambda: Store(PREFS, Double()).get("ada"),  # type: ignore[arg-type]
     ),
     "ttl forgotten": (
         DecodeError,
-        "keyspace 'brief' key 'brief/ada' (envelope): stored by another declaration: this value has "
-        f"a lifetime: declare ttl=, {ELSEWHERE}",
+        (
+            "keyspace 'brief' key 'brief/ada' (envelope): stored by another declaration: this "
+            f"value has a lifetime: declare ttl=, {ELSEWHERE}"
+        ),
         lambda: reopened(BRIEF, Keyspace("brief", str)),
     ),
     "ttl forgotten beside max_age": (
         DecodeError,
-        "keyspace 'brief' key 'brief/ada' (envelope): stored otherwise than declared: it has a "
-        "lifetime: declare ttl=. Of an older declaration? Name that in previous=",
+        (
+            "keyspace 'brief' key 'brief/ada' (envelope): stored otherwise than declared: it has a "
+            "lifetime: declare ttl=. Of an older declaration? Name that in previous="
+        ),
         lambda: reopened(BRIEF, Keyspace("brief", str, max_age=60)),
     ),
     "a secret that is not sealed": (
         NotEncrypted,
-        "keyspace 'accounts' key 'accounts/ada' (decrypt): not sealed at $.token, which is "
-        f"declared Secret: from before it was? {LET_IT}",
+        (
+            "keyspace 'accounts' key 'accounts/ada' (decrypt): not sealed at $.token, which is "
+            f"declared Secret: from before it was? {LET_IT}"
+        ),
         lambda: read(
             Keyspace("accounts", Account, cipher=RING),
             f'{{"name":"ada","token":"{CANARY}"}}'.encode(),
@@ -408,32 +450,40 @@ OTHERS: dict[str, Mistake] = {
     ),
     "an upgrade that returns None": (
         DecodeError,
-        f"{AT} (decode): upgrade from version 1 to 2: {line_of(emptied)} returned None, which is no "
-        "value of the type: return the value, also where it was changed in place",
+        (
+            f"{AT} (decode): upgrade from version 1 to 2: {line_of(emptied)} returned None, which "
+            "is no value of the type: return the value, also where it was changed in place"
+        ),
         lambda: reopened(
             PREFS, Keyspace("prefs", Wider, version=2, upgrades={1: emptied}), Prefs()
         ),
     ),
     "a convert that raises": (
         DecodeError,
-        "keyspace 'new' key 'new/ada' (decode): convert= of an older declaration: "
-        f"{line_of(raising, 2)} raised ValueError",
+        (
+            "keyspace 'new' key 'new/ada' (decode): convert= of an older declaration: "
+            f"{line_of(raising, 2)} raised ValueError"
+        ),
         lambda: reopened(
             PREFS, Keyspace("new", Wider, previous=[Previous(PREFS, convert=raising)]), Prefs()
         ),
     ),
     "a convert that returns None": (
         DecodeError,
-        f"keyspace 'new' key 'new/ada' (decode): convert=: {line_of(in_place)} returned None, which "
-        "is no value of the type: return the value, also where it was changed in place",
+        (
+            f"keyspace 'new' key 'new/ada' (decode): convert=: {line_of(in_place)} returned None, "
+            "which is no value of the type: return the value, also where it was changed in place"
+        ),
         lambda: reopened(
             PREFS, Keyspace("new", Wider, previous=[Previous(PREFS, convert=in_place)]), Prefs()
         ),
     ),
     "newer code has written": (
         NewerVersion,
-        f"{AT} (envelope): written in schema version 2, and this code knows 1 (version=): update "
-        "the code that runs here",
+        (
+            f"{AT} (envelope): written in schema version 2, and this code knows 1 (version=): "
+            "update the code that runs here"
+        ),
         lambda: reopened(
             Keyspace("prefs", Prefs, version=2, upgrades={1: lambda plain: plain}), PREFS, Prefs()
         ),
@@ -445,26 +495,34 @@ OTHERS: dict[str, Mistake] = {
     ),
     "a key of openssl, too long": (
         ConfigError,
-        "environment variable APP_KEYS: a key has 44 base64url characters, this one has 64: it has "
-        f"{PLAIN}",
+        (
+            "environment variable APP_KEYS: a key has 44 base64url characters, this one has 64: it "
+            f"has {PLAIN}"
+        ),
         lambda: from_env("+/" * 32),
     ),
     "a key in hexadecimal": (
         ConfigError,
-        "environment variable APP_KEYS: a key has 44 base64url characters, this one has 64: it "
-        "looks like hexadecimal (openssl rand -hex): use KeyRing.generate_key()",
+        (
+            "environment variable APP_KEYS: a key has 44 base64url characters, this one has 64: it "
+            "looks like hexadecimal (openssl rand -hex): use KeyRing.generate_key()"
+        ),
         lambda: from_env("0a" * 32),
     ),
     "a key with its name": (
         ConfigError,
-        "environment variable APP_KEYS: a key has 44 base64url characters, this one has 53: it "
-        'looks like "NAME=key": give what is behind the first "=" only',
+        (
+            "environment variable APP_KEYS: a key has 44 base64url characters, this one has 53: it "
+            'looks like "NAME=key": give what is behind the first "=" only'
+        ),
         lambda: from_env(f"APP_KEYS={KEY}"),
     ),
     "a key without its end": (
         ConfigError,
-        "environment variable APP_KEYS: a key has 44 base64url characters, this one has 43: the "
-        '"=" at its end is missing, perhaps',
+        (
+            "environment variable APP_KEYS: a key has 44 base64url characters, this one has 43: "
+            'the "=" at its end is missing, perhaps'
+        ),
         lambda: from_env(KEY.rstrip("=")),
     ),
     "os.environ.get of what is unset": (
@@ -559,7 +617,7 @@ def test_wrappers_of_the_other_kind_name_their_twin() -> None:
     for wrap, name in ((lambda kv: PrefixKV(kv, "a/"), "PrefixKV"), (HandleKV, "HandleKV")):
         with pytest.raises(ConfigError, match=f"^this KV is async: use Async{name}, and await it$"):
             wrap(AsyncMemoryKV())  # type: ignore[arg-type]
-    with pytest.raises(ConfigError, match="^this KV is not async: use PrefixKV, without await$"):
+    with pytest.raises(ConfigError, match=r"^this KV is not async: use PrefixKV, without await$"):
         AsyncPrefixKV(MemoryKV(), "a/")  # type: ignore[arg-type]
     deleting = Store(PREFS, HandleKV(NotWrittenAsync()))  # type: ignore[arg-type]
     with pytest.raises(ConfigError, match="this KV is async: use AsyncStore"):
@@ -567,7 +625,7 @@ def test_wrappers_of_the_other_kind_name_their_twin() -> None:
     awaited(lambda: AsyncStore(PREFS, AsyncHandleKV(AsyncMemoryKV())).delete("ada"))
 
 
-# -------------------------------------------------------------------------------- in update, and explain
+# ------------------------------------------------------------------------- update and explain
 
 
 def test_none_is_a_value_where_the_type_says_so() -> None:
@@ -616,8 +674,10 @@ EXTRAS = {
     "langchain": (
         ("langchain_core",),
         "import kvcodec.integrations.langchain",
-        "ModuleNotFoundError: kvcodec.integrations.langchain needs langchain-core: pip install "
-        "langchain-core",
+        (
+            "ModuleNotFoundError: kvcodec.integrations.langchain needs langchain-core: pip install "
+            "langchain-core"
+        ),
     ),
     "zstandard": (
         ("zstandard", "compression.zstd"),
