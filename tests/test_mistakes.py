@@ -183,7 +183,7 @@ def emptied(plain: dict[str, Any]) -> None:
 def line_of(function: Any, more: int = 0) -> str:
     """A function as messages name it, at its first line or one further down."""
     code = function.__code__
-    file = shorten(code.co_filename, 100)
+    file = shorten(code.co_filename[-80:], 80)
     return f"{code.co_qualname} ({file}, line {code.co_firstlineno + more})"
 
 
@@ -192,12 +192,8 @@ Mistake = tuple[type[Exception], str, Act]
 
 AT = "keyspace 'prefs' key 'prefs/ada'"
 TEXT_AT = "keyspace 'texts' key 'texts/ada'"
-OTHER_TYPE = (
-    "it was stored as another type: has this one changed (a default for what is new, or version= "
-    "with upgrades=), or is the name used for two types?"
-)
-ELSEWHERE = "or name the older declaration in previous="
-LET_IT = "Let it be read for a time, previous=[Previous(Keyspace(...), until=...)], and migrate()"
+OTHER_TYPE = "has the type changed (upgrades=), or do two share the name?"
+UNTIL = "previous=[Previous(..., until=...)]"
 QUOTED = "it stands in quotes, which belong to it here: write it without them"
 PLAIN = '"+" or "/", as plain base64 has (openssl rand -base64): use KeyRing.generate_key()'
 URL = (
@@ -239,24 +235,24 @@ NEWCOMERS: dict[str, Mistake] = {
     "wrong ring": (
         UnknownKey,
         (
-            f"{TEXT_AT} (decrypt): sealed under key {THEIR_ID}, which the ring lacks: is it the "
-            "right ring? If so, add the key: KeyRing(primary, retired=[...])"
+            f"{TEXT_AT} (decrypt): sealed under key {THEIR_ID}, which the ring lacks: another "
+            "ring? Else KeyRing(primary, retired=[...])"
         ),
         lambda: reopened(TEXTS, Keyspace("texts", str, cipher=OTHER_RING)),
     ),
     "ring forgotten": (
         DecodeError,
         (
-            f"{TEXT_AT} (envelope): stored by another declaration: this value is sealed (key id "
-            f"{THEIR_ID}, fernet): declare cipher=, {ELSEWHERE}"
+            f"{TEXT_AT} (envelope): this value is sealed (key id {THEIR_ID}, fernet): declare "
+            "cipher=, or see previous="
         ),
         lambda: reopened(TEXTS, Keyspace("texts", str)),
     ),
     "update returning None": (
         SchemaMismatch,
         (
-            f"{AT} (validate): update(): {line_of(in_place)} returned None, which is no value of "
-            "the type: return the value, also where it was changed in place"
+            f"{AT} (validate): update(): {line_of(in_place)} returned None: return the value, also "
+            "where it was changed in place"
         ),
         lambda: updated(in_place),
     ),
@@ -299,18 +295,14 @@ NEWCOMERS: dict[str, Mistake] = {
     ),
     "plaintext with a cipher": (
         NotEncrypted,
-        (
-            f"{TEXT_AT} (envelope): this value is not sealed, and the keyspace declares cipher=. "
-            f"From before that? {LET_IT}"
-        ),
+        (f"{TEXT_AT} (envelope): not sealed, as cipher= asks: older values need {UNTIL}"),
         lambda: read(TEXTS, CANARY.encode()),
     ),
     "len() where nothing lists": (
         Unsupported,
         (
-            "keyspace 'prefs' (store): this KV cannot list its keys (it has no scan_keys): declare "
-            "the keyspace with indexed=True before it is filled, or keep the keys yourself and "
-            "give them: get_many(keys), delete_many(keys), rewrap(keys)"
+            "keyspace 'prefs' (store): this KV cannot list its keys: declare indexed=True before "
+            "it is filled, or give the keys (get_many, rewrap)"
         ),
         lambda: len(Store(PREFS, Three())),
     ),
@@ -400,41 +392,40 @@ OTHERS: dict[str, Mistake] = {
     "a client of other methods": (
         ConfigError,
         (
-            "_io.StringIO is no KV: it has no methods get, set and delete, and is no "
-            "MutableMapping. Pass the client that stores, or wrap it in a class with get(key), "
-            "which returns bytes or None, set(key, value) and delete(key)"
+            "_io.StringIO is no KV: pass a client that has get, set and delete, or wrap it in a "
+            "class that has them (get returns bytes or None)"
         ),
         lambda: Store(PREFS, StringIO()),  # type: ignore[arg-type]
     ),
     "a double of Dify": (
         Unavailable,
         (
-            f"{AT} (store): not read: KeyError, which Dify's storage never raises. A test double? "
-            "like_dify() of kvcodec.testing answers as the daemon does"
+            f"{AT} (store): not read: KeyError, which Dify never raises: for tests, like_dify() of "
+            "kvcodec.testing"
         ),
         lambda: Store(PREFS, Double()).get("ada"),  # type: ignore[arg-type]
     ),
     "ttl forgotten": (
         DecodeError,
         (
-            "keyspace 'brief' key 'brief/ada' (envelope): stored by another declaration: this "
-            f"value has a lifetime: declare ttl=, {ELSEWHERE}"
+            "keyspace 'brief' key 'brief/ada' (envelope): this value has a lifetime: declare ttl=, "
+            "or see previous="
         ),
         lambda: reopened(BRIEF, Keyspace("brief", str)),
     ),
     "ttl forgotten beside max_age": (
         DecodeError,
         (
-            "keyspace 'brief' key 'brief/ada' (envelope): stored otherwise than declared: it has a "
-            "lifetime: declare ttl=. Of an older declaration? Name that in previous="
+            "keyspace 'brief' key 'brief/ada' (envelope): stored otherwise: it has a lifetime: "
+            "declare ttl=; see previous="
         ),
         lambda: reopened(BRIEF, Keyspace("brief", str, max_age=60)),
     ),
     "a secret that is not sealed": (
         NotEncrypted,
         (
-            "keyspace 'accounts' key 'accounts/ada' (decrypt): not sealed at $.token, which is "
-            f"declared Secret: from before it was? {LET_IT}"
+            "keyspace 'accounts' key 'accounts/ada' (decrypt): not sealed at $.token, a Secret: "
+            f"older ones need {UNTIL}"
         ),
         lambda: read(
             Keyspace("accounts", Account, cipher=RING),
@@ -451,8 +442,8 @@ OTHERS: dict[str, Mistake] = {
     "an upgrade that returns None": (
         DecodeError,
         (
-            f"{AT} (decode): upgrade from version 1 to 2: {line_of(emptied)} returned None, which "
-            "is no value of the type: return the value, also where it was changed in place"
+            f"{AT} (decode): upgrade from version 1 to 2: {line_of(emptied)} returned None: return "
+            "the value, also where it was changed in place"
         ),
         lambda: reopened(
             PREFS, Keyspace("prefs", Wider, version=2, upgrades={1: emptied}), Prefs()
@@ -471,8 +462,8 @@ OTHERS: dict[str, Mistake] = {
     "a convert that returns None": (
         DecodeError,
         (
-            f"keyspace 'new' key 'new/ada' (decode): convert=: {line_of(in_place)} returned None, "
-            "which is no value of the type: return the value, also where it was changed in place"
+            f"keyspace 'new' key 'new/ada' (decode): convert=: {line_of(in_place)} returned None: "
+            "return the value, also where it was changed in place"
         ),
         lambda: reopened(
             PREFS, Keyspace("new", Wider, previous=[Previous(PREFS, convert=in_place)]), Prefs()

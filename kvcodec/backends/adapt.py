@@ -119,7 +119,6 @@ def _not_a_kv(handle: Any, by_path: str, by_url: str) -> ConfigError:
         what, opening = ("a URL", by_url) if is_url else ("a path", by_path)
         return ConfigError(f"{what} is no KV: open it first, {opening}, and pass what that returns")
     return ConfigError(
-        f"{shown} is no KV: it has no methods get, set and delete, and is no MutableMapping. Pass "
-        "the client that stores, or wrap it in a class with get(key), which returns bytes or None, "
-        "set(key, value) and delete(key)"
+        f"{shown} is no KV: pass a client that has get, set and delete, or wrap it in a class that "
+        "has them (get returns bytes or None)"
     )

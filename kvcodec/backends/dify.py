@@ -241,10 +241,7 @@ def _told(kind: str) -> str:
     """Of an exception that the SDK is not known to raise, its type alone."""
     if kind != "KeyError":
         return kind
-    return (
-        "KeyError, which Dify's storage never raises. A test double? like_dify() of "
-        "kvcodec.testing answers as the daemon does"
-    )
+    return "KeyError, which Dify never raises: for tests, like_dify() of kvcodec.testing"
 
 
 def _says_absent(words: str) -> bool:

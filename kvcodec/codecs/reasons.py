@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from types import CodeType
+from types import CodeType, FunctionType, MethodType
 from typing import Any
 
 import msgspec
@@ -14,8 +14,8 @@ from kvcodec.errors import is_ours, shorten
 __all__ = ["NotOfType", "Refusal", "gave_none", "raised_in", "reason"]
 
 
-_FILE_CHARS = 100
-"""Of the path of a user's file in a message."""
+_FILE_CHARS = 80
+"""Of the path of a user's file in a message: its end."""
 
 
 class Refusal(Exception):
@@ -42,20 +42,20 @@ def raised_in(function: Callable[..., Any], error: BaseException) -> str:
 def gave_none(function: Callable[..., Any]) -> str:
     """Say that a function of the user's returned None in place of a value, and why it may be."""
     return (
-        f"{_place_of(function)} returned None, which is no value of the type: return the value, "
-        "also where it was changed in place"
+        f"{_place_of(function)} returned None: return the value, also where it was changed in place"
     )
 
 
 def _place_of(function: Callable[..., Any]) -> str:
-    code: object = getattr(function, "__code__", None)
-    if isinstance(code, CodeType):
+    plain = function.__func__ if isinstance(function, MethodType) else function
+    if isinstance(plain, FunctionType):
+        code = plain.__code__
         return f"{code.co_qualname}{_line(code, code.co_firstlineno)}"
-    return str(getattr(function, "__name__", type(function).__name__))
+    return plain.__name__ if isinstance(plain, type) else type(plain).__name__
 
 
 def _line(code: CodeType, number: int | None) -> str:
-    return f" ({shorten(code.co_filename, _FILE_CHARS)}, line {number})"
+    return f" ({shorten(code.co_filename[-_FILE_CHARS:], _FILE_CHARS)}, line {number})"
 
 
 # Compiled when something is first refused, not when kvcodec is imported.

@@ -45,7 +45,7 @@ K = TypeVar("K", default=str)
 NO_PLAIN: Any = object()
 """Stands for "there is no plain data": None is plain data like any other."""
 
-_NOT_HELD = "what an older declaration stored is not a value of today's type (convert= makes one)"
+_NOT_HELD = "today's type does not hold it (convert= makes a value that it does)"
 
 
 class Older:

@@ -34,14 +34,8 @@ __all__ = ["Encoding", "no_quick_way"]
 
 V = TypeVar("V")
 
-_OTHER_TYPE = (
-    "it was stored as another type: has this one changed (a default for what is new, or version= "
-    "with upgrades=), or is the name used for two types?"
-)
-_OTHER_BYTES = (
-    "damaged, or stored in another encoding= or by something else (a declaration in previous= "
-    "would still be read)"
-)
+_OTHER_TYPE = "has the type changed (upgrades=), or do two share the name?"
+_OTHER_BYTES = "damaged, or of another encoding= (previous=)"
 
 
 class Encoding(Generic[V]):

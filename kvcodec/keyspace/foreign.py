@@ -73,12 +73,12 @@ def refuse_foreign(data: bytes, version: int) -> None:
     if isinstance(found, Header):
         check_version(found.version, version)
         options = _options(found, checksum=bool(open_envelope(data)[2]))
-        what = f"{_said(found)}: declare {options}, or name the older declaration in previous="
+        what = f"{_said(found)}: declare {options}, or see previous="
     elif found is not None:
-        what = f"it is a {found}, a part that kvcodec writes itself: {_WRITERS[found]}"
+        what = f"this is the {found} of another declaration: {_WRITERS[found]}"
     else:
         return
-    raise DecodeError(f"stored by another declaration: {what}", stage="envelope")
+    raise DecodeError(what, stage="envelope")
 
 
 def _said(header: Header) -> str:
@@ -92,8 +92,8 @@ def refuse_unstorable(data: bytes) -> None:
     """Raise EncodeError for a value of bytes that ``refuse_foreign`` refuses."""
     if origin(data) is not None:
         raise EncodeError(
-            "these bytes are themselves what another kvcodec declaration stores, and get() would "
-            "refuse them: declare checksum=True, which wraps each value, or use Files",
+            "what another declaration stores, and get() would refuse: declare checksum=True, or "
+            "use Files",
             stage="encode",
         )
 

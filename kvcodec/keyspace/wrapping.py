@@ -305,19 +305,18 @@ class Wrapping:
             problem = unlike(self.form, opened[0], opened[2])
             if problem is None:
                 return opened
-            problem += ". Of an older declaration? Name that in previous="
+            problem += "; see previous="
         except MalformedEnvelope as error:
             problem = str(error)
         if self.form.cipher is None:
-            raise DecodeError(f"stored otherwise than declared: {problem}", stage="envelope")
+            raise DecodeError(f"stored otherwise: {problem}", stage="envelope")
         if data[:1] != bytes((MAGIC,)):
             raise NotEncrypted(
-                "this value is not sealed, and the keyspace declares cipher=. From before that? "
-                "Let it be read for a time, previous=[Previous(Keyspace(...), until=...)], and "
-                "migrate()",
+                "not sealed, as cipher= asks: older values need "
+                "previous=[Previous(..., until=...)]",
                 stage="envelope",
             )
-        raise Tampered(f"sealed otherwise than declared, or changed: {problem}", stage="envelope")
+        raise Tampered(f"sealed otherwise, or changed: {problem}", stage="envelope")
 
     # ------------------------------------------------------------------------------- looks
 

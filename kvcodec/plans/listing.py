@@ -87,9 +87,8 @@ class Listing(Generic[V, K]):
         for declared in (self.declared, *self.declared.elsewhere):
             if not self.lists and not declared.indexed:
                 why = (
-                    "this KV cannot list its keys (it has no scan_keys): declare the keyspace with "
-                    "indexed=True before it is filled, or keep the keys yourself and give them: "
-                    "get_many(keys), delete_many(keys), rewrap(keys)"
+                    "this KV cannot list its keys: declare indexed=True before it is filled, or "
+                    "give the keys (get_many, rewrap)"
                 )
             elif declared.is_shared:
                 why = (

@@ -74,8 +74,8 @@ class _PlaceCipher:
         if key is not None:
             return key
         raise UnknownKey(
-            f"sealed under key {key_id.hex()}, which the ring lacks: is it the right ring? If so, "
-            "add the key: KeyRing(primary, retired=[...])",
+            f"sealed under key {key_id.hex()}, which the ring lacks: another ring? Else "
+            "KeyRing(primary, retired=[...])",
             key_id=key_id.hex(),
             stage="decrypt",
         )

@@ -210,9 +210,8 @@ class RecordSealer:
         for _, shown, leaf in spots(self.route, plain):
             _refuse(leaf, shown)
         raise NotEncrypted(
-            "nothing in this record is sealed, and the type has Secret fields: from before there "
-            "were any, or written by other code? Let such be read for a time, "
-            "previous=[Previous(Keyspace(...), until=...)], and migrate()",
+            "nothing in this record is sealed, and the type has Secret fields: older records need "
+            "previous=[Previous(..., until=...)]",
             stage="decrypt",
         )
 
@@ -233,8 +232,8 @@ class RecordSealer:
         # Raised here: inside `except` the cipher's own error would go along.
         if unknown:
             raise UnknownKey(
-                f"the secret at {shown()} is sealed under key {token.key_id.hex()}, which the ring "
-                "lacks: is it the right ring? If so, add the key: KeyRing(primary, retired=[...])",
+                f"the secret at {shown()} is sealed under a key that the ring lacks: another ring? "
+                "Else KeyRing(primary, retired=[...])",
                 key_id=token.key_id.hex(),
                 stage="decrypt",
             )
@@ -327,8 +326,7 @@ def _refuse(leaf: Any, shown: str) -> NoReturn:
     if isinstance(leaf, str) and leaf.startswith(PREFIX):
         raise Tampered(f"the secret at {shown} was changed, or cut short", stage="decrypt")
     raise NotEncrypted(
-        f"not sealed at {shown}, which is declared Secret: from before it was? Let it be read for "
-        "a time, previous=[Previous(Keyspace(...), until=...)], and migrate()",
+        f"not sealed at {shown}, a Secret: older ones need previous=[Previous(..., until=...)]",
         stage="decrypt",
     )
 

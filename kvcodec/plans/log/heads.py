@@ -64,7 +64,7 @@ class Seen:
         if head.gen == gen and head.changes < changes:
             raise Unavailable(
                 "the backend answers with an older state than this writer has stored: nothing was "
-                "appended. Append again; if it stays so, older data was put back",
+                "appended. If it stays so, older data was put back",
                 raw_key=track.head,
                 stage="store",
             )
