@@ -605,9 +605,11 @@ def test_what_is_opened_on_a_kv_of_the_other_kind_names_its_twin(name: str) -> N
 
 def test_wrappers_of_the_other_kind_name_their_twin() -> None:
     """A part and a handle of an async KV were opened, and lost what was deleted through them."""
-    for wrap, name in ((lambda kv: PrefixKV(kv, "a/"), "PrefixKV"), (HandleKV, "HandleKV")):
-        with pytest.raises(ConfigError, match=f"^this KV is async: use Async{name}, and await it$"):
-            wrap(AsyncMemoryKV())  # type: ignore[arg-type]
+    kv: Any = AsyncMemoryKV()
+    with pytest.raises(ConfigError, match=r"^this KV is async: use AsyncPrefixKV, and await it$"):
+        PrefixKV(kv, "a/")
+    with pytest.raises(ConfigError, match=r"^this KV is async: use AsyncHandleKV, and await it$"):
+        HandleKV(kv)
     with pytest.raises(ConfigError, match=r"^this KV is not async: use PrefixKV, without await$"):
         AsyncPrefixKV(MemoryKV(), "a/")  # type: ignore[arg-type]
     deleting = Store(PREFS, HandleKV(NotWrittenAsync()))  # type: ignore[arg-type]

@@ -7,7 +7,7 @@ says by the methods that are named here.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import Any, Generic, Literal, TypeAlias
+from typing import Any, Generic, Literal, TypeAlias, cast
 
 from typing_extensions import TypeVar
 
@@ -45,7 +45,7 @@ def shown(kind: str, opened: Callable[[], Any]) -> str:
 def checked_keyspace(keyspace: Any, kv: object, opened_as: str) -> Any:
     """What is to be opened. Raises ConfigError for all but a Keyspace."""
     if isinstance(keyspace, Keyspace):
-        return keyspace
+        return cast("Any", keyspace)
     call = f"{opened_as}(keyspace, kv)"
     if isinstance(kv, Keyspace):
         raise ConfigError(f"the arguments are in the wrong order: {call}")
