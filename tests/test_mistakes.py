@@ -295,7 +295,10 @@ NEWCOMERS: dict[str, Mistake] = {
     ),
     "plaintext with a cipher": (
         NotEncrypted,
-        (f"{TEXT_AT} (envelope): not sealed, as cipher= asks: older values need {UNTIL}"),
+        (
+            f"{TEXT_AT} (envelope): plaintext where cipher= asks for a sealed value: older ones "
+            f"need {UNTIL}"
+        ),
         lambda: read(TEXTS, CANARY.encode()),
     ),
     "len() where nothing lists": (
@@ -348,7 +351,10 @@ OTHERS: dict[str, Mistake] = {
     ),
     "text for a key in parts": (
         KeyNameError,
-        "keyspace 'n' key '7' (name): expected a key of 2 parts, Chat(user, number); got str",
+        (
+            "keyspace 'n' key '7' (name): expected a tuple of 2 parts as key, Chat(user, number); "
+            "got str"
+        ),
         lambda: Store(Keyspace("n", int, key=Chat), {}).get("7"),  # type: ignore[call-overload]
     ),
     "a key in parts, undeclared": (
@@ -424,7 +430,7 @@ OTHERS: dict[str, Mistake] = {
     "a secret that is not sealed": (
         NotEncrypted,
         (
-            "keyspace 'accounts' key 'accounts/ada' (decrypt): not sealed at $.token, a Secret: "
+            "keyspace 'accounts' key 'accounts/ada' (decrypt): plaintext at $.token, a Secret: "
             f"older ones need {UNTIL}"
         ),
         lambda: read(

@@ -34,8 +34,9 @@ def as_kv(handle: object, opened: str = "Store") -> KV:
     if type(handle) is dict:
         return MappingKV(cast("Any", handle))
     kv = cast("KV", handle)
-    if type(handle).__module__.startswith(_OURS):
-        if is_async(handle):
+    kind = type(handle)
+    if kind.__module__.startswith(_OURS):
+        if kind.__name__.startswith("Async"):
             raise wrong_kind(opened, is_async=True)
         return kv
     if isinstance(handle, MutableMapping):

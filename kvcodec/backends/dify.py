@@ -162,7 +162,7 @@ class DifyKV:
             raise Unavailable(f"not read: {fault.words}", raw_key=key, stage="store")
         if not isinstance(found, bool):
             raise Unavailable(
-                "not read: exist() gave neither True nor False", raw_key=key, stage="store"
+                "not read: exist() gave no yes or no (True, False)", raw_key=key, stage="store"
             )
         return found
 

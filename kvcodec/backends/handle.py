@@ -85,12 +85,12 @@ class AsyncHandleKV:
         """Store ``value`` under ``key``, replacing what was there."""
         return await self._handle.set(key, value)
 
-    async def delete(self, key: str, /) -> None:
+    async def delete(self, key: str, /) -> object:
         """Remove ``key``; no error if it is absent."""
         try:
-            await self._handle.delete(key)
+            return await self._handle.delete(key)
         except self._missing:
-            return
+            return None
 
     def backing(self, key: str, /) -> tuple[Hashable, str]:
         """Return what identifies the client's store, and the key's name in it."""

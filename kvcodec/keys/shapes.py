@@ -173,4 +173,4 @@ def _expected(key: Any, key_type: Any, names: tuple[str, ...]) -> str:
     is_plain = get_origin(key_type) is tuple
     wanted = str(key_type) if is_plain else f"{key_type.__name__}({', '.join(names)})"
     found = f"{len(key)} parts" if is_tuple(key) else type(key).__name__
-    return f"expected a key of {len(names)} parts, {wanted}; got {found}"
+    return f"expected a tuple of {len(names)} parts as key, {wanted}; got {found}"

@@ -312,7 +312,7 @@ class Wrapping:
             raise DecodeError(f"stored otherwise: {problem}", stage="envelope")
         if data[:1] != bytes((MAGIC,)):
             raise NotEncrypted(
-                "not sealed, as cipher= asks: older values need "
+                "plaintext where cipher= asks for a sealed value: older ones need "
                 "previous=[Previous(..., until=...)]",
                 stage="envelope",
             )

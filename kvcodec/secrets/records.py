@@ -210,8 +210,8 @@ class RecordSealer:
         for _, shown, leaf in spots(self.route, plain):
             _refuse(leaf, shown)
         raise NotEncrypted(
-            "nothing in this record is sealed, and the type has Secret fields: older records need "
-            "previous=[Previous(..., until=...)]",
+            "plaintext: nothing in this record is sealed, and its type has Secret fields: older "
+            "records need previous=[Previous(..., until=...)]",
             stage="decrypt",
         )
 
@@ -326,7 +326,7 @@ def _refuse(leaf: Any, shown: str) -> NoReturn:
     if isinstance(leaf, str) and leaf.startswith(PREFIX):
         raise Tampered(f"the secret at {shown} was changed, or cut short", stage="decrypt")
     raise NotEncrypted(
-        f"not sealed at {shown}, a Secret: older ones need previous=[Previous(..., until=...)]",
+        f"plaintext at {shown}, a Secret: older ones need previous=[Previous(..., until=...)]",
         stage="decrypt",
     )
 
