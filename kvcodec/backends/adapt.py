@@ -102,7 +102,7 @@ def is_async(handle: Any) -> bool:
 
     True is certain. False is so for kvcodec's own only.
     """
-    kind = cast("type[Any]", type(handle))
+    kind: Any = type(handle)
     if kind.__module__.startswith(_OURS) and kind.__name__.startswith("Async"):
         return True
     flags = getattr(getattr(handle.get, "__code__", None), "co_flags", 0)
