@@ -97,15 +97,15 @@ def _is_kv(handle: Any) -> bool:
     )
 
 
-def is_async(handle: Any) -> bool:
+def is_async(handle: object) -> bool:
     """Whether a handle's ``get`` is written with ``async def``, or it is one of ours that is async.
 
     True is certain. False is so for kvcodec's own only.
     """
-    kind: Any = type(handle)
+    kind = type(handle)
     if kind.__module__.startswith(_OURS) and kind.__name__.startswith("Async"):
         return True
-    flags = getattr(getattr(handle.get, "__code__", None), "co_flags", 0)
+    flags = getattr(getattr(cast("Any", handle).get, "__code__", None), "co_flags", 0)
     return isinstance(flags, int) and bool(flags & _COROUTINE)
 
 
