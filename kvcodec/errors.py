@@ -83,10 +83,21 @@ _COROUTINE = 0x80
 _RAW_KEY_CHARS = 64
 """Of a raw key in a message and in ``raw_key``: the rest is cut from its middle."""
 
+_LEAST_KEY_CHARS = 24
+"""Of a raw key in a message that would be longer than ``_MESSAGE_CHARS``."""
+
+_MESSAGE_CHARS = 200
+"""Of a message: a line of a log, or of a bug report."""
+
 
 def shorten(text: str, limit: int) -> str:
     """Escape ``text`` to printable ASCII and cut its middle to at most ``limit`` characters."""
-    escaped = ascii(text[: 4 * limit] + text[-limit:] if len(text) > 5 * limit else text)[1:-1]
+    return _cut(
+        ascii(text[: 4 * limit] + text[-limit:] if len(text) > 5 * limit else text)[1:-1], limit
+    )
+
+
+def _cut(escaped: str, limit: int) -> str:
     if len(escaped) <= limit:
         return escaped
     head = (limit - 3) * 2 // 3
@@ -118,15 +129,19 @@ class KVCodecError(Exception):
         self.stage = stage
 
     def __str__(self) -> str:
-        place = " ".join(self._place())
-        return f"{place}: {self.args[0]}" if place else str(self.args[0])
+        words = str(self.args[0])
+        # What to do is worth more than the middle of a long key, which ``raw_key`` has.
+        without = len(" ".join(self._place(""))) + len(words) + len(": ")
+        room = max(_LEAST_KEY_CHARS, min(_RAW_KEY_CHARS, _MESSAGE_CHARS - without))
+        place = " ".join(self._place(_cut(self.raw_key or "", room)))
+        return f"{place}: {words}" if place else words
 
-    def _place(self) -> list[str]:
+    def _place(self, shown_key: str) -> list[str]:
         place: list[str] = []
         if self.keyspace is not None:
             place.append(f"keyspace '{shorten(self.keyspace, _KEYSPACE_CHARS)}'")
         if self.raw_key is not None:
-            place.append(f"key '{self.raw_key}'")
+            place.append(f"key '{shown_key}'")
         if self.stage is not None:
             place.append(f"({self.stage})")
         return place
@@ -361,13 +376,14 @@ def forget(error: BaseException) -> None:
 
 def _forget_locals(traceback: TracebackType | None) -> None:
     while traceback is not None:
-        if _is_ours(traceback):
+        if is_ours(traceback):
             with suppress(RuntimeError):  # still running: it does its own `del`
                 traceback.tb_frame.clear()
         traceback = traceback.tb_next
 
 
-def _is_ours(traceback: TracebackType) -> bool:
+def is_ours(traceback: TracebackType) -> bool:
+    """Whether a frame is of the library's code, and not of the user's or a client's."""
     owner = traceback.tb_frame.f_globals.get("__name__", "")
     # A view of somebody's Mapping, which holds it, is of collections.abc.
     return owner in ("kvcodec", "collections.abc") or owner.startswith("kvcodec.")
@@ -381,7 +397,7 @@ def likeness(error: Exception) -> Exception:
     error whose class cannot be copied stays one object.
     """
     traceback = error.__traceback__
-    while traceback is not None and _is_ours(traceback):
+    while traceback is not None and is_ours(traceback):
         traceback = traceback.tb_next
     twin = error
     with suppress(Exception):  # the class is the user's, and so is what it does here

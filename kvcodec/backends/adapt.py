@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import MutableMapping
 from functools import cache
+from os import PathLike
 from typing import TYPE_CHECKING, Any, Final, cast
 
 from kvcodec.backends.mapping import AsyncMappingKV, MappingKV
@@ -13,28 +14,37 @@ from kvcodec.protocols import KV, AsyncKV
 if TYPE_CHECKING:
     from kvcodec.backends.dify import DifyKV
 
-__all__ = ["as_async_kv", "as_kv"]
+__all__ = ["as_async_kv", "as_kv", "is_async", "wrong_kind"]
 
 _OURS: Final = "kvcodec.backends."
 """Classes of these modules are KVs as they are. Any other handle is looked at itself, each time:
 two of one class may be proxies of two kinds of client."""
 
+_COROUTINE: Final = 0x80
+"""``inspect.CO_COROUTINE``, of functions written with ``async def``."""
 
-def as_kv(handle: object) -> KV:
+
+def as_kv(handle: object, opened: str = "Store") -> KV:
     """Return a KV over ``handle``.
 
     Itself if it has get, set and delete; a MappingKV for a MutableMapping; a DifyKV for a Dify
-    plugin's storage. Raises ConfigError for anything else.
+    plugin's storage. Raises ConfigError for anything else, and for a handle that is async as far
+    as that can be seen. ``opened``: what is opened on it, for the message.
     """
     if type(handle) is dict:
         return MappingKV(cast("Any", handle))
     kv = cast("KV", handle)
-    if type(handle).__module__.startswith(_OURS):
+    kind = type(handle)
+    if kind.__module__.startswith(_OURS):
+        if kind.__name__.startswith("Async"):
+            raise wrong_kind(opened, is_async=True)
         return kv
     if isinstance(handle, MutableMapping):
         return MappingKV(cast("Any", handle))
     if not _is_kv(handle):
-        raise _not_a_kv(handle)
+        raise _not_a_kv(handle, "SQLiteKV(path)", "open_kv(url)")
+    if is_async(handle):
+        raise wrong_kind(opened, is_async=True)
     if callable(getattr(handle, "exist", None)):
         # `exist`, not `exists`: no other client is known to have it. By its shape and not its
         # module: proxies and test doubles of a plugin's storage behave as it does.
@@ -42,23 +52,33 @@ def as_kv(handle: object) -> KV:
     return kv
 
 
-def as_async_kv(handle: object) -> AsyncKV:
+def as_async_kv(handle: object, opened: str = "Store") -> AsyncKV:
     """Return an async KV over ``handle``.
 
     Itself if it has get, set and delete; an AsyncMappingKV for a MutableMapping. Raises
-    ConfigError for anything else. Whether the methods can be awaited shows only when one is
-    called: a client may be async without being written with ``async def``.
+    ConfigError for anything else, and for a KV of kvcodec's that is not async. Whether the methods
+    of others can be awaited shows only when one is called: a client may be async without being
+    written with ``async def``. ``opened``: what is opened on it, without the Async.
     """
     if type(handle) is dict:
         return AsyncMappingKV(cast("Any", handle))
     kv = cast("AsyncKV", handle)
     if type(handle).__module__.startswith(_OURS):
+        if not is_async(handle):
+            raise wrong_kind(opened, is_async=False)
         return kv
     if isinstance(handle, MutableMapping):
         return AsyncMappingKV(cast("Any", handle))
     if not _is_kv(handle):
-        raise _not_a_kv(handle)
+        raise _not_a_kv(handle, "AsyncSQLiteKV(path)", "open_async_kv(url)")
     return kv
+
+
+def wrong_kind(opened: str, *, is_async: bool) -> ConfigError:
+    """What to raise for a KV of the other kind. ``opened``: as for ``as_kv``."""
+    if is_async:
+        return ConfigError(f"this KV is async: use Async{opened}, and await it")
+    return ConfigError(f"this KV is not async: use {opened}, without await")
 
 
 @cache
@@ -77,12 +97,29 @@ def _is_kv(handle: Any) -> bool:
     )
 
 
-def _not_a_kv(handle: Any) -> ConfigError:
+def is_async(handle: object) -> bool:
+    """Whether a handle's ``get`` is written with ``async def``, or it is one of ours that is async.
+
+    True is certain. False is so for kvcodec's own only.
+    """
+    kind = type(handle)
+    if kind.__module__.startswith(_OURS) and kind.__name__.startswith("Async"):
+        return True
+    flags = getattr(getattr(cast("Any", handle).get, "__code__", None), "co_flags", 0)
+    return isinstance(flags, int) and bool(flags & _COROUTINE)
+
+
+def _not_a_kv(handle: Any, by_path: str, by_url: str) -> ConfigError:
+    """What to raise. ``by_path``, ``by_url``: how what a text stands for is opened."""
     kind = handle if isinstance(handle, type) else type(handle)
-    shown = f"{type(handle).__module__}.{kind.__qualname__}"
+    shown = f"{kind.__module__}.{kind.__qualname__}".removeprefix("builtins.")
     if isinstance(handle, type):
-        return ConfigError(f"{shown} is a class: pass an instance of it")
+        return ConfigError(f"{shown} is a class, not a KV: pass an instance, {kind.__name__}(...)")
+    if isinstance(handle, str | PathLike):
+        is_url = isinstance(handle, str) and ("://" in handle or handle.startswith("memory:"))
+        what, opening = ("a URL", by_url) if is_url else ("a path", by_path)
+        return ConfigError(f"{what} is no KV: open it first, {opening}, and pass what that returns")
     return ConfigError(
-        f"{shown} is no KV: it needs get, set and delete, or to be a MutableMapping; "
-        "write those three methods around it"
+        f"{shown} is no KV: pass a client that has get, set and delete, or wrap it in a class that "
+        "has them (get returns bytes or None)"
     )

@@ -161,7 +161,9 @@ class DifyKV:
         if fault is not None:
             raise Unavailable(f"not read: {fault.words}", raw_key=key, stage="store")
         if not isinstance(found, bool):
-            raise Unavailable("not read: exist() gave no yes or no", raw_key=key, stage="store")
+            raise Unavailable(
+                "not read: exist() gave no yes or no (True, False)", raw_key=key, stage="store"
+            )
         return found
 
     @forgetful
@@ -228,11 +230,18 @@ def _attempt(call: Callable[..., R], *arguments: str | bytes) -> tuple[R | None,
 def _fault(error: Exception, key: str) -> _Fault:
     kind, words = type(error).__name__, str(error)
     return _Fault(
-        words=shorten(words, _DETAIL_CHARS) if words.startswith(_KNOWN_WORDS) else kind,
+        words=shorten(words, _DETAIL_CHARS) if words.startswith(_KNOWN_WORDS) else _told(kind),
         missing=words.startswith(_MISSING) or kind == "NotFoundError",  # the documented one
         absent=_says_absent(words.replace(key, "")),  # a key may well be called "404"
         over_quota=_OVER_QUOTA in words,
     )
+
+
+def _told(kind: str) -> str:
+    """Of an exception that the SDK is not known to raise, its type alone."""
+    if kind != "KeyError":
+        return kind
+    return "KeyError, which Dify never raises: for tests, like_dify() of kvcodec.testing"
 
 
 def _says_absent(words: str) -> bool:
@@ -293,12 +302,17 @@ def _value_problem(key: str, value: object) -> BackendError | TypeError | None:
 
 
 def _bad_name(what: str, key: str) -> KeyNameError:
-    return KeyNameError(f"Dify takes no key with {what}", raw_key=key, stage="name")
+    return KeyNameError(
+        f"Dify takes no key with {what}: the key schemes of a Keyspace make none",
+        raw_key=key,
+        stage="name",
+    )
 
 
 def _over(what: str, found: int, limit: int, key: str) -> LimitExceeded:
     return LimitExceeded(
-        f"the {what} has {found} bytes, Dify takes {limit}",
+        f"the {what} has {found} bytes, and Dify takes {limit}: shorten it (HashedKeys for keys, "
+        "Files for large bytes)",
         limit=limit,
         found=found,
         raw_key=key,

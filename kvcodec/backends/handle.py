@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Hashable
 from typing import TypeAlias, TypeVar, cast
 
+from kvcodec.backends.adapt import is_async, wrong_kind
 from kvcodec.backends.capabilities import place_behind
 from kvcodec.errors import ConfigError, forgetful
 from kvcodec.protocols import KV, AsyncKV
@@ -29,6 +30,8 @@ class HandleKV:
 
     def __init__(self, handle: KV, *, missing: Missing = ()) -> None:
         self._handle = _with_three_methods(handle)
+        if is_async(handle):
+            raise wrong_kind("HandleKV", is_async=True)
         self._missing = _checked(missing)
 
     def get(self, key: str, /) -> bytes | None:
@@ -43,12 +46,12 @@ class HandleKV:
         """Store ``value`` under ``key``, replacing what was there."""
         return self._handle.set(key, value)
 
-    def delete(self, key: str, /) -> None:
+    def delete(self, key: str, /) -> object:
         """Remove ``key``; no error if it is absent."""
         try:
-            self._handle.delete(key)
+            return self._handle.delete(key)  # looked at by who called: it may be a coroutine
         except self._missing:
-            return
+            return None
 
     def backing(self, key: str, /) -> tuple[Hashable, str]:
         """Return what identifies the client's store, and the key's name in it."""
@@ -82,12 +85,12 @@ class AsyncHandleKV:
         """Store ``value`` under ``key``, replacing what was there."""
         return await self._handle.set(key, value)
 
-    async def delete(self, key: str, /) -> None:
+    async def delete(self, key: str, /) -> object:
         """Remove ``key``; no error if it is absent."""
         try:
-            await self._handle.delete(key)
+            return await self._handle.delete(key)
         except self._missing:
-            return
+            return None
 
     def backing(self, key: str, /) -> tuple[Hashable, str]:
         """Return what identifies the client's store, and the key's name in it."""
@@ -97,7 +100,10 @@ class AsyncHandleKV:
 def _with_three_methods(handle: T) -> T:
     if all(callable(getattr(handle, name, None)) for name in ("get", "set", "delete")):
         return handle
-    raise ConfigError(f"{type(handle).__name__} lacks get, set or delete: write them around it")
+    raise ConfigError(
+        f"{type(handle).__name__} has not all of get, set and delete: pass an object that has, the "
+        "client itself or a class around it"
+    )
 
 
 def _checked(missing: object) -> tuple[type[Exception], ...]:

@@ -222,7 +222,7 @@ class PrefixKV(_Prefixed):
     }
 
     def __init__(self, kv: KV | MutableMapping[str, bytes], prefix: str) -> None:
-        super().__init__(as_kv(kv), prefix)
+        super().__init__(as_kv(kv, "PrefixKV"), prefix)
 
     def get(self, key: str, /) -> bytes | None:
         """Return the value stored under ``key``, or None if there is none."""
@@ -280,7 +280,7 @@ class AsyncPrefixKV(_Prefixed):
     }
 
     def __init__(self, kv: AsyncKV | MutableMapping[str, bytes], prefix: str) -> None:
-        super().__init__(as_async_kv(kv), prefix)
+        super().__init__(as_async_kv(kv, "PrefixKV"), prefix)
 
     def get(self, key: str, /) -> Awaitable[bytes | None]:
         """Return the value stored under ``key``, or None if there is none."""

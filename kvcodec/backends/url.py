@@ -15,7 +15,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Final, Literal, TypeVar
 from urllib.parse import unquote
 
-from kvcodec.errors import ConfigError
+from kvcodec.errors import ConfigError, forgetful
 
 if TYPE_CHECKING:
     from kvcodec.protocols import KV, AsyncKV
@@ -27,6 +27,7 @@ _Durability = Literal["process", "full"]
 _DURABILITIES: Final[tuple[_Durability, ...]] = ("process", "full")
 
 
+@forgetful
 def open_kv(url: str) -> KV:
     """Open the KV that ``url`` names: ``memory:`` or ``sqlite:///path``.
 
@@ -39,6 +40,7 @@ def open_kv(url: str) -> KV:
     return _open(url, {"memory": _memory, "sqlite": _sqlite})
 
 
+@forgetful
 def open_async_kv(url: str) -> AsyncKV:
     """Open the AsyncKV that ``url`` names: ``memory:`` or ``sqlite:///path``.
 
@@ -52,10 +54,15 @@ def open_async_kv(url: str) -> AsyncKV:
 
 
 def _open(url: str, openers: Mapping[str, Callable[[str, dict[str, str]], _T]]) -> _T:
-    scheme, colon, rest = url.partition(":")
+    given: object = url
+    scheme, colon, rest = url.partition(":") if isinstance(given, str) else ("", "", "")
     opener = openers.get(scheme.lower())
     if not colon or opener is None:
-        raise ConfigError("a KV's URL begins with " + " or ".join(f"{name}:" for name in openers))
+        known = " or ".join(f"{name}:" for name in openers)
+        raise ConfigError(
+            f"a KV's URL is text that begins with {known}. A path is SQLiteKV(path); for another "
+            "service pass its client where a KV is wanted"
+        )
     place, _, query = rest.partition("?")
     if "#" in rest:
         raise ConfigError("a KV's URL has no fragment: write # as %23")
@@ -67,7 +74,7 @@ def _options(query: str) -> dict[str, str]:
     for option in filter(None, query.split("&")):
         name, _, value = option.partition("=")
         if name in options:
-            raise ConfigError("an option of a KV's URL is given twice")
+            raise ConfigError("an option of a KV's URL is given twice: leave one out")
         options[_decoded(name)] = _decoded(value)
     return options
 

@@ -3,10 +3,19 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
+from types import CodeType, FunctionType, MethodType
+from typing import Any
 
 import msgspec
 
-__all__ = ["NotOfType", "Refusal", "reason"]
+from kvcodec.errors import is_ours, shorten
+
+__all__ = ["NotOfType", "Refusal", "gave_none", "raised_in", "reason"]
+
+
+_FILE_CHARS = 80
+"""Of the path of a user's file in a message: its end."""
 
 
 class Refusal(Exception):
@@ -15,6 +24,38 @@ class Refusal(Exception):
 
 class NotOfType(Refusal):
     """It could be decoded, and is not what the type declares."""
+
+
+def raised_in(function: Callable[..., Any], error: BaseException) -> str:
+    """Which function of the user's raised, where, and what kind of error: never its words."""
+    traceback, inside = error.__traceback__, None
+    while traceback is not None and inside is None:
+        if not is_ours(traceback):
+            inside = traceback
+        traceback = traceback.tb_next
+    if inside is None:  # it was refused before it ran, or is written in C
+        return f"{_place_of(function)} raised {type(error).__name__}"
+    code = inside.tb_frame.f_code
+    return f"{code.co_qualname}{_line(code, inside.tb_lineno)} raised {type(error).__name__}"
+
+
+def gave_none(function: Callable[..., Any]) -> str:
+    """Say that a function of the user's returned None in place of a value, and why it may be."""
+    return (
+        f"{_place_of(function)} returned None: return the value, also where it was changed in place"
+    )
+
+
+def _place_of(function: Callable[..., Any]) -> str:
+    plain = function.__func__ if isinstance(function, MethodType) else function
+    if isinstance(plain, FunctionType):
+        code = plain.__code__
+        return f"{code.co_qualname}{_line(code, code.co_firstlineno)}"
+    return plain.__name__ if isinstance(plain, type) else type(plain).__name__
+
+
+def _line(code: CodeType, number: int | None) -> str:
+    return f" ({shorten(code.co_filename[-_FILE_CHARS:], _FILE_CHARS)}, line {number})"
 
 
 # Compiled when something is first refused, not when kvcodec is imported.
@@ -29,10 +70,6 @@ _SAFE = (
     r"|Invalid (?:UUID|RFC3339 encoded \w+|ISO8601 duration|base64 encoded string|decimal string)"
 )
 _CUT = r"Object contains unknown field|Invalid enum value|Invalid value"
-
-
-class Refused(Exception):
-    """Raised by kvcodec's own codecs alone: its words hold nothing of the data."""
 
 
 def reason(error: BaseException) -> str:

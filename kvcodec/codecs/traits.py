@@ -100,7 +100,7 @@ def _refuse_custom(node: kinds.CustomType) -> None:
     if node.cls is not Secret:
         raise ConfigError(
             f"{name} is not a type that msgspec stores: "
-            "use a Struct, dataclass, attrs or pydantic class, or give encoding= a Codec"
+            "use a Struct, dataclass, attrs class or model of pydantic 2, or give encoding= a Codec"
         )
 
 

@@ -55,7 +55,11 @@ def _decompressed(stream: Any, data: bytes, limit: int) -> bytes | DecodeError:
     if len(plain) > limit:
         message = f"more than max_bytes={limit} once decompressed"
         return TooLarge(message, limit=limit, stage="decompress")
-    return plain if whole else DecodeError("not one whole compressed stream", stage="decompress")
+    return (
+        plain
+        if whole
+        else DecodeError("damaged: not one whole compressed stream", stage="decompress")
+    )
 
 
 def compression_of(name: str) -> Compression:

@@ -44,6 +44,7 @@ __all__ = [
     "Kind",
     "MalformedEnvelope",
     "checksum_field",
+    "cipher_said",
     "envelope_start",
     "length_prefixed",
     "open_envelope",
@@ -98,6 +99,11 @@ class Header(Struct, frozen=True):
         return fields
 
 
+def cipher_said(number: int) -> str:
+    """A cipher by its number in a header, for messages: 0 is none."""
+    return CIPHERS.get(number, f"cipher number {number}") if number else "no cipher"
+
+
 def envelope_start(fields: bytes) -> bytes:
     """Return what stands before the payload under encoded header ``fields``."""
     return bytes((MAGIC, FORMAT, len(fields))) + fields
@@ -114,18 +120,20 @@ def open_envelope(data: bytes) -> tuple[Header, bytes, bytes, bytes]:
     Raises MalformedEnvelope.
     """
     if len(data) < 3 or data[0] != MAGIC:
-        raise MalformedEnvelope("no envelope")
+        raise MalformedEnvelope("what every such value begins with is missing")
     if data[1] != FORMAT:
-        raise MalformedEnvelope(f"format version {data[1]}, this kvcodec reads {FORMAT}")
+        raise MalformedEnvelope(
+            f"of format version {data[1]}, and this kvcodec reads {FORMAT}: update it"
+        )
     end = 3 + data[2]
     if len(data) < end:
-        raise MalformedEnvelope("the header is cut short")
+        raise MalformedEnvelope("damaged: its header is cut short")
     fields = _fields(data[3:end])
     checksum = fields.pop(_CHECKSUM, b"")
     header = _header(fields)
     encoded = data[3 : end - (5 if checksum else 0)]
     if header.encode() != encoded or header.version < 1 or _is_absurd(header):
-        raise MalformedEnvelope("the header is not in its one form")
+        raise MalformedEnvelope("damaged: its header is not as kvcodec writes one")
     return header, encoded, checksum, data[end:]
 
 
@@ -144,7 +152,9 @@ def _fields(encoded: bytes) -> dict[int, bytes]:
         tag = encoded[at]
         size = _SIZES.get(tag)
         if size is None or tag <= last or at + 1 + size > len(encoded):
-            raise MalformedEnvelope("the header holds a field that is unknown or out of order")
+            raise MalformedEnvelope(
+                "damaged, or of a later kvcodec: its header holds an unknown field"
+            )
         fields[tag] = encoded[at + 1 : at + 1 + size]
         at, last = at + 1 + size, tag
     return fields

@@ -127,7 +127,9 @@ def parse_manifest(data: bytes) -> Manifest:
     """Return the manifest that bytes stand for. Raises a DecodeError if they are none."""
     manifest = _manifest.parse(data)
     if not manifest.is_sound or (manifest.size == 0 and not manifest.is_empty):
-        raise Tampered("a manifest that no put has written", stage="decode")
+        raise Tampered(
+            "what tells the parts of this file was changed: put the file anew", stage="decode"
+        )
     return manifest
 
 

@@ -93,9 +93,13 @@ def parse_shard(data: bytes) -> Shard:
     prefix, names, marks = array.prefix, array.names, array.marks
     # Of one shard there is one spelling, but for the length of its prefix.
     if names != sorted(set(names)):
-        raise DecodeError("a shard of the index whose names are not in order", stage="decode")
+        raise DecodeError(
+            "a damaged part of the index (names out of order): reindex(keys)", stage="decode"
+        )
     if marks and max(marks) >= len(names):
-        raise DecodeError("a shard of the index with a mark at no name", stage="decode")
+        raise DecodeError(
+            "a damaged part of the index (a mark at no name): reindex(keys)", stage="decode"
+        )
     entries = dict.fromkeys([prefix + name for name in names], 0)
     entries.update({prefix + names[at]: mark for at, mark in marks.items()})
     return Shard(array.count, array.depth, entries)

@@ -61,10 +61,11 @@ class Own(Generic[T]):
                 pass  # of which only its kind is told: its frames hold what was read
         if self._start.startswith(data[:2]):
             raise DecodeError(
-                f"a damaged {self.kind} of kvcodec's: cut off, or changed", stage="decode"
+                f"a damaged {self.kind} (a part that kvcodec writes itself): cut off, or changed",
+                stage="decode",
             )
         raise DecodeError(
-            f"no {self.kind} of kvcodec's: a value, another kind, or another program's",
+            f"no {self.kind}, as kvcodec writes one here, but a value, or another program's bytes",
             stage="decode",
         )
 

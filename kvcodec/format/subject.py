@@ -58,7 +58,9 @@ def parse(data: bytes) -> DataKeys:
         )
     sized = record.wrapped_by or all(len(key) == DATA_KEY_BYTES for key in record.keys)
     if not sized or not 0 < len(record.keys) <= MOST_DATA_KEYS:
-        raise DecodeError("no such number or size of data keys", stage="decode")
+        raise DecodeError(
+            "a damaged record of data keys: too many, none, or of another size", stage="decode"
+        )
     return record
 
 

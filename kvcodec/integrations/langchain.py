@@ -11,9 +11,14 @@ from collections.abc import AsyncIterator, Callable, Iterator, MutableMapping, S
 from typing import Any, TypeVar
 
 import msgspec
-from langchain_core.chat_history import BaseChatMessageHistory
-from langchain_core.messages import BaseMessage, message_to_dict, messages_from_dict
-from langchain_core.stores import BaseStore
+
+try:
+    from langchain_core.chat_history import BaseChatMessageHistory
+    from langchain_core.messages import BaseMessage, message_to_dict, messages_from_dict
+    from langchain_core.stores import BaseStore
+except ModuleNotFoundError as error:
+    what = "kvcodec.integrations.langchain needs langchain-core: pip install langchain-core"
+    raise ModuleNotFoundError(what, name=error.name) from error
 
 from kvcodec.codecs.depth import json_too_deep
 from kvcodec.errors import forgetful

@@ -14,14 +14,23 @@ import enum
 import re
 from collections.abc import Callable
 from datetime import date
-from typing import Annotated, Any, NewType, get_args, get_origin
+from typing import Annotated, Any, NewType, cast, get_args, get_origin
 from uuid import UUID
 
 import msgspec
 
 from kvcodec.errors import ConfigError, KeyNameError
 
-__all__ = ["TEXT", "VERBATIM", "Ordered", "Part", "escape", "is_safe", "join_text", "part_of"]
+__all__ = [
+    "TEXT",
+    "VERBATIM",
+    "Ordered",
+    "Part",
+    "escape",
+    "is_safe",
+    "join_text",
+    "part_of",
+]
 
 
 class Ordered:
@@ -47,6 +56,30 @@ _ESCAPES = tuple(
 """Of each byte of a part that is encoded: dots too, which urllib's ``quote`` always leaves."""
 
 
+def _refused(wanted: str, value: object) -> KeyNameError:
+    """What to raise for a value in place of a part of a type, which says what to declare."""
+    article = "an" if wanted[0] in "aeiouAEIO" else "a"
+    found = f"expected {article} {wanted} part, got {type(value).__name__}"
+    declared = _declared_as(value)
+    if value is None:
+        way_out = "a keyspace of one value declares key=None, and is opened as a Value"
+    elif declared:
+        way_out = f"convert it, or declare key={declared} (of a key in parts: that for this one)"
+    else:
+        way_out = "no key is of that type. The key comes first, then the value"
+    return KeyNameError(f"{found}: {way_out}", stage="name")
+
+
+def _declared_as(value: object) -> str:
+    """How a keyspace declares keys like a value, or "" if it cannot."""
+    kind = type(value)
+    if kind is tuple and value:
+        parts = [_declared_as(part) for part in cast("tuple[object, ...]", value)]
+        return f"tuple[{', '.join(parts)}]" if all(parts) else ""
+    is_part = kind is str or kind in _PARTS or issubclass(kind, enum.Enum)
+    return kind.__name__ if is_part else ""
+
+
 def is_safe(text: str) -> bool:
     """Say whether text stands for itself as a part."""
     return _UNRESERVED.issuperset(text) and ".." not in text and text.strip(".") != ""
@@ -58,15 +91,20 @@ def escape(text: str) -> str:
         return "".join([_ESCAPES[byte] for byte in text.encode()])
     except UnicodeEncodeError:
         pass
-    raise KeyNameError("a part holds a lone surrogate, which has no UTF-8", stage="name")
+    raise KeyNameError(
+        "a key holds a lone surrogate, half a character that UTF-8 does not have: clean the text",
+        stage="name",
+    )
 
 
 def join_text(value: Any) -> str:
     """Return the text of a text part. Raises KeyNameError if it is empty, or no text."""
     if not isinstance(value, str):
-        raise KeyNameError(f"expected a str part, got {type(value).__name__}", stage="name")
+        raise _refused("str", value)
     if value == "":
-        raise KeyNameError("a part is empty", stage="name")
+        raise KeyNameError(
+            "a key, or a part of one, is empty text: it has to name something", stage="name"
+        )
     # Of a subclass (a StrEnum, a marked-up string) only the characters count.
     return str.__str__(value) if is_safe(value) else escape(value)
 
@@ -104,7 +142,7 @@ def _unquoted(part: str) -> bytes:
 
 def _join_int(value: int) -> str:
     if type(value) is not int:
-        raise KeyNameError(f"expected an int part, got {type(value).__name__}", stage="name")
+        raise _refused("int", value)
     try:
         return str(value)
     except ValueError:  # sys.set_int_max_str_digits
@@ -122,7 +160,9 @@ _ORDER = 10**19
 
 def _join_ordered(value: int) -> str:
     if type(value) is not int or not -_INT64 <= value < _INT64:
-        raise KeyNameError("an Ordered part takes integers of 64 bits", stage="name")
+        raise KeyNameError(
+            "an Ordered() part takes integers of 64 bits, from -2**63 to 2**63 - 1", stage="name"
+        )
     return f"p{value:019d}" if value >= 0 else f"n{_ORDER + value:019d}"
 
 
@@ -132,13 +172,13 @@ def _split_ordered(part: str) -> int:
 
 def _join_uuid(value: UUID) -> str:
     if not isinstance(value, UUID):
-        raise KeyNameError(f"expected a UUID part, got {type(value).__name__}", stage="name")
+        raise _refused("UUID", value)
     return str(value)
 
 
 def _join_date(value: date) -> str:
     if type(value) is not date:  # a datetime is a date too, and would lose its time
-        raise KeyNameError(f"expected a date part, got {type(value).__name__}", stage="name")
+        raise _refused("date", value)
     return value.isoformat()
 
 
@@ -181,7 +221,7 @@ def _enum_part(kind: type[enum.Enum], text: Part) -> Part:
 
     def join(value: Any) -> str:
         if type(value) is not kind or value not in names:  # a Flag of several is not declared
-            raise KeyNameError(f"expected a member of {kind.__name__}", stage="name")
+            raise _refused(kind.__name__, value)
         return names[value]
 
     def split(part: str) -> Any:

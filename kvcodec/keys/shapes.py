@@ -72,7 +72,10 @@ def _alone(key: Any) -> Sequence[Any]:
 
 def _no_parts(key: None) -> Sequence[Any]:
     if key is not None:
-        raise KeyNameError("this keyspace holds one value and takes no key", stage="name")
+        raise KeyNameError(
+            "this keyspace holds one value (key=None) and takes no key: open it as a Value",
+            stage="name",
+        )
     return ()
 
 
@@ -158,8 +161,16 @@ def _tuple(*values: Any) -> tuple[Any, ...]:
 def _values(key: Any, key_type: Any, names: tuple[str, ...], *, is_struct: bool) -> Sequence[Any]:
     if is_struct:
         if type(key) is not key_type:
-            raise KeyNameError(f"expected a {key_type.__name__} as key", stage="name")
+            raise KeyNameError(_expected(key, key_type, names), stage="name")
         return msgspec.structs.astuple(key)
     if not is_tuple(key) or len(key) != len(names):
-        raise KeyNameError(f"expected a tuple of {len(names)} parts as key", stage="name")
+        raise KeyNameError(_expected(key, key_type, names), stage="name")
     return key
+
+
+def _expected(key: Any, key_type: Any, names: tuple[str, ...]) -> str:
+    """What keys are, and what was given: never the key itself."""
+    is_plain = get_origin(key_type) is tuple
+    wanted = str(key_type) if is_plain else f"{key_type.__name__}({', '.join(names)})"
+    found = f"{len(key)} parts" if is_tuple(key) else type(key).__name__
+    return f"expected a tuple of {len(names)} parts as key, {wanted}; got {found}"

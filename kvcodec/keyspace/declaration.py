@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Generic, cast
 from msgspec.structs import replace
 from typing_extensions import TypeVar
 
+from kvcodec.codecs.reasons import gave_none, raised_in
 from kvcodec.codecs.same import same
 from kvcodec.errors import (
     ConfigError,
@@ -44,7 +45,7 @@ K = TypeVar("K", default=str)
 NO_PLAIN: Any = object()
 """Stands for "there is no plain data": None is plain data like any other."""
 
-_NOT_HELD = "today's form does not hold it"
+_NOT_HELD = "today's type does not hold it (convert= makes a value that it does)"
 
 
 class Older:
@@ -86,8 +87,8 @@ class Older:
         try:
             return self.convert(old)
         except Exception as error:  # noqa: BLE001 - the user's function, which may quote the value
-            kind = type(error).__name__
-        raise DecodeError(f"convert= of an older form raised {kind}", stage="decode")
+            why = raised_in(self.convert, error)
+        raise DecodeError(f"convert= of an older declaration: {why}", stage="decode")
 
 
 class Declaration(Declared, Generic[V, K]):
@@ -357,8 +358,11 @@ class Declaration(Declared, Generic[V, K]):
 
     def todays(self, older: Older, old: Any) -> V:
         """Today's value of an older declaration's. Raises DecodeError, SchemaMismatch."""
+        encoding, converted = self.pipeline.encoding, older.converted(old)
+        if converted is None and older.convert and old is not None and not encoding.takes_none():
+            raise DecodeError(f"convert=: {gave_none(older.convert)}", stage="decode")
         # Through today's encoder and decoder, so that what is returned is of today's type.
-        today = self.pipeline.encoding.decode(self.encoded(older.converted(old)))
+        today = encoding.decode(self.encoded(converted))
         # NaN, for one, is null in JSON: of the same type, it has to be the same value.
         alike = older.convert is None and older.declaration.value_type == self.value_type
         if alike and not same(today, old):

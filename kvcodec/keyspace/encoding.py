@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from sys import getrecursionlimit
-from typing import Any, Generic, NoReturn
+from typing import Any, Generic, NoReturn, cast
 
 from typing_extensions import TypeVar
 
@@ -17,15 +17,25 @@ from kvcodec.codecs.depth import UNNESTED_BYTES, nests_deeper
 from kvcodec.codecs.difference import difference
 from kvcodec.codecs.evolve import carry_unknown
 from kvcodec.codecs.raw import with_raw_parts
-from kvcodec.codecs.reasons import NotOfType, reason
+from kvcodec.codecs.reasons import NotOfType, Refusal, gave_none, raised_in, reason
 from kvcodec.codecs.stack import SAFE_RECURSION
-from kvcodec.errors import DecodeError, EncodeError, SchemaMismatch, Stage, TooDeep
+from kvcodec.errors import (
+    DecodeError,
+    EncodeError,
+    KVCodecError,
+    SchemaMismatch,
+    Stage,
+    TooDeep,
+)
 from kvcodec.keyspace.foreign import refuse_foreign
 from kvcodec.keyspace.form import Form
 
 __all__ = ["Encoding", "no_quick_way"]
 
 V = TypeVar("V")
+
+_OTHER_TYPE = "has the type changed (upgrades=), or do two share the name?"
+_OTHER_BYTES = "damaged, or of another encoding= (previous=)"
 
 
 class Encoding(Generic[V]):
@@ -86,7 +96,7 @@ class Encoding(Generic[V]):
         except RecursionError:
             why = None
         except Exception as error:  # noqa: BLE001 - a codec may raise anything, and quote the value
-            why = _unsupported(error) if isinstance(error, TypeError) else reason(error)
+            why = _unsupported(error, value) if isinstance(error, TypeError) else reason(error)
         # Raised here, not above: inside `except` it would carry the codec's error as context.
         if why is None:
             self.refuse_depth("encode")
@@ -131,8 +141,8 @@ class Encoding(Generic[V]):
             refuse_foreign(data, self.form.version)
         # msgspec's, or pydantic's of a user's own codec
         if kind.__name__ == "ValidationError" or issubclass(kind, NotOfType):
-            raise SchemaMismatch(why, stage="validate")
-        raise DecodeError(why, stage="decode")
+            raise SchemaMismatch(f"{why}; {_OTHER_TYPE}", stage="validate")
+        raise DecodeError(f"{why}; {_OTHER_BYTES}", stage="decode")
 
     def check_depth(self, encoded: bytes) -> None:
         """Raise TooDeep for an encoding, of whatever version, that nests too deep to be read."""
@@ -153,11 +163,30 @@ class Encoding(Generic[V]):
         raise DecodeError(f"upgrade from version {found} to {wanted}: {why}", stage="decode")
 
     def upgrade(self, plain: Any, found: int) -> Any:
-        """Plain data in today's version. Raises TooDeep, or what the user's functions raise."""
+        """Plain data in today's version. Raises TooDeep, and Refusal for a user's function."""
         for version in range(found, self.form.version):
-            plain = self.form.upgrades[version](plain)
+            plain = self._upgraded_by(self.form.upgrades[version], plain)
         self.check_value(plain, "decode")
         return plain
+
+    def _upgraded_by(self, function: Callable[[Any], Any], plain: Any) -> Any:
+        try:
+            newer = function(plain)
+        except Exception as error:  # noqa: BLE001 - as above
+            why = raised_in(function, error)
+        else:
+            if newer is not None or plain is None or self.takes_none():
+                return newer
+            why = gave_none(function)
+        raise Refusal(why)
+
+    def takes_none(self) -> bool:
+        """Say whether None is a value of the type."""
+        try:
+            self.compare(cast("V", None), self.encode_any(None))
+        except KVCodecError:
+            return False
+        return True
 
     def merged(self, value: V, held: bytes) -> bytes:
         """The encoding of a value with what its type does not know of ``held``.
@@ -225,14 +254,16 @@ def _doubtful(codec: ValueCodec[Any], data: bytes) -> bool:
 def _changed(value: Any, back: Any, alike: Callable[[Any, Any], bool]) -> str:
     kind, other = type(value).__name__, type(back).__name__
     if type(back) is not type(value):
-        return f"a {kind} would come back as a {other}"
+        return f"a {kind} would come back as a {other}: give a {other}, or declare another type"
     return (
         f"would come back as another {kind} than it is ({difference(value, back, alike)}): "
         "declare a type that holds it, or convert it first"
     )
 
 
-def _unsupported(error: TypeError) -> str:
+def _unsupported(error: TypeError, value: object) -> str:
     # msgspec: "Encoding objects of type complex is unsupported"; names a type, never a value.
     text = str(error)
-    return text if text.startswith("Encoding objects of type ") else "not a value of the type"
+    if text.startswith("Encoding objects of type "):
+        return f"{text}: declare a type that holds it, or convert it first"
+    return f"a {type(value).__name__} is not a value of the type"

@@ -17,12 +17,12 @@ import msgspec
 from kvcodec.codecs.depth import msgpack_too_deep
 from kvcodec.errors import DecodeError, EncodeError
 from kvcodec.format.envelope import (
-    CIPHERS,
     COMPRESSIONS,
     MAGIC,
     Header,
     Kind,
     MalformedEnvelope,
+    cipher_said,
     open_envelope,
 )
 from kvcodec.format.own import OWN, kind_said
@@ -72,20 +72,28 @@ def refuse_foreign(data: bytes, version: int) -> None:
     found = origin(data)
     if isinstance(found, Header):
         check_version(found.version, version)
-        what = f"in an envelope: declare {_options(found, checksum=bool(open_envelope(data)[2]))}"
+        options = _options(found, checksum=bool(open_envelope(data)[2]))
+        what = f"{_said(found)}: declare {options}, or see previous="
     elif found is not None:
-        what = f"the {found} of kvcodec's own form: {_WRITERS[found]}"
+        what = f"this is the {found} of another declaration: {_WRITERS[found]}"
     else:
         return
-    raise DecodeError(f"of another declaration, {what}", stage="envelope")
+    raise DecodeError(what, stage="envelope")
+
+
+def _said(header: Header) -> str:
+    """What such a header says of a value, for people."""
+    if header.cipher:
+        return f"this value is sealed (key id {header.key_id.hex()}, {cipher_said(header.cipher)})"
+    return "this value has a lifetime" if header.expires_ms is not None else "this value is wrapped"
 
 
 def refuse_unstorable(data: bytes) -> None:
     """Raise EncodeError for a value of bytes that ``refuse_foreign`` refuses."""
     if origin(data) is not None:
         raise EncodeError(
-            "themselves what another declaration stores, so that get() would refuse them: declare "
-            "checksum=True, or whatever else puts an envelope around them, or use Files",
+            "what another declaration stores, and get() would refuse: declare checksum=True, or "
+            "use Files",
             stage="encode",
         )
 
@@ -103,10 +111,9 @@ def origin(data: bytes) -> Header | Kind | None:
 
 def _options(header: Header, *, checksum: bool) -> str:
     """What a declaration says whose envelopes have such a header."""
-    cipher = CIPHERS.get(header.cipher, f"number {header.cipher}")
     lives = header.expires_ms is not None
     options = {
-        f"cipher= ({cipher})": bool(header.cipher),
+        "cipher=": bool(header.cipher),
         "ttl=": lives,
         "max_age=": header.written_ms is not None and not lives,
         f"compress={COMPRESSIONS.get(header.compression)!r}": bool(header.compression),

@@ -118,7 +118,10 @@ class Place(Generic[V]):
         """The value of bytes stored under an older declaration's name."""
         older, raw_key = self.older[at]
         if not older.is_open(now):
-            raise DecodeError("of an older form that is no longer read (until=)", stage="envelope")
+            raise DecodeError(
+                "stored by an older declaration, whose until= is over: migrate() under a later one",
+                stage="envelope",
+            )
         return self.declaration.open_older(older, raw_key, data, now)
 
     def explain(self, data: bytes, older: int | None, *, show: bool) -> Explanation:

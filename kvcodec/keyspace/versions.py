@@ -11,7 +11,8 @@ def check_version(found: int, known: int) -> None:
     """Raise NewerVersion for a version above the one that this code knows."""
     if found > known:
         raise NewerVersion(
-            f"schema version {found}, this code knows {known}: update the code",
+            f"written in schema version {found}, and this code knows {known} (version=): update "
+            "the code that runs here",
             limit=known,
             found=found,
             stage="envelope",

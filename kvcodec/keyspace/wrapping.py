@@ -37,6 +37,7 @@ from kvcodec.format.envelope import (
 )
 from kvcodec.keyspace.foreign import refuse_foreign, refuse_unstorable
 from kvcodec.keyspace.form import Form
+from kvcodec.keyspace.unlike import unlike
 from kvcodec.keyspace.versions import check_version
 from kvcodec.protocols import offers
 from kvcodec.secrets.abilities import AppendingCipher
@@ -47,7 +48,7 @@ _CLOCK_SKEW_MS = 60_000
 """That the clocks of a writer and a reader may differ by: Fernet's own allowance, in its
 reference implementation (https://github.com/fernet/spec)."""
 
-NO_TTL = "a ttl needs a keyspace that declares ttl=: a lifetime is part of the format"
+NO_TTL = "a ttl needs a keyspace that declares ttl=, which a single value may differ from"
 
 
 class Payload(Struct, frozen=True):
@@ -250,7 +251,10 @@ class Wrapping:
         header, fields, checksum, payload = self._take_apart(data)
         start = envelope_start(fields)
         if checksum and checksum != checksum_field(self._context(start, raw_key), payload)[1:]:
-            raise Tampered("the checksum does not match: changed or moved", stage="envelope")
+            raise Tampered(
+                "the checksum does not match: the bytes were changed, or copied from another key",
+                stage="envelope",
+            )
         return header, self._decrypted(raw_key, start, payload, header.key_id)
 
     def _unpacked(self, raw_key: str, header: Header, payload: bytes) -> Payload:
@@ -264,12 +268,14 @@ class Wrapping:
             return Payload(header, payload)
         end = 4 + int.from_bytes(payload[:4])
         if len(payload) < end:
-            raise DecodeError("the name in front of the value is cut short", stage="decode")
+            raise DecodeError(
+                "damaged: the name that is stored with the value is cut short", stage="decode"
+            )
         name = payload[4:end].decode(errors="replace")
         derived = is_derived(raw_key) and name == ""
         if derived or names.raw_key_of(name) == raw_key:
             return Payload(header, payload[end:], name)
-        raise Tampered("the value of another key: copied here", stage="decode")
+        raise Tampered("this is the value of another key, which was copied here", stage="decode")
 
     def _decrypted(
         self, raw_key: str, start: bytes, payload: bytes, key_id: bytes | None = None
@@ -296,36 +302,21 @@ class Wrapping:
             return Header(), b"", b"", data  # plain, from before versions were introduced
         try:
             opened = open_envelope(data)
-            problem = self._unlike(opened[0], opened[2])
+            problem = unlike(self.form, opened[0], opened[2])
             if problem is None:
                 return opened
-            problem += "; an older form? see previous="
+            problem += "; see previous="
         except MalformedEnvelope as error:
             problem = str(error)
         if self.form.cipher is None:
-            raise DecodeError(f"not stored as declared: {problem}", stage="envelope")
+            raise DecodeError(f"stored otherwise: {problem}", stage="envelope")
         if data[:1] != bytes((MAGIC,)):
             raise NotEncrypted(
-                "plaintext or nothing where a sealed value belongs", stage="envelope"
+                "plaintext where cipher= asks for a sealed value: older ones need "
+                "previous=[Previous(..., until=...)]",
+                stage="envelope",
             )
-        raise Tampered(f"not sealed as declared: {problem}", stage="envelope")
-
-    def _unlike(self, header: Header, checksum: bytes) -> str | None:
-        """How a header differs from what the declaration writes (law 4), or None."""
-        form = self.form
-        cipher = 0 if form.cipher is None else form.cipher.cipher_id
-        compression = 0 if form.compression is None else form.compression.compression_id
-        differences = {
-            "no schema version": header.version == 1 and not form.is_enveloped_always,
-            f"cipher {header.cipher}": header.cipher != cipher,
-            "a key id, or none": bool(header.key_id) != bool(cipher),
-            f"padding {header.padding}": header.padding != form.padding,
-            "a lifetime, or none": (header.expires_ms is None) != (form.ttl is None),
-            "a time of writing, or none": (header.written_ms is None) == form.dated,
-            f"compression {header.compression}": header.compression not in (0, compression),
-            "a checksum, or none": bool(checksum) != form.checksum,
-        }
-        return next((text for text, differs in differences.items() if differs), None)
+        raise Tampered(f"sealed otherwise, or changed: {problem}", stage="envelope")
 
     # ------------------------------------------------------------------------------- looks
 
@@ -373,13 +364,13 @@ class Wrapping:
             opened = open_envelope(data)
         except MalformedEnvelope:
             return True  # an envelope, and a broken one
-        return self._unlike(opened[0], opened[2]) is None
+        return unlike(self.form, opened[0], opened[2]) is None
 
     def would_take(self, other: Wrapping) -> bool:
         """Say whether the envelopes of another declaration look like this one's."""
         checksum = bytes(5) if other.form.checksum else b""
         header = other.header_for(0, None)
-        return self.form.is_enveloped_always and self._unlike(header, checksum) is None
+        return self.form.is_enveloped_always and unlike(self.form, header, checksum) is None
 
     # --------------------------------------------------------------------------------- age
 
@@ -388,7 +379,8 @@ class Wrapping:
         check_version(header.version, form.version)
         if header.version < form.oldest:
             raise DecodeError(
-                f"schema version {header.version}, below oldest={form.oldest}: migrate() first",
+                f"schema version {header.version}, below oldest={form.oldest}: lower oldest=, "
+                "migrate() everything, and raise it again",
                 stage="envelope",
             )
         if now is None:
@@ -450,7 +442,8 @@ class Wrapping:
     def refuse_size(self, data: bytes, stage: Stage) -> NoReturn:
         """Raise TooLarge."""
         raise TooLarge(
-            f"{len(data)} bytes, max_bytes is {self.form.max_bytes}",
+            f"{len(data)} bytes, and max_bytes is {self.form.max_bytes}: declare a higher one, "
+            "split the value, or use Files for large bytes",
             limit=self.form.max_bytes,
             found=len(data),
             stage=stage,

@@ -30,6 +30,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
 from typing_extensions import TypeVar
 
+from kvcodec.backends.adapt import wrong_kind
 from kvcodec.backends.capabilities import place_behind
 from kvcodec.backends.loops import running_loop
 from kvcodec.errors import BackendError, ConfigError, Conflict, locate
@@ -69,12 +70,13 @@ BUSY: Any = object()
 
 
 class _Part:
-    """What a plan has done so far, those in it included."""
+    """What a plan has done so far, those in it included; and for what it was driven."""
 
-    __slots__ = ("is_stored",)
+    __slots__ = ("is_stored", "opened")
 
-    def __init__(self) -> None:
+    def __init__(self, opened: str) -> None:
         self.is_stored = False
+        self.opened = opened
 
     def note(self, operation: Operation, answer: Any) -> None:
         """Note an operation of the KV that was done. One that came too late returned False."""
@@ -92,9 +94,12 @@ _SETS = ("set", "set_with_ttl", "set_if_absent", "set_if_version", "set_many")
 _WRITES = frozenset((*_SETS, "delete", "delete_if_version", "delete_many"))
 
 
-def run(plan: Plan[T], kv: KV) -> T:
-    """Drive a plan on a KV. What an operation raises is raised in the plan, at its place."""
-    return _run(plan, kv, _Part())
+def run(plan: Plan[T], kv: KV, opened: str) -> T:
+    """Drive a plan on a KV. What an operation raises is raised in the plan, at its place.
+
+    ``opened``: what is opened on the KV ("Store"). Raises ConfigError for a KV that is async.
+    """
+    return _run(plan, kv, _Part(opened))
 
 
 def _run(plan: Plan[T], kv: KV, part: _Part) -> T:
@@ -113,7 +118,7 @@ def _run(plan: Plan[T], kv: KV, part: _Part) -> T:
         try:
             own = _OWN.get(operation[0])
             if own is None:
-                answer = not_awaitable(getattr(kv, operation[0])(*operation[1:]))
+                answer = not_awaitable(getattr(kv, operation[0])(*operation[1:]), part.opened)
                 part.note(operation, answer)
             else:
                 answer = own(kv, part, *operation[1:])
@@ -121,13 +126,14 @@ def _run(plan: Plan[T], kv: KV, part: _Part) -> T:
             failed = error  # and not here: what it raises then would have this one as context
 
 
-async def arun(plan: Plan[T], kv: AsyncKV) -> T:
+async def arun(plan: Plan[T], kv: AsyncKV, opened: str) -> T:
     """Drive a plan on an async KV. What an operation raises is raised in the plan, at its place.
 
-    Raises ConfigError where no event loop of asyncio runs: whatever waits here needs one.
+    ``opened``: as for ``run``. Raises ConfigError for a KV that is not async, and where no event
+    loop of asyncio runs: whatever waits here needs one.
     """
     running_loop()
-    return await _arun(plan, kv, _Part())
+    return await _arun(plan, kv, _Part(opened))
 
 
 async def _arun(plan: Plan[T], kv: AsyncKV, part: _Part) -> T:
@@ -148,7 +154,7 @@ async def _arun(plan: Plan[T], kv: AsyncKV, part: _Part) -> T:
                 await _give_way()
             own = _OWN_ASYNC.get(operation[0])
             if own is None:
-                answer = await awaitable(getattr(kv, operation[0])(*operation[1:]))
+                answer = await awaitable(getattr(kv, operation[0])(*operation[1:]), part.opened)
                 part.note(operation, answer)
             else:
                 answer = await own(kv, part, *operation[1:])
@@ -264,12 +270,12 @@ def _waits_for_itself() -> Conflict:
     )
 
 
-def _listed(kv: Any, _: _Part, prefix: str, after: str) -> Iterator[str]:
-    return iter(not_awaitable(kv.scan_keys(prefix, after)))
+def _listed(kv: Any, part: _Part, prefix: str, after: str) -> Iterator[str]:
+    return iter(not_awaitable(kv.scan_keys(prefix, after), part.opened))
 
 
-async def _alisted(kv: Any, _: _Part, prefix: str, after: str) -> AsyncIterator[str]:
-    names: AsyncIterator[str] = aiter(awaitable(kv.scan_keys(prefix, after)))
+async def _alisted(kv: Any, part: _Part, prefix: str, after: str) -> AsyncIterator[str]:
+    names: AsyncIterator[str] = aiter(awaitable(kv.scan_keys(prefix, after), part.opened))
     return names
 
 
@@ -331,18 +337,18 @@ _OWN_ASYNC: Mapping[str, Callable[..., Any]] = {
 # not by the abstract classes of these names, which take six times as long.
 
 
-def not_awaitable(result: Any) -> Any:
+def not_awaitable(result: Any, opened: str) -> Any:
     """What a KV returned, unless it is something to be awaited: then nothing was done."""
     if hasattr(result, "__await__") or hasattr(result, "__aiter__"):
         _close(result)
-        raise ConfigError("this KV is async: open the keyspace with AsyncStore", stage="store")
+        raise wrong_kind(opened, is_async=True)
     return result
 
 
-def awaitable(result: Any) -> Any:
+def awaitable(result: Any, opened: str) -> Any:
     """What a KV returned, if it can be awaited, or iterated over in ``async for``."""
     if not hasattr(result, "__await__") and not hasattr(result, "__aiter__"):
-        raise ConfigError("this KV is not async: open the keyspace with Store", stage="store")
+        raise wrong_kind(opened, is_async=False)
     return result
 
 

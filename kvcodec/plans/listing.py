@@ -87,11 +87,14 @@ class Listing(Generic[V, K]):
         for declared in (self.declared, *self.declared.elsewhere):
             if not self.lists and not declared.indexed:
                 why = (
-                    "this KV cannot list its keys: declare the keyspace with indexed=True before "
-                    "it is filled, or give the keys"
+                    "this KV cannot list its keys: declare indexed=True before it is filled, or "
+                    "give the keys (get_many, rewrap)"
                 )
             elif declared.is_shared:
-                why = "names are those of every subject: give the keys, which begin with this one"
+                why = (
+                    "the names of all subjects stand together: give the keys of this one, "
+                    "get_many(keys), rewrap(keys)"
+                )
             else:
                 continue
             raise Unsupported(why, keyspace=declared.name, stage="store")

@@ -249,10 +249,14 @@ class People(Generic[S]):
 
     def _bare(self, record: DataKeys) -> Keys:
         if self._wrapper is not None:
-            raise NotEncrypted("data keys that no KeyWrapper has wrapped", stage="decrypt")
+            raise NotEncrypted(
+                "data keys that no KeyWrapper has wrapped, where wrapper= is given: written "
+                "without it, or changed",
+                stage="decrypt",
+            )
         if record.wrapped_by:
             raise UnknownKey(
-                "data keys that a KeyWrapper has wrapped: Subjects(..., wrapper=)",
+                "data keys that a KeyWrapper has wrapped: open Subjects(..., wrapper=) with that",
                 key_id=record.wrapped_by,
                 stage="decrypt",
             )

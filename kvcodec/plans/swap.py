@@ -139,7 +139,7 @@ def retried(attempt: Callable[[], Plan[T]], what: str) -> Plan[T]:
             return (yield from attempt())
         except Raced:  # not by suppress(), which costs half a microsecond
             pass
-    raise Conflict(f"other writers changed {what} at every attempt", stage="store")
+    raise Conflict(f"other writers changed {what} at every attempt: try again", stage="store")
 
 
 def is_exact(can: Capabilities) -> bool:

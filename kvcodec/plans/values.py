@@ -9,7 +9,8 @@ from typing import Any, NamedTuple
 from typing_extensions import TypeVar
 
 from kvcodec.backends.capabilities import Capabilities, yes_or_no
-from kvcodec.errors import ConfigError, Expired, MissingKey
+from kvcodec.codecs.reasons import gave_none
+from kvcodec.errors import ConfigError, Expired, MissingKey, SchemaMismatch
 from kvcodec.keyspace.place import Place
 from kvcodec.keyspace.wrapping import NO_TTL
 from kvcodec.plans.driver import NOT_AWAITED, Clock, Plan, called
@@ -125,7 +126,7 @@ def _current(place: Place[Any], held: Held | None, default: Any, clock: Clock) -
 
 def _or_missing(default: Any) -> Any:
     if default is NO_DEFAULT:
-        raise MissingKey("nothing is stored here, and no default was given", stage="store")
+        raise MissingKey("nothing is stored here, and no default= was given", stage="store")
     return default
 
 
@@ -198,6 +199,8 @@ def update(
         gone = held is not None and _is_expired(place, held, clock)
         current = _or_missing(default) if gone else _current(place, held, default, clock)
         value: V = called(change(current), _UPDATE)
+        if value is None and not place.declaration.pipeline.encoding.takes_none():
+            raise SchemaMismatch(f"update(): {gave_none(change)}", stage="validate")
         data = _sealed_over(place, value, None if gone else held, clock, ttl)
         yield from _replace(place, data, held, ttl, can)
         return value

@@ -40,7 +40,10 @@ A padded value opened without ``pad_to`` would be another value (text with bytes
 another form, which the header and every sealed field name, and which has other keys.
 """
 
-_TAMPERED = "changed, moved from another key, or sealed elsewhere"
+_TAMPERED = (
+    "changed, copied from another key, or sealed for another place: another keyspace name, context "
+    "or encoding"
+)
 
 _MOST_PADDING = 2**20
 """Of ``pad_to``: a bucket of 1 MiB. More is taken for a mistake."""
@@ -58,7 +61,7 @@ class _PlaceCipher:
 
     def _set_up(self, ring: Any, cipher_id: int, pad_to: int | None) -> None:
         if not isinstance(ring, KeyRing):
-            raise ConfigError("a cipher takes a KeyRing")
+            raise ConfigError("a cipher takes a KeyRing; of a key: KeyRing(key)")
         self.cipher_id, self.padding = cipher_id, int(pad_to is not None)
         label = _LABELS[cipher_id, self.padding]
         self._ring: KeyRing = ring
@@ -71,7 +74,8 @@ class _PlaceCipher:
         if key is not None:
             return key
         raise UnknownKey(
-            f"the ring lacks key {key_id.hex()}: add it as a retired one; or is it the wrong ring?",
+            f"sealed under key {key_id.hex()}, which the ring lacks: another ring? Else "
+            "KeyRing(primary, retired=[...])",
             key_id=key_id.hex(),
             stage="decrypt",
         )
@@ -181,7 +185,10 @@ class FernetCipher(_PlaceCipher):
 
     def _decrypt_bare(self, token: bytes) -> bytes:
         if not self.recognises(token):
-            raise NotEncrypted("no Fernet token in its canonical form", stage="envelope")
+            raise NotEncrypted(
+                "no Fernet token as one is written: cut off, changed, or not sealed at all",
+                stage="envelope",
+            )
         return self._opened(token)[1]
 
     def key_id_of(self, token: bytes, /) -> bytes:
@@ -190,7 +197,10 @@ class FernetCipher(_PlaceCipher):
         Raises NotEncrypted or Tampered, as ``decrypt``.
         """
         if not self.recognises(token):
-            raise NotEncrypted("no Fernet token in its canonical form", stage="envelope")
+            raise NotEncrypted(
+                "no Fernet token as one is written: cut off, changed, or not sealed at all",
+                stage="envelope",
+            )
         return self._opened(token)[0]
 
     def _opened(self, token: bytes) -> tuple[bytes, bytes]:
@@ -319,7 +329,7 @@ def as_cipher(cipher: KeyRing | Cipher) -> Cipher:
     if isinstance(cipher, KeyRing):
         return FernetCipher(cipher)
     if not all(hasattr(cipher, name) for name in ("cipher_id", "key_id", "encrypt", "decrypt")):
-        raise ConfigError("cipher= takes a KeyRing or a Cipher")
+        raise ConfigError("cipher= takes a KeyRing (of a key: KeyRing(key)) or a Cipher")
     if len(cipher.key_id) != KEY_ID_BYTES:
         raise ConfigError(f"a Cipher has a key_id of {KEY_ID_BYTES} bytes")
     if not isinstance(cipher, _PlaceCipher) and not 128 <= cipher.cipher_id < 256:

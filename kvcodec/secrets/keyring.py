@@ -38,7 +38,7 @@ __all__ = ["KeyRing", "keys_of"]
 _MAX_KEYS = 100
 """Of a ring. More is a list of something else that was taken for keys."""
 
-_UNSET = "it holds no key: set it to what KeyRing.generate_key() gives, once, and keep it"
+_UNSET = "not set, or blank: set it to what KeyRing.generate_key() gives, once, and keep that"
 
 
 @final
@@ -62,7 +62,7 @@ class KeyRing:
             raise ConfigError(f"a ring holds at most {_MAX_KEYS} keys")
         self._by_id = {key.id: key for key in keys}
         if len(self._by_id) != len(keys):
-            raise ConfigError("a key is in the ring twice")
+            raise ConfigError("a key is in the ring twice: name each once, the primary one first")
         self._primary = keys[0]
 
     # ---------------------------------------------------------------------- where keys come from
@@ -121,7 +121,9 @@ class KeyRing:
             raise ConfigError("from_file() takes a path, and was given a key: KeyRing(key)")
         try:
             found = read_private(path).decode(errors="replace")
-            return cls._of_text(found, "it holds no key")
+            return cls._of_text(
+                found, "it holds no key: KeyRing.create_file(path) makes a file with one, once"
+            )
         except ConfigError as error:
             raise ConfigError(f"key file {_shown(path)}: {error}") from None
 
@@ -135,7 +137,7 @@ class KeyRing:
         it cannot be written.
         """
         if holds_key(path):
-            raise ConfigError("create_file() takes a path, and was given a key")
+            raise ConfigError("create_file() takes a path, and was given a key: KeyRing(key)")
         key = cls.generate_key()
         try:
             write_private(path, key.encode() + b"\n")

@@ -210,7 +210,9 @@ class RecordSealer:
         for _, shown, leaf in spots(self.route, plain):
             _refuse(leaf, shown)
         raise NotEncrypted(
-            "plaintext where a signed record belongs: nothing in it is sealed", stage="decrypt"
+            "plaintext: nothing in this record is sealed, and its type has Secret fields: older "
+            "records need previous=[Previous(..., until=...)]",
+            stage="decrypt",
         )
 
     def _shown(self, plain: Any, path: Path) -> str:
@@ -230,8 +232,8 @@ class RecordSealer:
         # Raised here: inside `except` the cipher's own error would go along.
         if unknown:
             raise UnknownKey(
-                f"the secret at {shown()} is sealed under a key that the ring lacks: add it as a "
-                "retired one; or is it the wrong ring?",
+                f"the secret at {shown()} is sealed under a key that the ring lacks: another ring? "
+                "Else KeyRing(primary, retired=[...])",
                 key_id=token.key_id.hex(),
                 stage="decrypt",
             )
@@ -323,7 +325,10 @@ def _refuse(leaf: Any, shown: str) -> NoReturn:
     """Of what stands where a sealed field belongs."""
     if isinstance(leaf, str) and leaf.startswith(PREFIX):
         raise Tampered(f"the secret at {shown} was changed, or cut short", stage="decrypt")
-    raise NotEncrypted(f"plaintext or nothing at {shown}, where a secret belongs", stage="decrypt")
+    raise NotEncrypted(
+        f"plaintext at {shown}, a Secret: older ones need previous=[Previous(..., until=...)]",
+        stage="decrypt",
+    )
 
 
 def _put(record: Any, path: Path, leaf: Any) -> Any:
@@ -346,7 +351,8 @@ def _with_room(record: Any) -> tuple[Any, Path]:
     if record is None:
         return None, ()
     raise EncodeError(
-        f"nothing here is sealed, and no signature can stand in a scalar or beside {SIGNATURE!r}",
+        "this value has no Secret in it, and no room for a signature: it is a plain number or "
+        f"text, or has an entry {SIGNATURE!r} of its own",
         stage="encode",
     )
 
@@ -358,7 +364,9 @@ def _without_room(plain: Any, signer: Path) -> Any:
         return {name: part for name, part in plain.items() if name != SIGNATURE}
     if is_sequence(plain) and signer == (len(plain) - 1,):
         return plain[:-1]
-    raise DecodeError("a signature where no writer has put one", stage="decrypt")
+    raise DecodeError(
+        "the signature stands where kvcodec puts none: changed by something else", stage="decrypt"
+    )
 
 
 def _with_big_integer(leaf: Any, _: Path) -> Any:

@@ -108,23 +108,40 @@ def new_key() -> str:
 def key_of(text: object) -> RingKey:
     """Return the key that a text is. Raises ConfigError, which holds nothing of the text."""
     if not isinstance(text, str | bytes):
-        kind = type(text).__name__
+        kind = "None: is the variable set?" if text is None else type(text).__name__
         raise ConfigError(f"a key is text of {_KEY_CHARS} base64url characters, not {kind}")
     encoded = text.encode(errors="replace") if isinstance(text, str) else text
     if len(encoded) != _KEY_CHARS:
         found = len(encoded)
-        raise ConfigError(f"a key has {_KEY_CHARS} base64url characters, this one has {found}")
-    if b"+" in encoded or b"/" in encoded:
         raise ConfigError(
-            'a key is base64url, and this has "+" or "/" (of openssl rand -base64?): '
-            "use KeyRing.generate_key()"
+            f"a key has {_KEY_CHARS} base64url characters, this one has {found}: {_looks(encoded)}"
         )
+    if b"+" in encoded or b"/" in encoded:
+        raise ConfigError(f"a key has {_KEY_CHARS} base64url characters: {_looks(encoded)}")
     material = _decoded(encoded)
     if base64.urlsafe_b64encode(material) != encoded or len(material) != KEY_BYTES:
         raise ConfigError(f"a key has {_KEY_CHARS} base64url characters and nothing else")
     if material == material[:1] * KEY_BYTES:
         raise ConfigError("a key that repeats one byte is not random: use KeyRing.generate_key()")
     return RingKey(material)
+
+
+def _looks(encoded: bytes) -> str:
+    """What text that is no key looks like, and the way out; nothing of the text."""
+    if re.search(rb"^b?['\"]|['\"]$", encoded):
+        return "it stands in quotes, which belong to it here: write it without them"
+    if b"=" in encoded.rstrip(b"="):
+        return 'it looks like "NAME=key": give what is behind the first "=" only'
+    if b"+" in encoded or b"/" in encoded:
+        return (
+            'it has "+" or "/", as plain base64 has (openssl rand -base64): '
+            "use KeyRing.generate_key()"
+        )
+    if re.fullmatch(rb"[0-9a-fA-F]+", encoded):
+        return "it looks like hexadecimal (openssl rand -hex): use KeyRing.generate_key()"
+    if len(encoded) == _KEY_CHARS - 1 and not encoded.endswith(b"="):
+        return 'the "=" at its end is missing, perhaps'
+    return "it was cut, or is no key: KeyRing.generate_key() makes one"
 
 
 def _decoded(encoded: bytes) -> bytes:

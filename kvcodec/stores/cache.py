@@ -99,6 +99,14 @@ class AsyncMemoized(Protocol[VT]):
     ) -> Callable[P, Coroutine[Any, Any, VT | None]]: ...
 
 
+class _Store(Store[V, K]):
+    """What is cached in."""
+
+    __slots__ = ()
+
+    _opened_as = "Cache"
+
+
 class Cache(_Cached[V, K]):
     """A keyspace opened on a KV for values that a loader can make again.
 
@@ -134,7 +142,7 @@ class Cache(_Cached[V, K]):
         clock: Callable[[], float] = time.time,
         random: Callable[[], float] = random.random,
     ) -> None:
-        self._store = Store(keyspace, kv, clock=clock)
+        self._store = _Store(keyspace, kv, clock=clock)
         super().__init__(self._store, (ttl, stale, early, negative), random)
 
     # A loader that always has a value.
@@ -189,6 +197,14 @@ class Cache(_Cached[V, K]):
         return cast("Memoized[V]", memoized)
 
 
+class _AsyncStore(AsyncStore[V, K]):
+    """What is cached in."""
+
+    __slots__ = ()
+
+    _opened_as = "Cache"
+
+
 class AsyncCache(_Cached[V, K]):
     """A keyspace opened on an async KV for values that an async loader can make again.
 
@@ -224,7 +240,7 @@ class AsyncCache(_Cached[V, K]):
         clock: Callable[[], float] = time.time,
         random: Callable[[], float] = random.random,
     ) -> None:
-        self._store = AsyncStore(keyspace, kv, clock=clock)
+        self._store = _AsyncStore(keyspace, kv, clock=clock)
         super().__init__(self._store, (ttl, stale, early, negative), random)
 
     # A loader that always has a value.

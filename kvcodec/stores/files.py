@@ -12,7 +12,6 @@ from functools import partial
 
 from typing_extensions import TypeVar
 
-from kvcodec.backends.adapt import as_async_kv, as_kv
 from kvcodec.errors import forgetful
 from kvcodec.format.files import FileInfo
 from kvcodec.keyspace.keyspace import Keyspace
@@ -66,7 +65,7 @@ class Files(OpenedFiles[K], Maintained[bytes, K]):
         chunk_bytes: int | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        super().__init__(keyspace, as_kv(kv), chunk_bytes, clock)
+        super().__init__(keyspace, kv, chunk_bytes, clock)
 
     @forgetful
     def put(
@@ -180,7 +179,7 @@ class AsyncFiles(OpenedFiles[K], AsyncMaintained[bytes, K]):
         chunk_bytes: int | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        super().__init__(keyspace, as_async_kv(kv), chunk_bytes, clock)
+        super().__init__(keyspace, kv, chunk_bytes, clock)
 
     @forgetful
     async def put(

@@ -41,6 +41,7 @@ class OpenedFiles(OpenedShape[bytes, K]):
     __slots__ = ("_chunk_bytes", "_layout")
 
     _kind = "manifest"
+    _opened_as = "Files"
 
     def __init__(
         self,

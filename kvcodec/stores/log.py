@@ -17,13 +17,12 @@ from weakref import WeakKeyDictionary
 
 from typing_extensions import TypeVar
 
-from kvcodec.backends.adapt import as_async_kv, as_kv
 from kvcodec.backends.loops import running_loop
 from kvcodec.errors import ConfigError, forgetful
 from kvcodec.keyspace.keyspace import Keyspace
 from kvcodec.keyspace.options import not_negative
 from kvcodec.keyspace.place import Place
-from kvcodec.plans.driver import Clock, Plan, arun, each, located, run
+from kvcodec.plans.driver import Clock, Plan, each, located
 from kvcodec.plans.log.layout import (
     LETTERS,
     NOTHING,
@@ -56,6 +55,7 @@ class _OpenedLog(OpenedShape[V, K]):
     __slots__ = ("_layout", "_writer")
 
     _kind = "head"
+    _opened_as = "Log"
 
     def __init__(
         self,
@@ -217,7 +217,7 @@ class Log(_OpenedLog[V, K], Maintained[V, K]):
     ) -> None:
         super().__init__(
             keyspace,
-            as_kv(kv),
+            kv,
             clock,
             max_items=max_items,
             max_bytes=max_bytes,
@@ -237,7 +237,7 @@ class Log(_OpenedLog[V, K], Maintained[V, K]):
         log untouched; a BackendError, or what the KV raises.
         """
         ids = None if id is None else [id]
-        run(self._appending(key, [message], ids, _lane_of_process), self._kv)
+        self._done(self._appending(key, [message], ids, _lane_of_process))
 
     @forgetful
     def extend(self, key: K, messages: Iterable[V], *, ids: Iterable[str] | None = None) -> None:
@@ -253,7 +253,7 @@ class Log(_OpenedLog[V, K], Maintained[V, K]):
         each, or not each another; Conflict where so many other ids came since that the beginning
         of a shorter batch may have been forgotten.
         """
-        run(self._appending(key, messages, ids, _lane_of_process), self._kv)
+        self._done(self._appending(key, messages, ids, _lane_of_process))
 
     @forgetful
     def pop(self, key: K) -> V | None:
@@ -262,7 +262,7 @@ class Log(_OpenedLog[V, K], Maintained[V, K]):
         Its id stays known. With several writers on a backend without compare-and-set only while
         none of them appends. Raises what ``tail`` raises.
         """
-        return run(self._at(key, self._pop), self._kv)
+        return self._done(self._at(key, self._pop))
 
     @forgetful
     def tail(self, key: K, n: int) -> list[V]:
@@ -271,7 +271,7 @@ class Log(_OpenedLog[V, K], Maintained[V, K]):
         Raises KeyNameError; a DecodeError if what is stored cannot be read as declared; a
         BackendError, or what the KV raises.
         """
-        return run(self._at(key, partial(self._tail, n)), self._kv)
+        return self._done(self._at(key, partial(self._tail, n)))
 
     def iterate(self, key: K, start: int = 0, *, reverse: bool = False) -> Iterator[V]:
         """Iterate over the messages, oldest first, without the first ``start``.
@@ -289,7 +289,7 @@ class Log(_OpenedLog[V, K], Maintained[V, K]):
 
     @forgetful
     def _pulled(self, log: str, reading: Reading) -> list[V]:
-        return run(self._pulling(log, reading), self._kv)
+        return self._done(self._pulling(log, reading))
 
     @forgetful
     def count(self, key: K) -> int:
@@ -297,7 +297,7 @@ class Log(_OpenedLog[V, K], Maintained[V, K]):
 
         Raises what ``tail`` raises.
         """
-        return run(self._at(key, self._layout.count), self._kv)
+        return self._done(self._at(key, self._layout.count))
 
     @forgetful
     def trim(self, key: K, keep: int) -> None:
@@ -306,7 +306,7 @@ class Log(_OpenedLog[V, K], Maintained[V, K]):
         With several writers on a backend without compare-and-set only while none of them
         appends. Raises what ``tail`` raises.
         """
-        run(self._at(key, partial(self._trim, keep)), self._kv)
+        self._done(self._at(key, partial(self._trim, keep)))
 
     @forgetful
     def repair(self, key: K) -> Repaired:
@@ -319,7 +319,7 @@ class Log(_OpenedLog[V, K], Maintained[V, K]):
         appends. Raises NewerVersion and UnknownKey, since that is no damage, and what ``tail``
         raises for a head that cannot be read.
         """
-        return run(self._at(key, self._layout.repair), self._kv)
+        return self._done(self._at(key, self._layout.repair))
 
 
 class AsyncLog(_OpenedLog[V, K], AsyncMaintained[V, K]):
@@ -361,7 +361,7 @@ class AsyncLog(_OpenedLog[V, K], AsyncMaintained[V, K]):
     ) -> None:
         super().__init__(
             keyspace,
-            as_async_kv(kv),
+            kv,
             clock,
             max_items=max_items,
             max_bytes=max_bytes,
@@ -381,7 +381,7 @@ class AsyncLog(_OpenedLog[V, K], AsyncMaintained[V, K]):
         log untouched; a BackendError, or what the KV raises.
         """
         ids = None if id is None else [id]
-        await arun(self._appending(key, [message], ids, _lane_of_loop), self._kv)
+        await self._done(self._appending(key, [message], ids, _lane_of_loop))
 
     @forgetful
     async def extend(
@@ -399,7 +399,7 @@ class AsyncLog(_OpenedLog[V, K], AsyncMaintained[V, K]):
         each, or not each another; Conflict where so many other ids came since that the beginning
         of a shorter batch may have been forgotten.
         """
-        await arun(self._appending(key, messages, ids, _lane_of_loop), self._kv)
+        await self._done(self._appending(key, messages, ids, _lane_of_loop))
 
     @forgetful
     async def pop(self, key: K) -> V | None:
@@ -408,7 +408,7 @@ class AsyncLog(_OpenedLog[V, K], AsyncMaintained[V, K]):
         Its id stays known. With several writers on a backend without compare-and-set only while
         none of them appends. Raises what ``tail`` raises.
         """
-        return await arun(self._at(key, self._pop), self._kv)
+        return await self._done(self._at(key, self._pop))
 
     @forgetful
     async def tail(self, key: K, n: int) -> list[V]:
@@ -417,7 +417,7 @@ class AsyncLog(_OpenedLog[V, K], AsyncMaintained[V, K]):
         Raises KeyNameError; a DecodeError if what is stored cannot be read as declared; a
         BackendError, or what the KV raises.
         """
-        return await arun(self._at(key, partial(self._tail, n)), self._kv)
+        return await self._done(self._at(key, partial(self._tail, n)))
 
     def iterate(self, key: K, start: int = 0, *, reverse: bool = False) -> AsyncIterator[V]:
         """Iterate over the messages, oldest first, without the first ``start``.
@@ -438,7 +438,7 @@ class AsyncLog(_OpenedLog[V, K], AsyncMaintained[V, K]):
 
     @forgetful
     async def _pulled(self, log: str, reading: Reading) -> list[V]:
-        return await arun(self._pulling(log, reading), self._kv)
+        return await self._done(self._pulling(log, reading))
 
     @forgetful
     async def count(self, key: K) -> int:
@@ -446,7 +446,7 @@ class AsyncLog(_OpenedLog[V, K], AsyncMaintained[V, K]):
 
         Raises what ``tail`` raises.
         """
-        return await arun(self._at(key, self._layout.count), self._kv)
+        return await self._done(self._at(key, self._layout.count))
 
     @forgetful
     async def trim(self, key: K, keep: int) -> None:
@@ -455,7 +455,7 @@ class AsyncLog(_OpenedLog[V, K], AsyncMaintained[V, K]):
         With several writers on a backend without compare-and-set only while none of them
         appends. Raises what ``tail`` raises.
         """
-        await arun(self._at(key, partial(self._trim, keep)), self._kv)
+        await self._done(self._at(key, partial(self._trim, keep)))
 
     @forgetful
     async def repair(self, key: K) -> Repaired:
@@ -468,4 +468,4 @@ class AsyncLog(_OpenedLog[V, K], AsyncMaintained[V, K]):
         appends. Raises NewerVersion and UnknownKey, since that is no damage, and what ``tail``
         raises for a head that cannot be read.
         """
-        return await arun(self._at(key, self._layout.repair), self._kv)
+        return await self._done(self._at(key, self._layout.repair))

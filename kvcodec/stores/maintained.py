@@ -7,14 +7,17 @@ between shapes is a plan (shape.py).
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from typing import Any
 
 from typing_extensions import TypeVar
 
+from kvcodec.backends.adapt import as_async_kv, as_kv
 from kvcodec.errors import KVCodecError, forgetful, locate, settle
 from kvcodec.keyspace.explanation import Explanation
 from kvcodec.plans.driver import Plan, arun, run
 from kvcodec.plans.listing import KeyPages
 from kvcodec.plans.report import Finding, Report
+from kvcodec.protocols import KV, AsyncKV
 from kvcodec.stores.shape import OpenedShape, StepName
 
 __all__ = ["AsyncMaintained", "Maintained"]
@@ -28,6 +31,9 @@ class Maintained(OpenedShape[V, K]):
     """What can be done with a keyspace of any shape."""
 
     __slots__ = ()
+
+    def _as_kv(self, handle: Any) -> KV:
+        return as_kv(handle, self._opened_as)
 
     def keys(self, *, under: tuple[object, ...] | None = None) -> Iterator[K]:
         """Iterate over the keys that something is stored under.
@@ -175,7 +181,7 @@ class Maintained(OpenedShape[V, K]):
     def _done(self, plan: Plan[R], raw_key: str | None = None) -> R:
         """Drive a plan; what it raises says where, and holds nothing."""
         try:
-            return run(plan, self._kv)
+            return run(plan, self._kv, self._opened_as)
         except BaseException as error:
             settle(error, self._keyspace.name, raw_key)
             raise
@@ -199,6 +205,9 @@ class AsyncMaintained(OpenedShape[V, K]):
     """What can be done with a keyspace of any shape."""
 
     __slots__ = ()
+
+    def _as_kv(self, handle: Any) -> AsyncKV:
+        return as_async_kv(handle, self._opened_as)
 
     def keys(self, *, under: tuple[object, ...] | None = None) -> AsyncIterator[K]:
         """Iterate over the keys that something is stored under.
@@ -348,7 +357,7 @@ class AsyncMaintained(OpenedShape[V, K]):
     async def _done(self, plan: Plan[R], raw_key: str | None = None) -> R:
         """Drive a plan; what it raises says where, and holds nothing."""
         try:
-            return await arun(plan, self._kv)
+            return await arun(plan, self._kv, self._opened_as)
         except KVCodecError as error:
             locate(error, self._keyspace.name, raw_key)
             raise

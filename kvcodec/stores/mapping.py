@@ -98,12 +98,14 @@ class StoreMapping(MutableMapping[Key, V]):
 
     def _outrun(self) -> Conflict:
         name = self._store.keyspace.name
-        return Conflict("other writers were faster at every attempt", keyspace=name, stage="store")
+        return Conflict(
+            "other writers were faster at every attempt: try again", keyspace=name, stage="store"
+        )
 
     def _missing(self, key: Key) -> MissingKey:
         keyspace = self._store.keyspace
         return MissingKey(
-            "nothing is stored here: get() has a default",
+            "nothing is stored here: get(key, default) raises nothing",
             keyspace=keyspace.name,
             raw_key=keyspace.raw_key(key),
             stage="store",

@@ -41,8 +41,11 @@ class Opened(OpenedShape[V, K]):
         "_quick",
     )
 
+    _opened_as = "Store"
+
     def __init__(self, keyspace: Keyspace[V, K], kv: Any, clock: Callable[[], float]) -> None:
         super().__init__(keyspace, kv, clock)
+        kv = self._kv
         declared = self._declared
         # Bound once: what `get` and `set` of a usual value need, and nothing else.
         self._kv_get = kv.get
@@ -127,7 +130,7 @@ class Opened(OpenedShape[V, K]):
 
     def _must_be_there(self, key: K) -> NoReturn:
         raise MissingKey(
-            "nothing is stored here: get() has a default",
+            "nothing is stored here: get(key, default) raises nothing",
             keyspace=self._keyspace.name,
             raw_key=self._keyspace.raw_key(key),
             stage="store",

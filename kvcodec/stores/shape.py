@@ -7,7 +7,7 @@ says by the methods that are named here.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import Any, Generic, Literal, NoReturn, Self, TypeAlias
+from typing import Any, Generic, Literal, NoReturn, Self, TypeAlias, cast
 
 from typing_extensions import TypeVar
 
@@ -24,7 +24,7 @@ from kvcodec.plans.many import several
 from kvcodec.plans.report import Finding, Report, new_report, rewrap_report
 from kvcodec.plans.swap import PLAINLY, exclusively
 
-__all__ = ["OpenedShape", "StepName", "shown"]
+__all__ = ["OpenedShape", "StepName", "checked_keyspace", "shown"]
 
 V = TypeVar("V")
 K = TypeVar("K", default=str)
@@ -42,6 +42,19 @@ def shown(kind: str, opened: Callable[[], Any]) -> str:
         return f"<{kind}, refused>"
 
 
+def checked_keyspace(keyspace: Any, kv: object, opened_as: str) -> Any:
+    """What is to be opened. Raises ConfigError for all but a Keyspace."""
+    if isinstance(keyspace, Keyspace):
+        return cast("Any", keyspace)
+    call = f"{opened_as}(keyspace, kv)"
+    if isinstance(kv, Keyspace):
+        raise ConfigError(f"the arguments are in the wrong order: {call}")
+    kind = "a type alone" if isinstance(keyspace, type) else type(keyspace).__name__
+    raise ConfigError(
+        f'{call} takes a Keyspace first, not {kind}: declare one, Keyspace("name", type)'
+    )
+
+
 class OpenedShape(Generic[V, K]):
     """A keyspace, a KV and a clock; the shape is claimed by who has nothing left to refuse."""
 
@@ -50,11 +63,12 @@ class OpenedShape(Generic[V, K]):
     _kind: Kind = "value"
     """What stands under a key's own name."""
 
+    _opened_as: str
+    """The class that users open, for messages; of an async one, that of its twin."""
+
     def __init__(self, keyspace: Keyspace[V, K], kv: Any, clock: Callable[[], float]) -> None:
-        if not isinstance(keyspace, Keyspace):
-            raise ConfigError(f"a Keyspace is opened on a KV, not a {type(keyspace).__name__}")
-        self._keyspace = keyspace
-        self._kv = kv
+        self._keyspace: Keyspace[V, K] = checked_keyspace(keyspace, kv, self._opened_as)
+        self._kv = self._as_kv(kv)
         self._clock = clock
         self._declared = keyspace.declaration
         self._can: Capabilities | None = None
@@ -91,6 +105,10 @@ class OpenedShape(Generic[V, K]):
                 self._declared, self._capabilities, self._clock, self._kind
             )
         return self._listing_here
+
+    def _as_kv(self, handle: Any) -> Any:
+        """The KV over a handle. Raises ConfigError for what is none, or of the other kind."""
+        raise NotImplementedError
 
     def _place(self, key: K) -> Place[V]:
         """Where what is stored for a key is. Raises KeyNameError."""

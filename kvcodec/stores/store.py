@@ -14,12 +14,11 @@ from typing import Any, cast, overload
 
 from typing_extensions import TypeVar
 
-from kvcodec.backends.adapt import as_kv
 from kvcodec.errors import Expired, forget, forgetful
 from kvcodec.keyspace.keyspace import Keyspace
 from kvcodec.keyspace.options import seconds
 from kvcodec.plans import values
-from kvcodec.plans.driver import not_awaitable, run
+from kvcodec.plans.driver import not_awaitable
 from kvcodec.plans.listing import KeyPages
 from kvcodec.plans.values import NO_DEFAULT
 from kvcodec.protocols import KV
@@ -55,7 +54,7 @@ class Store(Opened[V, K], Maintained[V, K]):
         *,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        super().__init__(keyspace, as_kv(kv), clock)
+        super().__init__(keyspace, kv, clock)
 
     # -------------------------------------------------------------------------- one value
 
@@ -85,7 +84,8 @@ class Store(Opened[V, K], Maintained[V, K]):
                     except Exception:  # noqa: BLE001, S110 - the long way below says what is wrong
                         pass
                 if data is not None:
-                    return self._declared.open(raw_key, not_awaitable(data), self._clock())
+                    data = not_awaitable(data, self._opened_as)
+                    return self._declared.open(raw_key, data, self._clock())
             except KeyError as error:  # of a handle that raises for what is missing
                 if error.args != (raw_key,):
                     raise
@@ -96,7 +96,7 @@ class Store(Opened[V, K], Maintained[V, K]):
                 return default
             if not self._older:
                 return default
-            return run(values.read_older(self._place(key), default, self._clock), self._kv)
+            return self._done(values.read_older(self._place(key), default, self._clock))
         except BaseException as error:
             data = None
             del default
@@ -105,7 +105,7 @@ class Store(Opened[V, K], Maintained[V, K]):
 
     def _drop_expired(self, key: K) -> None:
         with suppress(Exception):  # the answer is known: cleaning up must not change it
-            run(self._dropping_expired(key), self._kv)
+            self._done(self._dropping_expired(key))
 
     def set(self, key: K, value: V, *, ttl: timedelta | float | None = None) -> None:
         """Store ``value`` under ``key``, replacing what was there.
@@ -126,13 +126,13 @@ class Store(Opened[V, K], Maintained[V, K]):
                     pass
             if data is None or len(data) > self._direct:
                 if not self._one_set:
-                    run(self._setting(key, value, ttl), self._kv)
+                    self._done(self._setting(key, value, ttl))
                     return
                 data = self._declared.seal(key, value, self._clock(), seconds(ttl))
             kv_set = self._kv_set
             result = kv_set(raw_key, data)
             if result is not None:
-                not_awaitable(result)
+                not_awaitable(result, self._opened_as)
         except BaseException as error:
             del value
             data = None

@@ -14,12 +14,11 @@ from typing import Any, cast, overload
 
 from typing_extensions import TypeVar
 
-from kvcodec.backends.adapt import as_async_kv
 from kvcodec.errors import Expired, forget, forgetful
 from kvcodec.keyspace.keyspace import Keyspace
 from kvcodec.keyspace.options import seconds
 from kvcodec.plans import values
-from kvcodec.plans.driver import arun, awaitable
+from kvcodec.plans.driver import awaitable
 from kvcodec.plans.listing import KeyPages
 from kvcodec.plans.values import NO_DEFAULT
 from kvcodec.protocols import AsyncKV
@@ -53,7 +52,7 @@ class AsyncStore(Opened[V, K], AsyncMaintained[V, K]):
         *,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        super().__init__(keyspace, as_async_kv(kv), clock)
+        super().__init__(keyspace, kv, clock)
 
     # -------------------------------------------------------------------------- one value
 
@@ -75,7 +74,7 @@ class AsyncStore(Opened[V, K], AsyncMaintained[V, K]):
         try:
             try:
                 raw_key = self._names[key]
-                data = await awaitable(self._kv_get(raw_key))
+                data = await awaitable(self._kv_get(raw_key), self._opened_as)
                 if type(data) is bytes and len(data) <= self._direct:
                     try:
                         return self._decode(data)
@@ -94,7 +93,7 @@ class AsyncStore(Opened[V, K], AsyncMaintained[V, K]):
             if not self._older:
                 return default
             plan = values.read_older(self._place(key), default, self._clock)
-            return await arun(plan, self._kv)
+            return await self._done(plan)
         except BaseException as error:
             data = None
             del default
@@ -103,7 +102,7 @@ class AsyncStore(Opened[V, K], AsyncMaintained[V, K]):
 
     async def _drop_expired(self, key: K) -> None:
         with suppress(Exception):  # the answer is known: cleaning up must not change it
-            await arun(self._dropping_expired(key), self._kv)
+            await self._done(self._dropping_expired(key))
 
     async def set(self, key: K, value: V, *, ttl: timedelta | float | None = None) -> None:
         """Store ``value`` under ``key``, replacing what was there.
@@ -124,10 +123,10 @@ class AsyncStore(Opened[V, K], AsyncMaintained[V, K]):
                     pass
             if data is None or len(data) > self._direct:
                 if not self._one_set:
-                    await arun(self._setting(key, value, ttl), self._kv)
+                    await self._done(self._setting(key, value, ttl))
                     return
                 data = self._declared.seal(key, value, self._clock(), seconds(ttl))
-            await awaitable(self._kv_set(raw_key, data))
+            await awaitable(self._kv_set(raw_key, data), self._opened_as)
         except BaseException as error:
             del value
             data = None

@@ -23,6 +23,7 @@ from kvcodec.plans.subjects import People
 from kvcodec.protocols import KV, AsyncKV
 from kvcodec.secrets.keyring import KeyRing
 from kvcodec.secrets.wrapped import AsyncKeyWrapper, KeyWrapper
+from kvcodec.stores.shape import checked_keyspace
 from kvcodec.stores.store import Store
 from kvcodec.stores.store_async import AsyncStore
 
@@ -34,6 +35,14 @@ K = TypeVar("K")
 
 CACHED = 1000
 """Rings of people, some 3 KB each, that are kept where a KMS would have to be asked again."""
+
+
+class _Store(Store[bytes, S]):
+    """Where the records are."""
+
+    __slots__ = ()
+
+    _opened_as = "Subjects"
 
 
 class Subjects(Generic[S]):
@@ -69,7 +78,7 @@ class Subjects(Generic[S]):
         cached: int = CACHED,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        self._records = Store(_records(keys), kv, clock=clock)
+        self._records = _Store(_records(keys, kv), kv, clock=clock)
         self._people = People(self._records._listing, wrapper, cached)
         self._kv = kv
         self._clock = clock
@@ -204,6 +213,14 @@ class Subjects(Generic[S]):
         return _shown("Subjects", lambda: self._records)
 
 
+class _AsyncStore(AsyncStore[bytes, S]):
+    """Where the records are."""
+
+    __slots__ = ()
+
+    _opened_as = "Subjects"
+
+
 class AsyncSubjects(Generic[S]):
     """The people whose values can be forgotten at once, each with data keys of their own.
 
@@ -237,7 +254,7 @@ class AsyncSubjects(Generic[S]):
         cached: int = CACHED,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        self._records = AsyncStore(_records(keys), kv, clock=clock)
+        self._records = _AsyncStore(_records(keys, kv), kv, clock=clock)
         self._people = People(self._records._listing, wrapper, cached)
         self._kv = kv
         self._clock = clock
@@ -383,9 +400,9 @@ _KNOWN: WeakKeyDictionary[Keyspace[Any, Any], Keyspace[Any, Any]] = WeakKeyDicti
 """The records of keyspaces that were opened before: who opens per request makes them once."""
 
 
-def _records(keys: Keyspace[bytes, S]) -> Keyspace[bytes, S]:
-    """The keyspace of the records that stand in the place of values."""
-    known = _KNOWN.get(keys)
+def _records(keys: Keyspace[bytes, S], kv: object) -> Keyspace[bytes, S]:
+    """The keyspace of the records that stand in the place of values. Raises ConfigError."""
+    known = _KNOWN.get(checked_keyspace(keys, kv, "Subjects"))
     if known is None:
         known = _KNOWN[keys] = _made(keys)
     return known

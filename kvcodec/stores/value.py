@@ -29,6 +29,14 @@ _ONE: list[None] = [None]
 """The keys of a keyspace of one value."""
 
 
+class _Store(Store[V, None]):
+    """What a Value is kept in."""
+
+    __slots__ = ()
+
+    _opened_as = "Value"
+
+
 class Value(Generic[V]):
     """One value (settings, a cursor): a keyspace declared with ``key=None``, opened on a KV.
 
@@ -44,7 +52,7 @@ class Value(Generic[V]):
         *,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        self._store = Store(_of_one(keyspace), kv, clock=clock)
+        self._store = _Store(_of_one(keyspace), kv, clock=clock)
 
     @overload
     def get(self, default: None = None) -> V | None: ...
@@ -158,6 +166,14 @@ class Value(Generic[V]):
         return shown(type(self).__name__, lambda: self._store)
 
 
+class _AsyncStore(AsyncStore[V, None]):
+    """What a Value is kept in."""
+
+    __slots__ = ()
+
+    _opened_as = "Value"
+
+
 class AsyncValue(Generic[V]):
     """One value (settings, a cursor): a keyspace declared with ``key=None``, opened on an async KV.
 
@@ -173,7 +189,7 @@ class AsyncValue(Generic[V]):
         *,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        self._store = AsyncStore(_of_one(keyspace), kv, clock=clock)
+        self._store = _AsyncStore(_of_one(keyspace), kv, clock=clock)
 
     @overload
     async def get(self, default: None = None) -> V | None: ...

@@ -129,7 +129,13 @@ _PLACES = {name: module for module, names in _MODULES.items() for name in names}
 def __getattr__(name: str) -> Any:
     if name not in __all__:
         raise AttributeError(f"module 'kvcodec.testing' has no attribute {name!r}")
-    module = import_module(f"kvcodec.testing.{_PLACES.get(name, 'faulty')}")
+    try:
+        module = import_module(f"kvcodec.testing.{_PLACES.get(name, 'faulty')}")
+    except ModuleNotFoundError as error:
+        if error.name not in ("hypothesis", "pytest"):
+            raise
+        what = f"kvcodec.testing needs {error.name}: pip install 'kvcodec[testing]'"
+        raise ModuleNotFoundError(what, name=error.name) from None
     found = getattr(module, name)
     globals()[name] = found
     return found

@@ -278,10 +278,22 @@ def test_any_other_key_error_is_a_fault(
 
 
 def test_a_part_of_the_wrong_kind_is_said_to_be_it() -> None:
-    """A part passes on what cannot be awaited, and what would have to be: the store says so."""
+    """By the part itself where that can be seen; else by the store, when it is called."""
     keyspace, sync, twin = Keyspace("n", int), MemoryKV(), AsyncMemoryKV()
-    handles: list[Any] = [AsyncPrefixKV(cast("Any", sync), "t/"), PrefixKV(cast("Any", twin), "t/")]
-    with pytest.raises(ConfigError, match="not async"):
-        asyncio.run(AsyncStore(keyspace, handles[0]).get("x"))
-    with pytest.raises(ConfigError, match="is async"):
-        Store(keyspace, handles[1]).get("x")
+    with pytest.raises(ConfigError, match="not async: use PrefixKV"):
+        AsyncPrefixKV(cast("Any", sync), "t/")
+    with pytest.raises(ConfigError, match="is async: use AsyncPrefixKV"):
+        PrefixKV(cast("Any", twin), "t/")
+
+    class Theirs(MemoryKV):
+        """Not one of kvcodec's classes."""
+
+    class Quiet:
+        """An async client whose methods are not written with ``async def``."""
+
+        get = set = delete = staticmethod(lambda *_: asyncio.sleep(0))
+
+    with pytest.raises(ConfigError, match="not async: use Store"):
+        asyncio.run(AsyncStore(keyspace, AsyncPrefixKV(cast("Any", Theirs()), "t/")).get("x"))
+    with pytest.raises(ConfigError, match="is async: use AsyncStore"):
+        Store(keyspace, PrefixKV(cast("Any", Quiet()), "t/")).get("x")

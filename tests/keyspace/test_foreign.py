@@ -220,7 +220,12 @@ def test_the_error_says_what_to_declare(value: Any, encoding: Any, option: str) 
     if "version" in option:
         assert isinstance(caught.value, NewerVersion)
     else:
-        assert str(caught.value).endswith(f"in an envelope: declare {option}")
+        said = str(caught.value)
+        declared = option.replace(" (fernet)", "").replace(" (aes-gcm)", "")
+        assert said.endswith(f": declare {declared}, or see previous=")
+        for cipher in ("fernet", "aes-gcm"):
+            sealed = f"this value is sealed (key id {RING.primary}, {cipher}): declare"
+            assert (sealed in said) == (f"({cipher})" in option)
 
 
 @pytest.mark.parametrize("value", [bytes, str, int, dict[str, int]])

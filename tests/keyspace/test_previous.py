@@ -495,14 +495,14 @@ def test_what_today_cannot_hold_is_refused() -> None:
     Store(old, kv).set("a", {"x": float("nan")})
     before = kv.get("numbers/a")
     Store(old, kv).set("b", {"x": 1.5, "y": None})
-    with pytest.raises(DecodeError, match="today's form does not hold it"):
+    with pytest.raises(DecodeError, match="today's type does not hold it"):
         store.get("a")
     assert store.migrate().unreadable == {"numbers/a": "decode: DecodeError"}
     assert kv.get("numbers/a") == before
     assert store.get("b") == {"x": 1.5, "y": None}
     wrong = Previous(Keyspace("tokens", Token), convert=lambda _: object())
     today = Keyspace("tokens", Token, cipher=RING, previous=[wrong])
-    with pytest.raises(DecodeError, match="today's form does not hold it"):
+    with pytest.raises(DecodeError, match="today's type does not hold it"):
         today.unpack("tokens/ada", JSON, now=NOW)
 
 

@@ -100,7 +100,10 @@ def chunk_size(layout: FileLayout, limits: Limits, wanted: int | None) -> int:
     """The size of a chunk's content in bytes. Raises ConfigError for one that cannot be stored."""
     most = layout.largest_chunk(limits)
     if most < 1:
-        raise ConfigError("max_bytes, or this backend's limit, is too small for a chunk of a file")
+        raise ConfigError(
+            "max_bytes, or this backend's limit, is too small for a part of a file: raise "
+            "max_bytes="
+        )
     size: object = min(CHUNK_BYTES, most) if wanted is None else wanted
     if isinstance(size, bool) or not isinstance(size, int) or not 0 < size <= most:
         raise ConfigError(

@@ -66,7 +66,9 @@ def load(at: FilePlace, now: float) -> Plan[bytes | None]:
             return (yield from Cursor(at, manifest, now).rest())
         except Conflict:
             continue
-    raise Conflict("the file was rewritten each time it was read", stage="store")
+    raise Conflict(
+        "other writers replaced the file each time it was read: try again", stage="store"
+    )
 
 
 class Cursor:
@@ -164,4 +166,7 @@ class Cursor:
         self._hash.update(chunk)
         self._hashed += 1
         if self._hashed == self._manifest.count and self._hash.digest() != self._manifest.sha256:
-            raise Tampered("the content does not match its sha256", stage="decode")
+            raise Tampered(
+                "the content does not match its sha256: damaged or changed; put the file anew",
+                stage="decode",
+            )

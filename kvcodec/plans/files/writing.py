@@ -174,7 +174,9 @@ class Upload:
         manifest = yield from current(at)
         trace = yield from traced(at)
         if self._count and trace.lots.get(self._generation, -1) is not None:
-            raise Conflict("another put has taken this one for dead", stage="store")
+            raise Conflict(
+                "another put of this file took this one for dead: put it again", stage="store"
+            )
         if not manifest.lots.keys() <= trace.lots.keys():
             trace.lots.update(manifest.lots)
             yield from rewrite(at, trace.lots, trace.held)

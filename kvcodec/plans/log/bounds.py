@@ -81,7 +81,8 @@ class Bounds(Struct, frozen=True):
         found = max(map(len, encoded), default=0)
         if found > self.message_bytes:
             raise TooLarge(
-                f"a message of {found} bytes, the log takes {self.message_bytes}",
+                f"a message of {found} bytes, and the log takes {self.message_bytes}: shorten it, "
+                "or keep it in Files and its key here",
                 limit=self.message_bytes,
                 found=found,
                 stage="encode",

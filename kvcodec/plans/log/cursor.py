@@ -89,7 +89,9 @@ class Cursor:
                 return self._take(*row)
             if self.low <= at < self.high:  # else it has gone by its own age
                 yield from self._look_again()
-        raise Conflict("writers moved what was to be read at every attempt", stage="store")
+        raise Conflict(
+            "other writers changed the log at every attempt: read it again", stage="store"
+        )
 
     def _take(self, number: int, stretch: Stretch) -> list[Item]:
         items = stretch.within(self.low, self.high)

@@ -63,8 +63,8 @@ class Seen:
         gen, changes = self._latest.get(track.head, (b"", 0))
         if head.gen == gen and head.changes < changes:
             raise Unavailable(
-                "the backend answers with an older state of this writer's lane than the writer has "
-                "stored: nothing was appended",
+                "the backend answers with an older state than this writer has stored: nothing was "
+                "appended. If it stays so, older data was put back",
                 raw_key=track.head,
                 stage="store",
             )
@@ -73,8 +73,8 @@ class Seen:
         """Raise DecodeError for a lane that was there, and was not cleared."""
         if track.head in self._latest:
             raise DecodeError(
-                "the lane of this writer is gone, though nobody cleared the log: something else "
-                "was at work. delete(key) or repair(key) lets the writer begin anew",
+                "what this writer has stored is gone, though nobody cleared the log: something "
+                "else was at work. delete(key) or repair(key) lets the writer begin anew",
                 raw_key=track.head,
                 stage="store",
             )

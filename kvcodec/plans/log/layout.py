@@ -205,7 +205,10 @@ def layout_of(
     ``lanes``: whether writers have lanes of their own.
     """
     if declaration.older and declaration.elsewhere:
-        raise ConfigError("a log is read under today's names only: export it from the older ones")
+        raise ConfigError(
+            "a log is not read under the older names of previous=: export_lines() it there, and "
+            "import_lines() here"
+        )
     if declaration.pipeline.fields is not None:
         raise ConfigError("a log has no Secret fields: give them a plain type, and seal all of it")
     value_bytes = can.limits.value_bytes

@@ -54,7 +54,8 @@ class Parts(Struct, frozen=True):
         if limit is None or found <= limit:
             return data
         raise LimitExceeded(
-            f"the newest messages take {found} bytes, the backend takes {limit}",
+            f"the newest messages take {found} bytes, and the backend takes {limit}: open the Log "
+            "with a smaller segment_bytes=",
             limit=limit,
             found=found,
             raw_key=name,
@@ -128,7 +129,8 @@ def _decoded(pipeline: Pipeline[Any], item: Item) -> Any:
     check_version(item.version, form.version)
     if item.version < form.oldest:
         raise DecodeError(
-            f"a message of schema version {item.version}, below oldest={form.oldest}",
+            f"a message of schema version {item.version}, below oldest={form.oldest}: lower "
+            "oldest= to read it",
             stage="envelope",
         )
     return encoding.decode(encoding.upgraded(item.encoded, item.version))

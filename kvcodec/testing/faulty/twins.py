@@ -49,7 +49,7 @@ class FaultyKV(_Befallen):
         *,
         clock: ManualClock | None = None,
     ) -> None:
-        self.kv: KV = as_kv(kv)
+        self.kv: KV = as_kv(kv, "FaultyKV")
         self._world = World(script, clock, versioned=_is_versioned(self.kv))
 
     def get(self, key: str, /) -> bytes | None:
@@ -73,7 +73,7 @@ class FaultyKV(_Befallen):
         return functools.update_wrapper(functools.partial(self._call, name), found)
 
     def _call(self, method: str, /, *arguments: Any) -> Any:
-        return run(self._world.perform(method, arguments), self.kv)
+        return run(self._world.perform(method, arguments), self.kv, "FaultyKV")
 
     def __repr__(self) -> str:
         return f"FaultyKV({self.kv!r})"
@@ -94,7 +94,7 @@ class AsyncFaultyKV(_Befallen):
         *,
         clock: ManualClock | None = None,
     ) -> None:
-        self.kv: AsyncKV = as_async_kv(kv)
+        self.kv: AsyncKV = as_async_kv(kv, "FaultyKV")
         self._world = World(script, clock, versioned=_is_versioned(self.kv))
 
     async def get(self, key: str, /) -> bytes | None:
@@ -118,12 +118,12 @@ class AsyncFaultyKV(_Befallen):
         return functools.update_wrapper(call, found)
 
     def _call(self, method: str, /, *arguments: Any) -> Awaitable[Any]:
-        return arun(self._world.perform(method, arguments), self.kv)
+        return arun(self._world.perform(method, arguments), self.kv, "FaultyKV")
 
     async def _list(self, method: str, /, *arguments: Any) -> AsyncIterator[str]:
         # A listing is iterated, not awaited: what befalls it does so at its first step.
         listing = _Listing(self.kv)
-        keys = await arun(self._world.perform(method, arguments), listing)
+        keys = await arun(self._world.perform(method, arguments), listing, "FaultyKV")
         async for key in cast("AsyncIterable[str]", keys):
             yield key
 

@@ -362,7 +362,7 @@ def test_a_plan_is_driven_by_hand(monkeypatch: pytest.MonkeyPatch) -> None:
     stepper = Stepper(by_hand, writing(by_hand).append(track_of("notes/k"), Batch([b"a"], (), {})))
     while not stepper.done:
         stepper.step()
-    run(writing(driven).append(track_of("notes/k"), Batch([b"a"], (), {})), driven)
+    run(writing(driven).append(track_of("notes/k"), Batch([b"a"], (), {})), driven, "Log")
     assert by_hand.get("notes/k") == driven.get("notes/k") is not None
 
 
