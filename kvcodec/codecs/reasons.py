@@ -31,10 +31,6 @@ _SAFE = (
 _CUT = r"Object contains unknown field|Invalid enum value|Invalid value"
 
 
-class Refused(Exception):
-    """Raised by kvcodec's own codecs alone: its words hold nothing of the data."""
-
-
 def reason(error: BaseException) -> str:
     """Why the codec refused, in words that hold nothing of the data.
 

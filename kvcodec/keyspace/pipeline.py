@@ -245,10 +245,6 @@ class Pipeline(Generic[V]):
             encoded = self.wrapping.named(raw_key, payload.name) + encoded
         return self.wrapping.close(raw_key, payload.header, encoded)
 
-    def time_left(self, data: bytes, now: float) -> float | None:
-        """How many seconds stored bytes still live; None for ever."""
-        return self.wrapping.time_left(data, now)
-
 
 class Part:
     """What kvcodec itself has written, as maintenance sees it: a pipeline without values."""
@@ -275,7 +271,3 @@ class Part:
     def reseal(self, raw_key: str, data: Any) -> bytes:
         """As of a pipeline."""
         return self.wrapping.reseal(raw_key, as_bytes(data))
-
-    def time_left(self, data: bytes, now: float) -> float | None:
-        """As of a pipeline."""
-        return self.wrapping.time_left(data, now)

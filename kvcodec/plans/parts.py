@@ -21,7 +21,6 @@ from kvcodec.keyspace.pipeline import Part, Pipeline
 from kvcodec.keyspace.place import Place
 from kvcodec.keyspace.wrapping import as_bytes
 from kvcodec.plans.driver import Clock, Plan
-from kvcodec.plans.log.parts import wrapping_of
 from kvcodec.plans.log.tracks import marked_places
 from kvcodec.plans.swap import Raced, get, read, retried, swap, swap_out
 
@@ -69,7 +68,7 @@ def log_form(
     older = (one.declaration for one in declared.older if one.is_open(now))
     for each in (declared, *older):
         try:
-            wrapping = wrapping_of(each, part_kind(raw_key))
+            wrapping = each.pipeline.part(part_kind(raw_key))
             opened = wrapping.unwrap_any(raw_key, as_bytes(data))
         except KVCodecError:
             continue

@@ -185,10 +185,6 @@ class FilePlace:
         """What to store under the trace's name."""
         return self.layout.traces.wrap(self.trace_name, spell_trace(lots), _NO_TIME)
 
-    def whole_name(self, data: Any) -> str:
-        """The name that is stored with the manifest, where the raw key does not tell it."""
-        return self.layout.manifests.unwrap(self.raw_key, as_bytes(data), ANY_AGE).name
-
 
 def derived_from(name: str) -> str | None:
     """The raw key that a derived name belongs to, or None for one that is not derived here."""
