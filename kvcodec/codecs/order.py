@@ -17,7 +17,7 @@ from msgspec.structs import force_setattr
 
 from kvcodec.codecs.parts import field_names
 from kvcodec.format.plain import is_dict, is_list, is_sequence, is_set
-from kvcodec.format.shapes import Fields, children
+from kvcodec.format.shapes import Fields, children, reachable
 
 __all__ = ["SetRoute", "route_to_sets", "sorting", "with_sorted_sets"]
 
@@ -90,16 +90,8 @@ def _named(node: kinds.Type) -> Iterable[tuple[Any, kinds.Type]]:
 
 
 def _holds_sets(node: kinds.Type) -> bool:
-    seen: dict[int, kinds.Type] = {}
-    left: list[kinds.Type] = [node]
-    while left:
-        kind = left.pop()
-        if isinstance(kind, kinds.SetType | kinds.FrozenSetType):
-            return True
-        if id(kind) not in seen:
-            seen[id(kind)] = kind
-            left += children(kind)
-    return False
+    sets = kinds.SetType | kinds.FrozenSetType
+    return any(isinstance(part, sets) for part in reachable(node, children))
 
 
 # --------------------------------------------------------------------------------- along a route
