@@ -23,6 +23,7 @@ from kvcodec.plans.subjects import People
 from kvcodec.protocols import KV, AsyncKV
 from kvcodec.secrets.keyring import KeyRing
 from kvcodec.secrets.wrapped import AsyncKeyWrapper, KeyWrapper
+from kvcodec.stores.shape import shown
 from kvcodec.stores.store import Store
 from kvcodec.stores.store_async import AsyncStore
 
@@ -201,7 +202,7 @@ class Subjects(Generic[S]):
         return self._records.verify(keys, after=after, limit=limit, on_progress=on_progress)
 
     def __repr__(self) -> str:
-        return _shown("Subjects", lambda: self._records)
+        return shown(type(self).__name__, lambda: self._records)
 
 
 class AsyncSubjects(Generic[S]):
@@ -369,14 +370,7 @@ class AsyncSubjects(Generic[S]):
         return await self._records.verify(keys, after=after, limit=limit, on_progress=on_progress)
 
     def __repr__(self) -> str:
-        return _shown("AsyncSubjects", lambda: self._records)
-
-
-def _shown(kind: str, records: Callable[[], Any]) -> str:
-    try:
-        return f"<{kind} of {records()!r}>"
-    except AttributeError:
-        return f"<{kind}, refused>"  # in the traceback of its own constructor
+        return shown(type(self).__name__, lambda: self._records)
 
 
 _KNOWN: WeakKeyDictionary[Keyspace[Any, Any], Keyspace[Any, Any]] = WeakKeyDictionary()
