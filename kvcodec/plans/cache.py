@@ -178,7 +178,7 @@ class Caching(Generic[V]):
 
     def _load(self, loader: Callable[[], Any]) -> Plan[tuple[Any, float]]:
         self._counts["loads"].add()
-        value = yield "call", loader, ("loader", "Cache")
+        value = yield "call", loader
         return value, self._listing.clock()
 
     def _keep(self, place: Place[V], sealed: bytes | None, before: _Found | None) -> Plan[bool]:

@@ -291,12 +291,17 @@ async def _ataken(kv: Any, part: _Part, names: Any, most: int | None) -> list[st
     return taken
 
 
-def _called(_: Any, __: _Part, function: Callable[[], Any], what: tuple[str, str]) -> Any:
+_LOADER = ("loader", "Cache")
+
+
+def _called(_: Any, __: _Part, function: Callable[[], Any], what: tuple[str, str] = _LOADER) -> Any:
     name, kind = what
     return called(function(), f"the {name} is async: use Async{kind}")
 
 
-async def _acalled(_: Any, __: _Part, function: Callable[[], Any], what: tuple[str, str]) -> Any:
+async def _acalled(
+    _: Any, __: _Part, function: Callable[[], Any], what: tuple[str, str] = _LOADER
+) -> Any:
     result = function()
     if not hasattr(result, "__await__"):
         name, kind = what
