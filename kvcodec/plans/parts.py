@@ -17,7 +17,7 @@ from kvcodec.format.envelope import Kind
 from kvcodec.format.log import HEAD, LANE, part_kind
 from kvcodec.format.own import Own, is_own
 from kvcodec.keyspace.declaration import Declaration
-from kvcodec.keyspace.pipeline import Part, Pipeline
+from kvcodec.keyspace.pipeline import Pipeline
 from kvcodec.keyspace.place import Place
 from kvcodec.keyspace.wrapping import as_bytes
 from kvcodec.plans.driver import Clock, Plan
@@ -32,18 +32,18 @@ _LETTERS: Mapping[str, Kind] = {"g": "chunk", "t": "trace", "n": "news", "s": "r
 """What is under a derived name (format/derived.py)."""
 
 
-def pipelines(place: Place[Any]) -> Iterator[Pipeline[Any] | Part]:
+def pipelines(place: Place[Any]) -> Iterator[Pipeline[Any]]:
     """In what forms the bytes under a name may be: the keyspace's, or that of a part."""
-    declared = place.declaration
+    declared, pipeline = place.declaration, place.declaration.pipeline
     if declared.indexed and is_derived(place.raw_key):
         from kvcodec.plans.shards import is_shard, shard_forms  # by who has a KV that cannot list
 
         if is_shard(declared, place.raw_key):
-            yield from map(Part, shard_forms(declared, 0.0))
+            yield from map(pipeline.as_part, shard_forms(declared, 0.0))
             return
-    yield declared.pipeline
+    yield pipeline
     for kind in _kinds(declared, place.raw_key):
-        yield Part(declared.pipeline.part(kind))
+        yield pipeline.as_part(pipeline.part(kind))
 
 
 def _kinds(declared: Declaration[Any, Any], raw_key: str) -> tuple[Kind, ...]:
