@@ -17,7 +17,7 @@ from msgspec.structs import force_setattr
 
 from kvcodec.codecs.parts import field_names
 from kvcodec.format.plain import is_dict, is_list, is_sequence, is_set
-from kvcodec.format.shapes import Fields, children
+from kvcodec.format.shapes import Fields, children, reachable
 
 __all__ = ["SetRoute", "route_to_sets", "sorting", "with_sorted_sets"]
 
@@ -90,16 +90,8 @@ def _named(node: kinds.Type) -> Iterable[tuple[Any, kinds.Type]]:
 
 
 def _holds_sets(node: kinds.Type) -> bool:
-    seen: dict[int, kinds.Type] = {}
-    left: list[kinds.Type] = [node]
-    while left:
-        kind = left.pop()
-        if isinstance(kind, kinds.SetType | kinds.FrozenSetType):
-            return True
-        if id(kind) not in seen:
-            seen[id(kind)] = kind
-            left += children(kind)
-    return False
+    sets = kinds.SetType | kinds.FrozenSetType
+    return any(isinstance(part, sets) for part in reachable(node, children))
 
 
 # --------------------------------------------------------------------------------- along a route
@@ -171,25 +163,21 @@ def _with_fields(value: Any, fields: dict[str, Any]) -> Any:
 # -------------------------------------------------------------------------- as pydantic dumps them
 
 
-def with_sorted_sets(plain: Any, held: Any, encode: _Encode) -> Any:
-    """``plain`` with those lists sorted that are sets in ``held``, the same data as it was held."""
-    return _sorted_as(plain, [held], encode)
+def with_sorted_sets(plain: Any, helds: list[Any], encode: _Encode) -> Any:
+    """``plain`` with those lists sorted that are sets as they are held.
 
-
-def _sorted_as(plain: Any, helds: list[Any], encode: _Encode) -> Any:
-    """``helds``: what is held at the place. Of the items of a set, in either order, all of them.
-
-    What is held in one set as a frozenset and as a tuple stays as it is: nothing tells which is
+    ``helds``: what is held at the place. Of the items of a set, in either order, all of them. What
+    is held in one set as a frozenset and as a tuple stays as it is: nothing tells which is
     which.
     """
     if is_list(plain) and helds and all(map(is_set, helds)):
         parts = [part for held in helds for part in held]
-        return sorted((_sorted_as(part, parts, encode) for part in plain), key=encode)
+        return sorted((with_sorted_sets(part, parts, encode) for part in plain), key=encode)
     if is_dict(plain) and len(helds) == 1 and is_dict(helds[0]) and len(helds[0]) == len(plain):
         pairs = zip(plain.items(), helds[0].values(), strict=True)
-        return {key: _sorted_as(part, [held], encode) for (key, part), held in pairs}
+        return {key: with_sorted_sets(part, [held], encode) for (key, part), held in pairs}
     if is_list(plain) and all(map(is_sequence, helds)):
         alike = [held for held in helds if len(held) == len(plain)]
         rows = zip(plain, *alike, strict=True)
-        return [_sorted_as(part, [*parts], encode) for part, *parts in rows]
+        return [with_sorted_sets(part, [*parts], encode) for part, *parts in rows]
     return plain

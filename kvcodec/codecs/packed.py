@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import struct
 from collections.abc import Callable, Sequence
-from operator import attrgetter
+from operator import attrgetter, itemgetter
 from typing import Any, NamedTuple, TypeAlias
 
 from msgspec import inspect as kinds
@@ -273,11 +273,10 @@ def _shape_of_fields(
     def join(parts: _Parts) -> Any:
         return cls(**dict(zip(names, parts, strict=True)))
 
-    found = [_scalar(field.type) for field in root.fields]
-
     def split(value: Any) -> _Parts:
         return (get(value),)
 
+    found = [_scalar(field.type) for field in root.fields]
     paths = [f".{name}" for name in names]
     return _Shape(cls, found, None, paths, get if len(names) > 1 else split, join)
 
@@ -290,15 +289,11 @@ def _shape_of_items(items: list[_Item]) -> _Shape:
 
 
 def _shape_of_one(kind: type) -> _Shape:
-    return _Shape(kind, [kind], None, [""], _alone, _only)
+    return _Shape(kind, [kind], None, [""], _alone, itemgetter(0))
 
 
 def _alone(value: Any) -> _Parts:
     return (value,)
-
-
-def _only(parts: _Parts) -> Any:
-    return parts[0]
 
 
 def _scalar(node: kinds.Type) -> type | None:

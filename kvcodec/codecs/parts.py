@@ -8,6 +8,8 @@ from typing import Any, cast, get_args, get_origin, get_type_hints
 
 from msgspec import StructMeta
 
+from kvcodec.format.shapes import reachable
+
 __all__ = ["field_names", "holds_pydantic", "is_pydantic"]
 
 
@@ -34,17 +36,11 @@ def holds_pydantic(value_type: Any) -> bool:
     In a dataclass, NamedTuple or TypedDict too; not in a Struct or an attrs class, which pydantic
     does not know.
     """
-    seen: set[Any] = set()
-    left: list[Any] = [value_type]
-    while left:
-        kind = left.pop()
-        if is_pydantic(kind):
-            return True
-        key = id(kind)
-        if key not in seen:
-            seen.add(key)
-            left += [*get_args(kind), *_hinted(get_origin(kind) or kind)]
-    return False
+    return any(map(is_pydantic, reachable(value_type, _known_parts)))
+
+
+def _known_parts(kind: Any) -> list[Any]:
+    return [*get_args(kind), *_hinted(get_origin(kind) or kind)]
 
 
 def _hinted(kind: Any) -> Iterable[Any]:

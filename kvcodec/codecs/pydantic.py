@@ -121,7 +121,7 @@ class _Models:
             held = self._adapter.dump_python(
                 value, by_alias=True, round_trip=True, warnings=warnings
             )
-            plain = with_sorted_sets(plain, held, as_it_is)
+            plain = with_sorted_sets(plain, [held], as_it_is)
         return cast("bytes", as_it_is(plain))
 
     def decode(self, data: bytes) -> Any:

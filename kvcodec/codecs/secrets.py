@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from functools import partial
 from typing import Any, get_args, get_origin, get_type_hints
 
@@ -11,6 +12,7 @@ from typing_extensions import TypeVar
 from kvcodec.codecs.codec import ENCODINGS
 from kvcodec.codecs.depth import is_leaf
 from kvcodec.codecs.traits import traits_of
+from kvcodec.format.shapes import reachable
 from kvcodec.secrets.marks import BINARY, BINARY_WITHIN, TEXT, TEXT_WITHIN, Clear
 from kvcodec.secrets.secret import Secret
 
@@ -69,23 +71,15 @@ class SecretHooks:
 
 def inner_types(value_type: Any) -> Iterable[Any]:
     """The T of every ``Secret[T]`` in a type, as far as annotations tell."""
-    seen: dict[int, Any] = {}
-    left: list[Any] = [value_type]
-    while left:
-        kind = left.pop()
-        if id(kind) in seen:
-            continue
-        seen[id(kind)] = kind
-        left += get_args(kind)
+    for kind in reachable(value_type, _parts):
         if get_origin(kind) is Secret and not isinstance(get_args(kind)[0], TypeVar):
             yield get_args(kind)[0]
         elif kind == Secret:
             yield Any
-        left += _hints(kind)
 
 
-def _hints(kind: Any) -> Iterable[Any]:
-    try:
-        return get_type_hints(get_origin(kind) or kind, include_extras=True).values()
-    except Exception:  # noqa: BLE001 - no class, or one whose annotations cannot be resolved
-        return ()
+def _parts(kind: Any) -> list[Any]:
+    parts = [*get_args(kind)]
+    with suppress(Exception):  # of no class, or one whose annotations cannot be resolved
+        parts += get_type_hints(get_origin(kind) or kind, include_extras=True).values()
+    return parts

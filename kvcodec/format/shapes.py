@@ -5,8 +5,8 @@ What is none of the containers here is taken for a leaf.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any, TypeAlias
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any, TypeAlias, TypeVar
 
 from msgspec import inspect as kinds
 
@@ -20,9 +20,12 @@ __all__ = [
     "is_object",
     "member_of",
     "part_of",
+    "reachable",
     "tag_of",
     "unwrapped",
 ]
+
+N = TypeVar("N")
 
 Fields: TypeAlias = (
     kinds.TypedDictType | kinds.NamedTupleType | kinds.DataclassType | kinds.StructType
@@ -41,15 +44,23 @@ def children(shape: kinds.Type) -> tuple[kinds.Type, ...]:
             return (shape.item_type,)
         case kinds.DictType():
             return shape.key_type, shape.value_type
-        case (
-            kinds.StructType()
-            | kinds.DataclassType()
-            | kinds.NamedTupleType()
-            | kinds.TypedDictType()
-        ):
-            return tuple(field.type for field in shape.fields)
         case _:
-            return ()
+            return tuple(each.type for each in shape.fields) if isinstance(shape, Fields) else ()
+
+
+def reachable(first: N, onward: Callable[[N], Iterable[N]]) -> Iterator[N]:
+    """Yield what can be reached from here by ``onward``, each once: types may contain themselves.
+
+    What one leads to is asked after it was yielded.
+    """
+    seen: dict[int, N] = {}
+    left: list[N] = [first]
+    while left:
+        each = left.pop()
+        if id(each) not in seen:
+            seen[id(each)] = each
+            yield each
+            left += onward(each)
 
 
 def is_array(shape: Any) -> bool:
@@ -99,16 +110,9 @@ def _unwrap_children(shape: kinds.Type, seen: set[int]) -> None:
         case kinds.DictType():
             shape.key_type = _unwrapped(shape.key_type, seen)
             shape.value_type = _unwrapped(shape.value_type, seen)
-        case (
-            kinds.StructType()
-            | kinds.DataclassType()
-            | kinds.NamedTupleType()
-            | kinds.TypedDictType()
-        ):
-            for each in shape.fields:
-                each.type = _unwrapped(each.type, seen)
         case _:
-            pass
+            for each in shape.fields if isinstance(shape, Fields) else ():
+                each.type = _unwrapped(each.type, seen)
 
 
 # --------------------------------------------------------------------------- beside plain data

@@ -11,7 +11,7 @@ import base64
 import hashlib
 import re
 from abc import abstractmethod
-from typing import TYPE_CHECKING, Any, Generic, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, Self
 
 from typing_extensions import TypeVar
 
@@ -31,8 +31,6 @@ K = TypeVar("K", default=str)
 _HIDDEN_LABEL = b"kvcodec hidden names v1"
 _HIDDEN_BYTES = 20
 """Of a keyed hash: 160 bits, 32 characters. Who has no key cannot look for two that meet."""
-_HASHED_CHARS = 52
-"""Of SHA-256 in base32, whole: who chooses keys may look for names that meet, in 2^128 tries."""
 _MARK = "="
 """In front of every hash: no part of a ``PathKeys`` name holds it, so that names of both schemes
 can be told apart while a keyspace is on its way from one to the other."""
@@ -48,6 +46,9 @@ class _HashedNames(Declared, Generic[K]):
 
     prefix: str
     """What every raw key of the scheme starts with."""
+    _inner: PathKeys[Any]
+    _chars: ClassVar[int]
+    """Of a hash in base32."""
 
     def bind(self, name: str, key_type: Any, /) -> Self:
         """Return the scheme of keyspace ``name`` with keys of ``key_type``."""
@@ -61,12 +62,18 @@ class _HashedNames(Declared, Generic[K]):
         """The same options, for another keyspace."""
 
     @abstractmethod
+    def _hashed(self, name: bytes) -> bytes:
+        """The hash of a whole name."""
+
     def raw_key_of(self, name: str, /) -> str:
         """Return the raw key of a whole name."""
+        return f"{self.prefix}{_MARK}{_base32(self._hashed(name.encode()))}"
 
-    @abstractmethod
     def is_raw_key(self, raw_key: str, /) -> bool:
         """Say whether text has the form of a raw key of this scheme."""
+        rest = raw_key.removeprefix(self.prefix)
+        form = f"{_MARK}[a-z2-7]{{{self._chars}}}"
+        return rest != raw_key and re.fullmatch(form, rest) is not None
 
     @property
     def plain(self) -> bool:
@@ -91,8 +98,6 @@ class _HashedNames(Declared, Generic[K]):
         key: K = self._inner.split(name)
         return key
 
-    _inner: PathKeys[Any]
-
 
 class HashedKeys(_HashedNames[K]):
     """Names of fixed length, for keys that may outgrow the host's limit.
@@ -109,6 +114,9 @@ class HashedKeys(_HashedNames[K]):
 
     __slots__ = ("limit",)
 
+    _chars = 52
+    """Of SHA-256, whole: who chooses keys may look for names that meet, in 2^128 tries."""
+
     def __init__(self, *, limit: int = 255) -> None:
         if isinstance(limit, bool) or not isinstance(limit, int):
             raise ConfigError("limit= is a number of bytes")
@@ -119,7 +127,7 @@ class HashedKeys(_HashedNames[K]):
     def bind(self, name: str, key_type: Any, /) -> Self:
         """Return the scheme of keyspace ``name`` with keys of ``key_type``."""
         bound = super().bind(name, key_type)
-        needed = len(bound.prefix) + len(_MARK) + _HASHED_CHARS + _DERIVED_CHARS
+        needed = len(bound.prefix) + len(_MARK) + self._chars + _DERIVED_CHARS
         if needed > self.limit:
             raise ConfigError(f"limit={self.limit} is too small for this name: it needs {needed}")
         return bound
@@ -127,14 +135,8 @@ class HashedKeys(_HashedNames[K]):
     def _unbound_copy(self) -> Self:
         return type(self)(limit=self.limit)
 
-    def raw_key_of(self, name: str, /) -> str:
-        """Return the raw key of a whole name."""
-        return f"{self.prefix}{_MARK}{_base32(hashlib.sha256(name.encode()).digest())}"
-
-    def is_raw_key(self, raw_key: str, /) -> bool:
-        """Say whether text has the form of a raw key of this scheme."""
-        rest = raw_key.removeprefix(self.prefix)
-        return rest != raw_key and re.fullmatch(r"=[a-z2-7]{52}", rest) is not None
+    def _hashed(self, name: bytes) -> bytes:
+        return hashlib.sha256(name).digest()
 
     def __repr__(self) -> str:
         try:
@@ -161,6 +163,8 @@ class HiddenKeys(_HashedNames[K]):
 
     __slots__ = ("_deriver", "_key", "naming")
 
+    _chars = 32
+
     @forgetful  # perhaps the text of a key stands in the place of its ring or id
     def __init__(self, ring: KeyRing, *, naming: str | None = None) -> None:
         self._use(_naming_key(ring, naming))
@@ -184,15 +188,8 @@ class HiddenKeys(_HashedNames[K]):
         copy._use(self._key)
         return copy
 
-    def raw_key_of(self, name: str, /) -> str:
-        """Return the raw key of a whole name."""
-        hashed = self._deriver.derive(length_prefixed(name.encode()))
-        return self.prefix + _MARK + _base32(hashed[:_HIDDEN_BYTES])
-
-    def is_raw_key(self, raw_key: str, /) -> bool:
-        """Say whether text has the form of a raw key of this scheme."""
-        rest = raw_key.removeprefix(self.prefix)
-        return rest != raw_key and re.fullmatch(r"=[a-z2-7]{32}", rest) is not None
+    def _hashed(self, name: bytes) -> bytes:
+        return self._deriver.derive(length_prefixed(name))[:_HIDDEN_BYTES]
 
     def __repr__(self) -> str:
         try:

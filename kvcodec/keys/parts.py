@@ -150,10 +150,6 @@ def _join_int(value: int) -> str:
     raise KeyNameError("an int part has too many digits", stage="name")
 
 
-def _split_int(part: str) -> int:
-    return int(part)
-
-
 _INT64 = 2**63
 _ORDER = 10**19
 
@@ -206,7 +202,7 @@ TEXT = Part(join_text, _split_text, "[A-Za-z0-9._~%-]", plain=True)
 VERBATIM = Part(_join_verbatim, str, f"[^{_NOT_VERBATIM[1:]}", plain=True, is_verbatim=True)
 """Text parts of names that others wrote: nothing is encoded."""
 _PARTS: dict[Any, Part] = {
-    int: Part(_join_int, _split_int, "[0-9-]"),
+    int: Part(_join_int, int, "[0-9-]"),
     UUID: Part(_join_uuid, UUID, "[0-9a-f-]"),
     date: Part(_join_date, date.fromisoformat, "[0-9-]"),
 }

@@ -151,11 +151,7 @@ def _compound(key_type: Any, fields: dict[str, Any], text: Part) -> Shape:
 def _maker(key_type: Any, names: tuple[str, ...], *, is_struct: bool) -> Callable[..., Any]:
     if is_struct:  # by name: its fields may be keyword-only
         return lambda *values: key_type(**dict(zip(names, values, strict=True)))
-    return _tuple if get_origin(key_type) is tuple else key_type
-
-
-def _tuple(*values: Any) -> tuple[Any, ...]:
-    return values
+    return (lambda *values: values) if get_origin(key_type) is tuple else key_type
 
 
 def _values(key: Any, key_type: Any, names: tuple[str, ...], *, is_struct: bool) -> Sequence[Any]:

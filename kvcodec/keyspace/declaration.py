@@ -178,7 +178,7 @@ class Declaration(Declared, Generic[V, K]):
 
     def as_part(self, kind: Kind) -> Declaration[V, K]:
         """The same for what kvcodec itself writes in place of values, of one kind."""
-        return self._with(self.pipeline.as_part(kind))
+        return self._with(self.pipeline.as_part(self.pipeline.part(kind)))
 
     def unopened(self) -> Declaration[V, K]:
         """The same, as if it had been opened nowhere yet: for the kit, which looks at copies."""

@@ -283,15 +283,17 @@ class Keyspace(Declared, Generic[V, K]):
         object.__setattr__(self, "previous", previous)
         return self
 
+    def _copy(self, declared: Declaration[V, K], previous: tuple[Previous, ...]) -> Keyspace[V, K]:
+        other = cast("Keyspace[V, K]", object.__new__(Keyspace))
+        return other._compiled(declared, previous)
+
     def as_part(self, kind: Kind) -> Keyspace[V, K]:
         """The same for what kvcodec itself writes in place of values, of one kind. Internal."""
-        other = cast("Keyspace[V, K]", object.__new__(Keyspace))
-        return other._compiled(self.declaration.as_part(kind), ())
+        return self._copy(self.declaration.as_part(kind), ())
 
     def unopened(self) -> Keyspace[V, K]:
         """The same, as if it had been opened nowhere yet. Internal, for the kit."""
-        other = cast("Keyspace[V, K]", object.__new__(Keyspace))
-        return other._compiled(self.declaration.unopened(), self.previous)
+        return self._copy(self.declaration.unopened(), self.previous)
 
     def bound_to(self, context: str) -> Keyspace[V, K]:
         """Return the same declaration, its sealed values tied to ``context`` as well.
@@ -301,8 +303,7 @@ class Keyspace(Declared, Generic[V, K]):
         text or empty, and where nothing is sealed that could be tied to it.
         """
         options.checked_context(context, self.declaration.pipeline.declared)
-        other = cast("Keyspace[V, K]", object.__new__(Keyspace))
-        return other._compiled(self.declaration.bound_to(context), self.previous)
+        return self._copy(self.declaration.bound_to(context), self.previous)
 
     def __setattr__(self, name: str, _: object) -> NoReturn:
         # And no property: reading, which every opening does, costs nothing more.
@@ -317,8 +318,7 @@ class Keyspace(Declared, Generic[V, K]):
         Raises ConfigError for a keyspace without a cipher of kvcodec, whose cipher ties values to
         nothing, or with ``indexed=True``: names are everybody's.
         """
-        copy = cast("Keyspace[V, K]", object.__new__(Keyspace))
-        return copy._compiled(self.declaration.under(ring), self.previous)
+        return self._copy(self.declaration.under(ring), self.previous)
 
     def __repr__(self) -> str:
         try:

@@ -27,7 +27,7 @@ from kvcodec.protocols import Cipher
 if TYPE_CHECKING:
     from kvcodec.keyspace.secret_fields import SecretFields
 
-__all__ = ["ANY_AGE", "Part", "Pipeline"]
+__all__ = ["ANY_AGE", "Pipeline"]
 
 V = TypeVar("V")
 
@@ -93,10 +93,12 @@ class Pipeline(Generic[V]):
             self._parts[kind] = found
         return found
 
-    def as_part(self, kind: Kind) -> Pipeline[V]:
-        """The same for what kvcodec itself writes in place of values, of one kind."""
+    def as_part(self, wrapping: Wrapping) -> Pipeline[V]:
+        """The same for what kvcodec itself writes, in place of values or beside them."""
         other = copy(self)
-        other.wrapping = self.part(kind)
+        other.wrapping, other.form, other.fields = wrapping, wrapping.form, None
+        other.cipher = wrapping.form.cipher
+        other._parts = {}
         return other
 
     @property
@@ -244,38 +246,3 @@ class Pipeline(Generic[V]):
         if self.form.names is not None:
             encoded = self.wrapping.named(raw_key, payload.name) + encoded
         return self.wrapping.close(raw_key, payload.header, encoded)
-
-    def time_left(self, data: bytes, now: float) -> float | None:
-        """How many seconds stored bytes still live; None for ever."""
-        return self.wrapping.time_left(data, now)
-
-
-class Part:
-    """What kvcodec itself has written, as maintenance sees it: a pipeline without values."""
-
-    __slots__ = ("form", "wrapping")
-
-    def __init__(self, wrapping: Wrapping) -> None:
-        self.wrapping = wrapping
-        self.form = wrapping.form
-
-    @property
-    def primary(self) -> str:
-        """As of a pipeline."""
-        return "" if self.form.cipher is None else self.form.cipher.key_id.hex()
-
-    def key_ids(self, _: str, data: Any) -> tuple[str, ...]:
-        """As of a pipeline."""
-        return self.wrapping.key_ids(as_bytes(data))
-
-    def verify(self, raw_key: str, data: Any) -> None:
-        """As of a pipeline."""
-        self.wrapping.unwrap_any(raw_key, as_bytes(data))
-
-    def reseal(self, raw_key: str, data: Any) -> bytes:
-        """As of a pipeline."""
-        return self.wrapping.reseal(raw_key, as_bytes(data))
-
-    def time_left(self, data: bytes, now: float) -> float | None:
-        """As of a pipeline."""
-        return self.wrapping.time_left(data, now)

@@ -38,22 +38,29 @@ class Place(Generic[V]):
         """The bytes to store."""
         return self.declaration.pipeline.seal(self.raw_key, value, now, ttl, name=self.name)
 
+    def lifetime(self, ttl: float | None) -> float | None:
+        """For how many seconds a value lives: ``ttl`` in place of the declared lifetime."""
+        return self.declaration.ttl if ttl is None else ttl
+
     def seal_over(
         self, value: V, held: bytes | None, now: float, ttl: float | None = None
     ) -> bytes:
         """The bytes to store in place of ``held``, with what this code does not know of those.
 
-        Raises what reading ``held`` raises: what cannot be read is not written over.
+        ``held``: in today's form, or None where nothing of it is kept. Raises what reading it
+        raises: what cannot be read is not written over.
         """
-        if held is None or not self.declaration.keep_unknown:
+        if held is None:
             return self.seal(value, now, ttl)
         return self.declaration.pipeline.seal_over(self.raw_key, value, held, now, ttl)
 
     def in_todays_form(self, held: bytes, older: int | None, now: float) -> bytes | None:
         """What is held as bytes of today's form, for ``seal_over``: with its unknown fields.
 
-        None where that cannot be: then there is nothing to keep.
+        None where that cannot be, or is not asked for: then there is nothing to keep.
         """
+        if not self.declaration.keep_unknown:
+            return None
         if older is not None:
             there, raw_key = self.older[older]
             return self._with_unknown(there, raw_key, held, now)

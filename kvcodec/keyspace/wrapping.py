@@ -100,11 +100,11 @@ class Wrapping:
         self._start = envelope_start(self._todays.encode()) if constant else b""
         self._constant = self.place + length_prefixed(self._start[3:])
 
-    def bound_to(self, form: Form, codec: str, kind: Kind = "value") -> Wrapping:
-        """The same under a form that differs in its context alone: at the cost of a microsecond."""
+    def bound_to(self, form: Form, codec: str) -> Wrapping:
+        """The same of values, in a form that differs in its context alone: in a microsecond."""
         other = copy(self)
         other.form = form
-        other.place = place_of(kind, form.keyspace, form.context, codec)
+        other.place = place_of("value", form.keyspace, form.context, codec)
         other._constant = other.place + length_prefixed(other._start[3:])
         return other
 

@@ -111,9 +111,9 @@ class Look(NamedTuple):
 class Index:
     """The index of one keyspace on one KV, and what this store remembers of it.
 
-    ``kept_by``: the later declaration that keeps it, where ``keyspace`` is an older one of the same
-    name: both have their entries in the same shards, in the later one's form. Entries of others
-    stay as they are, and are not asked for.
+    ``keeper``: the declaration in whose form its shards are: a later one of the same name, where
+    there is one, since both have their entries in the same shards. Entries of others stay as they
+    are, and are not asked for.
     """
 
     __slots__ = (
@@ -130,14 +130,13 @@ class Index:
     def __init__(
         self,
         declared: Declaration[Any, Any],
+        keeper: Declaration[Any, Any],
         can: Capabilities,
         clock: Clock,
-        *,
-        kept_by: Declaration[Any, Any] | None = None,
     ) -> None:
         self._can = can
         self._clock = clock
-        self.shards = Shards(declared if kept_by is None else kept_by, can, clock)
+        self.shards = Shards(keeper, can, clock)
         self._known: dict[str, float] = {}
         self._recent: deque[tuple[str, int]] = deque(maxlen=_RECENT)
         self._count = 0  # not read yet

@@ -111,8 +111,8 @@ class Listing(Generic[V, K]):
             # An older declaration of this name has its entries in the same shards, which today's
             # writes: they are read as today's are.
             shared = self.declared.indexed and declared.name == self.declared.name
-            kept_by = self.declared if shared else None
-            self._indexes[declared] = Index(declared, self.can, self.clock, kept_by=kept_by)
+            keeper = self.declared if shared else declared
+            self._indexes[declared] = Index(declared, keeper, self.can, self.clock)
         return self._indexes[declared]
 
     def note(self, raw_key: str) -> Plan[None]:

@@ -75,7 +75,7 @@ def _resealed(place: Place[Any], data: bytes, clock: Clock) -> _Resealed | Findi
                 # What is newer is left to the code that wrote it.
                 return Finding(raw_key, "newer" if is_newer else "fine", ids)
             fresh = pipeline.reseal(raw_key, data)
-            left = pipeline.time_left(fresh, clock())
+            left = pipeline.wrapping.time_left(fresh, clock())
             return _Resealed(fresh, left, pipeline.key_ids(raw_key, fresh), ids)
         except NewerVersion as error:
             # Under which keys its Secret fields are cannot be told: an error keeps all in use.
@@ -99,7 +99,7 @@ def migrate(place: Place[Any], clock: Clock, can: Capabilities) -> Plan[Finding]
     except KVCodecError as error:
         # Readable, but not to be stored: too large, for one.
         return unreadable(place, error, finding.key_ids)
-    left = place.declaration.pipeline.time_left(data, clock())
+    left = place.declaration.pipeline.wrapping.time_left(data, clock())
     done = yield from _replace_exactly(place, data, left, held, can)
     if done:
         yield from drop_older(place)

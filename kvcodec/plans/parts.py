@@ -18,11 +18,10 @@ from kvcodec.format.envelope import Kind
 from kvcodec.format.log import HEAD, LANE, Head, part_kind
 from kvcodec.format.own import Own, is_own
 from kvcodec.keyspace.declaration import Declaration
-from kvcodec.keyspace.pipeline import Part, Pipeline
+from kvcodec.keyspace.pipeline import Pipeline
 from kvcodec.keyspace.place import Place
 from kvcodec.keyspace.wrapping import as_bytes
 from kvcodec.plans.driver import Clock, Plan
-from kvcodec.plans.log.parts import wrapping_of
 from kvcodec.plans.log.tracks import marked_places
 from kvcodec.plans.numbered import stretches
 from kvcodec.plans.swap import Raced, get, read, retried, swap, swap_out
@@ -35,18 +34,18 @@ _LETTERS: Mapping[str, Kind] = {"g": "chunk", "t": "trace", "n": "news", "s": "r
 """What is under a derived name (format/derived.py)."""
 
 
-def pipelines(place: Place[Any]) -> Iterator[Pipeline[Any] | Part]:
+def pipelines(place: Place[Any]) -> Iterator[Pipeline[Any]]:
     """In what forms the bytes under a name may be: the keyspace's, or that of a part."""
-    declared = place.declaration
+    declared, pipeline = place.declaration, place.declaration.pipeline
     if declared.indexed and is_derived(place.raw_key):
         from kvcodec.plans.shards import is_shard, shard_forms  # by who has a KV that cannot list
 
         if is_shard(declared, place.raw_key):
-            yield from map(Part, shard_forms(declared, 0.0))
+            yield from map(pipeline.as_part, shard_forms(declared, 0.0))
             return
-    yield declared.pipeline
+    yield pipeline
     for kind in _kinds(declared, place.raw_key):
-        yield Part(declared.pipeline.part(kind))
+        yield pipeline.as_part(pipeline.part(kind))
 
 
 def _kinds(declared: Declaration[Any, Any], raw_key: str) -> tuple[Kind, ...]:
@@ -71,7 +70,7 @@ def log_form(
     older = (one.declaration for one in declared.older if one.is_open(now))
     for each in (declared, *older):
         try:
-            wrapping = wrapping_of(each, part_kind(raw_key))
+            wrapping = each.pipeline.part(part_kind(raw_key))
             opened = wrapping.unwrap_any(raw_key, as_bytes(data))
         except KVCodecError:
             continue

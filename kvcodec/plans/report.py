@@ -9,7 +9,7 @@ from typing import Any, Literal, TypeAlias
 import msgspec
 from msgspec import Struct, field, structs
 
-from kvcodec.errors import ConfigError
+from kvcodec.errors import ConfigError, forgetful
 from kvcodec.keyspace.declaration import Declaration
 from kvcodec.protocols import offers
 from kvcodec.secrets.abilities import RingCipher
@@ -101,6 +101,7 @@ class Report(Struct):
     def _came_through(self) -> bool:
         return self.complete and self.from_start and self.scope != "keys"
 
+    @forgetful  # perhaps the text of a key stands in the place of its id
     def is_free_of(self, key_id: str) -> bool:
         """Say whether nothing that was walked needs this key any more.
 
@@ -113,11 +114,11 @@ class Report(Struct):
         Raises ConfigError for what is no id of the keyspace's rings, or if nothing is sealed.
         """
         if not self._knows(key_id):
-            del key_id  # perhaps the text of a key, in the place of its id
             raise ConfigError(_NO_SUCH_ID)
         clean = not (self.unreadable or self.conflicts or self.key_ids[key_id])
         return self._came_through and clean and key_id not in self.in_use
 
+    @forgetful
     def may_drop(self, key_id: str) -> bool:
         """Say whether no value of the keyspace needs this key any more.
 
@@ -126,9 +127,6 @@ class Report(Struct):
 
         Raises ConfigError as ``is_free_of`` does.
         """
-        if not self._knows(key_id):
-            del key_id
-            raise ConfigError(_NO_SUCH_ID)
         return self.is_free_of(key_id) and self.saw_everything
 
     def _knows(self, key_id: str) -> bool:

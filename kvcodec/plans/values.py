@@ -201,36 +201,27 @@ def update(
         value: V = called(change(current), _UPDATE)
         if value is None and not place.declaration.pipeline.encoding.takes_none():
             raise SchemaMismatch(f"update(): {gave_none(change)}", stage="validate")
-        data = _sealed_over(place, value, None if gone else held, clock, ttl)
-        yield from _replace(place, data, held, ttl, can)
+        now = clock()
+        kept = None if gone or held is None else place.in_todays_form(held.data, held.older, now)
+        yield from _replace(place, place.seal_over(value, kept, now, ttl), held, ttl, can)
         return value
 
     return exclusively(retried(attempt, _THE_VALUE), place.raw_key, can)
-
-
-def _sealed_over(
-    place: Place[V], value: V, held: Held | None, clock: Clock, ttl: float | None
-) -> bytes:
-    now = clock()
-    if held is None or not place.declaration.keep_unknown:
-        return place.seal(value, now, ttl)
-    return place.seal_over(value, place.in_todays_form(held.data, held.older, now), now, ttl)
 
 
 def _replace(
     place: Place[Any], data: bytes, held: Held | None, ttl: float | None, can: Capabilities
 ) -> Plan[None]:
     """Write in place of what was found, or raise Raced. ``ttl`` as for ``update``."""
-    lifetime = place.declaration.ttl if ttl is None else ttl
     stored = None if held is None or held.older is not None else held.stored
-    if not (yield from swap(place.raw_key, data, stored, lifetime, can)):
+    if not (yield from swap(place.raw_key, data, stored, place.lifetime(ttl), can)):
         raise Raced
     yield from drop_older(place)
 
 
 def touch(place: Place[Any], ttl: float | None, clock: Clock, can: Capabilities) -> Plan[bool]:
     """Begin the lifetime of a value anew; say whether there is one. ``ttl`` as for ``update``."""
-    lifetime = place.declaration.ttl if ttl is None else ttl
+    lifetime = place.lifetime(ttl)
     if lifetime is None or place.declaration.ttl is None:
         raise ConfigError(NO_TTL)
 
@@ -261,8 +252,7 @@ def add(
     ``update``.
     """
     if can.claims and not place.older:
-        lifetime = place.declaration.ttl if ttl is None else ttl
-        claimed = yield "set_if_absent", place.raw_key, data, lifetime
+        claimed = yield "set_if_absent", place.raw_key, data, place.lifetime(ttl)
         if yes_or_no(claimed, "set_if_absent"):
             return True
     attempt = partial(_added, place, data, ttl, clock, can)

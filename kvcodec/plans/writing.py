@@ -36,7 +36,7 @@ def set_value(listing: Listing[V, Any], place: Place[V], value: V, ttl: float | 
         yield from values.replace(place, value, ttl, listing.clock, listing.can)
         return
     data = place.seal(value, listing.clock(), ttl)
-    yield from set_sealed(listing, place, data, _lifetime(place, ttl))
+    yield from set_sealed(listing, place, data, place.lifetime(ttl))
 
 
 def set_sealed(
@@ -100,7 +100,3 @@ def _sealed(place: Place[V], value: V, now: float, ttl: float | None) -> bytes:
     except KVCodecError as error:
         locate(error, place.declaration.name, place.raw_key)
         raise
-
-
-def _lifetime(place: Place[Any], ttl: float | None) -> float | None:
-    return place.declaration.ttl if ttl is None else ttl

@@ -166,7 +166,7 @@ class FernetCipher(_PlaceCipher):
         token the id is not looked at, and NotEncrypted is raised for what is no canonical token.
         """
         if self.bare:
-            return self._decrypt_bare(ciphertext)
+            return self._opened(ciphertext)[1]
         key = self._key(key_id)
         content = None
         try:
@@ -183,27 +183,20 @@ class FernetCipher(_PlaceCipher):
         # 0x80 and the upper bits of the time: "g", and a character for the bits 00....
         return data[:1] == b"g" and len(data) >= _LEAST_TOKEN and _is_canonical(data)
 
-    def _decrypt_bare(self, token: bytes) -> bytes:
-        if not self.recognises(token):
-            raise NotEncrypted(
-                "no Fernet token as one is written: cut off, changed, or not sealed at all",
-                stage="envelope",
-            )
-        return self._opened(token)[1]
-
     def key_id_of(self, token: bytes, /) -> bytes:
         """Return the id of the key that a bare token is sealed under, by trying each.
 
         Raises NotEncrypted or Tampered, as ``decrypt``.
         """
+        return self._opened(token)[0]
+
+    def _opened(self, token: bytes) -> tuple[bytes, bytes]:
+        """The id of the key that a bare token is sealed under, and the plaintext."""
         if not self.recognises(token):
             raise NotEncrypted(
                 "no Fernet token as one is written: cut off, changed, or not sealed at all",
                 stage="envelope",
             )
-        return self._opened(token)[0]
-
-    def _opened(self, token: bytes) -> tuple[bytes, bytes]:
         for key in self._own:
             try:
                 return key.id, key.fernet.decrypt(token)

@@ -30,14 +30,12 @@ __all__ = [
 ]
 
 Path: TypeAlias = tuple[Any, ...]
-_Object: TypeAlias = dict[Any, Any]
 
 
 def replaced(plain: Any, path: Path, replace: Callable[[Any, Path], Any]) -> Any:
     """Return plain data with every leaf replaced."""
     if is_dict(plain):
-        whole: _Object = plain
-        return {name: replaced(part, (*path, name), replace) for name, part in whole.items()}
+        return {name: replaced(part, (*path, name), replace) for name, part in plain.items()}
     if is_sequence(plain):
         return [replaced(part, (*path, at), replace) for at, part in enumerate(plain)]
     return replace(plain, path)

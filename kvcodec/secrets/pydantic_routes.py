@@ -7,6 +7,7 @@ from typing import Any
 
 from kvcodec.errors import ConfigError
 from kvcodec.format.plain import is_dict, is_sequence
+from kvcodec.format.shapes import reachable
 from kvcodec.secrets.marks import IS_SECRET
 from kvcodec.secrets.routes import Members, Route, Routes, refuse_secret
 
@@ -178,23 +179,16 @@ class _PydanticRoutes(Routes):
 
     def refuse_lost(self, schema: Any) -> None:
         """Refuse a secret that no route leads to: it would be stored as asterisks, or in clear."""
-        seen: set[int] = set()
-        left: list[Any] = [schema]
-        while left:
-            node = left.pop()
-            if id(node) in seen:
-                continue
-            seen.add(id(node))
-            if is_dict(node) and is_secret(node):
-                if id(node) not in self.reached:
-                    raise ConfigError("a Secret is in a place of a model that is not sealed")
-            elif is_dict(node):
-                left += self.onward(node)
-            elif is_sequence(node):
-                left += node
+        for node in reachable(schema, self.onward):
+            if is_dict(node) and is_secret(node) and id(node) not in self.reached:
+                raise ConfigError("a Secret is in a place of a model that is not sealed")
 
-    def onward(self, node: Any) -> list[Any]:
-        """The schemas in one, and what may hold some."""
+    def onward(self, node: Any) -> Iterable[Any]:
+        """The schemas in one, and what may hold some; of a secret, none that are looked for."""
+        if not is_dict(node):
+            return node if is_sequence(node) else ()
+        if is_secret(node):
+            return ()
         kind = node.get("type")
         if kind in ("json-or-python", "lax-or-strict"):
             return [node[_THROUGH[kind]]]

@@ -14,7 +14,7 @@ from msgspec import inspect as kinds
 
 from kvcodec.errors import ConfigError
 from kvcodec.format.plain import is_dict, is_sequence
-from kvcodec.format.shapes import Fields, is_array, tag_of
+from kvcodec.format.shapes import Fields, is_array, reachable, tag_of
 from kvcodec.secrets.secret import Secret
 
 __all__ = ["Members", "Route", "Routes", "refuse_secret", "route_of"]
@@ -51,16 +51,7 @@ class Route(Struct):
 
     def leads(self) -> bool:
         """Whether there is a secret at the end of it."""
-        seen: dict[int, Route] = {}
-        left: list[Route] = [self]
-        while left:
-            route = left.pop()
-            if route.is_secret:
-                return True
-            if id(route) not in seen:
-                seen[id(route)] = route
-                left += route.onward()
-        return False
+        return any(route.is_secret for route in reachable(self, Route.onward))
 
     def onward(self) -> Iterator[Route]:
         """The routes that this one leads on to."""
@@ -71,20 +62,13 @@ class Route(Struct):
 
     def prune(self) -> None:
         """Forget what leads nowhere, here and below: no time is spent on it."""
-        seen: dict[int, Route] = {}
-        left: list[Route] = [self]
-        while left:
-            route = left.pop()
-            if id(route) in seen:
-                continue
-            seen[id(route)] = route
+        for route in reachable(self, Route.onward):
             route.known = frozenset(name for each in route.objects.values() for name in each.named)
             for members in (*route.objects.values(), *route.arrays.values()):
                 if members.others is not None and not members.others.leads():
                     members.others = None
                 if members.others is None:  # else a name that is none of the others has to be kept
                     members.named = {name: to for name, to in members.named.items() if to.leads()}
-            left += route.onward()
 
 
 def _chosen(by_tag: dict[Any, Members], tag: Any) -> Members | None:

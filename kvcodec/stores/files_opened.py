@@ -17,10 +17,10 @@ from kvcodec.plans.files import reading, removing
 from kvcodec.plans.files.layout import (
     LETTERS,
     FilePlace,
+    check_declared,
     check_room,
     chunk_size,
     derived_from,
-    layout_of,
 )
 from kvcodec.plans.files.reading import Cursor
 from kvcodec.plans.files.writing import Upload
@@ -38,7 +38,7 @@ R = TypeVar("R")
 class OpenedFiles(OpenedShape[bytes, K]):
     """A keyspace opened, and the size of a chunk."""
 
-    __slots__ = ("_chunk_bytes", "_layout")
+    __slots__ = ("_chunk_bytes",)
 
     _kind = "manifest"
     _opened_as = "Files"
@@ -53,8 +53,9 @@ class OpenedFiles(OpenedShape[bytes, K]):
         super().__init__(keyspace, kv, clock)
         declared = self._declared
         try:
-            self._layout = layout_of(declared)
-            self._chunk_bytes = chunk_size(self._layout, self._capabilities.limits, chunk_bytes)
+            check_declared(declared)
+            limits = self._capabilities.limits
+            self._chunk_bytes = chunk_size(declared.pipeline.form, limits, chunk_bytes)
         except KVCodecError as error:
             locate(error, keyspace.name, None)
             raise
@@ -73,7 +74,7 @@ class OpenedFiles(OpenedShape[bytes, K]):
         return self._file_of(names.raw_key(key), names.whole(key))
 
     def _file_of(self, raw_key: str, name: str = "") -> FilePlace:
-        return FilePlace(self._layout, raw_key, self._capabilities, name)
+        return FilePlace(self._declared.pipeline, raw_key, self._capabilities, name)
 
     def _exclusively(self, plan: Plan[R], at: FilePlace) -> Plan[R]:
         return exclusively(plan, at.raw_key, self._capabilities)

@@ -136,8 +136,7 @@ class Maintained(OpenedShape[V, K]):
         ``report.names`` has the raw keys that are not fine, by their state; ``on_progress`` gets
         a Finding for each. Arguments as for ``rewrap``.
         """
-        plan = self._walking("verify", keys, after, limit, on_progress)
-        return self._done(plan)
+        return self._done(self._walking("verify", keys, after, limit, on_progress))
 
     def raw(self, key: K) -> bytes | None:
         """Return the stored bytes of ``key`` as they are, under today's name or an older one.
@@ -153,9 +152,7 @@ class Maintained(OpenedShape[V, K]):
         As ``Keyspace.explain``. Raises what the KV raises.
         """
         place = self._place(key)
-        plan = self._explaining(place, show=show)
-        explained: Explanation | None = self._done(plan, place.raw_key)
-        return explained
+        return self._done(self._explaining(place, show=show), place.raw_key)
 
     def quarantine(self, key: K) -> str | None:
         """Move the stored bytes of ``key`` aside, so that ``get`` finds nothing; never delete them.
@@ -311,8 +308,7 @@ class AsyncMaintained(OpenedShape[V, K]):
         ``report.names`` has the raw keys that are not fine, by their state; ``on_progress`` gets
         a Finding for each. Arguments as for ``rewrap``.
         """
-        plan = self._walking("verify", keys, after, limit, on_progress)
-        return await self._done(plan)
+        return await self._done(self._walking("verify", keys, after, limit, on_progress))
 
     async def raw(self, key: K) -> bytes | None:
         """Return the stored bytes of ``key`` as they are, under today's name or an older one.
@@ -328,9 +324,7 @@ class AsyncMaintained(OpenedShape[V, K]):
         As ``Keyspace.explain``. Raises what the KV raises.
         """
         place = self._place(key)
-        plan = self._explaining(place, show=show)
-        explained: Explanation | None = await self._done(plan, place.raw_key)
-        return explained
+        return await self._done(self._explaining(place, show=show), place.raw_key)
 
     async def quarantine(self, key: K) -> str | None:
         """Move the stored bytes of ``key`` aside, so that ``get`` finds nothing; never delete them.

@@ -40,7 +40,7 @@ class StoreMapping(MutableMapping[Key, V]):
 
     def __delitem__(self, key: Key) -> None:
         if not self._store.exists(key):
-            raise self._missing(key)
+            self._store._must_be_there(key)
         self._store.delete(key)
 
     # Not as MutableMapping has them: it takes every KeyError for "missing", a client's fault too,
@@ -56,7 +56,7 @@ class StoreMapping(MutableMapping[Key, V]):
         """Remove the value of ``key`` and return it. Raises MissingKey if there is none."""
         value = self._store.pop(key, default)
         if value is NO_DEFAULT:
-            raise self._missing(key)
+            self._store._must_be_there(key)
         return value
 
     def popitem(self) -> tuple[Key, V]:
@@ -100,15 +100,6 @@ class StoreMapping(MutableMapping[Key, V]):
         name = self._store.keyspace.name
         return Conflict(
             "other writers were faster at every attempt: try again", keyspace=name, stage="store"
-        )
-
-    def _missing(self, key: Key) -> MissingKey:
-        keyspace = self._store.keyspace
-        return MissingKey(
-            "nothing is stored here: get(key, default) raises nothing",
-            keyspace=keyspace.name,
-            raw_key=keyspace.raw_key(key),
-            stage="store",
         )
 
     @forgetful

@@ -14,6 +14,7 @@ from typing_extensions import TypeVar
 from kvcodec.backends.capabilities import Capabilities, capabilities_of
 from kvcodec.errors import ConfigError
 from kvcodec.format.envelope import Kind
+from kvcodec.keyspace.explanation import Explanation
 from kvcodec.keyspace.keyspace import Keyspace
 from kvcodec.keyspace.place import Place, place_of
 from kvcodec.keyspace.wrapping import as_bytes
@@ -154,7 +155,7 @@ class OpenedShape(Generic[V, K]):
         held = yield from values.find(place, PLAINLY)
         return None if held is None else as_bytes(held.data)
 
-    def _explaining(self, place: Place[V], *, show: bool) -> Plan[Any]:
+    def _explaining(self, place: Place[V], *, show: bool) -> Plan[Explanation | None]:
         held = yield from values.find(place, PLAINLY)
         if held is None:
             return None

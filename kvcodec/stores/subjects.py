@@ -23,7 +23,7 @@ from kvcodec.plans.subjects import People
 from kvcodec.protocols import KV, AsyncKV
 from kvcodec.secrets.keyring import KeyRing
 from kvcodec.secrets.wrapped import AsyncKeyWrapper, KeyWrapper
-from kvcodec.stores.shape import checked_keyspace
+from kvcodec.stores.shape import checked_keyspace, shown
 from kvcodec.stores.store import Store
 from kvcodec.stores.store_async import AsyncStore
 
@@ -210,7 +210,7 @@ class Subjects(Generic[S]):
         return self._records.verify(keys, after=after, limit=limit, on_progress=on_progress)
 
     def __repr__(self) -> str:
-        return _shown("Subjects", lambda: self._records)
+        return shown(type(self).__name__, lambda: self._records)
 
 
 class _AsyncStore(AsyncStore[bytes, S]):
@@ -386,14 +386,7 @@ class AsyncSubjects(Generic[S]):
         return await self._records.verify(keys, after=after, limit=limit, on_progress=on_progress)
 
     def __repr__(self) -> str:
-        return _shown("AsyncSubjects", lambda: self._records)
-
-
-def _shown(kind: str, records: Callable[[], Any]) -> str:
-    try:
-        return f"<{kind} of {records()!r}>"
-    except AttributeError:
-        return f"<{kind}, refused>"  # in the traceback of its own constructor
+        return shown(type(self).__name__, lambda: self._records)
 
 
 _KNOWN: WeakKeyDictionary[Keyspace[Any, Any], Keyspace[Any, Any]] = WeakKeyDictionary()

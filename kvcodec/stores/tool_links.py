@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
-from typing import Any, NamedTuple, TypeGuard, cast
+from typing import Any, NamedTuple
 
 import msgspec
+
+from kvcodec.format.plain import is_mapping, is_sequence
 
 __all__ = ["ToolLinks", "tool_links"]
 
@@ -90,16 +91,12 @@ def _first_id(message: Any, *names: str) -> set[str]:
 
 
 def _field(message: Any, name: str) -> Any:
-    return message.get(name) if _is_mapping(message) else getattr(message, name, None)
-
-
-def _is_mapping(message: object) -> TypeGuard[Mapping[Any, Any]]:
-    return isinstance(message, Mapping)
+    return message.get(name) if is_mapping(message) else getattr(message, name, None)
 
 
 def _parts(message: Any, name: str) -> list[Any]:
     found = _field(message, name)
-    return list(cast("list[Any]", found)) if isinstance(found, (list, tuple)) else []
+    return list(found) if is_sequence(found) else []
 
 
 def _kind(part: Any) -> str:

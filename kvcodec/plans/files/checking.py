@@ -8,7 +8,7 @@ from kvcodec.backends.capabilities import Capabilities
 from kvcodec.errors import Conflict, DecodeError
 from kvcodec.keyspace.place import Place
 from kvcodec.plans.driver import Clock, Plan
-from kvcodec.plans.files.layout import FilePlace, layout_of
+from kvcodec.plans.files.layout import FilePlace
 from kvcodec.plans.files.reading import Cursor, head
 from kvcodec.plans.maintenance import key_ids, unreadable
 from kvcodec.plans.report import Finding
@@ -22,7 +22,7 @@ _SIZE = 2**62
 
 def look_at_file(place: Place[Any], clock: Clock, can: Capabilities) -> Plan[Finding]:
     """Read a file through, a chunk at a time, and compare it with its sha256; change nothing."""
-    at, now = FilePlace(layout_of(place.declaration), place.raw_key, can), clock()
+    at, now = FilePlace(place.declaration.pipeline, place.raw_key, can), clock()
     data = yield from get(place.raw_key)
     if data is None:
         return Finding(place.raw_key, "missing")

@@ -8,7 +8,6 @@ from __future__ import annotations
 from functools import partial
 from itertools import chain
 from typing import Any
-from weakref import WeakKeyDictionary
 
 from kvcodec.backends.capabilities import Capabilities
 from kvcodec.errors import ConfigError, DecodeError, LimitExceeded
@@ -22,14 +21,15 @@ from kvcodec.format.files import (
     spell_trace,
 )
 from kvcodec.keyspace.declaration import Declaration
+from kvcodec.keyspace.form import Form
 from kvcodec.keyspace.opening import other_shape, shape_error
-from kvcodec.keyspace.pipeline import ANY_AGE
+from kvcodec.keyspace.pipeline import ANY_AGE, Pipeline
 from kvcodec.keyspace.wrapping import as_bytes
 from kvcodec.plans.driver import Plan
 from kvcodec.plans.numbered import stretches
 from kvcodec.protocols import Limits
 
-__all__ = ["LETTERS", "FilePlace", "check_room", "chunk_size", "derived_from", "layout_of"]
+__all__ = ["LETTERS", "FilePlace", "check_declared", "check_room", "chunk_size", "derived_from"]
 
 CHUNK_BYTES = 256 * 1024
 """Of a file's content, by default. Measured on SQLiteKV with 32 MiB: 64 KiB write 134 and read
@@ -52,53 +52,32 @@ _NO_TIME = 0.0
 """Of writing a trace: its header says none, since it outlives what it is about."""
 
 
-class FileLayout:
-    """How the files of one keyspace are stored: compiled once, whenever it is opened."""
-
-    __slots__ = ("chunks", "form", "manifests", "pipeline", "traces")
-
-    def __init__(self, declared: Declaration[bytes, Any]) -> None:
-        form = declared.pipeline.form
-        if declared.pipeline.codec.name != "raw":
-            raise ConfigError("files are kept in a keyspace of bytes: Keyspace(name, bytes)")
-        if form.version != 1 or declared.older:
-            raise ConfigError(
-                "files have no version= and no previous=: copy each into Files of a keyspace of "
-                "another name, then delete it with the old Files (in place, old chunks would stay)"
-            )
-        if form.bare is not None:
-            raise ConfigError("files need a cipher with bound=True, or chunks could be swapped")
-        # Each kind by itself: a chunk never opens as a manifest, nor either as a value. A manifest
-        # lives and expires as its chunks do. A trace outlives them.
-        self.form = form
-        self.pipeline = declared.pipeline
-        self.manifests = declared.pipeline.part("manifest")
-        self.chunks = declared.pipeline.part("chunk")
-        self.traces = declared.pipeline.part("trace")
-
-    def largest_chunk(self, limits: Limits) -> int:
-        """The most bytes of content that surely fit into one stored value of the backend."""
-        form, known = self.form, limits.value_bytes
-        room = form.max_bytes if known is None else min(known, form.max_bytes)
-        if form.cipher is None:
-            return room - _MANIFEST_ROOM
-        return (room - _MANIFEST_ROOM) * 3 // 4 - _CIPHER_ROOM
+def check_declared(declared: Declaration[bytes, Any]) -> None:
+    """Raise ConfigError for a keyspace that cannot keep files."""
+    form = declared.pipeline.form
+    if declared.pipeline.codec.name != "raw":
+        raise ConfigError("files are kept in a keyspace of bytes: Keyspace(name, bytes)")
+    if form.version != 1 or declared.older:
+        raise ConfigError(
+            "files have no version= and no previous=: copy each into Files of a keyspace of "
+            "another name, then delete it with the old Files (in place, old chunks would stay)"
+        )
+    if form.bare is not None:
+        raise ConfigError("files need a cipher with bound=True, or chunks could be swapped")
 
 
-_layouts: WeakKeyDictionary[Declaration[bytes, Any], FileLayout] = WeakKeyDictionary()
+def _largest_chunk(form: Form, limits: Limits) -> int:
+    """The most bytes of content that surely fit into one stored value of the backend."""
+    known = limits.value_bytes
+    room = form.max_bytes if known is None else min(known, form.max_bytes)
+    if form.cipher is None:
+        return room - _MANIFEST_ROOM
+    return (room - _MANIFEST_ROOM) * 3 // 4 - _CIPHER_ROOM
 
 
-def layout_of(declared: Declaration[bytes, Any]) -> FileLayout:
-    """How a keyspace stores files. Raises ConfigError for one that cannot."""
-    layout = _layouts.get(declared)
-    if layout is None:
-        layout = _layouts[declared] = FileLayout(declared)
-    return layout
-
-
-def chunk_size(layout: FileLayout, limits: Limits, wanted: int | None) -> int:
+def chunk_size(form: Form, limits: Limits, wanted: int | None) -> int:
     """The size of a chunk's content in bytes. Raises ConfigError for one that cannot be stored."""
-    most = layout.largest_chunk(limits)
+    most = _largest_chunk(form, limits)
     if most < 1:
         raise ConfigError(
             "max_bytes, or this backend's limit, is too small for a part of a file: raise "
@@ -114,12 +93,18 @@ def chunk_size(layout: FileLayout, limits: Limits, wanted: int | None) -> int:
 
 
 class FilePlace:
-    """One file: its names, and its values' two directions."""
+    """One file: its names, and two directions of each kind of its parts.
 
-    __slots__ = ("can", "layout", "name", "raw_key")
+    Each kind by itself: a chunk never opens as a manifest, nor either as a value. A manifest lives
+    and expires as its chunks do. A trace outlives them.
+    """
 
-    def __init__(self, layout: FileLayout, raw_key: str, can: Capabilities, name: str = "") -> None:
-        self.layout = layout
+    __slots__ = ("can", "name", "pipeline", "raw_key")
+
+    def __init__(
+        self, pipeline: Pipeline[bytes], raw_key: str, can: Capabilities, name: str = ""
+    ) -> None:
+        self.pipeline = pipeline
         self.raw_key = raw_key
         self.can = can
         self.name = name  # the whole one, where the raw key does not tell it: to write, not to read
@@ -137,12 +122,12 @@ class FilePlace:
     @property
     def lifetime(self) -> float | None:
         """Of the file in seconds, by the declaration."""
-        return self.layout.form.ttl
+        return self.pipeline.form.ttl
 
     @property
     def is_dated(self) -> bool:
         """Whether the file can expire."""
-        return self.layout.form.dated
+        return self.pipeline.form.dated
 
     def chunk_name(self, generation: str, number: int) -> str:
         """The raw key of a chunk."""
@@ -158,11 +143,10 @@ class FilePlace:
     def manifest(self, data: Any, now: float | None) -> Manifest:
         """What is stored at the raw key. Raises a DecodeError, Expired among them."""
         try:
-            payload = self.layout.manifests.unwrap(self.raw_key, as_bytes(data), now)
-            return parse_manifest(payload.encoded)
+            wrapping = self.pipeline.part("manifest")
+            return parse_manifest(wrapping.unwrap(self.raw_key, as_bytes(data), now).encoded)
         except DecodeError as error:
-            pipeline = self.layout.pipeline
-            shape = other_shape(error, "files", pipeline, self.raw_key, as_bytes(data))
+            shape = other_shape(error, "files", self.pipeline, self.raw_key, as_bytes(data))
             if shape is None:
                 raise
         raise shape_error(shape)
@@ -171,30 +155,25 @@ class FilePlace:
         """What to store at the raw key; the time is that of the manifest."""
         # In the middle of its millisecond, so that rounding down gives the very same one.
         moment = (manifest.written_ms + 0.5) / 1000
-        wrap = self.layout.manifests.wrap
+        wrap = self.pipeline.part("manifest").wrap
         return wrap(self.raw_key, spell_manifest(manifest), moment, name=self.name)
 
     def chunk(self, name: str, data: Any, now: float) -> bytes:
         """The content of a stored chunk. Raises a DecodeError."""
-        return self.layout.chunks.unwrap(name, as_bytes(data), now).encoded
+        return self.pipeline.part("chunk").unwrap(name, as_bytes(data), now).encoded
 
     def seal_chunk(self, name: str, content: bytes, now: float) -> bytes:
         """What to store for a chunk."""
-        return self.layout.chunks.wrap(name, content, now)
+        return self.pipeline.part("chunk").wrap(name, content, now)
 
     def trace(self, data: Any) -> Lots:
         """What is stored under the trace's name. Raises a DecodeError."""
-        return parse_trace(
-            self.layout.traces.unwrap(self.trace_name, as_bytes(data), ANY_AGE).encoded
-        )
+        wrapping = self.pipeline.part("trace")
+        return parse_trace(wrapping.unwrap(self.trace_name, as_bytes(data), ANY_AGE).encoded)
 
     def seal_trace(self, lots: Lots) -> bytes:
         """What to store under the trace's name."""
-        return self.layout.traces.wrap(self.trace_name, spell_trace(lots), _NO_TIME)
-
-    def whole_name(self, data: Any) -> str:
-        """The name that is stored with the manifest, where the raw key does not tell it."""
-        return self.layout.manifests.unwrap(self.raw_key, as_bytes(data), ANY_AGE).name
+        return self.pipeline.part("trace").wrap(self.trace_name, spell_trace(lots), _NO_TIME)
 
 
 def derived_from(name: str) -> str | None:

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
 from io import BytesIO
 from typing import Any, NoReturn
 
 from kvcodec.errors import Conflict, DecodeError, Expired, Tampered
 from kvcodec.format.files import FileInfo, Manifest
+from kvcodec.keyspace.wrapping import as_bytes
 from kvcodec.plans.driver import Plan
 from kvcodec.plans.files.layout import FilePlace
 from kvcodec.plans.swap import get, is_there
 
-__all__ = ["Cursor", "exists", "head", "is_expired", "living", "load"]
+__all__ = ["Cursor", "exists", "head", "is_expired", "load"]
 
 _READ_ATTEMPTS = 10
 """Of ``get`` on a file that is rewritten each time it is read."""
@@ -38,22 +38,9 @@ def exists(at: FilePlace, now: float) -> Plan[bool]:
     return data is not None and not is_expired(at, data, now)
 
 
-def is_expired(at: FilePlace, data: bytes, now: float) -> bool:
+def is_expired(at: FilePlace, data: Any, now: float) -> bool:
     """Whether stored bytes are a manifest whose lifetime is over."""
-    try:
-        at.manifest(data, now)
-    except Expired:
-        return True
-    except DecodeError:
-        pass
-    return False
-
-
-def living(at: Iterable[FilePlace], found: Any, now: float) -> list[FilePlace]:
-    """Those files of which ``found`` has a manifest that has not expired."""
-    return [
-        one for one in at if one.raw_key in found and not is_expired(one, found[one.raw_key], now)
-    ]
+    return at.pipeline.part("manifest").is_over(at.raw_key, as_bytes(data), now)
 
 
 def load(at: FilePlace, now: float) -> Plan[bytes | None]:

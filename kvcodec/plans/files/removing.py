@@ -11,7 +11,7 @@ from kvcodec.format.files import Lots
 from kvcodec.keyspace.declaration import Declaration
 from kvcodec.keyspace.wrapping import as_bytes
 from kvcodec.plans.driver import Plan
-from kvcodec.plans.files.layout import FilePlace, layout_of
+from kvcodec.plans.files.layout import FilePlace, check_declared
 from kvcodec.plans.files.reading import is_expired
 from kvcodec.plans.files.traces import THE_FILE, Seen, current, rewrite, traced, uploading
 from kvcodec.plans.many import batches, remove_many
@@ -53,9 +53,10 @@ def beside_file(
 ) -> Plan[list[str]]:
     """The raw keys of all parts of a file, if it may be one: some may be gone."""
     try:
-        at = FilePlace(layout_of(declared), raw_key, can)
+        check_declared(declared)
     except ConfigError:
         return []  # bytes, and no files
+    at = FilePlace(declared.pipeline, raw_key, can)
     trace = yield from traced(at)
     manifest = yield from current(at)
     names = [at.trace_name]

@@ -20,7 +20,7 @@ from kvcodec.keyspace.wrapping import as_bytes
 from kvcodec.plans.driver import Clock, Plan
 from kvcodec.plans.log.bounds import SEGMENT_BYTES, Bounds, bounds_of
 from kvcodec.plans.log.heads import Heads, Seen
-from kvcodec.plans.log.parts import Parts, wrapping_of
+from kvcodec.plans.log.parts import Parts
 from kvcodec.plans.log.reading import Reading
 from kvcodec.plans.log.repair import Repair, Repaired
 from kvcodec.plans.log.rows import Rows
@@ -94,7 +94,7 @@ class LogLayout(Struct, frozen=True):
         data = None if declared.names.stored is None else (yield from get(log))
         for each in (declared, *(older.declaration for older in declared.older)) if data else ():
             with suppress(DecodeError):
-                heads = wrapping_of(each, "head")
+                heads = each.pipeline.part("head")
                 whole = whole or heads.unwrap_any(log, as_bytes(data)).name
         return track_of(log, whole)
 
@@ -103,7 +103,7 @@ class LogLayout(Struct, frozen=True):
         data = yield from get(log.log)
         if data is None:
             return (yield from is_there(grid_name(log.log, "y", 0, 0), self.can))
-        heads = wrapping_of(self.parts.declaration, "head")
+        heads = self.parts.declaration.pipeline.part("head")
         return not heads.is_over(log.log, as_bytes(data), self.parts.clock())
 
     def delete(self, log: Track) -> Plan[None]:

@@ -16,18 +16,13 @@ from kvcodec.keyspace.declaration import Declaration, Older
 from kvcodec.keyspace.opening import other_shape, shape_error
 from kvcodec.keyspace.pipeline import ANY_AGE, Pipeline
 from kvcodec.keyspace.versions import check_version
-from kvcodec.keyspace.wrapping import Wrapping, as_bytes
+from kvcodec.keyspace.wrapping import as_bytes
 from kvcodec.plans.driver import Clock, Plan
 from kvcodec.plans.swap import get
 
-__all__ = ["Parts", "wrapping_of"]
+__all__ = ["Parts"]
 
 T = TypeVar("T")
-
-
-def wrapping_of(declaration: Declaration[Any, Any], kind: Kind) -> Wrapping:
-    """The envelopes of one kind of parts. The backend drops heads and rows by their own ttl."""
-    return declaration.pipeline.part(kind)
 
 
 class Parts(Struct, frozen=True):
@@ -48,7 +43,7 @@ class Parts(Struct, frozen=True):
 
         ``whole``: the whole name of the key, for a name that is its own and does not tell it.
         """
-        wrapping = wrapping_of(self.declaration, own.kind)
+        wrapping = self.declaration.pipeline.part(own.kind)
         data = wrapping.wrap(name, own.spell(part), self.clock(), name=whole)
         found, limit = len(data), self.value_bytes
         if limit is None or found <= limit:
@@ -82,7 +77,7 @@ class Parts(Struct, frozen=True):
     def _opened(self, name: str, data: bytes, own: Own[T]) -> T:
         older = self._written_by(data, own.kind)
         declaration = self.declaration if older is None else older.declaration
-        wrapping = wrapping_of(declaration, own.kind)
+        wrapping = declaration.pipeline.part(own.kind)
         wrapping.check_size(data)
         # A part has no age: its messages have each their own.
         part = own.parse(wrapping.unwrap(name, data, ANY_AGE).encoded)
@@ -101,12 +96,12 @@ class Parts(Struct, frozen=True):
 
     def _written_by(self, data: bytes, kind: Kind) -> Older | None:
         """The older declaration that wrote these bytes, if it was not today's."""
-        if not self.declaration.older or wrapping_of(self.declaration, kind).recognises(data):
+        declared = self.declaration
+        if not declared.older or declared.pipeline.part(kind).recognises(data):
             return None
-        for older in self.declaration.older:
-            if older.is_open(self.clock()) and wrapping_of(older.declaration, kind).recognises(
-                data
-            ):
+        for older in declared.older:
+            wrapping = older.declaration.pipeline.part(kind)
+            if older.is_open(self.clock()) and wrapping.recognises(data):
                 older.reads += 1
                 return older
         return None  # today's says what is wrong
