@@ -138,7 +138,7 @@ def test_functions_have_twins(sync: str, twin: str) -> None:
 def test_every_method_that_waits_is_a_coroutine() -> None:
     """No async store passes off blocking work: what its twin returns, it awaits."""
     for twin in (kvcodec.AsyncStore, kvcodec.AsyncValue):
-        for name, part in public(twin, {"__aiter__", "keyspace"}).items():
+        for name, part in public(twin, {"__aiter__", "__copy__", "__reduce__", "keyspace"}).items():
             waits = inspect.iscoroutinefunction(part) or name in ("keys", "items")
             assert (name, waits) == (name, True)
 

@@ -165,7 +165,7 @@ def _refuses(store: Store[int], key: str) -> bool:
 
 def _found(there: set[int], high: int) -> set[int]:
     kv = Bare({f"n.{number}": b"" for number in there})
-    found = run(stretches(lambda number: f"n.{number}", 0, high, PLAINLY), kv)
+    found = run(stretches(lambda number: f"n.{number}", 0, high, PLAINLY), kv, "Files")
     assert sorted(found, key=lambda each: -each.start) == found
     return {number for each in found for number in each}
 

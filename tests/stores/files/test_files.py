@@ -356,7 +356,7 @@ def test_declarations_that_cannot_hold_files() -> None:
         with pytest.raises(ConfigError, match="chunk_bytes"):
             Files(PLAIN, {}, chunk_bytes=size)  # type: ignore[arg-type]
     for cipher, bytes_ in ((None, 512), (RING, 600)):
-        with pytest.raises(ConfigError, match=r"max_bytes.* too small for a chunk"):
+        with pytest.raises(ConfigError, match=r"max_bytes.* too small for a part of a file"):
             Files(Keyspace("a", bytes, cipher=cipher, max_bytes=bytes_), {})
 
 
@@ -562,7 +562,7 @@ def test_get_of_a_file_that_is_always_rewritten() -> None:
     files.put("a", CONTENT)
     kv.before = {number: (lambda: files.put("a", CONTENT)) for number in range(10_000)}
     del kv.before[kv.reads + 1]
-    with pytest.raises(Conflict, match="rewritten each time"):
+    with pytest.raises(Conflict, match="replaced the file each time"):
         files.get("a")
 
 

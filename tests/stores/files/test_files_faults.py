@@ -262,7 +262,7 @@ def test_a_put_that_another_process_took_for_dead() -> None:
             uploading.update(alive)
             yield LONG
 
-        with pytest.raises(Conflict, match="taken this one for dead"):
+        with pytest.raises(Conflict, match="took this one for dead"):
             files.put("a", overtaken())
         assert files.get("a") == SHORTER
         assert names_on(kv) == expected_names({"a": len(SHORTER)})
