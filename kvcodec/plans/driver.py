@@ -11,6 +11,7 @@ else differs between a store and its async twin. Some operations are the drivers
                               async store's; what it is, and where: for messages
     "list", prefix, after     the names that begin so, for "take"
     "take", names, most       a list of the next ones; of all that are left, if ``most`` is None
+    "close", names            nothing: a listing that is left early lets go of what it holds
     "rest"                    nothing: a place to give way, in work without an operation (``each``)
 
 Both keep two promises for every plan. An error of the KV says whether a part of the plan is stored
@@ -20,7 +21,15 @@ operations, whether or not the KV ever does.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Generator, Iterable, Iterator, Mapping
+from collections.abc import (
+    AsyncGenerator,
+    AsyncIterator,
+    Callable,
+    Generator,
+    Iterable,
+    Iterator,
+    Mapping,
+)
 from contextlib import suppress
 from itertools import islice
 from threading import local
@@ -88,8 +97,9 @@ class _Part:
             error.after_a_part()
 
 
-_SETS = ("set", "set_with_ttl", "set_if_absent", "set_if_version", "set_many")
-_WRITES = frozenset((*_SETS, "delete", "delete_if_version", "delete_many"))
+_SETS = ("set", "set_with_ttl", "set_if_absent", "set_if_version")
+_SETS_MANY = ("set_many", "set_many_with_ttl")
+_WRITES = frozenset((*_SETS, *_SETS_MANY, "delete", "delete_if_version", "delete_many"))
 
 
 def run(plan: Plan[T], kv: KV) -> T:
@@ -154,6 +164,8 @@ async def _arun(plan: Plan[T], kv: AsyncKV, part: _Part) -> T:
                 answer = await own(kv, part, *operation[1:])
         except BaseException as error:  # noqa: BLE001 - the plan decides, cancellation included
             failed = error  # as in `_run`
+            if not isinstance(error, Exception):
+                part.note(operation, None)  # a write that is cancelled may be done all the same
 
 
 # ----------------------------------------------------------------------------------- giving way
@@ -291,6 +303,16 @@ async def _ataken(kv: Any, part: _Part, names: Any, most: int | None) -> list[st
     return taken
 
 
+def _closed(_: Any, __: _Part, names: object) -> None:
+    if isinstance(names, Generator):
+        names.close()
+
+
+async def _aclosed(_: Any, __: _Part, names: object) -> None:
+    if isinstance(names, AsyncGenerator):
+        await cast("AsyncGenerator[str, None]", names).aclose()
+
+
 _LOADER = ("loader", "Cache")
 
 
@@ -315,6 +337,7 @@ _OWN: Mapping[str, Callable[..., Any]] = {
     "call": _called,
     "list": _listed,
     "take": _taken,
+    "close": _closed,
     "rest": _rested,
 }
 _OWN_ASYNC: Mapping[str, Callable[..., Any]] = {
@@ -323,6 +346,7 @@ _OWN_ASYNC: Mapping[str, Callable[..., Any]] = {
     "call": _acalled,
     "list": _alisted,
     "take": _ataken,
+    "close": _aclosed,
     "rest": _arested,
 }
 
