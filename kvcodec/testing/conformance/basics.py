@@ -143,8 +143,8 @@ class BasicChecks(Suite):
                 longest = long_name(most, limits)
                 await kv.set(longest, b"at the limit")
                 await _taken(kv, longest + "n", b"over the limit")
-                kept = await read(kv, longest)
-                expect_equal(kept, b"at the limit", "a longer name is another name")
+                held = await read(kv, longest)
+                expect_equal(held, b"at the limit", "a longer name is another name")
 
     @check()
     async def test_racing_writers_leave_one_whole_value(self, kv: FullKV) -> None:
