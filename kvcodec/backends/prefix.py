@@ -19,6 +19,7 @@ from msgspec.structs import replace
 
 from kvcodec.backends.adapt import as_async_kv, as_kv
 from kvcodec.backends.capabilities import all_stored, limits_of, place_behind, values_of
+from kvcodec.backends.listings import alet_go, let_go
 from kvcodec.backends.wrapping import Wrapping
 from kvcodec.errors import ConfigError, forgetful
 from kvcodec.protocols import KV, AsyncKV, Limits, Token
@@ -121,16 +122,24 @@ def _stripped(answer: object, prefix: str) -> dict[str, bytes]:
 
 def _scan_keys(self: _Prefixed, prefix: str, start_after: str = "", /) -> Iterator[str]:
     own = self._prefix
-    for key in self._kv.scan_keys(own + prefix, start_after and own + start_after):
-        yield key[len(own) :]
+    names = self._kv.scan_keys(own + prefix, start_after and own + start_after)
+    try:
+        for key in names:
+            yield key[len(own) :]
+    finally:
+        let_go(names)
 
 
 async def _async_scan_keys(
     self: _Prefixed, prefix: str, start_after: str = "", /
 ) -> AsyncIterator[str]:
     own = self._prefix
-    async for key in self._kv.scan_keys(own + prefix, start_after and own + start_after):
-        yield key[len(own) :]
+    names = self._kv.scan_keys(own + prefix, start_after and own + start_after)
+    try:
+        async for key in names:
+            yield key[len(own) :]
+    finally:
+        await alet_go(names)
 
 
 def _reduced(limits: Limits, prefix: str) -> Limits:

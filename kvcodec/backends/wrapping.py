@@ -1,5 +1,8 @@
 """The base of wrappers: a KV around another one, with exactly what that one can do.
 
+``Wrapping`` is what all have. ``Through`` and its async twin are for those that do the same around
+every operation: each of these comes by ``_call``, a listing by ``_list``.
+
 A wrapper names the methods that it has beyond ``get``, ``set`` and ``delete`` in a table. One is
 there if the KV inside has the whole group that the method belongs to, and is an AttributeError
 otherwise, as it is there. What is asked of a handle before each opening, a wrapper of an exact
@@ -8,9 +11,18 @@ type says for the KV inside, without a look at methods that only pass on.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import (
+    AsyncIterator,
+    Awaitable,
+    Callable,
+    Generator,
+    Hashable,
+    Iterator,
+    Mapping,
+    Sequence,
+)
 from types import MethodType
-from typing import Any, ClassVar, Final
+from typing import Any, ClassVar, Final, TypeAlias, TypeVar
 
 from msgspec.structs import replace
 
@@ -22,9 +34,30 @@ from kvcodec.backends.capabilities import (
     only,
     place_behind,
 )
-from kvcodec.protocols import Limits
+from kvcodec.errors import forgetful
+from kvcodec.protocols import Limits, Token
 
-__all__ = ["Wrapping"]
+__all__ = [
+    "CONDITIONAL",
+    "WRITES",
+    "AsyncThrough",
+    "Steps",
+    "Through",
+    "Wrapping",
+    "adrive",
+    "drive",
+]
+
+T = TypeVar("T")
+
+CONDITIONAL: Final = frozenset({"set_if_absent", "set_if_version", "delete_if_version"})
+"""Methods that do nothing if something is so, and say whether it was."""
+
+WRITES: Final = CONDITIONAL | {
+    *("set", "delete", "set_many", "delete_many"),
+    *("set_with_ttl", "set_many_with_ttl", "purge"),
+}
+"""Methods that change what is stored."""
 
 
 _SAID: Final = ("limits", "ordered", "version_of")
@@ -74,3 +107,172 @@ class Wrapping:
     def _own(self) -> Capabilities:
         found = only(self._inside(), self._offers.keys())
         return replace(found, limits=self._limited(found.limits))
+
+
+# ------------------------------------------------------------------- one way through for all
+#
+# Methods of both twins: what can be awaited is a result.
+
+
+def _exists(self: Any, key: str, /) -> Any:
+    return self._call("exists", key)
+
+
+def _get_many(self: Any, keys: Sequence[str], /) -> Any:
+    return self._call("get_many", keys)
+
+
+@forgetful
+def _set_many(self: Any, items: Mapping[str, bytes], /) -> Any:
+    return self._call("set_many", items)
+
+
+def _delete_many(self: Any, keys: Sequence[str], /) -> Any:
+    return self._call("delete_many", keys)
+
+
+def _scan_keys(self: Any, prefix: str, start_after: str = "", /) -> Any:
+    return self._list(prefix, start_after)
+
+
+@forgetful
+def _set_with_ttl(self: Any, key: str, value: bytes, ttl: float, /) -> Any:
+    return self._call("set_with_ttl", key, value, ttl)
+
+
+@forgetful
+def _set_many_with_ttl(self: Any, items: Mapping[str, bytes], ttl: float, /) -> Any:
+    return self._call("set_many_with_ttl", items, ttl)
+
+
+def _purge(self: Any) -> Any:
+    return self._call("purge")
+
+
+@forgetful
+def _set_if_absent(self: Any, key: str, value: bytes, ttl: float | None, /) -> Any:
+    return self._call("set_if_absent", key, value, ttl)
+
+
+def _get_versioned(self: Any, key: str, /) -> Any:
+    return self._call("get_versioned", key)
+
+
+@forgetful
+def _set_if_version(self: Any, key: str, value: bytes, token: Token, ttl: float | None, /) -> Any:
+    return self._call("set_if_version", key, value, token, ttl)
+
+
+def _delete_if_version(self: Any, key: str, token: Token, /) -> Any:
+    return self._call("delete_if_version", key, token)
+
+
+_ALL: Final[Mapping[str, Callable[..., Any]]] = {
+    "exists": _exists,
+    "get_many": _get_many,
+    "set_many": _set_many,
+    "delete_many": _delete_many,
+    "scan_keys": _scan_keys,
+    "set_with_ttl": _set_with_ttl,
+    "set_many_with_ttl": _set_many_with_ttl,
+    "purge": _purge,
+    "set_if_absent": _set_if_absent,
+    "get_versioned": _get_versioned,
+    "set_if_version": _set_if_version,
+    "delete_if_version": _delete_if_version,
+}
+
+
+class Through(Wrapping):
+    """A wrapper through which every operation goes in one way."""
+
+    __slots__ = ()
+
+    _offers = _ALL
+
+    def get(self, key: str, /) -> bytes | None:
+        """Return the value stored under ``key``, or None if there is none."""
+        value: bytes | None = self._call("get", key)
+        return value
+
+    @forgetful
+    def set(self, key: str, value: bytes, /) -> object:
+        """Store ``value`` under ``key``, replacing what was there."""
+        return self._call("set", key, value)
+
+    def delete(self, key: str, /) -> object:
+        """Remove ``key``; no error if it is absent."""
+        return self._call("delete", key)
+
+    def _call(self, method: str, /, *arguments: Any) -> Any:
+        raise NotImplementedError
+
+    def _list(self, prefix: str, start_after: str) -> Iterator[str]:
+        raise NotImplementedError
+
+
+class AsyncThrough(Wrapping):
+    """``Through`` around a KV whose methods return awaitables."""
+
+    __slots__ = ()
+
+    _offers = _ALL
+
+    def get(self, key: str, /) -> Awaitable[bytes | None]:
+        """Return the value stored under ``key``, or None if there is none."""
+        return self._call("get", key)
+
+    @forgetful
+    def set(self, key: str, value: bytes, /) -> Awaitable[object]:
+        """Store ``value`` under ``key``, replacing what was there."""
+        return self._call("set", key, value)
+
+    def delete(self, key: str, /) -> Awaitable[object]:
+        """Remove ``key``; no error if it is absent."""
+        return self._call("delete", key)
+
+    async def _call(self, method: str, /, *arguments: Any) -> Any:
+        raise NotImplementedError
+
+    def _list(self, prefix: str, start_after: str) -> AsyncIterator[str]:
+        raise NotImplementedError
+
+
+# --------------------------------------------------------------- several operations as one
+
+Steps: TypeAlias = Generator[tuple[Any, ...], Any, T]
+"""Yields a bound method with its arguments, is sent what that returned or raised."""
+
+
+def drive(steps: Steps[T]) -> T:
+    """Do the steps, one after the other; return what they return."""
+    answer: Any = None
+    failed: Exception | None = None
+    while True:
+        try:
+            method, *arguments = steps.send(answer) if failed is None else steps.throw(failed)
+        except StopIteration as stop:
+            result: T = stop.value
+            return result
+        answer = failed = None
+        try:
+            answer = method(*arguments)
+        except Exception as error:  # noqa: BLE001 - the steps decide
+            failed = error
+
+
+async def adrive(steps: Steps[T]) -> T:
+    """Do the steps, awaiting each; return what they return."""
+    answer: Any = None
+    failed: Exception | None = None
+    while True:
+        try:
+            method, *arguments = steps.send(answer) if failed is None else steps.throw(failed)
+        except StopIteration as stop:
+            result: T = stop.value
+            return result
+        answer = failed = None
+        try:
+            answer = await method(*arguments)
+        except Exception as error:  # noqa: BLE001 - the steps decide
+            failed = error

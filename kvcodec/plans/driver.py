@@ -21,15 +21,7 @@ operations, whether or not the KV ever does.
 
 from __future__ import annotations
 
-from collections.abc import (
-    AsyncGenerator,
-    AsyncIterator,
-    Callable,
-    Generator,
-    Iterable,
-    Iterator,
-    Mapping,
-)
+from collections.abc import AsyncIterator, Callable, Generator, Iterable, Iterator, Mapping
 from contextlib import suppress
 from itertools import islice
 from threading import local
@@ -40,6 +32,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias, cast
 from typing_extensions import TypeVar
 
 from kvcodec.backends.capabilities import place_behind
+from kvcodec.backends.listings import alet_go, let_go
 from kvcodec.backends.loops import running_loop
 from kvcodec.errors import BackendError, ConfigError, Conflict, locate
 from kvcodec.format.derived import is_beside
@@ -304,13 +297,11 @@ async def _ataken(kv: Any, part: _Part, names: Any, most: int | None) -> list[st
 
 
 def _closed(_: Any, __: _Part, names: object) -> None:
-    if isinstance(names, Generator):
-        names.close()
+    let_go(names)
 
 
 async def _aclosed(_: Any, __: _Part, names: object) -> None:
-    if isinstance(names, AsyncGenerator):
-        await cast("AsyncGenerator[str, None]", names).aclose()
+    await alet_go(names)
 
 
 _LOADER = ("loader", "Cache")
