@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 from msgspec.structs import replace
 
 from kvcodec.backends.adapt import as_async_kv, as_kv
-from kvcodec.backends.capabilities import Capabilities, capabilities_of, values_of
+from kvcodec.backends.capabilities import Capabilities, capabilities_of, limits_of, values_of
 from kvcodec.backends.wrapping import AsyncThrough, Steps, Through, Wrapping, adrive, drive
 from kvcodec.errors import ConfigError, forgetful
 from kvcodec.protocols import KV, AsyncKV, Limits
@@ -44,6 +44,11 @@ class _Tiered(Wrapping):
                 f"{type(near).__name__} keeps no value for a time, so nothing bounds how old a "
                 "read is: ttl=None says that this is wanted, where no other process writes"
             )
+
+    @property
+    def limits(self) -> Limits:
+        """What both take."""
+        return self._limited(limits_of(self._kv))
 
     def _limited(self, limits: Limits) -> Limits:
         near = self._near_can.limits
