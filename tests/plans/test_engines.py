@@ -23,6 +23,7 @@ from kvcodec import (
     Store,
     Unavailable,
 )
+from kvcodec.plans import locks
 from kvcodec.plans.driver import arun
 from kvcodec.plans.files.traces import uploading
 from tests.engines import AsyncHolding, Holding, Objects, OfBytes
@@ -129,6 +130,18 @@ def test_an_update_is_not_lost_to_a_pop_where_deletions_are_not_exact() -> None:
 
     in_threads(change)
     assert sum(popped) + store.get("n", 0) == 200
+
+
+def test_an_update_takes_the_lock_that_a_pop_needs() -> None:
+    """Where deletions are not exact; where they are, nobody waits for anybody."""
+    for kind, locked in ((Objects, True), (OfBytes, False)):
+        kv = kind()
+        store = Store(COUNTS, kv)
+        held: list[bool] = []
+        store.set("n", 1)
+        store.update("n", lambda n, held=held: held.append(bool(locks._holds)) or n + 1)
+        assert held == [locked]
+        assert store.pop("n") == 2
 
 
 def test_a_second_look_spares_what_another_process_wrote() -> None:
@@ -274,7 +287,7 @@ def test_where_to_start_is_told_only_where_it_saves_work() -> None:
     """A walk goes on from its cursor on a backend without order too, which is not told."""
     for ordered, told in ((True, True), (False, False)):
         kv = Holding()
-        kv.ordered = ordered  # type: ignore[misc]
+        kv.ordered = ordered
         filled(kv)
         store = Store(COUNTS, kv)
         report = store.verify(limit=100)
