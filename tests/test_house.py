@@ -227,7 +227,7 @@ def asked() -> set[tuple[str, str]]:
     return {
         (file.path, function)
         for file in outside_the_kit()
-        if file.folder != "backends" and file.folder != "protocols"
+        if file.folder not in {"backends", "protocols"}
         for function, _, _ in questions(file)
     }
 

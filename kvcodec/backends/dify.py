@@ -278,13 +278,13 @@ def _key_problem(key: str) -> BackendError | KeyNameError | None:
     parts = key.split("/")
     if ".." in key or not {"", "."}.isdisjoint(parts):
         return _bad_name("an empty part, '.' or '..', which lead to another key", key)
-    return key_problem(key, DifyKV.limits)
+    return key_problem(key, DifyKV.limits, "Dify")
 
 
 def _value_problem(key: str, value: object) -> BackendError | TypeError | None:
     if not isinstance(value, Buffer):
         return TypeError(f"a stored value is bytes, not {type(value).__name__}")
-    return value_problem(key, memoryview(value).nbytes, DifyKV.limits)
+    return value_problem(key, memoryview(value).nbytes, DifyKV.limits, "Dify")
 
 
 def _bad_name(what: str, key: str) -> KeyNameError:

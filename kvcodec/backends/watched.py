@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping, MutableMapping
+from collections.abc import AsyncIterator, Callable, Iterator, MutableMapping
 from contextlib import suppress
 from threading import Lock
 from time import perf_counter
@@ -14,6 +14,7 @@ from kvcodec.backends.adapt import as_async_kv, as_kv
 from kvcodec.backends.listings import alet_go, let_go
 from kvcodec.backends.wrapping import CONDITIONAL, WRITES, AsyncThrough, Through
 from kvcodec.errors import BackendError, forgetful
+from kvcodec.format.plain import is_mapping
 from kvcodec.protocols import KV, AsyncKV
 
 __all__ = ["AsyncWatchedKV", "Count", "Counters", "Observed", "Outcome", "WatchedKV"]
@@ -147,7 +148,7 @@ def _sent(method: str, arguments: tuple[Any, ...]) -> int:
 
 def _received(method: str, answer: Any) -> int:
     if method == "get_many":
-        return sum(map(_size, answer.values())) if isinstance(answer, Mapping) else 0
+        return sum(map(_size, answer.values())) if is_mapping(answer) else 0
     return _size(answer[0] if method == "get_versioned" and answer else answer)
 
 

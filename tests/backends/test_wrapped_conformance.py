@@ -100,29 +100,37 @@ class _AsyncShaky(_Shaky):
         return answer
 
 
+def _shaky(kv: Any) -> Any:
+    return _Shaky(kv)
+
+
+def _async_shaky(kv: Any) -> Any:
+    return _AsyncShaky(kv)
+
+
 async def _awaken(_: float) -> None:
     """Sleep no time."""
 
 
 WRAPPERS: dict[str, Callable[[Any, Any], Any]] = {
     "watched": lambda kv, _: WatchedKV(kv, lambda _: None),
-    "retry": lambda kv, _: RetryKV(_Shaky(kv), sleep=lambda _: None),
+    "retry": lambda kv, _: RetryKV(_shaky(kv), sleep=lambda _: None),
     "tiered": lambda kv, clock: TieredKV(MemoryKV(clock=clock), kv),
     "behind a dict": lambda kv, _: TieredKV({}, kv, ttl=None),
     "read-only": lambda kv, _: _WrittenBehind(ReadOnlyKV(kv), kv),
     "all": lambda kv, clock: WatchedKV(
-        TieredKV(MemoryKV(clock=clock), RetryKV(_Shaky(kv), sleep=lambda _: None)), lambda _: None
+        TieredKV(MemoryKV(clock=clock), RetryKV(_shaky(kv), sleep=lambda _: None)), lambda _: None
     ),
 }
 
 ASYNC_WRAPPERS: dict[str, Callable[[Any, Any], Any]] = {
     "watched": lambda kv, _: AsyncWatchedKV(kv, lambda _: None),
-    "retry": lambda kv, _: AsyncRetryKV(_AsyncShaky(kv), sleep=_awaken),
+    "retry": lambda kv, _: AsyncRetryKV(_async_shaky(kv), sleep=_awaken),
     "tiered": lambda kv, clock: AsyncTieredKV(AsyncMemoryKV(clock=clock), kv),
     "behind a dict": lambda kv, _: AsyncTieredKV({}, kv, ttl=None),
     "read-only": lambda kv, _: _WrittenBehind(AsyncReadOnlyKV(kv), kv),
     "all": lambda kv, clock: AsyncWatchedKV(
-        AsyncTieredKV(AsyncMemoryKV(clock=clock), AsyncRetryKV(_AsyncShaky(kv), sleep=_awaken)),
+        AsyncTieredKV(AsyncMemoryKV(clock=clock), AsyncRetryKV(_async_shaky(kv), sleep=_awaken)),
         lambda _: None,
     ),
 }

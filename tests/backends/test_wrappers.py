@@ -6,7 +6,7 @@ import asyncio
 import itertools
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from functools import partial
+from functools import partial, update_wrapper
 from typing import Any
 
 import pytest
@@ -327,19 +327,24 @@ def test_the_twin_lets_go_of_a_listing() -> None:
         await listing.aclose()
         return inside.open
 
-    for wrap in (
+    wrappers: list[Callable[[Any], Any]] = [
         lambda kv: AsyncWatchedKV(kv, lambda _: None),
         AsyncRetryKV,
         AsyncReadOnlyKV,
         lambda kv: AsyncTieredKV(AsyncMemoryKV(), kv),
-    ):
+    ]
+    for wrap in wrappers:
         assert asyncio.run(main(wrap)) == 0
 
 
 def test_who_is_told_cannot_fail_an_operation(monkeypatch: pytest.MonkeyPatch) -> None:
     """What it raises is reported as an uncaught exception is, and the value is stored."""
     seen: list[type[BaseException]] = []
-    monkeypatch.setattr(sys, "excepthook", lambda kind, *_: seen.append(kind))
+
+    def hook(kind: type[BaseException], *_: object) -> None:
+        seen.append(kind)
+
+    monkeypatch.setattr(sys, "excepthook", hook)
 
     def tell(_: Observed) -> None:
         raise ZeroDivisionError
@@ -643,7 +648,8 @@ def test_a_failing_write_leaves_nothing_that_was_read_meanwhile(method: str) -> 
     far: Any = Far()
     kv = TieredKV(MemoryKV(), far)
     kv.set("a", b"old")
-    setattr(far, method, partial(far.lost, method))
+    # Of the shape of the method, or it would not be taken for it.
+    setattr(far, method, update_wrapper(partial(far.lost, method), getattr(far, method)))
     with pytest.raises(ConnectionResetError):
         getattr(kv, method)(*WRITES[method])
     assert kv.get("a") == (None if method == "delete" else b"new")

@@ -139,7 +139,12 @@ def test_an_update_takes_the_lock_that_a_pop_needs() -> None:
         store = Store(COUNTS, kv)
         held: list[bool] = []
         store.set("n", 1)
-        store.update("n", lambda n, held=held: held.append(bool(locks._holds)) or n + 1)
+
+        def change(n: int, held: list[bool] = held) -> int:
+            held.append(bool(locks._holds))
+            return n + 1
+
+        store.update("n", change)
         assert held == [locked]
         assert store.pop("n") == 2
 
