@@ -14,7 +14,7 @@ from types import BuiltinFunctionType, MethodType, MethodWrapperType
 from typing import Any, Final, NamedTuple, cast
 from weakref import ref
 
-from msgspec import Struct, structs
+from msgspec import Struct
 
 from kvcodec.errors import ConfigError, OutcomeUnknown
 from kvcodec.format.plain import is_tuple
@@ -26,8 +26,8 @@ __all__ = [
     "capabilities_of",
     "forwards",
     "has_method",
+    "lacking",
     "limits_of",
-    "only",
     "place_behind",
     "values_of",
     "versioned",
@@ -286,14 +286,13 @@ def has_method(capabilities: Capabilities, name: str) -> bool:
     return bool(getattr(capabilities, _FIELD_OF[name]))
 
 
-def only(capabilities: Capabilities, names: Collection[str]) -> Capabilities:
-    """Return those of the capabilities whose methods have these names."""
-    lacking = {
+def lacking(names: Collection[str]) -> dict[str, bool]:
+    """Return the fields of those groups whose methods are not all among these, as False."""
+    return {
         field: False
         for field, group in _GROUPS.items()
         if any(method.name not in names for method in group)
     }
-    return structs.replace(capabilities, **lacking)
 
 
 def forwards(kind: type, ask: Callable[[Any], Capabilities]) -> None:

@@ -31,7 +31,7 @@ from kvcodec.backends.capabilities import (
     capabilities_of,
     forwards,
     has_method,
-    only,
+    lacking,
     place_behind,
 )
 from kvcodec.errors import forgetful
@@ -67,19 +67,23 @@ _SAID: Final = ("limits", "ordered", "version_of")
 class Wrapping:
     """What every wrapper and its async twin have: the KV inside, and what that can do."""
 
-    __slots__ = ("_found", "_kv")
+    __slots__ = ("_found", "_kv", "_shown")
 
     _offers: ClassVar[Mapping[str, Callable[..., Any]]] = {}
     """By name, the methods beyond the three that the wrapper passes on."""
 
+    _lacks: ClassVar[Mapping[str, bool]] = {}
+
     def __init_subclass__(cls) -> None:
         super().__init_subclass__()
+        cls._lacks = lacking(cls._offers)
         if cls.__module__.startswith("kvcodec."):
             forwards(cls, cls._own)
 
     def __init__(self, kv: Any) -> None:
         self._kv = kv
         self._found: Capabilities | None = None
+        self._shown: Capabilities | None = None
 
     def __getattr__(self, name: str) -> Any:
         # Only for names that are not set.
@@ -105,8 +109,10 @@ class Wrapping:
         return self._found
 
     def _own(self) -> Capabilities:
-        found = only(self._inside(), self._offers.keys())
-        return replace(found, limits=self._limited(found.limits))
+        if self._shown is None:
+            found = self._inside()
+            self._shown = replace(found, limits=self._limited(found.limits), **self._lacks)
+        return self._shown
 
 
 # ------------------------------------------------------------------- one way through for all
