@@ -50,9 +50,13 @@ if TYPE_CHECKING:
     from kvcodec.backends.mapping import AsyncMappingKV, MappingKV
     from kvcodec.backends.memory import AsyncMemoryKV, MemoryKV
     from kvcodec.backends.prefix import AsyncPrefixKV, PrefixKV
+    from kvcodec.backends.read_only import AsyncReadOnlyKV, ReadOnlyKV
+    from kvcodec.backends.retry import AsyncRetryKV, RetryKV
     from kvcodec.backends.sqlite import SQLiteKV
     from kvcodec.backends.sqlite_async import AsyncSQLiteKV
+    from kvcodec.backends.tiered import AsyncTieredKV, TieredKV
     from kvcodec.backends.url import open_async_kv, open_kv
+    from kvcodec.backends.watched import AsyncWatchedKV, Counters, Observed, WatchedKV
     from kvcodec.codecs.legacy import GzipJSON
     from kvcodec.codecs.packed import Packed
     from kvcodec.keys.hashed import HashedKeys, HiddenKeys
@@ -92,10 +96,14 @@ __all__ = [
     "AsyncMappingKV",
     "AsyncMemoryKV",
     "AsyncPrefixKV",
+    "AsyncReadOnlyKV",
+    "AsyncRetryKV",
     "AsyncSQLiteKV",
     "AsyncStore",
     "AsyncSubjects",
+    "AsyncTieredKV",
     "AsyncValue",
+    "AsyncWatchedKV",
     "BackendError",
     "Cache",
     "CacheStats",
@@ -103,6 +111,7 @@ __all__ = [
     "Codec",
     "ConfigError",
     "Conflict",
+    "Counters",
     "DecodeError",
     "DifyKV",
     "EncodeError",
@@ -133,6 +142,7 @@ __all__ = [
     "NewerVersion",
     "NotEncrypted",
     "NotReplicated",
+    "Observed",
     "Ordered",
     "OutcomeUnknown",
     "Packed",
@@ -140,7 +150,9 @@ __all__ = [
     "PrefixKV",
     "Previous",
     "QuotaExceeded",
+    "ReadOnlyKV",
     "Report",
+    "RetryKV",
     "SQLiteKV",
     "SchemaMismatch",
     "Secret",
@@ -148,6 +160,7 @@ __all__ = [
     "Subjects",
     "Tampered",
     "TemplateKeys",
+    "TieredKV",
     "TooDeep",
     "TooLarge",
     "ToolLinks",
@@ -155,6 +168,7 @@ __all__ = [
     "UnknownKey",
     "Unsupported",
     "Value",
+    "WatchedKV",
     "aexport_lines",
     "aimport_lines",
     "awindow",
@@ -177,12 +191,17 @@ _LAZY = {
     "AsyncMappingKV": "kvcodec.backends.mapping",
     "AsyncMemoryKV": "kvcodec.backends.memory",
     "AsyncPrefixKV": "kvcodec.backends.prefix",
+    "AsyncReadOnlyKV": "kvcodec.backends.read_only",
+    "AsyncRetryKV": "kvcodec.backends.retry",
     "AsyncSQLiteKV": "kvcodec.backends.sqlite_async",
     "AsyncStore": "kvcodec.stores.store_async",
     "AsyncSubjects": "kvcodec.stores.subjects",
+    "AsyncTieredKV": "kvcodec.backends.tiered",
     "AsyncValue": "kvcodec.stores.value",
+    "AsyncWatchedKV": "kvcodec.backends.watched",
     "Cache": "kvcodec.stores.cache",
     "CacheStats": "kvcodec.stores.cache",
+    "Counters": "kvcodec.backends.watched",
     "DifyKV": "kvcodec.backends.dify",
     "FernetCipher": "kvcodec.secrets.ciphers",
     "FileInfo": "kvcodec.stores.files",
@@ -197,13 +216,18 @@ _LAZY = {
     "Log": "kvcodec.stores.log",
     "MappingKV": "kvcodec.backends.mapping",
     "MemoryKV": "kvcodec.backends.memory",
+    "Observed": "kvcodec.backends.watched",
     "Packed": "kvcodec.codecs.packed",
     "PrefixKV": "kvcodec.backends.prefix",
+    "ReadOnlyKV": "kvcodec.backends.read_only",
+    "RetryKV": "kvcodec.backends.retry",
     "SQLiteKV": "kvcodec.backends.sqlite",
     "Subjects": "kvcodec.stores.subjects",
     "TemplateKeys": "kvcodec.keys.templates",
+    "TieredKV": "kvcodec.backends.tiered",
     "ToolLinks": "kvcodec.stores.tool_links",
     "Value": "kvcodec.stores.value",
+    "WatchedKV": "kvcodec.backends.watched",
     "aexport_lines": "kvcodec.stores.conversation",
     "aimport_lines": "kvcodec.stores.conversation",
     "awindow": "kvcodec.stores.conversation",

@@ -35,7 +35,7 @@ FLOORS = (
 ROOMS = ("testing", "integrations", "cli")
 """Shipped to users: each sees every floor, and none of them is seen."""
 
-AT_THE_ROOT = ("__init__", "errors", "protocols")
+AT_THE_ROOT = ("__init__", "errors")
 
 
 def module_name(path: Path, root: Path) -> str:
@@ -191,7 +191,7 @@ def test_the_walk_finds_circles(tmp_path: Path) -> None:
 
 
 def _package(root: Path) -> None:
-    for folder in [*FLOORS[2:], *ROOMS, "novel"]:
+    for folder in [*FLOORS[1:], *ROOMS, "novel"]:
         (root / PACKAGE / folder).mkdir(parents=True, exist_ok=True)
-    for name in ["errors", "protocols", "codecs/values", "keyspace/keyspace", "backends/memory"]:
+    for name in ["errors", "protocols/kv", "codecs/values", "keyspace/keyspace", "backends/memory"]:
         (root / PACKAGE / f"{name}.py").touch()

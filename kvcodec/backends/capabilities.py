@@ -24,6 +24,10 @@ __all__ = [
     "Capabilities",
     "all_stored",
     "capabilities_of",
+    "forwards",
+    "has_method",
+    "lacking",
+    "limits_of",
     "place_behind",
     "values_of",
     "versioned",
@@ -44,10 +48,18 @@ class Capabilities(Struct, frozen=True):
     """``scan_keys`` lists in the order of the keys' UTF-8 bytes"""
     ttl: bool = False
     """``set_with_ttl``"""
+    many_ttl: bool = False
+    """``set_many_with_ttl``"""
+    purge: bool = False
+    """``purge``"""
     claims: bool = False
     """``set_if_absent``"""
     versions: bool = False
-    """``get_versioned``, ``set_if_version`` and ``delete_if_version``"""
+    """``get_versioned`` and ``set_if_version``"""
+    deletes: bool = False
+    """``delete_if_version``"""
+    version_of: str = "write"
+    """What a token stands for: ``"write"``, or ``"bytes"``"""
     limits: Limits = Limits()
 
 
@@ -62,18 +74,28 @@ def capabilities_of(kv: object) -> Capabilities:
     if ask is not None:
         return ask(kv)
     scan = _offers(kv, _GROUPS["scan"])
+    versions = _offers(kv, _GROUPS["versions"])
     ordered: object = getattr(kv, "ordered", None)
-    limits = getattr(kv, "limits", None)
     return Capabilities(
         exists=_offers(kv, _GROUPS["exists"]),
         many=_offers(kv, _GROUPS["many"]),
         scan=scan,
         ordered=scan and ordered is True,
         ttl=_offers(kv, _GROUPS["ttl"]),
+        many_ttl=_offers(kv, _GROUPS["many_ttl"]),
+        purge=_offers(kv, _GROUPS["purge"]),
         claims=_offers(kv, _GROUPS["claims"]),
-        versions=_offers(kv, _GROUPS["versions"]),
-        limits=limits if isinstance(limits, Limits) else _NO_LIMITS,
+        versions=versions,
+        deletes=versions and _offers(kv, _GROUPS["deletes"]),
+        version_of="bytes" if versions and getattr(kv, "version_of", None) == "bytes" else "write",
+        limits=limits_of(kv),
     )
+
+
+def limits_of(kv: object) -> Limits:
+    """Return the limits that a handle states. What a client has under this name is none."""
+    limits = getattr(kv, "limits", None)
+    return limits if isinstance(limits, Limits) else _NO_LIMITS
 
 
 def place_behind(kv: object, key: str) -> tuple[Hashable, str]:
@@ -120,7 +142,7 @@ def values_of(answer: object) -> Mapping[str, bytes]:
     return found
 
 
-def all_stored(answer: object, names: Collection[str]) -> None:
+def all_stored(answer: object, names: Collection[str], method: str = "set_many") -> None:
     """Look at what ``set_many`` answered. Raises OutcomeUnknown if it named any of ``names``.
 
     Django's caches and pymemcache answer with the keys that were not stored.
@@ -131,7 +153,7 @@ def all_stored(answer: object, names: Collection[str]) -> None:
     failed = sum(isinstance(name, str) and name in known for name in cast("Any", answer))
     if failed:
         raise OutcomeUnknown(
-            f"set_many of this handle named {failed} of {len(names)} keys in its answer, which "
+            f"{method} of this handle named {failed} of {len(names)} keys in its answer, which "
             "are taken as not stored: set them again; if it names those that it stored, let it "
             "return None",
             stage="store",
@@ -220,8 +242,8 @@ class _Method(NamedTuple):
         kinds = [parameter.kind for parameter in signature.parameters.values()]
         # `get_many(*keys)` takes each key as an argument of its own; `call(*args, **kwargs)`
         # passes on whatever it is given.
-        apart = kinds[0] is inspect.Parameter.VAR_POSITIONAL
-        return not (self.several and apart and inspect.Parameter.VAR_KEYWORD not in kinds)
+        apart = self.several and kinds[0] is inspect.Parameter.VAR_POSITIONAL
+        return not apart or inspect.Parameter.VAR_KEYWORD in kinds
 
 
 _OF_C: Final = (BuiltinFunctionType, MethodWrapperType)
@@ -240,12 +262,11 @@ _GROUPS: Final = {
     ),
     "scan": (_method("scan_keys", 2),),
     "ttl": (_method("set_with_ttl", 3),),
+    "many_ttl": (_method("set_many_with_ttl", 2, several=True),),
+    "purge": (_method("purge", 0),),
     "claims": (_method("set_if_absent", 3),),
-    "versions": (
-        _method("get_versioned", 1),
-        _method("set_if_version", 4),
-        _method("delete_if_version", 2),
-    ),
+    "versions": (_method("get_versioned", 1), _method("set_if_version", 4)),
+    "deletes": (_method("delete_if_version", 2),),
 }
 """The methods of each field of ``Capabilities``."""
 
@@ -263,6 +284,15 @@ may have taken a method away."""
 def has_method(capabilities: Capabilities, name: str) -> bool:
     """Say whether the group is there that a method of this name belongs to."""
     return bool(getattr(capabilities, _FIELD_OF[name]))
+
+
+def lacking(names: Collection[str]) -> dict[str, bool]:
+    """Return the fields of those groups whose methods are not all among these, as False."""
+    return {
+        field: False
+        for field, group in _GROUPS.items()
+        if any(method.name not in names for method in group)
+    }
 
 
 def forwards(kind: type, ask: Callable[[Any], Capabilities]) -> None:

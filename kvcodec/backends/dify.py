@@ -15,11 +15,11 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol, TypeVar
 
 from typing_extensions import Buffer
 
+from kvcodec.backends.limits import key_problem, value_problem
 from kvcodec.errors import (
     BackendError,
     ConfigError,
     KeyNameError,
-    LimitExceeded,
     OutcomeUnknown,
     QuotaExceeded,
     Unavailable,
@@ -122,7 +122,7 @@ class DifyKV:
     missing value from an outage.
     """
 
-    limits = Limits(key_bytes=_KEY_BYTES, value_bytes=_VALUE_BYTES)
+    limits = Limits(key_bytes=_KEY_BYTES, value_bytes=_VALUE_BYTES, part_bytes=_PART_BYTES)
 
     def __init__(self, storage: DifyStorage) -> None:
         if not callable(getattr(storage, "exist", None)):
@@ -287,18 +287,13 @@ def _key_problem(key: str) -> BackendError | KeyNameError | None:
     parts = key.split("/")
     if ".." in key or not {"", "."}.isdisjoint(parts):
         return _bad_name("an empty part, '.' or '..', which lead to another key", key)
-    size = len(key.encode())
-    if size > _KEY_BYTES:
-        return _over("key", size, _KEY_BYTES, key)
-    longest = max(len(part.encode()) for part in parts)
-    return _over("key's part", longest, _PART_BYTES, key) if longest > _PART_BYTES else None
+    return key_problem(key, DifyKV.limits, "Dify")
 
 
 def _value_problem(key: str, value: object) -> BackendError | TypeError | None:
     if not isinstance(value, Buffer):
         return TypeError(f"a stored value is bytes, not {type(value).__name__}")
-    size = memoryview(value).nbytes
-    return _over("value", size, _VALUE_BYTES, key) if size > _VALUE_BYTES else None
+    return value_problem(key, memoryview(value).nbytes, DifyKV.limits, "Dify")
 
 
 def _bad_name(what: str, key: str) -> KeyNameError:
@@ -306,15 +301,4 @@ def _bad_name(what: str, key: str) -> KeyNameError:
         f"Dify takes no key with {what}: the key schemes of a Keyspace make none",
         raw_key=key,
         stage="name",
-    )
-
-
-def _over(what: str, found: int, limit: int, key: str) -> LimitExceeded:
-    return LimitExceeded(
-        f"the {what} has {found} bytes, and Dify takes {limit}: shorten it (HashedKeys for keys, "
-        "Files for large bytes)",
-        limit=limit,
-        found=found,
-        raw_key=key,
-        stage="store",
     )

@@ -160,6 +160,12 @@ class MemoryKV:
             self._write(key, value, ttl)
 
     @forgetful
+    def set_many_with_ttl(self, items: Mapping[str, bytes], ttl: float, /) -> None:
+        """Store every item for ``ttl`` seconds."""
+        for key, value in items.items():
+            self.set_with_ttl(key, value, ttl)
+
+    @forgetful
     def set_if_absent(self, key: str, value: bytes, ttl: float | None, /) -> bool:
         """Store ``value``, for ``ttl`` seconds if given, unless ``key`` holds one; say whether."""
         _check_lasts(ttl)
@@ -282,6 +288,11 @@ class AsyncMemoryKV:
     async def set_with_ttl(self, key: str, value: bytes, ttl: float, /) -> None:
         """Store ``value`` for ``ttl`` seconds."""
         self._kv.set_with_ttl(key, value, ttl)
+
+    @forgetful
+    async def set_many_with_ttl(self, items: Mapping[str, bytes], ttl: float, /) -> None:
+        """Store every item for ``ttl`` seconds."""
+        self._kv.set_many_with_ttl(items, ttl)
 
     @forgetful
     async def set_if_absent(self, key: str, value: bytes, ttl: float | None, /) -> bool:

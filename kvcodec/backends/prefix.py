@@ -13,21 +13,14 @@ from collections.abc import (
     MutableMapping,
     Sequence,
 )
-from types import MethodType
 from typing import Any, ClassVar, Final
 
 from msgspec.structs import replace
 
 from kvcodec.backends.adapt import as_async_kv, as_kv
-from kvcodec.backends.capabilities import (
-    Capabilities,
-    all_stored,
-    capabilities_of,
-    forwards,
-    has_method,
-    place_behind,
-    values_of,
-)
+from kvcodec.backends.capabilities import all_stored, limits_of, place_behind, values_of
+from kvcodec.backends.listings import alet_go, let_go
+from kvcodec.backends.wrapping import Wrapping
 from kvcodec.errors import ConfigError, forgetful
 from kvcodec.protocols import KV, AsyncKV, Limits, Token
 
@@ -51,6 +44,22 @@ def _exists(self: _Prefixed, key: str, /) -> Any:
 @forgetful
 def _set_with_ttl(self: _Prefixed, key: str, value: bytes, ttl: float, /) -> Any:
     return self._kv.set_with_ttl(self._prefix + key, value, ttl)
+
+
+@forgetful
+def _set_many_with_ttl(self: _Prefixed, items: Mapping[str, bytes], ttl: float, /) -> Any:
+    whole = _whole(self, items)
+    answer = self._kv.set_many_with_ttl(whole, ttl)
+    all_stored(answer, whole, "set_many_with_ttl")
+    return answer
+
+
+@forgetful
+async def _async_set_many_with_ttl(
+    self: _Prefixed, items: Mapping[str, bytes], ttl: float, /
+) -> None:
+    whole = _whole(self, items)
+    all_stored(await self._kv.set_many_with_ttl(whole, ttl), whole, "set_many_with_ttl")
 
 
 @forgetful
@@ -113,27 +122,47 @@ def _stripped(answer: object, prefix: str) -> dict[str, bytes]:
 
 def _scan_keys(self: _Prefixed, prefix: str, start_after: str = "", /) -> Iterator[str]:
     own = self._prefix
-    for key in self._kv.scan_keys(own + prefix, start_after and own + start_after):
-        yield key[len(own) :]
+    names = self._kv.scan_keys(own + prefix, start_after and own + start_after)
+    try:
+        for key in names:
+            yield key[len(own) :]
+    finally:
+        let_go(names)
 
 
 async def _async_scan_keys(
     self: _Prefixed, prefix: str, start_after: str = "", /
 ) -> AsyncIterator[str]:
     own = self._prefix
-    async for key in self._kv.scan_keys(own + prefix, start_after and own + start_after):
-        yield key[len(own) :]
+    names = self._kv.scan_keys(own + prefix, start_after and own + start_after)
+    try:
+        async for key in names:
+            yield key[len(own) :]
+    finally:
+        await alet_go(names)
 
 
-def _reduced(limits: Any, prefix: str) -> Any:
-    if not isinstance(limits, Limits) or limits.key_bytes is None:
-        return limits  # or what a client has under this name
-    left = limits.key_bytes - len(prefix.encode())
-    if left <= 0:
-        raise ConfigError(
-            f"the prefix takes all of the {limits.key_bytes} bytes that a key may have"
-        )
-    return replace(limits, key_bytes=left)
+def _reduced(limits: Limits, prefix: str) -> Limits:
+    """Return what is left of the limits behind a prefix. Raises ConfigError if nothing is."""
+    if limits.alphabet is not None and prefix.strip(limits.alphabet):
+        raise ConfigError("the prefix has a character that the KV does not take in keys")
+    room = replace(
+        limits,
+        key_bytes=_left(limits.key_bytes, prefix),
+        # Of the first part, which the prefix may begin; the others are long enough.
+        part_bytes=_left(limits.part_bytes, prefix.rpartition("/")[2]),
+    )
+    if limits.part_bytes is not None:
+        for part in prefix.split("/"):
+            _left(limits.part_bytes, part[:-1])
+    return room
+
+
+def _left(limit: int | None, taken: str) -> int | None:
+    left = None if limit is None else limit - len(taken.encode())
+    if left is not None and left <= 0:
+        raise ConfigError(f"the prefix takes all of the {limit} bytes that a key may have")
+    return left
 
 
 _OFFERS: Final[dict[str, Callable[..., Any]]] = {
@@ -154,43 +183,22 @@ _UNFIT: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\\\ud800-\udfff]")
 _NO_PATH: Final = re.compile(r"\.\.|(?:^|/)\.?/")
 
 
-class _Prefixed:
+class _Prefixed(Wrapping):
     """What the twins share: the prefix, and what the wrapped KV can do beyond three methods."""
 
-    __slots__ = ("_found", "_kv", "_prefix")
-
-    _offers: ClassVar[Mapping[str, Callable[..., Any]]]
+    __slots__ = ("_prefix",)
 
     def __init__(self, kv: Any, prefix: str) -> None:
-        self._kv = kv
+        super().__init__(kv)
         self._prefix = _checked(prefix)
-        self._found: Capabilities | None = None
-        _reduced(getattr(kv, "limits", None), prefix)  # refused here, not at the first use
-
-    def __getattr__(self, name: str) -> Any:
-        # Only for names that are not set: a capability that the wrapped KV lacks is an
-        # AttributeError here as it is there.
-        if name == "limits":
-            return _reduced(self._kv.limits, self._prefix)
-        if name == "ordered":
-            return self._kv.ordered  # names that share a prefix sort as what follows it does
-        offer = self._offers.get(name)
-        if offer is None or not has_method(self._wrapped(), name):
-            raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
-        return MethodType(offer, self)
+        _reduced(limits_of(kv), prefix)  # refused here, not at the first use
 
     def backing(self, key: str, /) -> tuple[Hashable, str]:
         """Return what identifies the wrapped KV's store, and the key's whole name in it."""
         return place_behind(self._kv, self._prefix + key)
 
-    def _wrapped(self) -> Capabilities:
-        if self._found is None:
-            self._found = capabilities_of(self._kv)
-        return self._found
-
-    def _own(self) -> Capabilities:
-        found = self._wrapped()
-        return replace(found, limits=_reduced(found.limits, self._prefix))
+    def _limited(self, limits: Limits) -> Limits:
+        return _reduced(limits, self._prefix)
 
 
 class PrefixKV(_Prefixed):
@@ -218,6 +226,7 @@ class PrefixKV(_Prefixed):
         **_OFFERS,
         "get_many": _get_many,
         "set_many": _set_many,
+        "set_many_with_ttl": _set_many_with_ttl,
         "scan_keys": _scan_keys,
     }
 
@@ -276,6 +285,7 @@ class AsyncPrefixKV(_Prefixed):
         **_OFFERS,
         "get_many": _async_get_many,
         "set_many": _async_set_many,
+        "set_many_with_ttl": _async_set_many_with_ttl,
         "scan_keys": _async_scan_keys,
     }
 
@@ -337,7 +347,3 @@ def _checked(prefix: str) -> str:
     if _NO_PATH.search(prefix) is not None:
         raise ConfigError("a prefix holds no '..', and no part of it is empty or '.'")
     return prefix
-
-
-forwards(PrefixKV, PrefixKV._own)
-forwards(AsyncPrefixKV, AsyncPrefixKV._own)

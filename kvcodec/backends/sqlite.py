@@ -235,6 +235,14 @@ class SQLiteKV:
         self._write(self._sql.set_ttl, (key, self._expiry(ttl), data), key, len(data))
         self._purge_sometimes(ttl)
 
+    @forgetful
+    def set_many_with_ttl(self, items: Mapping[str, bytes], ttl: float, /) -> None:
+        """Store every item for ``ttl`` seconds, in one transaction: all of them or none."""
+        end = self._expiry(ttl)
+        rows = [(key, end, self._checked(value, key)) for key, value in items.items()]
+        self._write_all(self._sql.set_ttl, rows, sum(len(data) for _, _, data in rows))
+        self._purge_sometimes(ttl, len(rows))
+
     def purge(self) -> int:
         """Delete the rows of expired values, and return how many there were.
 
@@ -375,14 +383,16 @@ class SQLiteKV:
             return 0
         return self._write(self._sql.purge, (now,), None)
 
-    def _purge_sometimes(self, ttl: float | None) -> None:
+    def _purge_sometimes(self, ttl: float | None, writes: int = 1) -> None:
         # By writes with a ttl, so that only who uses them pays; by the first of an instance too,
         # because a process per request never comes to the 256th.
-        if ttl is None or next(self._ttl_writes) % _PURGE_EVERY:
+        if ttl is None:
             return
+        due = sum(not next(self._ttl_writes) % _PURGE_EVERY for _ in range(writes))
         # The write that called is done and must not fail for this; a later one purges.
         with contextlib.suppress(BackendError):
-            self._purge_some()
+            while due and self._purge_some():
+                due -= 1
 
     def _fault(self, error: sqlite3.Error, key: str | None, *, writing: bool = False) -> Exception:
         """Return what an error of sqlite3, which holds no value, means to the caller."""

@@ -158,6 +158,11 @@ class AsyncSQLiteKV:
         """Store ``value`` for ``ttl`` seconds (more than 0), by the injected clock."""
         await self._submit(self._kv.set_with_ttl, key, value, ttl)
 
+    @forgetful
+    async def set_many_with_ttl(self, items: Mapping[str, bytes], ttl: float, /) -> None:
+        """Store every item for ``ttl`` seconds, in one transaction: all of them or none."""
+        await self._submit(self._kv.set_many_with_ttl, items, ttl)
+
     async def purge(self) -> int:
         """Delete the rows of expired values, and return how many there were.
 

@@ -32,12 +32,15 @@ def clear_values(listing: Listing[Any, Any], on_progress: Told) -> Plan[None]:
     for declared in (*listing.declared.elsewhere, listing.declared):
         scan = listing.scan(declared, sort=True)
         held: list[str] = []
-        while (page := (yield from scan.pull())) is not None:
-            _refuse_parts(declared, page)
-            if len(held) >= GROUP:
-                yield from _removed(listing, held, on_progress)
-                held = []
-            held += [name for name in page if _is_value(declared, name)]
+        try:
+            while (page := (yield from scan.pull())) is not None:
+                _refuse_parts(declared, page)
+                if len(held) >= GROUP:
+                    yield from _removed(listing, held, on_progress)
+                    held = []
+                held += [name for name in page if _is_value(declared, name)]
+        finally:
+            yield from scan.close()
         yield from _removed(listing, held, on_progress)
 
 
@@ -81,13 +84,16 @@ def clear_owners(
     """
     listing.must_list()
     scan, last, names = listing.scan(listing.declared, parts=True), "", listing.declared.names
-    while (page := (yield from scan.pull())) is not None:
-        owners = dict.fromkeys(_owner(name, letters) for name in page)
-        for raw_key in owners:
-            if raw_key != last and names.is_name(raw_key):
-                yield from located(remove(raw_key), listing.declared.name, raw_key)
-                told(on_progress, _gone(raw_key))
-                last = raw_key
+    try:
+        while (page := (yield from scan.pull())) is not None:
+            owners = dict.fromkeys(_owner(name, letters) for name in page)
+            for raw_key in owners:
+                if raw_key != last and names.is_name(raw_key):
+                    yield from located(remove(raw_key), listing.declared.name, raw_key)
+                    told(on_progress, _gone(raw_key))
+                    last = raw_key
+    finally:
+        yield from scan.close()
 
 
 def _owner(name: str, letters: str) -> str:

@@ -11,6 +11,7 @@ else differs between a store and its async twin. Some operations are the drivers
                               async store's; what it is, and where: for messages
     "list", prefix, after     the names that begin so, for "take"
     "take", names, most       a list of the next ones; of all that are left, if ``most`` is None
+    "close", names            nothing: a listing that is left early lets go of what it holds
     "rest"                    nothing: a place to give way, in work without an operation (``each``)
 
 Both keep two promises for every plan. An error of the KV says whether a part of the plan is stored
@@ -32,6 +33,7 @@ from typing_extensions import TypeVar
 
 from kvcodec.backends.adapt import wrong_kind
 from kvcodec.backends.capabilities import place_behind
+from kvcodec.backends.listings import alet_go, let_go
 from kvcodec.backends.loops import running_loop
 from kvcodec.errors import BackendError, ConfigError, Conflict, locate
 from kvcodec.format.derived import is_beside
@@ -90,8 +92,9 @@ class _Part:
             error.after_a_part()
 
 
-_SETS = ("set", "set_with_ttl", "set_if_absent", "set_if_version", "set_many")
-_WRITES = frozenset((*_SETS, "delete", "delete_if_version", "delete_many"))
+_SETS = ("set", "set_with_ttl", "set_if_absent", "set_if_version")
+_SETS_MANY = ("set_many", "set_many_with_ttl")
+_WRITES = frozenset((*_SETS, *_SETS_MANY, "delete", "delete_if_version", "delete_many"))
 
 
 def run(plan: Plan[T], kv: KV, opened: str) -> T:
@@ -160,6 +163,8 @@ async def _arun(plan: Plan[T], kv: AsyncKV, part: _Part) -> T:
                 answer = await own(kv, part, *operation[1:])
         except BaseException as error:  # noqa: BLE001 - the plan decides, cancellation included
             failed = error  # as in `_run`
+            if not isinstance(error, Exception):
+                part.note(operation, None)  # a write that is cancelled may be done all the same
 
 
 # ----------------------------------------------------------------------------------- giving way
@@ -297,6 +302,14 @@ async def _ataken(kv: Any, part: _Part, names: Any, most: int | None) -> list[st
     return taken
 
 
+def _closed(_: Any, __: _Part, names: object) -> None:
+    let_go(names)
+
+
+async def _aclosed(_: Any, __: _Part, names: object) -> None:
+    await alet_go(names)
+
+
 _LOADER = ("loader", "Cache")
 
 
@@ -321,6 +334,7 @@ _OWN: Mapping[str, Callable[..., Any]] = {
     "call": _called,
     "list": _listed,
     "take": _taken,
+    "close": _closed,
     "rest": _rested,
 }
 _OWN_ASYNC: Mapping[str, Callable[..., Any]] = {
@@ -329,6 +343,7 @@ _OWN_ASYNC: Mapping[str, Callable[..., Any]] = {
     "call": _acalled,
     "list": _alisted,
     "take": _ataken,
+    "close": _aclosed,
     "rest": _arested,
 }
 

@@ -57,6 +57,10 @@ class Pages(Protocol[T_co]):
         """The next page; None at the end."""
         ...
 
+    def close(self) -> Plan[None]:
+        """Let go of what a listing holds, for who leaves it before its end."""
+        ...
+
 
 class Listing(Generic[V, K]):
     """The names of one keyspace on one backend."""
@@ -181,7 +185,8 @@ class Listing(Generic[V, K]):
         that have no value of their own.
         """
         begins = declared.names.prefix if prefix is None else prefix
-        return Scan(self, declared, begins, after, sort=sort and not self.can.ordered, parts=parts)
+        sort = (sort or after != "") and not self.can.ordered
+        return Scan(self, declared, begins, after, sort=sort, parts=parts)
 
     def keys(self, under: Sequence[Any] | None = None) -> KeyPages[K]:
         """The keys of the keyspace with today's names for them, page by page.
@@ -298,8 +303,11 @@ class Listing(Generic[V, K]):
         """All names that begin as a keyspace's do, in order."""
         scan = self.scan(declared, after, sort=True)
         names: list[str] = []
-        while (page := (yield from scan.pull())) is not None:
-            names += page
+        try:
+            while (page := (yield from scan.pull())) is not None:
+                names += page
+        finally:
+            yield from scan.close()
         return names
 
     # --------------------------------------------------------------------------------- values
@@ -350,7 +358,16 @@ class Listing(Generic[V, K]):
 class Scan:
     """The names that begin as a keyspace's do, page by page."""
 
-    __slots__ = ("_after", "_declared", "_listing", "_names", "_parts", "_prefix", "_sort")
+    __slots__ = (
+        "_after",
+        "_declared",
+        "_listing",
+        "_names",
+        "_open",
+        "_parts",
+        "_prefix",
+        "_sort",
+    )
 
     def __init__(
         self,
@@ -369,20 +386,33 @@ class Scan:
         self._sort = sort
         self._parts = parts
         self._names: Any = None
+        self._open: Any = None
 
     def pull(self) -> Plan[list[str] | None]:
         """The next names; None at the end."""
         if self._names is None:
             self._names = yield from self._begun()
         page: list[str] = yield "take", self._names, BATCH
+        if not page:
+            self._open = None
         return page or None
+
+    def close(self) -> Plan[None]:
+        """Let go of what a listing holds, for who leaves it before its end."""
+        if self._open is not None:
+            names, self._open = self._open, None
+            yield "close", names
 
     def _begun(self) -> Plan[Any]:
         index = self._listing.index_of(self._declared)
         if index is not None:
             return iter((yield from self._of_index(index)))
-        names = yield "list", self._prefix, self._after
-        return iter(sorted((yield "take", names, None))) if self._sort else names
+        # Where to start is told to a backend that it saves work: one that lists in order.
+        after = self._after if self._listing.can.ordered else ""
+        names = self._open = yield "list", self._prefix, after
+        if not self._sort:
+            return names
+        return iter(sorted(name for name in (yield "take", names, None) if name > self._after))
 
     def _of_index(self, index: Index) -> Plan[list[str]]:
         found, parts = list[str](), self._parts or self._listing.kind == "head"
@@ -412,6 +442,10 @@ class KeyPages(Generic[K]):
         if self._elsewhere is None:
             self._elsewhere = iter((yield from self._listing.elsewhere(self._holds)).items())
         return dict(islice(self._elsewhere, BATCH)) or None
+
+    def close(self) -> Plan[None]:
+        """Let go of what a listing holds, for who leaves it before its end."""
+        return self._scan.close()
 
 
 class NotedKeys(Generic[K]):

@@ -41,8 +41,13 @@ def get_many(raw_keys: Sequence[str], can: Capabilities) -> Plan[Mapping[str, by
 
 def put_many(items: Mapping[str, bytes], ttl: float | None, can: Capabilities) -> Plan[None]:
     """Store a group of items. A fault may leave a part of them written."""
-    if can.many and not (ttl is not None and can.ttl):
-        all_stored((yield "set_many", items), items.keys())
+    if ttl is None or not can.ttl:
+        if can.many:
+            all_stored((yield "set_many", items), items.keys())
+            return
+    elif can.many_ttl:
+        done = yield "set_many_with_ttl", items, ttl
+        all_stored(done, items.keys(), "set_many_with_ttl")
         return
     for raw_key, data in items.items():
         yield from put(raw_key, data, ttl, can)

@@ -117,10 +117,16 @@ def swap(
 
 
 def swap_out(raw_key: str, held: Stored, can: Capabilities) -> Plan[bool]:
-    """Remove what was read; say whether it was still there."""
-    if can.versions:
+    """Remove what was read; say whether it was still there.
+
+    Exactly where the backend can delete conditionally. Where it can only compare when it writes,
+    who has read before another process wrote is told so in most cases, by a second look.
+    """
+    if can.deletes:
         done = yield "delete_if_version", raw_key, held.token
         return yes_or_no(done, "delete_if_version")
+    if can.versions and (yield from read(raw_key, can)) != held:
+        return False
     yield from remove(raw_key)
     return True
 
@@ -143,8 +149,8 @@ def retried(attempt: Callable[[], Plan[T]], what: str) -> Plan[T]:
 
 
 def is_exact(can: Capabilities) -> bool:
-    """Say whether a swap is exact by itself, whatever is stored."""
-    return can.versions and can.claims
+    """Say whether swaps are exact by themselves, whatever is stored and whatever replaces it."""
+    return can.versions and can.claims and can.deletes
 
 
 def exclusively(plan: Plan[T], raw_key: str, can: Capabilities) -> Plan[T]:

@@ -284,7 +284,7 @@ def pop(place: Place[Any], default: Any, clock: Clock, can: Capabilities) -> Pla
         return value
 
     plan = retried(attempt, _THE_VALUE)
-    return plan if can.versions else exclusively(plan, place.raw_key, can)
+    return plan if can.deletes else exclusively(plan, place.raw_key, can)
 
 
 def _drop_others(place: Place[Any], held: Held) -> Plan[None]:
@@ -296,7 +296,7 @@ def _drop_others(place: Place[Any], held: Held) -> Plan[None]:
 
 def drop_expired(place: Place[Any], clock: Clock, can: Capabilities) -> Plan[None]:
     """Remove a value that was read as expired, where no newer one can be hit instead."""
-    if not can.versions:
+    if not can.deletes:
         return  # get, then delete: a value set in between would be lost
     stored = yield from read(place.raw_key, can)
     now = clock()

@@ -42,12 +42,15 @@ def walk(
     """
     before, taking = report.checked, _Walk(listing, step, report, on_progress)
     take = taking.key if report.scope in ("given", "indexed") else taking.name
-    while (page := (yield from pages.pull())) is not None:
-        for place in page:
-            yield from take(place)
-            report.cursor = place.raw_key
-            if limit is not None and report.checked - before >= limit:
-                return report
+    try:
+        while (page := (yield from pages.pull())) is not None:
+            for place in page:
+                yield from take(place)
+                report.cursor = place.raw_key
+                if limit is not None and report.checked - before >= limit:
+                    return report
+    finally:
+        yield from pages.close()
     report.complete = True
     return report
 
@@ -150,6 +153,10 @@ class Given:
             self._pages = iter(batches(sorted(later, key=_raw_key)))
         return next(self._pages, None)
 
+    def close(self) -> Plan[None]:
+        """Nothing: there is no listing."""
+        yield from ()
+
     def _of_index(self) -> Plan[list[Place[Any]]]:
         # Today's last: of an older declaration of this name it keeps the index too.
         declared, kept = self._listing.declared, dict[str, Declaration[Any, Any]]()
@@ -181,6 +188,10 @@ class Everywhere:
         if self._places is None:
             self._places = iter(batches((yield from self._merged())))
         return next(self._places, None)
+
+    def close(self) -> Plan[None]:
+        """Let go of what a listing holds, for who leaves it before its end."""
+        return self._scan.close()
 
     def _merged(self) -> Plan[list[Place[Any]]]:
         """All of them in one order. Of a name that two declarations have, today's."""
@@ -247,6 +258,10 @@ class KeyPlaces:
                 places.append(self._elsewhere.pop())
             places.append((yield from self._place(raw_key)) if todays else Place(declared, raw_key))
         return places
+
+    def close(self) -> Plan[None]:
+        """Let go of what a listing holds, for who leaves it before its end."""
+        return self._scan.close()
 
     def _is_skipped(self, declared: Declaration[Any, Any], raw_key: str) -> bool:
         """Whether a name that begins as this declaration's do is nobody's, and is to be said."""

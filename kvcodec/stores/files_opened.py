@@ -165,10 +165,13 @@ class OpenedFiles(OpenedShape[bytes, K]):
             return swept
         self._listing.must_list()
         scan = self._listing.scan(self._declared, parts=True)
-        while (page := (yield from scan.pull())) is not None:
-            for raw_key, names in self._derived(page).items():
-                at = self._file_of(raw_key)
-                swept += yield from self._sweeping_one(at, names, on_progress)
+        try:
+            while (page := (yield from scan.pull())) is not None:
+                for raw_key, names in self._derived(page).items():
+                    at = self._file_of(raw_key)
+                    swept += yield from self._sweeping_one(at, names, on_progress)
+        finally:
+            yield from scan.close()
         return swept
 
     def _sweeping_one(

@@ -50,8 +50,11 @@ class Maintained(OpenedShape[V, K]):
         return self._keys(self._listing.keys(under))
 
     def _keys(self, pages: KeyPages[K]) -> Iterator[K]:
-        while (listed := self._done(pages.pull())) is not None:
-            yield from self._done(self._listing.living(listed))
+        try:
+            while (listed := self._done(pages.pull())) is not None:
+                yield from self._done(self._listing.living(listed))
+        finally:
+            self._done(pages.close())
 
     def exists(self, key: K) -> bool:
         """Say whether something is stored under ``key`` and has not expired.
@@ -221,9 +224,12 @@ class AsyncMaintained(OpenedShape[V, K]):
         return self._keys(self._listing.keys(under))
 
     async def _keys(self, pages: KeyPages[K]) -> AsyncIterator[K]:
-        while (listed := await self._done(pages.pull())) is not None:
-            for key in await self._done(self._listing.living(listed)):
-                yield key
+        try:
+            while (listed := await self._done(pages.pull())) is not None:
+                for key in await self._done(self._listing.living(listed)):
+                    yield key
+        finally:
+            await self._done(pages.close())
 
     async def exists(self, key: K) -> bool:
         """Say whether something is stored under ``key`` and has not expired.

@@ -251,8 +251,11 @@ class Store(Opened[V, K], Maintained[V, K]):
         return self._items(self._listing.keys(under))
 
     def _items(self, pages: KeyPages[K]) -> Iterator[tuple[K, V]]:
-        while (listed := self._done(pages.pull())) is not None:
-            yield from self._done(self._listing.values(listed))
+        try:
+            while (listed := self._done(pages.pull())) is not None:
+                yield from self._done(self._listing.values(listed))
+        finally:
+            self._done(pages.close())
 
     def count(self) -> int:
         """Count the keys that have a value, by listing them. Raises what ``keys`` raises."""

@@ -245,10 +245,13 @@ class AsyncStore(Opened[V, K], AsyncMaintained[V, K]):
         return self._items(self._listing.keys(under))
 
     async def _items(self, pages: KeyPages[K]) -> AsyncIterator[tuple[K, V]]:
-        while (listed := await self._done(pages.pull())) is not None:
-            for item in await self._done(self._listing.values(listed)):
-                yield item
-                del item  # should the next step fail, its traceback shows no value
+        try:
+            while (listed := await self._done(pages.pull())) is not None:
+                for item in await self._done(self._listing.values(listed)):
+                    yield item
+                    del item  # should the next step fail, its traceback shows no value
+        finally:
+            await self._done(pages.close())
 
     async def count(self) -> int:
         """Count the keys that have a value, by listing them. Raises what ``keys`` raises."""

@@ -14,6 +14,7 @@ from typing import Any
 from unittest.mock import MagicMock
 
 import pytest
+from msgspec.structs import replace
 
 from kvcodec import KVCodecError, OutcomeUnknown
 from kvcodec.backends.capabilities import (
@@ -34,9 +35,20 @@ from kvcodec.errors import ConfigError
 from kvcodec.protocols import Limits
 from tests.leaks import CANARY, leaks
 
-ALL = Capabilities(
-    exists=True, many=True, scan=True, ordered=True, ttl=True, claims=True, versions=True
+PART = Capabilities(
+    exists=True,
+    many=True,
+    scan=True,
+    ordered=True,
+    ttl=True,
+    many_ttl=True,
+    claims=True,
+    versions=True,
+    deletes=True,
 )
+"""What a part of a KV can do that can do everything: it purges nothing that it shares."""
+
+ALL = replace(PART, purge=True)
 NONE = Capabilities()
 
 
@@ -123,7 +135,7 @@ def test_three_methods_are_nothing_beyond_them() -> None:
     "left_out",
     [
         *("get_many", "set_many", "delete_many"),
-        *("get_versioned", "set_if_version", "delete_if_version"),
+        *("get_versioned", "set_if_version"),
     ],
 )
 @pytest.mark.parametrize("wrap", [lambda kv: kv, Traced, lambda kv: PrefixKV(kv, "a/")])
@@ -137,7 +149,32 @@ def test_a_group_is_whole_or_not_there(left_out: str, wrap: Callable[[Any], Any]
     handle = wrap(Less())
     found = capabilities_of(handle)
     assert (found.many, found.versions) == ("many" not in left_out, "many" in left_out)
-    assert found.claims
+    assert (found.claims, found.deletes) == (True, found.versions)
+
+
+def test_a_conditional_deletion_is_beside_the_rest() -> None:
+    """Without it compare-and-set is there all the same; it alone is of no use."""
+
+    class Stays(MemoryKV):
+        delete_if_version: Any = None
+
+    class Alone(MemoryKV):
+        get_versioned: Any = None
+
+    for kind, wanted in ((Stays, (True, False)), (Alone, (False, False))):
+        for handle in (kind(), PrefixKV(kind(), "a/")):
+            found = capabilities_of(handle)
+            assert (found.versions, found.deletes) == wanted
+
+
+def test_tokens_stand_for_the_write_unless_the_handle_says_otherwise() -> None:
+    """Whatever else a client has under this name; a part says what the whole does."""
+    for said, wanted in (("bytes", "bytes"), ("write", "write"), (None, "write"), (7, "write")):
+        kv: Any = MemoryKV()
+        kv.version_of = said
+        assert capabilities_of(kv).version_of == wanted
+        assert capabilities_of(PrefixKV(kv, "a/")).version_of == wanted
+    assert capabilities_of(client(version_of="bytes")).version_of == "write"
 
 
 def test_a_method_of_the_handle_itself_counts() -> None:
@@ -162,7 +199,7 @@ def test_a_part_can_do_what_the_whole_can() -> None:
     limited = client(limits=Limits(key_bytes=20), exists=lambda self, key: False)
     nested = PrefixKV(PrefixKV(limited, "a/"), "b/")
     assert capabilities_of(nested) == Capabilities(exists=True, limits=Limits(key_bytes=16))
-    assert capabilities_of(AsyncPrefixKV(AsyncMemoryKV(), "a/")) == ALL
+    assert capabilities_of(AsyncPrefixKV(AsyncMemoryKV(), "a/")) == PART
 
     class Less(PrefixKV):
         set_if_absent = None

@@ -15,6 +15,7 @@ from kvcodec.backends.sqlite import SQLiteKV
 from kvcodec.backends.sqlite_async import AsyncSQLiteKV
 from kvcodec.protocols import KV, AsyncKV
 from kvcodec.testing import AsyncKVConformance, KVConformance
+from tests.engines import Objects, OfBytes
 
 OTHERS = ("other", "part", "part2/key", "Part/key", "par", "")
 """Names outside of ``part/`` that a tenant must neither see nor change."""
@@ -94,6 +95,41 @@ class TestAsyncMemoryKV(_Clocked, AsyncKVConformance):
 
     async def make_kv(self) -> AsyncMemoryKV:
         return AsyncMemoryKV(clock=self.clock)
+
+
+class TestOfBytes(_Clocked, KVConformance):
+    """A KV whose tokens stand for bytes."""
+
+    def make_kv(self) -> OfBytes:
+        return OfBytes(clock=self.clock)
+
+
+class TestObjects(_Clocked, KVConformance):
+    """Such a KV without conditional deletion and without an order."""
+
+    def make_kv(self) -> Objects:
+        return Objects(clock=self.clock)
+
+
+class TestPrefixKVOverObjects(_Clocked, KVConformance):
+    """A part of such a KV."""
+
+    def make_kv(self) -> KV:
+        return PrefixKV(Objects(clock=self.clock), "part/")
+
+
+class TestInAnotherUnit(KVConformance):
+    """A KV whose clock moves by itself: the ttl checks are in hundredths of a second."""
+
+    ttl_unit = 0.01
+
+    def make_kv(self) -> MemoryKV:
+        self.now = 0.0
+        return MemoryKV(clock=lambda: self.now)
+
+    def advance(self, seconds: float) -> None:
+        assert seconds < 2  # what may be waited for
+        self.now += seconds
 
 
 class TestMappingKVOverADict(KVConformance):

@@ -14,8 +14,13 @@ from kvcodec.backends.handle import AsyncHandleKV, HandleKV
 from kvcodec.backends.mapping import AsyncMappingKV, MappingKV
 from kvcodec.backends.memory import AsyncMemoryKV, MemoryKV
 from kvcodec.backends.prefix import AsyncPrefixKV, PrefixKV
+from kvcodec.backends.read_only import AsyncReadOnlyKV, ReadOnlyKV
+from kvcodec.backends.retry import AsyncRetryKV, RetryKV
 from kvcodec.backends.sqlite import SQLiteKV
 from kvcodec.backends.sqlite_async import AsyncSQLiteKV
+from kvcodec.backends.tiered import AsyncTieredKV, TieredKV
+from kvcodec.backends.watched import AsyncWatchedKV, WatchedKV
+from kvcodec.errors import Unsupported
 from tests.leaks import CANARY, leaks
 
 SECRET = CANARY.encode()
@@ -24,6 +29,7 @@ WRITES: dict[str, tuple[Any, ...]] = {
     "set": ("key", SECRET),
     "set_many": ({"key": SECRET},),
     "set_with_ttl": ("key", SECRET, 1.0),
+    "set_many_with_ttl": ({"key": SECRET}, 1.0),
     "set_if_absent": ("key", SECRET, None),
     "set_if_version": ("key", SECRET, 1, None),
 }
@@ -46,6 +52,9 @@ class _Failing:
         raise Outage
 
     def set_with_ttl(self, key: str, value: bytes, ttl: float) -> None:
+        raise Outage
+
+    def set_many_with_ttl(self, items: Any, ttl: float) -> None:
         raise Outage
 
     def set_if_absent(self, key: str, value: bytes, ttl: float | None) -> bool:
@@ -154,12 +163,20 @@ async def _awaited(result: Any) -> Any:
         lambda: AsyncPrefixKV(failing_later(), "a/"),
         lambda: AsyncPrefixKV(AsyncPrefixKV(failing_later(), "a/"), "b/"),
         lambda: AsyncPrefixKV(failing(), "a/"),  # fails before there is anything to await
+        lambda: ReadOnlyKV(failing()),
+        lambda: AsyncReadOnlyKV(failing_later()),
+        lambda: WatchedKV(failing(), str),
+        lambda: AsyncWatchedKV(failing_later(), str),
+        lambda: RetryKV(failing(), errors=(Outage,), deadline=0.001),
+        lambda: AsyncRetryKV(failing_later(), errors=(Outage,), deadline=0.001),
+        lambda: TieredKV({}, failing(), ttl=None),
+        lambda: AsyncTieredKV({}, failing_later(), ttl=None),
     ],
 )
 def test_a_part_of_a_client_that_fails(make: Callable[[], Any], method: str) -> None:
     """Every write that a part passes on."""
     error = attempt(make(), method, *WRITES[method])
-    assert isinstance(error, (Outage, TypeError))
+    assert isinstance(error, (Outage, TypeError, Unsupported))
     assert leaks(error) == []
 
 

@@ -26,10 +26,12 @@ CAPABILITIES = (
     "scan_keys",
     "ordered",
     "set_with_ttl",
+    "set_many_with_ttl",
     "set_if_absent",
     "get_versioned",
     "set_if_version",
     "delete_if_version",
+    "version_of",
     "limits",
 )
 
@@ -154,6 +156,18 @@ def test_limits_are_reduced() -> None:
     assert part.limits == Limits(key_bytes=94, value_bytes=7)
     assert PrefixKV(Limited(Limits(value_bytes=7)), "part/").limits == Limits(value_bytes=7)
     assert PrefixKV(Limited(None), "part/").limits is None
+
+
+def test_limits_of_parts_are_reduced_where_the_prefix_begins_one() -> None:
+    """A prefix that ends in a slash ends a part; one that does not takes room of the first."""
+    limits = Limits(part_bytes=10)
+    assert PrefixKV(Limited(limits), "a/b/").limits == limits
+    assert PrefixKV(Limited(limits), "a/bc:").limits == Limits(part_bytes=7)
+    with pytest.raises(ConfigError, match="all of the 10 bytes"):
+        PrefixKV(Limited(limits), "a/eleven_byte/b/")
+    assert PrefixKV(Limited(Limits(alphabet="ab/")), "a/").limits == Limits(alphabet="ab/")
+    with pytest.raises(ConfigError, match="does not take"):
+        PrefixKV(Limited(Limits(alphabet="ab/")), "c/")
 
 
 def test_a_prefix_that_leaves_no_room_is_refused() -> None:

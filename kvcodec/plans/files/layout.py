@@ -184,11 +184,16 @@ def derived_from(name: str) -> str | None:
 
 def check_room(raw_key: str, limits: Limits) -> None:
     """Refuse a raw key whose chunks would have names that are too long, before any I/O."""
-    size, limit = len(raw_key.encode()) + _KEY_ROOM, limits.key_bytes
-    if limit is not None and size > limit:
-        raise LimitExceeded(
-            f"the names of a file's chunks need up to {size} bytes, the backend takes {limit}",
-            limit=limit,
-            found=size,
-            stage="store",
-        )
+    last = raw_key.rpartition("/")[2]  # what is derived is added to it
+    for what, name, limit in (
+        ("the names", raw_key, limits.key_bytes),
+        ("the last parts of the names", last, limits.part_bytes),
+    ):
+        size = len(name.encode()) + _KEY_ROOM
+        if limit is not None and size > limit:
+            raise LimitExceeded(
+                f"{what} of a file's chunks need up to {size} bytes, the backend takes {limit}",
+                limit=limit,
+                found=size,
+                stage="store",
+            )

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from contextlib import suppress
 from typing import Any
 
+from msgspec.structs import replace
+
 from kvcodec.backends.capabilities import Capabilities
-from kvcodec.errors import ConfigError
+from kvcodec.errors import ConfigError, DecodeError
 from kvcodec.format.files import Lots
 from kvcodec.keyspace.declaration import Declaration
+from kvcodec.keyspace.pipeline import ANY_AGE
 from kvcodec.keyspace.wrapping import as_bytes
 from kvcodec.plans.driver import Plan
 from kvcodec.plans.files.layout import FilePlace, check_declared
@@ -18,7 +22,6 @@ from kvcodec.plans.many import batches, remove_many
 from kvcodec.plans.swap import (
     Raced,
     get,
-    is_exact,
     is_there,
     read,
     remove,
@@ -99,7 +102,7 @@ def _close_lots(at: FilePlace, trace: Seen) -> Plan[None]:
     for generation in dead:
         trace.lots[generation] = yield from _count_chunks(at, generation)
     yield from rewrite(at, trace.lots, trace.held)
-    if is_exact(at.can):
+    if at.can.versions:
         yield from retried(lambda: _write_anew(at), THE_FILE)
     raise Raced  # everything anew, from the trace as it is now
 
@@ -108,8 +111,19 @@ def _write_anew(at: FilePlace) -> Plan[None]:
     held = yield from read(at.raw_key, at.can)
     if held is None:
         return
-    if not (yield from swap(at.raw_key, as_bytes(held.data), held, at.lifetime, at.can)):
+    data = as_bytes(held.data)
+    if at.can.version_of == "bytes":
+        data = _with_other_bytes(at, data)
+    if not (yield from swap(at.raw_key, data, held, at.lifetime, at.can)):
         raise Raced
+
+
+def _with_other_bytes(at: FilePlace, data: bytes) -> bytes:
+    """The same manifest, a millisecond younger: a token of its old bytes is not good for it."""
+    with suppress(DecodeError):
+        manifest = at.manifest(data, ANY_AGE)
+        return at.seal(replace(manifest, written_ms=manifest.written_ms + 1))
+    return data  # nothing refers to the chunks of what cannot be read
 
 
 def _remove_closed(at: FilePlace, trace: Seen) -> Plan[int]:

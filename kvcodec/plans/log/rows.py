@@ -67,6 +67,8 @@ class Rows(Struct, frozen=True):
 
         Who comes too late, after a clear for one, would leave it for good.
         """
+        if self._may_hit:
+            return
         head = yield from self.parts.find(track.head, HEAD)
         if head is not None and head.gen == gen and head.oldest <= written.number < head.next:
             return
@@ -102,6 +104,20 @@ class Rows(Struct, frozen=True):
             if stored is None:
                 return found
             found.append(Found(name, stored))
+
+    @property
+    def _may_hit(self) -> bool:
+        """Whether removing a row could hit what another process has begun to write there.
+
+        Where the backend can compare, but not when it removes: there a row that no head counts
+        stays until its number is written again, or the log is removed.
+        """
+        return self.can.versions and not self.can.deletes
+
+    def let_go(self, found: list[Found]) -> Plan[None]:
+        """Remove rows that no head counts any more, where others are in no danger from it."""
+        if not self._may_hit:
+            yield from self.remove(found)
 
     def remove(self, found: list[Found]) -> Plan[bool]:
         """Remove rows that no head counts, if they are still those that were read; say whether."""

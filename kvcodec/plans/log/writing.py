@@ -187,7 +187,7 @@ class Writing(Struct, frozen=True):
         message = self.parts.message(head.items[-1])
         head = yield from self.window.moved(track, replace(head, items=head.items[:-1]))
         yield from self.heads.commit(track, head, held)
-        yield from self.rows.remove(found)
+        yield from self.rows.let_go(found)
         return message
 
     def _trim(self, track: Track, keep: int, held: Held) -> Plan[None]:

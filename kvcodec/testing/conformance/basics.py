@@ -12,6 +12,7 @@ from kvcodec.testing.conformance.reading import (
     FullKV,
     has,
     limits_of,
+    long_name,
     read,
     within,
 )
@@ -27,6 +28,13 @@ _CAPABILITIES: Final = {
     "set-if-absent": ("set_if_absent",),
     "compare-and-set": VERSIONED,
 }
+
+_BESIDE: Final = (
+    ("set_many_with_ttl", "set_many"),
+    ("set_many_with_ttl", "set_with_ttl"),
+    ("delete_if_version", "get_versioned"),
+)
+"""Methods that nobody calls without another one."""
 
 _AWKWARD_VALUES: Final = (
     bytes(range(256)),
@@ -51,10 +59,14 @@ class BasicChecks(Suite):
         for capability, names in _CAPABILITIES.items():
             lacking = [name for name in names if not has(kv, name)]
             expect(len(lacking) in (0, len(names)), f"{capability}: {', '.join(lacking)} missing")
-        if has(kv, "scan_keys"):
-            ordered: object = getattr(kv, "ordered", None)
-            expect(isinstance(ordered, bool), "scan_keys needs ordered, True or False")
-        for limit in (limits_of(kv).key_bytes, limits_of(kv).value_bytes):
+        for one, other in _BESIDE:
+            expect(has(kv, other) or not has(kv, one), f"{one} is used beside {other} only")
+        ordered: object = getattr(kv, "ordered", False)
+        expect(isinstance(ordered, bool), "ordered is True or False")
+        version_of: object = getattr(kv, "version_of", "write")
+        expect(version_of in ("write", "bytes"), "version_of is 'write' or 'bytes'")
+        limits = limits_of(kv)
+        for limit in (limits.key_bytes, limits.part_bytes, limits.value_bytes):
             expect(limit is None or limit > 0, "a limit is a positive number of bytes, or None")
 
     @check()
@@ -126,11 +138,13 @@ class BasicChecks(Suite):
             taken = await _taken(kv, "key", b"x" * (limits.value_bytes + 1))
             kept = await read(kv, "key") == b"before"
             expect(taken or kept, "a refused set leaves the old value")
-        if limits.key_bytes is not None and limits.key_bytes <= LARGE:
-            longest = "k" * limits.key_bytes
-            await kv.set(longest, b"at the limit")
-            await _taken(kv, longest + "k", b"over the limit")
-            expect_equal(await read(kv, longest), b"at the limit", "a longer name is another name")
+        for most in (limits.key_bytes, limits.part_bytes):
+            if most is not None and most <= LARGE:
+                longest = long_name(most, limits)
+                await kv.set(longest, b"at the limit")
+                await _taken(kv, longest + "n", b"over the limit")
+                held = await read(kv, longest)
+                expect_equal(held, b"at the limit", "a longer name is another name")
 
     @check()
     async def test_racing_writers_leave_one_whole_value(self, kv: FullKV) -> None:

@@ -9,7 +9,16 @@ from typing import Any, ClassVar, Final
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kvcodec.testing.conformance.reading import HOUR, FullKV, as_dict, has, list_keys, read
+from kvcodec.testing.conformance.reading import (
+    HOUR,
+    FullKV,
+    as_dict,
+    has,
+    is_ordered,
+    list_keys,
+    read,
+    tells_bytes,
+)
 from kvcodec.testing.conformance.suite import Suite
 from kvcodec.testing.expect import expect_equal
 
@@ -52,7 +61,7 @@ class _Model:
         self.space = space
         self.values: dict[str, bytes] = {}
         self.writes: dict[str, int] = {}  # by key: which write stored what is there
-        self.tokens: dict[str, tuple[Any, int]] = {}  # by key: the last token, and of which write
+        self.tokens: dict[str, tuple[Any, object]] = {}  # by key: the last token, and of what
         self.numbers = itertools.count()
 
     async def play(self, operations: Sequence[tuple[str, str, bytes]]) -> None:
@@ -75,8 +84,12 @@ class _Model:
         """Return the last token read for ``key``, and whether it should still be good."""
         if key not in self.tokens:
             return None
-        token, write = self.tokens[key]
-        return token, self.writes.get(key) == write
+        token, stands_for = self.tokens[key]
+        return token, self.version(key) == stands_for
+
+    def version(self, key: str) -> object:
+        """Return what a token of ``key`` stands for now."""
+        return self.values.get(key) if tells_bytes(self.kv) else self.writes.get(key)
 
     async def get(self, key: str, _value: bytes) -> None:
         expect_equal(await read(self.kv, key), self.values.get(key), f"get({key!r})")
@@ -112,11 +125,19 @@ class _Model:
     async def scan_keys(self, key: str, _value: bytes) -> None:
         listed = await list_keys(self.kv, key)
         wanted = sorted(name for name in self.values if name.startswith(key))
-        expect_equal(listed if self.kv.ordered else sorted(listed), wanted, f"scan_keys({key!r})")
+        expect_equal(
+            listed if is_ordered(self.kv) else sorted(listed), wanted, f"scan_keys({key!r})"
+        )
 
     async def set_with_ttl(self, key: str, value: bytes) -> None:
         await self.kv.set_with_ttl(key, value, HOUR)
         self.stored(key, value)
+
+    async def set_many_with_ttl(self, key: str, value: bytes) -> None:
+        items = {key: value, self.space + "a": value[::-1]}
+        await self.kv.set_many_with_ttl(items, HOUR)
+        for name, stored in items.items():
+            self.stored(name, stored)
 
     async def set_if_absent(self, key: str, value: bytes) -> None:
         absent = key not in self.values
@@ -131,7 +152,7 @@ class _Model:
         got = None if found is None else bytes(found[0])
         expect_equal(got, self.values.get(key), f"get_versioned({key!r})")
         if found is not None:
-            self.tokens[key] = (found[1], self.writes[key])
+            self.tokens[key] = (found[1], self.version(key))
 
     async def set_if_version(self, key: str, value: bytes) -> None:
         known = self.token(key)
@@ -165,6 +186,7 @@ _OPERATIONS: Final[Mapping[str, Callable[[_Model, str, bytes], Coroutine[Any, An
     "delete_many": _Model.delete_many,
     "scan_keys": _Model.scan_keys,
     "set_with_ttl": _Model.set_with_ttl,
+    "set_many_with_ttl": _Model.set_many_with_ttl,
     "set_if_absent": _Model.set_if_absent,
     "get_versioned": _Model.get_versioned,
     "set_if_version": _Model.set_if_version,

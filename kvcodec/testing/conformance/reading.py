@@ -7,10 +7,13 @@ from collections.abc import Mapping
 from typing import Any, Final, Protocol, cast
 
 from kvcodec.protocols import (
+    AsyncDeleteIfVersion,
     AsyncExists,
     AsyncKV,
     AsyncMany,
+    AsyncManyWithTTL,
     AsyncNativeTTL,
+    AsyncPurging,
     AsyncScan,
     AsyncSetIfAbsent,
     AsyncVersioned,
@@ -26,15 +29,18 @@ __all__ = [
     "FullKV",
     "as_dict",
     "has",
+    "is_ordered",
     "limits_of",
     "list_keys",
+    "long_name",
     "read",
     "read_versioned",
+    "tells_bytes",
     "within",
 ]
 
 MANY: Final = ("get_many", "set_many", "delete_many")
-VERSIONED: Final = ("get_versioned", "set_if_version", "delete_if_version")
+VERSIONED: Final = ("get_versioned", "set_if_version")
 """Methods that are there together or not at all."""
 
 HOUR: Final = 3600.0
@@ -54,8 +60,11 @@ class FullKV(
     AsyncMany,
     AsyncScan,
     AsyncNativeTTL,
+    AsyncManyWithTTL,
+    AsyncPurging,
     AsyncSetIfAbsent,
     AsyncVersioned,
+    AsyncDeleteIfVersion,
     Protocol,
 ):
     """A KV under test. A check touches only what it asked for, or what it found there."""
@@ -70,6 +79,23 @@ def limits_of(kv: object) -> Limits:
     """Return the limits that the KV states, or none."""
     limits: Limits | None = getattr(kv, "limits", None)
     return limits if limits is not None else Limits()
+
+
+def is_ordered(kv: object) -> bool:
+    """Say whether the KV claims to list in order."""
+    return getattr(kv, "ordered", False) is True
+
+
+def tells_bytes(kv: object) -> bool:
+    """Say whether the KV's tokens stand for bytes, and not for the write."""
+    return getattr(kv, "version_of", "write") == "bytes"
+
+
+def long_name(size: int, limits: Limits) -> str:
+    """Return a name of ``size`` bytes, in parts where the KV limits these."""
+    part = min(limits.part_bytes or size, size)
+    name = ("n" * part + "/") * (size // (part + 1)) + "n" * (size % (part + 1))
+    return name[:-1] + "n" if part < size else name
 
 
 def within(limit: int | None, wanted: int) -> int:

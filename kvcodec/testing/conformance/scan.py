@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncGenerator
+
 import pytest
 
-from kvcodec.testing.conformance.reading import MANY_KEYS, FullKV, list_keys
-from kvcodec.testing.conformance.suite import Suite, check
+from kvcodec.testing.conformance.reading import MANY_KEYS, FullKV, is_ordered, list_keys
+from kvcodec.testing.conformance.suite import RACERS, Suite, check
 from kvcodec.testing.expect import expect, expect_equal
 
 __all__ = ["ScanChecks"]
@@ -65,7 +67,7 @@ class ScanChecks(Suite):
     @check("scan_keys")
     async def test_scan_order_is_as_claimed(self, kv: FullKV) -> None:
         """Where ordered is True, keys come in the order of their UTF-8 bytes."""
-        if not kv.ordered:
+        if not is_ordered(kv):
             pytest.skip("the KV does not claim an order")
         names = ["b", "a10", "a2", "a", "B", "a!", "a/b", "a~", "a.b", "a-b", "a:b", "a%2F", "a0"]
         if not self.ascii_only:  # the last two: UTF-16 would put them the other way round
@@ -100,3 +102,18 @@ class ScanChecks(Suite):
             await kv.set(name + "!", b"")  # listed as well, or not: either is right
             await kv.delete(name + "!")
         expect_equal(sorted(seen), names, "scan_keys yields every key that was there all along")
+
+    @check("scan_keys")
+    async def test_a_scan_may_be_left_early(self, kv: FullKV) -> None:
+        """Who leaves a listing after its first key can write, and list again."""
+        names = [f"n/{number}" for number in range(3)]
+        for name in names:
+            await kv.set(name, b"")
+        for _ in range(RACERS):  # more than a small pool has connections
+            listing = kv.scan_keys("n/")
+            async for name in listing:
+                await kv.set(name, b"met")
+                break
+            if isinstance(listing, AsyncGenerator):
+                await listing.aclose()
+        expect_equal(sorted(await list_keys(kv, "n/")), names, "a listing after others were left")

@@ -82,6 +82,10 @@ class Suite(ABC):
     """Times that each of 8 threads or tasks repeats what it races for. A fault whose window is a
     few instructions wide shows in some runs only: raise it where you suspect one."""
 
+    ttl_unit: ClassVar[float] = 1.0
+    """By what the seconds of the ttl checks are multiplied, ttls and what is given to ``advance``.
+    Small for a server whose clock stands still for nobody: with 0.01 ``advance`` can wait."""
+
     waiting: ClassVar[frozenset[str]] = frozenset()
     """Checks that are None for want of their hook, not because somebody took them out."""
 
@@ -126,6 +130,10 @@ class Suite(ABC):
             if missing:
                 pytest.skip(f"the KV does not claim {', '.join(missing)}")
             run(body(self, kv))
+
+    def _seconds(self, seconds: float) -> float:
+        """Return the seconds of a ttl check, in the suite's unit."""
+        return seconds * self.ttl_unit
 
     async def _race_or_skip(self, racers: Sequence[Coroutine[Any, Any, T]]) -> list[T]:
         if self.concurrent:

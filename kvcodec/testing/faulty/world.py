@@ -24,7 +24,7 @@ __all__ = [
 
 READS: Final = frozenset({"get", "exists", "get_many", "get_versioned"})
 LISTS: Final = frozenset({"scan_keys"})
-_MANY: Final = frozenset({"set_many", "delete_many"})
+_MANY: Final = frozenset({"set_many", "set_many_with_ttl", "delete_many"})
 WRITES: Final = _MANY | {
     "set",
     "delete",
@@ -125,9 +125,9 @@ class World:
 
     def apply_part(self, method: str, arguments: Arguments, items: int) -> Plan[None]:
         """The first ``items`` of an operation on many keys; nothing of any other."""
-        if method == "set_many":
+        if method in ("set_many", "set_many_with_ttl"):
             several = cast("Mapping[str, bytes]", arguments[0])
-            arguments = ({key: several[key] for key in [*several][:items]},)
+            arguments = ({key: several[key] for key in [*several][:items]}, *arguments[1:])
         elif method == "delete_many":
             arguments = ([*arguments[0]][:items],)
         else:
