@@ -62,8 +62,8 @@ def _strange(key: str, character: str, who: str) -> KeyNameError:
 
 def _too_long(key: str, what: str, found: int, limit: int, who: str) -> LimitExceeded:
     return LimitExceeded(
-        f"the {what} has {found} bytes, {who} takes {limit}: shorten it (HashedKeys for keys, Files "
-        "for large bytes)",
+        f"the {what} has {found} bytes, {who} takes {limit}: shorten it (HashedKeys for keys, "
+        "Files for large bytes)",
         limit=limit,
         found=found,
         raw_key=key,
