@@ -22,7 +22,7 @@ from kvcodec.format.files import (
     spell_trace,
 )
 from kvcodec.keyspace.declaration import Declaration
-from kvcodec.keyspace.opening import other_shape, shape_error
+from kvcodec.keyspace.opening import Shape, other_shape, shape_error
 from kvcodec.keyspace.pipeline import ANY_AGE
 from kvcodec.keyspace.wrapping import as_bytes
 from kvcodec.plans.driver import Plan
@@ -158,11 +158,14 @@ class FilePlace:
             payload = self.layout.manifests.unwrap(self.raw_key, as_bytes(data), now)
             return parse_manifest(payload.encoded)
         except DecodeError as error:
-            pipeline = self.layout.pipeline
-            shape = other_shape(error, "files", pipeline, self.raw_key, as_bytes(data))
+            shape = self.other_shape(error, data)
             if shape is None:
                 raise
         raise shape_error(shape)
+
+    def other_shape(self, error: DecodeError, data: Any) -> Shape | None:
+        """Which other shape has stored what is no manifest; None where the bytes do not tell."""
+        return other_shape(error, "files", self.layout.pipeline, self.raw_key, as_bytes(data))
 
     def seal(self, manifest: Manifest) -> bytes:
         """What to store at the raw key; the time is that of the manifest."""
