@@ -6,6 +6,8 @@ import re
 
 import msgspec
 
+from kvcodec.secrets.marks import WRAP_IT
+
 __all__ = ["NotOfType", "Refusal", "reason"]
 
 
@@ -25,6 +27,7 @@ _SAFE = (
     r"|Expected `\w+` of (?:at least |at most )?length (?:<=|>=)? ?\d+(?:, got \d+)?"
     r"|Object missing required field `\w+`"
     r"|(?:JSON|MessagePack data) is malformed: [a-z ,]+ \(byte \d+\)"
+    rf"|{re.escape(WRAP_IT)}"
     r"|Input data was truncated|(?:Integer value|Number|Timestamp) (?:is )?out of range"
     r"|Invalid (?:UUID|RFC3339 encoded \w+|ISO8601 duration|base64 encoded string|decimal string)"
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, AsyncIterable, Awaitable, Callable, Iterable, Iterator
+from os import PathLike
 from typing import Any, Protocol, TypeAlias, cast
 
 from typing_extensions import Buffer
@@ -37,8 +38,10 @@ def pieces(data: Any, size: int) -> Iterator[Any]:
     elif isinstance(data, Iterable) and not isinstance(data, str):
         yield from data
     else:
+        way = ': of a path, open(path, "rb")' if isinstance(data, str | PathLike) else ""
         raise EncodeError(
-            f"a file is bytes, a binary file or an iterable of bytes, not {type(data).__name__}",
+            "a file is bytes, a binary file or an iterable of bytes, not "
+            f"{type(data).__name__}{way}",
             stage="encode",
         )
 

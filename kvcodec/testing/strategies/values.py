@@ -72,7 +72,7 @@ def values(kind: TypeForm[T], *, encoding: str = "json") -> SearchStrategy[T]:
     """Return a strategy for values of ``kind`` that a keyspace of this ``encoding`` accepts.
 
     ``encoding``: ``"json"`` or ``"msgpack"``. JSON holds less (no NaN, no infinity); the name of a
-    codec of your own stands for it.
+    codec of your own stands for it. ``Packed(">IHd").name``: what that layout holds.
 
     Raises ConfigError for a type it cannot draw: which part, and how to ``register`` it.
     """
