@@ -78,24 +78,24 @@ class _Wraps(Protocol):
     def unwrap(self) -> Any: ...
 
 
-_W = TypeVar("_W", KeyWrapper, AsyncKeyWrapper)
+_W = TypeVar("_W", bound=KeyWrapper | AsyncKeyWrapper)
 
 
 def checked_wrapper(wrapper: _W) -> _W:
     """Return what a user has given for a wrapper. Raises ConfigError for what is none."""
-    if isinstance(wrapper, type) or not offers(wrapper, _Wraps):
-        given = (
-            f"the class {wrapper.__name__}" if isinstance(wrapper, type) else type(wrapper).__name__
-        )
+    given: object = wrapper
+    if isinstance(given, type) or not offers(given, _Wraps):
+        kind = f"the class {given.__name__}" if isinstance(given, type) else type(given).__name__
         raise ConfigError(
-            f"a KeyWrapper is an object with wrap, unwrap and key_id (your KMS's), not {given}"
+            f"a KeyWrapper is an object with wrap, unwrap and key_id (your KMS's), not {kind}"
         )
     return wrapper
 
 
 def key_id_of(wrapper: KeyWrapper | AsyncKeyWrapper) -> str:
     """Return the id of the key that a wrapper wraps under. Raises ConfigError."""
-    key_id = wrapper.key_id if offers(checked_wrapper(wrapper), KeyWrapper) else None
+    given: object = checked_wrapper(wrapper)
+    key_id = given.key_id if offers(given, KeyWrapper) else None
     if isinstance(key_id, str) and key_id:
         return key_id
     raise ConfigError("a KeyWrapper has a key_id: the name of its key, as text that is not empty")

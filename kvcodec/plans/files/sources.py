@@ -38,12 +38,15 @@ def pieces(data: Any, size: int) -> Iterator[Any]:
     elif isinstance(data, Iterable) and not isinstance(data, str):
         yield from data
     else:
-        way = ': of a path, open(path, "rb")' if isinstance(data, str | PathLike) else ""
-        raise EncodeError(
-            "a file is bytes, a binary file or an iterable of bytes, not "
-            f"{type(data).__name__}{way}",
-            stage="encode",
-        )
+        raise _no_source(data)
+
+
+def _no_source(data: object) -> EncodeError:
+    kind = type(data).__name__
+    way = ': of a path, open(path, "rb")' if isinstance(data, str | PathLike) else ""
+    return EncodeError(
+        f"a file is bytes, a binary file or an iterable of bytes, not {kind}{way}", stage="encode"
+    )
 
 
 async def async_pieces(data: AsyncSource, size: int) -> AsyncGenerator[Any]:

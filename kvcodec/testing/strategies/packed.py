@@ -14,13 +14,13 @@ from kvcodec.codecs.packed import Item
 __all__ = ["PackedFloat", "PackedList", "packed"]
 
 
-class PackedFloat(inspect.FloatType, frozen=True, kw_only=True):
+class PackedFloat(inspect.FloatType, kw_only=True):
     """A float of so many bits that others would be rounded."""
 
     code: str
 
 
-class PackedList(inspect.TupleType, frozen=True):
+class PackedList(inspect.TupleType):
     """A list of as many items as the layout has."""
 
 
