@@ -3,7 +3,7 @@
     memory:                         MemoryKV
     sqlite:///app.db                SQLiteKV("app.db"), relative to the working directory
     sqlite:////var/lib/app/app.db   SQLiteKV("/var/lib/app/app.db")
-    sqlite:///app.db?durability=full
+    sqlite:///app.db?durability=full&table=stored
 
 SQLite's slashes are those of SQLAlchemy's URLs. Paths and options are percent-decoded. A backend
 is imported when its URL is opened, and not before.
@@ -32,7 +32,8 @@ def open_kv(url: str) -> KV:
     """Open the KV that ``url`` names: ``memory:`` or ``sqlite:///path``.
 
     ``sqlite:///app.db`` is relative, ``sqlite:////var/app.db`` absolute; ``?durability=full``
-    survives a power cut, as ``SQLiteKV`` says. Close it with its own ``close``, if it has one.
+    survives a power cut, ``?table=stored`` names the table, as ``SQLiteKV`` says. Close it
+    with its own ``close``, if it has one.
 
     Raises ConfigError if the scheme, an option or its value is unknown, or the path is missing.
     The message never repeats the URL, which may hold a password.
@@ -45,7 +46,8 @@ def open_async_kv(url: str) -> AsyncKV:
     """Open the AsyncKV that ``url`` names: ``memory:`` or ``sqlite:///path``.
 
     ``sqlite:///app.db`` is relative, ``sqlite:////var/app.db`` absolute; ``?durability=full``
-    survives a power cut, as ``SQLiteKV`` says. Close it with its own ``close``, if it has one.
+    survives a power cut, ``?table=stored`` names the table, as ``SQLiteKV`` says. Close it
+    with its own ``close``, if it has one.
 
     Raises ConfigError if the scheme, an option or its value is unknown, or the path is missing.
     The message never repeats the URL, which may hold a password.
@@ -92,8 +94,8 @@ def _known(options: dict[str, str], scheme: str, names: tuple[str, ...]) -> None
         raise ConfigError(f"unknown option in a {scheme}: URL; known: {known}")
 
 
-def _sqlite_place(place: str, options: dict[str, str]) -> tuple[str, _Durability]:
-    _known(options, "sqlite", ("durability",))
+def _sqlite_place(place: str, options: dict[str, str]) -> tuple[str, _Durability, str]:
+    _known(options, "sqlite", ("durability", "table"))
     if not place.startswith("///") or len(place) == len("///"):
         raise ConfigError(
             "a sqlite: URL is sqlite:///relative.db or sqlite:////absolute.db; "
@@ -102,7 +104,7 @@ def _sqlite_place(place: str, options: dict[str, str]) -> tuple[str, _Durability
     durability = options.get("durability", "process")
     if durability not in _DURABILITIES:
         raise ConfigError(f"durability in a sqlite: URL is {' or '.join(_DURABILITIES)}")
-    return _decoded(place[len("///") :]), durability
+    return _decoded(place[len("///") :]), durability, options.get("table", "kv")
 
 
 def _memory_place(place: str, options: dict[str, str]) -> None:
@@ -126,14 +128,14 @@ def _async_memory(place: str, options: dict[str, str]) -> AsyncKV:
 
 
 def _sqlite(place: str, options: dict[str, str]) -> KV:
-    path, durability = _sqlite_place(place, options)
+    path, durability, table = _sqlite_place(place, options)
     from kvcodec.backends.sqlite import SQLiteKV
 
-    return SQLiteKV(path, durability=durability)
+    return SQLiteKV(path, durability=durability, table=table)
 
 
 def _async_sqlite(place: str, options: dict[str, str]) -> AsyncKV:
-    path, durability = _sqlite_place(place, options)
+    path, durability, table = _sqlite_place(place, options)
     from kvcodec.backends.sqlite_async import AsyncSQLiteKV
 
-    return AsyncSQLiteKV(path, durability=durability)
+    return AsyncSQLiteKV(path, durability=durability, table=table)

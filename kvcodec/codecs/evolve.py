@@ -19,14 +19,15 @@ __all__ = ["carry_unknown", "checked_upgrades"]
 
 
 def checked_upgrades(
-    version: int, upgrades: Mapping[int, Callable[[Any], Any]] | None
+    version: int, upgrades: Mapping[int, Callable[[Any], Any]] | None, oldest: int = 1
 ) -> dict[int, Callable[[Any], Any]]:
     """Return the upgrade functions by the version they start from.
 
-    Raises ConfigError unless there is exactly one for every version before ``version``.
+    Raises ConfigError unless there is one for every version from ``oldest``, the lowest that is
+    read, to the one before ``version``.
     """
     given = dict(upgrades or {})
-    missing = [step for step in range(1, version) if not callable(given.get(step))]
+    missing = [step for step in range(oldest, version) if not callable(given.get(step))]
     if missing:
         raise ConfigError(f"version={version} needs upgrades from {missing}: a function each")
     extra = sorted(set(given) - set(range(1, version)), key=str)

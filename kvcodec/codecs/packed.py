@@ -14,7 +14,7 @@ from kvcodec.codecs.reasons import Refusal
 from kvcodec.codecs.traits import traits_of
 from kvcodec.errors import ConfigError, forgetful
 
-__all__ = ["Packed"]
+__all__ = ["Item", "Packed", "items_of"]
 
 _MOST_BYTES = 1024 * 1024
 """Of one value: what has no end belongs into ``Files``."""
@@ -89,11 +89,12 @@ class Packed:
         return self._bound.decode(data)
 
 
-class _Item(NamedTuple):
+class Item(NamedTuple):
     """One place of a format."""
 
     code: str
     size: int
+    """In bytes."""
     kind: type
 
 
@@ -118,7 +119,7 @@ class _Fixed:
     first = Packed.first
 
     def __init__(
-        self, layout: struct.Struct, items: list[_Item], shape: _Shape, name: str = ""
+        self, layout: struct.Struct, items: list[Item], shape: _Shape, name: str = ""
     ) -> None:
         self.name = name
         self._layout = layout
@@ -196,7 +197,7 @@ class _Fixed:
         return Refusal(f"{what} at `${f'[{at}]' if paths is None else paths[at]}`")
 
 
-def _holds(item: _Item, part: Any) -> bool:
+def _holds(item: Item, part: Any) -> bool:
     try:
         struct.pack(f"<{item.code}", part)
     except (struct.error, OverflowError):
@@ -227,13 +228,22 @@ def _checked(given: object) -> str:
     return text
 
 
-def _items(text: str) -> list[_Item]:
-    items: list[_Item] = []
+def items_of(name: str) -> list[Item] | None:
+    """The places of the format in a codec's name; None if it is not the name of a ``Packed``."""
+    found = re.fullmatch("packed-(.*)", name)
+    try:
+        return found and _items(_checked(found[1]))
+    except ConfigError:
+        return None
+
+
+def _items(text: str) -> list[Item]:
+    items: list[Item] = []
     for count, code in re.findall(r"(\d*)([a-zA-Z?])", text):
         if code == "s":
-            items.append(_Item(f"{count}s", int(count or 1), bytes))
+            items.append(Item(f"{count}s", int(count or 1), bytes))
         elif code != "x":
-            items += [_Item(code, struct.calcsize(f"<{code}"), _CODES[code])] * int(count or 1)
+            items += [Item(code, struct.calcsize(f"<{code}"), _CODES[code])] * int(count or 1)
     if not items:
         raise ConfigError("a format of padding only holds nothing")
     return items
@@ -281,7 +291,7 @@ def _shape_of_fields(
     return _Shape(cls, found, None, paths, get if len(names) > 1 else split, join)
 
 
-def _shape_of_items(items: list[_Item]) -> _Shape:
+def _shape_of_items(items: list[Item]) -> _Shape:
     found = [item.kind for item in items]
     if len(found) > 1:
         return _Shape(tuple, found, None, None, tuple, tuple)

@@ -9,6 +9,7 @@ from pydantic import ValidationError
 from pydantic_core import PydanticKnownError
 
 from kvcodec.format.plain import is_dict, is_sequence
+from kvcodec.secrets.marks import UNWRAPPED, WRAP_IT
 
 __all__ = ["Reasons", "nodes"]
 
@@ -42,6 +43,8 @@ class Reasons:
 
 def _what(kind: Any, context: dict[str, Any]) -> str:
     """The words of pydantic for a kind of fault; of one that the user's code has made, ours."""
+    if kind == UNWRAPPED:
+        return WRAP_IT
     told = {name: part for name, part in context.items() if name in _DECLARED}
     try:
         return PydanticKnownError(kind, told or None).message()

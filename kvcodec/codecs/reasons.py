@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 
 from kvcodec.errors import is_ours, shorten
+from kvcodec.secrets.marks import WRAP_IT
 
 __all__ = ["NotOfType", "Refusal", "gave_none", "raised_in", "reason"]
 
@@ -66,6 +67,7 @@ _SAFE = (
     r"|Expected `\w+` of (?:at least |at most )?length (?:<=|>=)? ?\d+(?:, got \d+)?"
     r"|Object missing required field `\w+`"
     r"|(?:JSON|MessagePack data) is malformed: [a-z ,]+ \(byte \d+\)"
+    rf"|{re.escape(WRAP_IT)}"
     r"|Input data was truncated|(?:Integer value|Number|Timestamp) (?:is )?out of range"
     r"|Invalid (?:UUID|RFC3339 encoded \w+|ISO8601 duration|base64 encoded string|decimal string)"
 )

@@ -13,7 +13,7 @@ from kvcodec.codecs.codec import ENCODINGS
 from kvcodec.codecs.depth import is_leaf
 from kvcodec.codecs.traits import traits_of
 from kvcodec.format.shapes import reachable
-from kvcodec.secrets.marks import BINARY, BINARY_WITHIN, TEXT, TEXT_WITHIN, Clear
+from kvcodec.secrets.marks import BINARY, BINARY_WITHIN, TEXT, TEXT_WITHIN, WRAP_IT, Clear
 from kvcodec.secrets.secret import Secret
 
 __all__ = ["SecretHooks", "inner_types"]
@@ -52,7 +52,7 @@ class SecretHooks:
     def _revealed(self, clear: Clear, kind: Any, leaf: Any) -> Any:
         encoded = clear.encoded(leaf)
         if encoded is None:
-            raise TypeError("not sealed")
+            raise TypeError(WRAP_IT)
         # Not by `get_args`, which takes as long as all the rest.
         inner = Any if kind is Secret else kind.__args__[0]
         return Secret((self._decoders.get(inner) or self.decoder(inner))(encoded))

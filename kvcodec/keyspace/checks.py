@@ -89,14 +89,36 @@ def _check_cipher(form: Form) -> None:
 def check_older(declared: Declaration[Any, Any], older: Sequence[Older]) -> None:
     """Raise ConfigError for older declarations whose values could be taken for today's."""
     listed = [each.declaration for each in older]
-    for old in listed:
+    for each in older:
+        old = each.declaration
         _check_covered(old, listed)
-        if _cannot_be_told(declared, old):
+        if not _begin_alike(declared, old):
+            continue
+        plainly = old.pipeline.form.is_plain or _takes_all(declared.pipeline)
+        if declared.signs_unlike(old):
+            _check_signed_unlike(declared, each)
+        elif plainly or not _reads_by_itself(declared, old):
             raise ConfigError(
                 f"what {old!r} stored cannot be told from today's by its first "
                 "bytes: give one of them another name, or raise version= instead (for another "
                 "key: KeyRing(retired=))"
             )
+
+
+def _check_signed_unlike(declared: Declaration[Any, Any], older: Older) -> None:
+    """With another unsigned=, the signature tells: as long as it is all that tells.
+
+    Of a record without these members both signatures are the same, and today's form reads it.
+    """
+    old = older.declaration
+    versions = {declared.pipeline.form.version, old.pipeline.form.version}
+    if older.convert is None and len(versions) == 1 and _reads_by_itself(declared, old):
+        return
+    raise ConfigError(
+        f"another unsigned= than that of {old!r} is told by what a record's signature holds, and "
+        "only where nothing else changes: keep version= and encoding=, no convert=, its key in the "
+        "ring (retired=), and migrate(); then change the rest"
+    )
 
 
 def _check_covered(old: Declaration[Any, Any], listed: list[Declaration[Any, Any]]) -> None:
@@ -108,20 +130,27 @@ def _check_covered(old: Declaration[Any, Any], listed: list[Declaration[Any, Any
             )
 
 
-def _cannot_be_told(now: Declaration[Any, Any], old: Declaration[Any, Any]) -> bool:
+def _begin_alike(now: Declaration[Any, Any], old: Declaration[Any, Any]) -> bool:
+    """Whether what the older one stored can begin as today's form does, under the same name."""
     if not now.names.are_spelt_as(old.names) or now.names.alphabets != old.names.alphabets:
         return False
     mine, theirs = now.pipeline, old.pipeline
-    if not mine.form.is_enveloped_always and mine.codec.first is None:
-        return True  # text, raw bytes: anything is of today's form
+    if _takes_all(mine):
+        return True
     if theirs.form.is_plain:
         return _first_bytes_meet(mine, theirs)
-    if theirs.form.bare is not None or not mine.wrapping.would_take(theirs.wrapping):
-        return False
-    # What today's declaration reads by itself (a value from before compress=) needs no telling.
-    return (
-        now.name != old.name or mine.codec.name != theirs.codec.name or not _has_key(mine, theirs)
-    )
+    return theirs.form.bare is None and mine.wrapping.would_take(theirs.wrapping)
+
+
+def _takes_all(mine: Pipeline[Any]) -> bool:
+    """Whether anything is of today's form: text, raw bytes."""
+    return not mine.form.is_enveloped_always and mine.codec.first is None
+
+
+def _reads_by_itself(now: Declaration[Any, Any], old: Declaration[Any, Any]) -> bool:
+    """Whether today's declaration reads what the older one stored, as from before compress=."""
+    mine, theirs = now.pipeline, old.pipeline
+    return now.name == old.name and mine.codec.name == theirs.codec.name and _has_key(mine, theirs)
 
 
 def _first_bytes_meet(mine: Pipeline[Any], theirs: Pipeline[Any]) -> bool:

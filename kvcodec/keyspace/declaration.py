@@ -23,6 +23,7 @@ from kvcodec.errors import (
     KeyNameError,
     KVCodecError,
     NewerVersion,
+    Tampered,
     locate,
 )
 from kvcodec.format.envelope import Header, Kind
@@ -317,11 +318,15 @@ class Declaration(Declared, Generic[V, K]):
     def older_form(self, raw_key: str, data: Any, now: float) -> Older | None:
         """The first older declaration that reads what is stored under today's name.
 
-        None if it is of today's form, by its exact first bytes, or if none reads it.
+        None if it is of today's form, by its exact first bytes, or if none reads it. Where it is
+        signed over other fields, only the signature tells: of today's form it is Tampered.
         """
-        if not self.older or self.pipeline.wrapping.recognises(as_bytes(data)):
-            return None
-        for older in self.older:
+        older_ones = self.older
+        if older_ones and self.pipeline.wrapping.recognises(as_bytes(data)):
+            older_ones = tuple(one for one in older_ones if self.signs_unlike(one.declaration))
+            if not older_ones or self._verifies(raw_key, data, now):
+                return None
+        for older in older_ones:
             if older.is_open(now) and self._shares_name(older.declaration, raw_key):
                 try:
                     older.declaration.open(raw_key, data, now)
@@ -331,6 +336,22 @@ class Declaration(Declared, Generic[V, K]):
                     continue
                 return older
         return None
+
+    def signs_unlike(self, old: Declaration[Any, Any]) -> bool:
+        """Whether records of an older declaration are signed over other fields (unsigned=)."""
+        mine, theirs = self.pipeline, old.pipeline
+        if mine.fields is None or theirs.fields is None:
+            return False
+        return {*mine.form.unsigned} != {*theirs.form.unsigned}
+
+    def _verifies(self, raw_key: str, data: Any, now: float) -> bool:
+        """Whether a record is what its signature says, by today's form."""
+        with suppress(KVCodecError):
+            try:
+                self.pipeline.open(raw_key, data, now)
+            except Tampered:
+                return False
+        return True
 
     def _shares_name(self, old: Declaration[Any, Any], raw_key: str) -> bool:
         """Whether an older declaration has the same name for the same key.

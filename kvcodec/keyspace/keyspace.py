@@ -145,8 +145,9 @@ class Keyspace(Declared, Generic[V, K]):
     - ``compress``: ``"zlib"``, or ``"zstd"`` where it is to be had; kept only when smaller.
       Refused together with a cipher unless ``compress_secrets=True``: the length of what was
       compressed tells about its content.
-    - ``version``, ``upgrades``: the version of the value's shape, and for each older version the
-      function that takes its plain data to the next. Reads upgrade, the next set writes anew.
+    - ``version``, ``upgrades``: the version of the value's shape, and for each older version that
+      is read the function that takes its plain data to the next. Reads upgrade, the next set
+      writes anew.
     - ``oldest``: the lowest version that is still read; a value below it is refused. Once all is
       migrated it closes the window that an upgrade leaves open: whoever can write plants older
       values.
@@ -248,7 +249,7 @@ class Keyspace(Declared, Generic[V, K]):
                 validate=options.flag(validate, "validate"),
                 version=options.positive(version, "version"),
                 oldest=options.oldest(oldest, version),
-                upgrades=checked_upgrades(version, upgrades),
+                upgrades=checked_upgrades(version, upgrades, oldest),
                 ttl=options.seconds(ttl),
                 max_age=options.seconds(max_age),
                 compression=options.checked_compression(compress),

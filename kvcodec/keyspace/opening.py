@@ -34,7 +34,13 @@ _CLASSES: dict[Shape, str] = {
 
 
 class Opening:
-    """The shape of one declaration, and of the copies that are bound to a context or a person."""
+    """The shape of one declaration, and of the copies that are bound to a context or a person.
+
+    Of the object, and not of its name or prefix in the process: two declarations of one name are
+    usual, on two stores, in two tests, after a reload that mends the first, or when one takes over
+    from another. Whether both mean one store cannot be told of clients that are made anew for each
+    request. What they meet is told by the stored bytes, as across processes (``other_shape``).
+    """
 
     __slots__ = ("_first", "shape")
 

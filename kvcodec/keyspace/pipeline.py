@@ -172,6 +172,27 @@ class Pipeline(Generic[V]):
         self.encoding.compare(value, encoded)
         return self.wrapping.wrap(raw_key, encoded, now, ttl, name=payload.name)
 
+    def signed_anew(
+        self,
+        raw_key: str,
+        old: Pipeline[Any],
+        old_key: str,
+        held: Any,
+        now: float,
+        *,
+        name: str,
+    ) -> bytes | None:
+        """The record that an older form holds, whole, in this one; None where that cannot be."""
+        mine, theirs = self.fields, old.fields
+        alike = (old.codec.name, old.form.version) == (self.codec.name, self.form.version)
+        if mine is None or theirs is None or not alike:
+            return None
+        payload = old.wrapping.unwrap(old_key, as_bytes(held), now)
+        plain = theirs.found(payload, theirs.contexts(old_key, payload.header))
+        contexts = mine.contexts(raw_key, self.wrapping.header_for(now, None))
+        encoded = mine.seal_any(plain, contexts)
+        return self.wrapping.wrap(raw_key, encoded, now, name=name)
+
     def renewed(self, raw_key: str, data: Any, now: float, ttl: float | None = None) -> bytes:
         """Return the same value in today's version, under the primary key; its times stay.
 

@@ -74,8 +74,11 @@ class Place(Generic[V]):
         declaration = self.declaration
         if not declaration.keep_unknown or older.convert is not None:
             return None
+        if declaration.pipeline.fields is not None:
+            old, sign = older.declaration.pipeline, declaration.pipeline.signed_anew
+            return sign(self.raw_key, old, raw_key, held, now, name=self.name)
         plain = older.declaration.plain(raw_key, held, now)
-        if plain is NO_PLAIN or declaration.pipeline.fields is not None:
+        if plain is NO_PLAIN:
             return None
         encoded = declaration.pipeline.codec.from_plain(plain)
         return declaration.pipeline.wrap(self.raw_key, encoded, now, name=self.name)

@@ -201,9 +201,12 @@ class SecretFields(Generic[V]):
 
         Verified first, or it would sign what others have written.
         """
+        return self.seal_any(self.found(payload, contexts), contexts)
+
+    def found(self, payload: Payload, contexts: Contexts) -> Any:
+        """Plain data of a payload, verified, its secrets found: as ``seal_any`` takes it."""
         record = self._verified(payload, contexts)
-        plain = left_over(*self._sealer.find(record, self._secrets.decode))
-        return self.seal_any(plain, contexts)
+        return left_over(*self._sealer.find(record, self._secrets.decode))
 
 
 def _checked(declared: Form) -> Cipher:

@@ -370,7 +370,7 @@ class Wrapping:
         """Say whether the envelopes of another declaration look like this one's."""
         checksum = bytes(5) if other.form.checksum else b""
         header = other.header_for(0, None)
-        return self.form.is_enveloped_always and unlike(self.form, header, checksum) is None
+        return not self.form.is_plain and unlike(self.form, header, checksum) is None
 
     # --------------------------------------------------------------------------------- age
 

@@ -161,11 +161,13 @@ def _of_older_declaration(place: Place[Any], held: Held, clock: Clock) -> Place[
         previous, raw_key = place.older[held.older]
         return Place(previous.declaration, raw_key)
     declared, raw_key, now = place.declaration, place.raw_key, clock()
-    if not declared.older or declared.pipeline.wrapping.recognises(as_bytes(held.data)):
+    if not declared.older:
         return None
     found = declared.older_form(raw_key, held.data, now)
     if found is not None:
         return Place(found.declaration, raw_key)
+    if declared.pipeline.wrapping.recognises(as_bytes(held.data)):
+        return None
     part = log_form(declared, raw_key, held.data, now)
     return None if part is None else Place(part[0], raw_key)
 

@@ -42,7 +42,7 @@ from kvcodec.plans.swap import (
 )
 from kvcodec.secrets.keyring import KeyRing, keys_of
 from kvcodec.secrets.ring_keys import text_of
-from kvcodec.secrets.wrapped import AsyncKeyWrapper, KeyWrapper, checked_wrapper, unwrapped, wrapped
+from kvcodec.secrets.wrapped import AsyncKeyWrapper, KeyWrapper, key_id_of, unwrapped, wrapped
 
 __all__ = ["People", "RingCache"]
 
@@ -110,7 +110,7 @@ class People(Generic[S]):
     ) -> None:
         self._listing = listing
         self._wrapper = wrapper
-        self._wrapped_by = "" if wrapper is None else checked_wrapper(wrapper.key_id)
+        self._wrapped_by = "" if wrapper is None else key_id_of(wrapper)
         self._cache = RingCache(cached)
 
     # ------------------------------------------------------------------------------- the plans

@@ -24,6 +24,7 @@ from kvcodec.secrets.ring_keys import (
 )
 from kvcodec.secrets.wrapped import (
     RING_CONTEXT,
+    checked_wrapper,
     text_of_wrapped,
     unwrapped,
     wrapped,
@@ -192,7 +193,9 @@ class KeyRing:
         In base64url. It is no secret: nobody opens it without the KMS. Raises what ``wrapper``
         raises; ConfigError if that gives no bytes.
         """
-        return text_of_wrapped(wrapped(wrapper.wrap(os.urandom(KEY_BYTES), context)))
+        return text_of_wrapped(
+            wrapped(checked_wrapper(wrapper).wrap(os.urandom(KEY_BYTES), context))
+        )
 
     @staticmethod
     @forgetful
@@ -200,7 +203,8 @@ class KeyRing:
         wrapper: AsyncKeyWrapper, *, context: str = RING_CONTEXT
     ) -> str:
         """Return what ``generate_wrapped_key`` returns, of a wrapper that is awaited."""
-        return text_of_wrapped(wrapped(await wrapper.wrap(os.urandom(KEY_BYTES), context)))
+        given = await checked_wrapper(wrapper).wrap(os.urandom(KEY_BYTES), context)
+        return text_of_wrapped(wrapped(given))
 
     @classmethod
     @forgetful
@@ -213,11 +217,12 @@ class KeyRing:
         it. ``context``: as it was there; give an environment, or a tenant, one of its own. The keys
         are in memory then, and the KMS is not asked again.
 
-        Raises ConfigError for a text that holds no wrapped key, and what the constructor raises;
-        Tampered if the KMS refuses one, or gives back what is no key; and whatever else the
-        wrapper raises.
+        Raises ConfigError for a text that holds no wrapped key, or what is no wrapper, and what
+        the constructor raises; Tampered if the KMS refuses one, or gives back what is no key; and
+        whatever else the wrapper raises.
         """
-        return cls._of_keys([unwrapped(wrapper.unwrap(key, context)) for key in wrapped_keys(text)])
+        unwrap = checked_wrapper(wrapper).unwrap
+        return cls._of_keys([unwrapped(unwrap(key, context)) for key in wrapped_keys(text)])
 
     @classmethod
     @forgetful
@@ -225,7 +230,8 @@ class KeyRing:
         cls, text: str, wrapper: AsyncKeyWrapper, *, context: str = RING_CONTEXT
     ) -> KeyRing:
         """Return what ``from_wrapped`` returns, by a wrapper that is awaited."""
-        keys = [unwrapped(await wrapper.unwrap(key, context)) for key in wrapped_keys(text)]
+        unwrap = checked_wrapper(wrapper).unwrap
+        keys = [unwrapped(await unwrap(key, context)) for key in wrapped_keys(text)]
         return cls._of_keys(keys)
 
     @classmethod

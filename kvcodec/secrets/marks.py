@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from typing import Any
+from typing import Any, Final
 
 __all__ = [
     "BINARY",
@@ -13,6 +13,8 @@ __all__ = [
     "MASK",
     "TEXT",
     "TEXT_WITHIN",
+    "UNWRAPPED",
+    "WRAP_IT",
     "Clear",
 ]
 
@@ -21,6 +23,12 @@ MASK = "**********"
 
 IS_SECRET = "kvcodec_secret"  # noqa: S105 - a mark
 """In the metadata of pydantic's core schema of a secret: pydantic_routes.py looks for it."""
+
+UNWRAPPED: Final = "unwrapped_secret"
+"""The kind of pydantic's error for a value where a Secret of it is declared."""
+
+WRAP_IT: Final = "a Secret is declared here: wrap it, Secret(value)"
+"""What is said of it."""
 
 MARK = f"kvo1.{os.urandom(16).hex()}."
 """Begins a secret that is not sealed yet, or not any longer, in an encoding that never leaves the

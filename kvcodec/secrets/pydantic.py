@@ -10,7 +10,16 @@ from typing import TYPE_CHECKING, Any, get_args
 from pydantic import TypeAdapter, ValidationError
 from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
-from kvcodec.secrets.marks import IS_SECRET, MARK, MASK, TEXT, TEXT_WITHIN, Clear
+from kvcodec.secrets.marks import (
+    IS_SECRET,
+    MARK,
+    MASK,
+    TEXT,
+    TEXT_WITHIN,
+    UNWRAPPED,
+    WRAP_IT,
+    Clear,
+)
 
 if TYPE_CHECKING:
     from pydantic import GetCoreSchemaHandler
@@ -83,16 +92,16 @@ class _Inner:
     ) -> Any:
         secret = self._secret
         try:
-            if isinstance(info.context, _Storing):
-                encoded = info.context.clear.encoded(value)
-                if encoded is not None:
-                    return secret(self.adapter.validate_json(encoded, context=_WITHIN))
-            else:
+            if not isinstance(info.context, _Storing):
                 return secret(handler(value.reveal() if isinstance(value, secret) else value))
+            encoded = info.context.clear.encoded(value)
+            if encoded is not None:
+                return secret(self.adapter.validate_json(encoded, context=_WITHIN))
+            kind, what = UNWRAPPED, WRAP_IT
         except ValidationError:
-            pass
+            kind, what = "secret", "Input should be what the Secret field declares"
         # Raised here: pydantic's own error quotes its input, and would be the context of this one.
-        raise PydanticCustomError("secret", "Input should be what the Secret field declares")
+        raise PydanticCustomError(kind, what)
 
     def dump(self, value: Any, info: SerializationInfo) -> Any:
         if type(value) is not self._secret:

@@ -8,9 +8,10 @@ from __future__ import annotations
 import base64
 import binascii
 from collections.abc import Awaitable
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 from kvcodec.errors import ConfigError, Tampered
+from kvcodec.protocols import offers
 from kvcodec.secrets.ring_keys import KEY_BYTES, split_keys
 
 __all__ = [
@@ -18,6 +19,7 @@ __all__ = [
     "AsyncKeyWrapper",
     "KeyWrapper",
     "checked_wrapper",
+    "key_id_of",
     "text_of_wrapped",
     "unwrapped",
     "wrapped",
@@ -67,8 +69,33 @@ class AsyncKeyWrapper(Protocol):
         ...
 
 
-def checked_wrapper(key_id: object) -> str:
+class _Wraps(Protocol):
+    """What is used of every wrapper: a ring has no use for its ``key_id``."""
+
+    @property
+    def wrap(self) -> Any: ...
+    @property
+    def unwrap(self) -> Any: ...
+
+
+_W = TypeVar("_W", bound=KeyWrapper | AsyncKeyWrapper)
+
+
+def checked_wrapper(wrapper: _W) -> _W:
+    """Return what a user has given for a wrapper. Raises ConfigError for what is none."""
+    given: object = wrapper
+    if isinstance(given, type) or not offers(given, _Wraps):
+        kind = f"the class {given.__name__}" if isinstance(given, type) else type(given).__name__
+        raise ConfigError(
+            f"a KeyWrapper is an object with wrap, unwrap and key_id (your KMS's), not {kind}"
+        )
+    return wrapper
+
+
+def key_id_of(wrapper: KeyWrapper | AsyncKeyWrapper) -> str:
     """Return the id of the key that a wrapper wraps under. Raises ConfigError."""
+    given: object = checked_wrapper(wrapper)
+    key_id = given.key_id if offers(given, KeyWrapper) else None
     if isinstance(key_id, str) and key_id:
         return key_id
     raise ConfigError("a KeyWrapper has a key_id: the name of its key, as text that is not empty")

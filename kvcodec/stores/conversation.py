@@ -93,7 +93,7 @@ class _Window(Generic[V]):
         if not self._beyond and not self._is_full():
             return True
         # Pinned ones are met again at the log's beginning, unless as many others come before it.
-        may_be_cut = not self._taken or self._links(self._taken[-1]).joins
+        may_be_cut = not self._taken or any(self._links(self._taken[-1]))
         return len(self._beyond) < len(self._pinned) + may_be_cut
 
     def _is_full(self) -> bool:
@@ -107,16 +107,21 @@ class _Window(Generic[V]):
         return self._budget >= 0
 
     def whole(self) -> list[V]:
-        """What was taken, oldest first, without what has lost something that belongs to it."""
+        """What was taken, oldest first, without what has lost something that belongs to it.
+
+        Raises ConfigError where the bounds have left out everything.
+        """
+        others = len(self._taken) + len(self._beyond) - len(self._pinned)
         for _ in self._pinned[len(self._beyond) :]:
             if self._taken and self._is_pinned is not None and self._is_pinned(self._taken[-1]):
                 self._taken.pop()
         newest = _whole(self._taken[::-1], self._beyond[:1], self._links)
-        more = len(self._taken) + len(self._beyond) > len(self._pinned)
-        if self._budget is not None and self._budget < 0 and more and not newest:
+        if not newest and others > len(self._taken) and self._last != 0:  # as tail(0)
+            spent = self._budget is not None and self._budget < 0
+            bound, way = ("budget=", "shorter messages") if spent else ("last=", "budget= instead")
             raise ConfigError(
-                "budget= holds not even the newest message with what belongs to it and what is "
-                "pinned: a larger budget, or shorter messages"
+                f"{bound} holds not even the newest message with what belongs to it (a call and "
+                f"all its results) and what is pinned: a larger {bound}, or {way}"
             )
         return [*self._pinned, *newest]
 
@@ -177,8 +182,8 @@ def window(
     before it. A result whose call is nowhere is left out too. Reads no more than it returns, and
     the rest of a segment.
 
-    Raises ConfigError for bounds that cannot work, one of which is a budget that the newest
-    messages do not fit into; and what ``tail`` raises.
+    Raises ConfigError for bounds that cannot work, among them such that the newest messages do
+    not fit into; and what ``tail`` raises.
     """
     found = _Window(last, budget, cost, pinned, links)
     if pinned is not None:
@@ -211,8 +216,8 @@ async def awindow(
     before it. A result whose call is nowhere is left out too. Reads no more than it returns, and
     the rest of a segment.
 
-    Raises ConfigError for bounds that cannot work, one of which is a budget that the newest
-    messages do not fit into; and what ``tail`` raises.
+    Raises ConfigError for bounds that cannot work, among them such that the newest messages do
+    not fit into; and what ``tail`` raises.
     """
     found = _Window(last, budget, cost, pinned, links)
     if pinned is not None:

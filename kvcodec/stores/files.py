@@ -84,7 +84,8 @@ class Files(OpenedFiles[K], Maintained[bytes, K]):
         ``tqdm.update`` wants it.
 
         Raises KeyNameError; EncodeError for what is not bytes; LimitExceeded for a key whose
-        chunks would have names that are too long; Conflict; a BackendError, or what the KV or
+        chunks would have names that are too long; DecodeError where a value or a log is stored,
+        as ``get`` does; Conflict; a BackendError, or what the KV or
         ``data`` raises. After a QuotaExceeded, ``sweep([key])`` frees what killed puts left.
         """
         at = self._file(key)
@@ -198,7 +199,8 @@ class AsyncFiles(OpenedFiles[K], AsyncMaintained[bytes, K]):
         ``tqdm.update`` wants it.
 
         Raises KeyNameError; EncodeError for what is not bytes; LimitExceeded for a key whose
-        chunks would have names that are too long; Conflict; a BackendError, or what the KV or
+        chunks would have names that are too long; DecodeError where a value or a log is stored,
+        as ``get`` does; Conflict; a BackendError, or what the KV or
         ``data`` raises. After a QuotaExceeded, ``sweep([key])`` frees what killed puts left.
         """
         at = self._file(key)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Callable
@@ -69,6 +71,28 @@ def test_durability(durability: str, tmp_path: Path) -> None:
     kv.close()
 
 
+def test_table(tmp_path: Path) -> None:
+    """A database that has a table of that name is opened beside it; the twin opens the same."""
+    with contextlib.closing(sqlite3.connect(tmp_path / "app.db")) as database:
+        database.execute("create table kv(mine)")
+    url = f"sqlite:///{tmp_path}/app.db?table=stored"
+    kv = open_kv(url)
+    assert isinstance(kv, SQLiteKV)
+    kv.set("key", b"value")
+    kv.close()
+
+    async def run() -> bytes | None:
+        twin = open_async_kv(url)
+        assert isinstance(twin, AsyncSQLiteKV)
+        value = await twin.get("key")
+        await twin.aclose()
+        return value
+
+    assert asyncio.run(run()) == b"value"
+    with pytest.raises(ConfigError, match="table 'kv' of its own"):
+        open_kv(url.partition("?")[0])
+
+
 @pytest.mark.parametrize("opener", OPENERS)
 @pytest.mark.parametrize(
     ("url", "reason"),
@@ -85,7 +109,9 @@ def test_durability(durability: str, tmp_path: Path) -> None:
         ("sqlite:///", "sqlite:///relative.db"),
         ("sqlite:canary.db", "sqlite:///relative.db"),
         ("sqlite://canary/app.db", "sqlite:///relative.db"),
-        ("sqlite:///app.db?canary=1", "known: durability"),
+        ("sqlite:///app.db?canary=1", "known: durability, table"),
+        ("sqlite:///app.db?table=canary-1", "table= is a name"),
+        ("sqlite:///app.db?table", "table= is a name"),
         ("sqlite:///app.db?durability=canary", "process or full"),
         ("sqlite:///app.db?durability", "process or full"),
         ("sqlite:///app.db?durability=full&durability=full", "twice"),

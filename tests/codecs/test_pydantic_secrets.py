@@ -343,3 +343,12 @@ def test_every_opened_secret_is_one_of_the_value(
     assert leaks(caught.value) == []
     monkeypatch.setattr(Taking, "mood", "")
     assert store["a"].token == Secret(CANARY)
+
+
+def test_a_value_that_is_no_secret_is_told_how() -> None:
+    """No assignment is checked by pydantic: what is wrong, and what to write."""
+    holder = Holder(name="ada", token=Secret("x"))
+    holder.token = CANARY  # type: ignore[assignment]
+    with pytest.raises(SchemaMismatch, match=r"wrap it, Secret\(value\) at `\$\.token`") as caught:
+        Keyspace("k", Holder, cipher=RING).pack("a", holder, now=0)
+    assert leaks(caught.value, CANARY) == []

@@ -634,6 +634,9 @@ def test_rewrap_without_the_older_key_says_so() -> None:
 # ------------------------------------------------------------------- what cannot be told apart
 
 
+SECOND: dict[str, Any] = {"version": 2, "upgrades": {1: lambda plain: plain}}
+
+
 @pytest.mark.parametrize(
     ("old", "new"),
     [
@@ -641,6 +644,7 @@ def test_rewrap_without_the_older_key_says_so() -> None:
         ({"cipher": RING}, {"cipher": RING, "encoding": "msgpack"}),
         ({"cipher": OTHER}, {"cipher": RING}),
         ({"ttl": 5}, {"ttl": 5, "encoding": "msgpack"}),
+        (SECOND, {**SECOND, "encoding": "msgpack"}),
     ],
 )
 def test_forms_that_begin_alike_are_refused(old: dict[str, Any], new: dict[str, Any]) -> None:

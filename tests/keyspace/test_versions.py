@@ -141,6 +141,19 @@ def test_a_missing_step_is_said_when_declared(version: int, upgrades: Any) -> No
         Keyspace("people", Third, version=version, upgrades=upgrades)
 
 
+def test_steps_below_the_oldest_are_not_needed() -> None:
+    """What is not read needs no way up; a step that is still there harms nobody."""
+    first, second = people(1).pack("a", TODAY[1], now=NOW), people(2).pack("b", TODAY[2], now=NOW)
+    for upgrades in ({2: listed}, {1: split, 2: listed}):
+        third = Keyspace("people", Third, version=3, upgrades=upgrades, oldest=2)
+        assert third.unpack(*second, now=NOW) == TODAY[3]
+        with pytest.raises(DecodeError):
+            third.unpack(*first, now=NOW)
+    Keyspace("people", Third, version=3, oldest=3)
+    with pytest.raises(ConfigError, match=r"version=3 needs upgrades from \[2\]"):
+        Keyspace("people", Third, version=3, upgrades={1: split}, oldest=2)
+
+
 @pytest.mark.parametrize("version", [0, -1, True, 1.0, "2", None])
 def test_a_version_is_a_number_from_1(version: Any) -> None:
     """Anything else is a ConfigError."""

@@ -458,6 +458,20 @@ def test_text_that_holds_no_wrapped_key_is_refused(text: Any, says: str) -> None
         assert leaks(caught.value, str(text)) == []
 
 
+@pytest.mark.parametrize("given", [object(), None, Wrapper], ids=["object", "None", "class"])
+def test_what_is_no_wrapper_is_said(given: Any) -> None:
+    """It raised an AttributeError, or a TypeError for a class."""
+    calls: list[Callable[[], object]] = [
+        lambda: KeyRing.from_wrapped("YXBw", given),
+        lambda: KeyRing.generate_wrapped_key(given),
+        lambda: asyncio.run(KeyRing.afrom_wrapped("YXBw", given)),
+        lambda: asyncio.run(KeyRing.agenerate_wrapped_key(given)),
+    ]
+    for call in calls:
+        with pytest.raises(ConfigError, match="an object with wrap, unwrap and key_id"):
+            call()
+
+
 def test_what_is_unwrapped_is_a_key_of_the_ring() -> None:
     """With the constructor's own checks: twice the same, one byte repeated, another length."""
     wrapper = Wrapper()

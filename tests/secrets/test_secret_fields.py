@@ -930,3 +930,14 @@ def test_nan_inside_a_secret() -> None:
     space = Keyspace("k", Secret[float], cipher=RING, encoding="msgpack")
     back = space.unpack(*space.pack("a", Secret(float("nan")), now=0), now=0)
     assert back.reveal() != back.reveal()
+
+
+@pytest.mark.parametrize("encoding", ["json", "msgpack"])
+@pytest.mark.parametrize("validate", [True, False], ids=["validated", "not"])
+def test_a_value_that_is_no_secret_is_told_how(encoding: str, *, validate: bool) -> None:
+    """Any object is taken for a field by msgspec: what is wrong, and what to write."""
+    plain: Any = "sk-plain"
+    space = Keyspace("k", Before, cipher=RING, encoding=encoding, validate=validate)
+    with pytest.raises(SchemaMismatch, match=r"wrap it, Secret\(value\) at `\$\.token`") as caught:
+        space.pack("a", Before("", plain), now=0)
+    assert leaks(caught.value, plain) == []

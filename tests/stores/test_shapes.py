@@ -150,7 +150,12 @@ WRITES: dict[str, Callable[[Any], object]] = {
 READS: dict[str, list[Callable[[Any], object]]] = {
     "Store": [lambda store: store.get("a"), lambda store: store.pop("a")],
     "Log": [lambda log: log.tail("a", 1), lambda log: log.append("a", b"message")],
-    "Files": [lambda files: files.get("a"), lambda files: files.open("a")],
+    "Files": [
+        lambda files: files.get("a"),
+        lambda files: files.open("a"),
+        lambda files: files.put("a", b"content"),
+        lambda files: files.put("a", bytes(100_000)),
+    ],
 }
 
 

@@ -693,6 +693,15 @@ def test_a_wrapper_has_a_name(key_id: Any) -> None:
         Subjects(KEYS, {}, wrapper=Wrapper(key_id))
 
 
+def test_a_wrapper_is_an_object_that_wraps() -> None:
+    """Another one raised an AttributeError."""
+    nothing: Any = object()
+    with pytest.raises(ConfigError, match="wrap, unwrap and key_id"):
+        Subjects(KEYS, MemoryKV(), wrapper=nothing)
+    with pytest.raises(ConfigError, match="wrap, unwrap and key_id"):
+        AsyncSubjects(KEYS, AsyncMemoryKV(), wrapper=nothing)
+
+
 @pytest.mark.parametrize("cached", [-1, True, 1.5, "all"])
 def test_a_cache_is_bounded_by_a_number(cached: Any) -> None:
     """Anything else is refused."""

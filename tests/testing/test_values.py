@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import date, datetime, timedelta
 from datetime import time as clock_time
 from decimal import Decimal
+from pathlib import Path
 from typing import (
     Annotated,
     Any,
@@ -37,8 +38,9 @@ from msgspec import UNSET, Meta, Struct, UnsetType
 from pydantic import BaseModel, Field
 from typing_extensions import TypedDict
 
-from kvcodec import ConfigError, Keyspace, Ordered, TemplateKeys
+from kvcodec import ConfigError, Keyspace, Ordered, Packed, TemplateKeys
 from kvcodec.codecs.same import same
+from kvcodec.testing import SchemaLock, check_keyspace, store_machine
 from kvcodec.testing.strategies import keys, register, values
 
 T = TypeVar("T")
@@ -573,3 +575,76 @@ def test_awkward_keys_are_drawn(awkward: str) -> None:
     # Derandomised, so that the number of tries is no matter of chance.
     tries = settings(database=None, derandomize=True, max_examples=5_000)
     find(keys(KEYSPACES[0]), lambda key: awkward in key, settings=tries)
+
+
+# ------------------------------------------------------------------------------ fixed layouts
+
+
+class Reading(NamedTuple):
+    number: int
+    level: float
+    name: bytes
+
+
+class Cursor(Struct):
+    at: Annotated[int, Meta(ge=3)] = 4
+    share: Annotated[float, Meta(gt=0.1, lt=0.7)] = 0.5
+    done: bool = True
+
+
+LAYOUTS: list[tuple[Any, str]] = [
+    (int, ">I"),
+    (int, "<b"),
+    (Annotated[int, Meta(gt=-10, lt=2**40)], ">h"),
+    (float, "<e"),
+    (float, "<f"),
+    (float, "<d"),
+    (Annotated[float, Meta(gt=-1e300, lt=1e300)], ">f"),
+    (Annotated[float, Meta(ge=-1e300, multiple_of=0.5)], ">f"),
+    (bytes, ">5s"),
+    (bool, ">?"),
+    (list[float], "<7f"),
+    (Annotated[list[int], Meta(max_length=9)], "<3h"),
+    (tuple[int, ...], ">4H"),
+    (tuple[int, float], ">Hf"),
+    (Reading, ">qe3s"),
+    (Cursor, "<Bf?x"),
+]
+
+
+@pytest.mark.parametrize(("kind", "layout"), LAYOUTS, ids=[layout for _, layout in LAYOUTS])
+def test_a_fixed_layout_bounds_what_is_drawn(kind: Any, layout: str) -> None:
+    """Integers by their size, floats that it does not round, lengths: nothing else is stored."""
+    keyspace = Keyspace("k", kind, encoding=Packed(layout))
+
+    @settings(max_examples=50, deadline=None)
+    @given(values(kind, encoding=keyspace.declaration.pipeline.codec.name))
+    def stored(value: Any) -> None:
+        raw_key, data = keyspace.pack("a", value, now=0)
+        assert keyspace.unpack(raw_key, data, now=0) == value
+
+    stored()
+    check_keyspace(keyspace, examples=5)
+
+
+def test_a_fixed_layout_is_drawn_to_its_ends() -> None:
+    """And not a part of it."""
+    byte = values(int, encoding=Packed(">b").name)
+    for end in (-128, 127):
+        assert find(byte, lambda number, end=end: number == end) == end
+    assert find(values(float, encoding="packed->e"), lambda number: number > 60_000) <= 65_504
+
+
+def test_a_codecs_name_that_only_looks_like_a_layout() -> None:
+    """It is a codec like others."""
+    assert find(values(int, encoding="packed-up"), lambda number: number > 2**40) > 2**40
+
+
+def test_the_lock_and_the_machines_know_layouts(tmp_path: Path) -> None:
+    """They draw as the laws do."""
+    keyspace = Keyspace("k", tuple[int, float], encoding=Packed(">He"))
+    SchemaLock(tmp_path / "lock.json").check(keyspace, update=True)
+    SchemaLock(tmp_path / "lock.json").check(keyspace)
+    machine = store_machine(dict[str, bytes], keyspace)
+    machine.TestCase.settings = settings(max_examples=5, stateful_step_count=5, deadline=None)
+    machine.TestCase("runTest").runTest()

@@ -22,7 +22,7 @@ from kvcodec.format.files import (
 )
 from kvcodec.keyspace.declaration import Declaration
 from kvcodec.keyspace.form import Form
-from kvcodec.keyspace.opening import other_shape, shape_error
+from kvcodec.keyspace.opening import Shape, other_shape, shape_error
 from kvcodec.keyspace.pipeline import ANY_AGE, Pipeline
 from kvcodec.keyspace.wrapping import as_bytes
 from kvcodec.plans.driver import Plan
@@ -146,10 +146,14 @@ class FilePlace:
             wrapping = self.pipeline.part("manifest")
             return parse_manifest(wrapping.unwrap(self.raw_key, as_bytes(data), now).encoded)
         except DecodeError as error:
-            shape = other_shape(error, "files", self.pipeline, self.raw_key, as_bytes(data))
+            shape = self.other_shape(error, data)
             if shape is None:
                 raise
         raise shape_error(shape)
+
+    def other_shape(self, error: DecodeError, data: Any) -> Shape | None:
+        """Which other shape has stored what is no manifest; None where the bytes do not tell."""
+        return other_shape(error, "files", self.pipeline, self.raw_key, as_bytes(data))
 
     def seal(self, manifest: Manifest) -> bytes:
         """What to store at the raw key; the time is that of the manifest."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, AsyncIterable, Awaitable, Callable, Iterable, Iterator
+from os import PathLike
 from typing import Any, Protocol, TypeAlias, cast
 
 from typing_extensions import Buffer
@@ -37,10 +38,15 @@ def pieces(data: Any, size: int) -> Iterator[Any]:
     elif isinstance(data, Iterable) and not isinstance(data, str):
         yield from data
     else:
-        raise EncodeError(
-            f"a file is bytes, a binary file or an iterable of bytes, not {type(data).__name__}",
-            stage="encode",
-        )
+        raise _no_source(data)
+
+
+def _no_source(data: object) -> EncodeError:
+    kind = type(data).__name__
+    way = ': of a path, open(path, "rb")' if isinstance(data, str | PathLike) else ""
+    return EncodeError(
+        f"a file is bytes, a binary file or an iterable of bytes, not {kind}{way}", stage="encode"
+    )
 
 
 async def async_pieces(data: AsyncSource, size: int) -> AsyncGenerator[Any]:

@@ -16,7 +16,7 @@ from kvcodec.plans.driver import Plan
 from kvcodec.plans.files.layout import FilePlace
 from kvcodec.plans.swap import Raced, Stored, read, swap, swap_out
 
-__all__ = ["THE_FILE", "Seen", "current", "rewrite", "traced", "uploading"]
+__all__ = ["THE_FILE", "Seen", "current", "replaceable", "rewrite", "traced", "uploading"]
 
 THE_FILE = "the file"
 """What other writers changed at every attempt, for a message."""
@@ -42,6 +42,21 @@ def current(at: FilePlace) -> Plan[Seen]:
     if held is not None:
         with suppress(DecodeError):
             return Seen(held, at.manifest(held.data, ANY_AGE).chunks)
+    return Seen(held, {})
+
+
+def replaceable(at: FilePlace) -> Plan[Seen]:
+    """The same, for a put. Raises DecodeError for what another shape has stored, as reading does.
+
+    A log would leave its rows behind, and a value is read by somebody else's declaration.
+    """
+    held = yield from read(at.raw_key, at.can)
+    if held is not None:
+        try:
+            return Seen(held, at.manifest(held.data, ANY_AGE).chunks)
+        except DecodeError as error:
+            if at.other_shape(error, held.data) is not None:
+                raise
     return Seen(held, {})
 
 

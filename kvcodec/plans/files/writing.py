@@ -16,7 +16,7 @@ from kvcodec.keyspace.wrapping import in_ms
 from kvcodec.plans.driver import Plan, told
 from kvcodec.plans.files.layout import FilePlace
 from kvcodec.plans.files.removing import remove_chunks, tidy
-from kvcodec.plans.files.traces import THE_FILE, current, rewrite, traced, uploading
+from kvcodec.plans.files.traces import THE_FILE, replaceable, rewrite, traced, uploading
 from kvcodec.plans.swap import Raced, put, retried, swap
 
 __all__ = ["Upload"]
@@ -160,7 +160,7 @@ class Upload:
         return self._at.seal_chunk(name, chunk, self._now)
 
     def _leave_trace(self) -> Plan[None]:
-        used = (yield from current(self._at)).lots
+        used = (yield from replaceable(self._at)).lots
         trace = yield from traced(self._at)
         lots = trace.lots | used | {self._generation: None}
         if len(lots) > MOST_LOTS:
@@ -171,7 +171,7 @@ class Upload:
     def _commit(self, data: bytes) -> Plan[Lots | None]:
         """Write the manifest; return what it has replaced, or None if nothing is to be removed."""
         at = self._at
-        manifest = yield from current(at)
+        manifest = yield from replaceable(at)
         trace = yield from traced(at)
         if self._count and trace.lots.get(self._generation, -1) is not None:
             raise Conflict(

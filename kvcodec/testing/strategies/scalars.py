@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+import struct
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, time, timedelta, timezone, tzinfo
 from decimal import Decimal
@@ -13,6 +14,8 @@ import msgspec
 from hypothesis import strategies as st
 from hypothesis.strategies import SearchStrategy
 from msgspec import Meta
+
+from kvcodec.testing.strategies.packed import PackedFloat
 
 __all__ = [
     "BRANCHES",
@@ -83,6 +86,12 @@ def _of_float(node: Any) -> Strategy:
             exclude_max=node.lt is not None,
         )
     return _multiples(node, low, high)
+
+
+def _of_packed_float(node: PackedFloat) -> Strategy:
+    form = struct.Struct(f"<{node.code}")
+    fits = _decoder(Annotated[float, _meta(node, "gt", "ge", "lt", "le", "multiple_of")])
+    return _of_float(node).map(lambda number: form.unpack(form.pack(number))[0]).filter(fits)
 
 
 def _multiples(node: Any, low: float | None, high: float | None) -> Strategy:
@@ -169,6 +178,7 @@ SCALARS: Final[Mapping[str, Callable[[Any], Strategy]]] = {
     "BoolType": lambda _: st.booleans(),
     "IntType": _of_int,
     "FloatType": _of_float,
+    "PackedFloat": _of_packed_float,
     "StrType": _of_str,
     "BytesType": _of_bytes,
     "ByteArrayType": lambda node: _of_bytes(node).map(bytearray),

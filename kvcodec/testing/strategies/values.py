@@ -14,6 +14,7 @@ from hypothesis.strategies import SearchStrategy
 from msgspec import Meta, inspect
 from typing_extensions import TypeForm, TypeVar
 
+from kvcodec.codecs.packed import items_of
 from kvcodec.testing.strategies.models import (
     META,
     alias_of,
@@ -38,6 +39,7 @@ from kvcodec.testing.strategies.objects import (
     or_default,
     type_hints_of,
 )
+from kvcodec.testing.strategies.packed import packed
 from kvcodec.testing.strategies.registry import (
     cannot_draw,
     inside,
@@ -70,7 +72,7 @@ def values(kind: TypeForm[T], *, encoding: str = "json") -> SearchStrategy[T]:
     """Return a strategy for values of ``kind`` that a keyspace of this ``encoding`` accepts.
 
     ``encoding``: ``"json"`` or ``"msgpack"``. JSON holds less (no NaN, no infinity); the name of a
-    codec of your own stands for it.
+    codec of your own stands for it. ``Packed(">IHd").name``: what that layout holds.
 
     Raises ConfigError for a type it cannot draw: which part, and how to ``register`` it.
     """
@@ -107,6 +109,7 @@ class _Builder:
 
     def __init__(self, encoding: str) -> None:
         self.json = encoding != "msgpack"
+        self.items = items_of(encoding)  # of a fixed layout: for the first type, which is the whole
         self.made: dict[tuple[int, int], Strategy] = {}
         self.kept: list[inspect.Type] = []  # so that the ids above stay theirs
         self.models: list[type] = []  # pydantic models that are being made, outermost first
@@ -126,7 +129,8 @@ class _Builder:
             node = inspect.type_info(kind)
         except (TypeError, NameError) as error:
             raise cannot_draw(place, f"msgspec cannot take it apart ({error})", kind) from error
-        return self.of_node(node, _LEVELS, place)
+        items, self.items = self.items, None
+        return self.of_node(node if items is None else packed(node, items), _LEVELS, place)
 
     def registered(self, kind: Any, place: str) -> Strategy | None:
         for name in (kind, get_origin(kind)):
@@ -223,6 +227,9 @@ class _Builder:
         if item.is_empty:
             return st.nothing() if low else st.builds(list[Any])
         return st.lists(item, min_size=low, max_size=high)
+
+    def of_fixed_list(self, node: Any, level: int, place: str) -> Strategy:
+        return self.of_items(node, level, place).map(list)
 
     def of_tuple(self, node: Any, level: int, place: str) -> Strategy:
         return self.of_list(node, level, place).map(tuple)
@@ -391,6 +398,7 @@ _MAKERS: Final[Mapping[str, Callable[[_Builder, Any, int, str], Strategy]]] = {
     "ExtType": _Builder.of_ext,
     "UnionType": _Builder.of_union,
     "ListType": _Builder.of_list,
+    "PackedList": _Builder.of_fixed_list,
     "VarTupleType": _Builder.of_tuple,
     "SetType": _Builder.of_set,
     "FrozenSetType": _Builder.of_frozenset,

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import array
+import asyncio
 import hashlib
 import io
 import zipfile
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,6 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kvcodec import (
+    AsyncFiles,
     ConfigError,
     Conflict,
     DecodeError,
@@ -258,6 +261,15 @@ def test_a_source_that_fails_changes_nothing(
     with pytest.raises(error):
         files.put("a", source())
     assert stored(kv) == before
+
+
+@pytest.mark.parametrize("given", [Path("a.bin"), "a.bin"], ids=["Path", "str"])
+def test_a_path_is_to_be_opened(given: Any) -> None:
+    """A path is no content: the error says what to do."""
+    with pytest.raises(EncodeError, match=r'of a path, open\(path, "rb"\)'):
+        Files(PLAIN, {}).put("a", given)
+    with pytest.raises(EncodeError, match=r'of a path, open\(path, "rb"\)'):
+        asyncio.run(AsyncFiles(PLAIN, {}).put("a", given))
 
 
 # ------------------------------------------------------------------------------------- readers

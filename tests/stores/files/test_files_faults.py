@@ -166,15 +166,17 @@ def test_what_no_trace_names_is_found_by_listing() -> None:
 
 def test_a_manifest_that_cannot_be_read_is_written_over() -> None:
     """As any value is: it raises when it is read, and blocks neither put nor delete."""
-    kv: dict[str, bytes] = {"files/a": b"damaged"}
+    kv: dict[str, bytes] = {}
     files = Files(PLAIN, kv, chunk_bytes=CHUNK)
+    files.put("a", LONG)
+    kv["files/a"] = damaged = kv["files/a"][:-5]
     for read in (files.get, files.info, files.open):
         with pytest.raises(DecodeError):
             read("a")
     assert files.exists("a")
     files.put("a", LONG)
     assert files.get("a") == LONG
-    kv["files/b"] = b"damaged"
+    kv["files/b"] = damaged
     files.delete("b")
     assert not files.exists("b")
 
@@ -493,10 +495,14 @@ def test_a_manifest_that_no_put_has_written(changed: dict[str, Any]) -> None:
     manifest = {
         "size": 1,
         "sha256": hashlib.sha256(content).digest(),
-        "written_at": 0.0,
+        "written_ms": 0,
+        "content_type": None,
         "content": content,
+        "generation": None,
+        "chunk_bytes": 0,
     }
-    kv = FaultyKV({"files/a": msgspec.msgpack.encode(manifest | changed)})
+    stored = msgspec.msgpack.encode([*(manifest | changed).values()])
+    kv = FaultyKV({"files/a": b"\xfa\x01" + stored})
     files = Files(PLAIN, kv)
     for read in (files.get, files.info):
         with pytest.raises(DecodeError):

@@ -211,8 +211,12 @@ def test_a_turn_of_several_items_is_whole(turn: list[Any], least: int) -> None:
     """Reasoning without what it led to, and what it led to without it, are refused by the API."""
     log = filled([user("x"), *turn])
     for last in range(1, len(turn) + 1):
-        wanted = turn if last == len(turn) else turn[-least:] if last >= least else []
-        assert window(log, "k", last=last) == wanted, last
+        wanted = turn if last == len(turn) else turn[-least:] if last >= least else None
+        if wanted is None:
+            with pytest.raises(ConfigError, match="last= holds not even"):
+                window(log, "k", last=last)
+        else:
+            assert window(log, "k", last=last) == wanted, last
     assert window(log, "k", last=9) == [user("x"), *turn]
 
 
@@ -279,7 +283,7 @@ CONVERSATION = [
 
 @pytest.mark.parametrize(
     ("last", "first"),
-    [(0, 8), (1, 7), (2, 7), (3, 5), (4, 4), (5, 4), (6, 4), (7, 1), (8, 0), (99, 0)],
+    [(1, 7), (2, 7), (3, 5), (4, 4), (5, 4), (6, 4), (7, 1), (8, 0), (99, 0)],
 )
 def test_no_answer_without_its_call(last: int, first: int) -> None:
     """A window that would begin between a call and an answer begins behind the answers."""
@@ -298,6 +302,40 @@ def test_a_budget() -> None:
     with pytest.raises(ConfigError, match="newest message"):
         window(log, "k", budget=6.9, cost=cost)
     assert len(window(log, "k", budget=18, last=2, cost=cost)) == 2
+
+
+@pytest.mark.parametrize(
+    ("messages", "bounds", "named"),
+    [
+        ([SYSTEM, user("x")], {"last": 1}, "last="),
+        ([user("x"), call("a"), answer("a")], {"last": 1}, "last="),
+        ([call("a", "b"), answer("a"), answer("b")], {"last": 2}, "last="),
+        ([call("a"), call("b"), {**answer("b"), "data": answer("a")}], {"last": 2}, "last="),
+        ([SYSTEM, user("x")], {"budget": 1, "cost": one}, "budget="),
+        ([call("a"), answer("a")], {"budget": 1, "cost": one, "last": 9}, "budget="),
+        ([call("a"), answer("a")], {"budget": 9, "cost": one, "last": 1}, "last="),
+    ],
+)
+def test_bounds_that_hold_nothing_are_said(
+    messages: list[Any], bounds: dict[str, Any], named: str
+) -> None:
+    """An empty window, or one of the system message alone, would be a question without words."""
+    with pytest.raises(ConfigError, match=f"^{named} holds not even the newest message"):
+        window(filled(messages), "k", **bounds, pinned=is_system)
+
+
+def test_none_is_none() -> None:
+    """As ``tail(0)``: whoever asks for no message gets none."""
+    assert window(filled([user("x"), user("y")]), "k", last=0) == []
+
+
+@pytest.mark.parametrize("messages", [[], [SYSTEM], [answer("z")], [SYSTEM, answer("z")]])
+def test_what_is_not_there_is_left_out_by_no_bound(messages: list[Any]) -> None:
+    """Of a log without messages, and of results whose call is nowhere, nothing could be more."""
+    wanted = [SYSTEM] if SYSTEM in messages else []
+    for last in (1, 2, 3):
+        if last >= len(messages):
+            assert window(filled(messages), "k", last=last, pinned=is_system) == wanted
 
 
 def test_a_call_without_an_answer_yet_stays() -> None:
@@ -330,7 +368,6 @@ def test_a_budget_that_holds_nothing(messages: list[Any], budget: float) -> None
         (5, {"last": 5}, 4),
         (5, {"last": 6}, 5),
         (5, {"last": 9}, 5),
-        (5, {"last": 1}, 0),
         (5, {"budget": 3}, 2),
         (5, {"budget": 6}, 5),
         (5, {"budget": 99}, 5),
@@ -389,11 +426,11 @@ def test_windows(kinds: list[str], last: int, budget: int | None, pins: bool) ->
     wanted = messages[:first] + [messages[at] for at in units_whole(messages, start)]
     bounds: dict[str, Any] = {} if budget is None else {"budget": budget, "cost": one}
     pinned = is_system if pins else None
-    try:
-        assert window(filled(messages), "k", last=last, **bounds, pinned=pinned) == wanted
-    except ConfigError:
-        assert budget is not None
-        assert len(wanted) == first < len(messages)
+    if len(wanted) == first < start and last:  # all that there is was left out by the bounds
+        with pytest.raises(ConfigError, match="holds not even the newest message"):
+            window(filled(messages), "k", last=last, **bounds, pinned=pinned)
+        return
+    assert window(filled(messages), "k", last=last, **bounds, pinned=pinned) == wanted
 
 
 def of_kind(kind: str) -> dict[str, Any]:
