@@ -61,6 +61,9 @@ class ValueCodec(msgspec.Struct, Generic[V], frozen=True):
     secrets: Secrets | None = None
     """Of a type with Secret fields: where they are, and how they stand in the encoding."""
 
+    def __repr__(self) -> str:
+        return f"<ValueCodec {self.name!r}>"  # `shape` shows the defaults of fields
+
 
 class Secrets(msgspec.Struct, frozen=True):
     """The secrets of a type: in its encodings they are marked, still to be sealed."""

@@ -50,13 +50,12 @@ def test_a_client_is_its_own_store() -> None:
 def test_wrappers_of_a_client_are_the_client() -> None:
     """HandleKV and its twin, a proxy that passes everything on, and parts of any of them."""
     inner: Any = Equal()
-    handle: Any = HandleKV(inner)
     assert agree(
         place_behind(inner, "a/k"),
         place_behind(HandleKV(inner), "a/k"),
         place_behind(AsyncHandleKV(inner), "a/k"),
         place_behind(PrefixKV(inner, "a/"), "k"),
-        place_behind(AsyncPrefixKV(handle, "a/"), "k"),
+        place_behind(AsyncPrefixKV(AsyncHandleKV(inner), "a/"), "k"),
         place_behind(Traced(HandleKV(inner)), "a/k"),
     )
 
