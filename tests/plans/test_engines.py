@@ -324,5 +324,5 @@ def test_a_write_that_is_cancelled_may_be_stored() -> None:
             raise Unavailable("given up", stage="store") from None
 
     with pytest.raises(BackendError) as caught:
-        asyncio.run(arun(plan(), Cancelled()))
+        asyncio.run(arun(plan(), Cancelled(), "AsyncStore"))
     assert caught.value.possibly_stored
