@@ -215,7 +215,7 @@ def test_a_put_that_another_process_took_for_dead_cannot_slip_in(kind: type[Memo
         return inside(key, value, token, ttl)
 
     kv.set_if_version = late  # type: ignore[method-assign]
-    with pytest.raises(Conflict, match="taken this one for dead"):
+    with pytest.raises(Conflict, match="took this one for dead"):
         files.put("a", b"after" * 50)
     assert files.get("a") == b"before" * 50
 
