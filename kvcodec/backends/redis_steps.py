@@ -1,0 +1,328 @@
+"""What Redis is asked, and what it answered: all of RedisKV and its twin but the I/O."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Final
+
+from redis.exceptions import NoScriptError, ResponseError
+
+from kvcodec.backends.limits import check_key, check_value
+from kvcodec.backends.redis_delivery import (
+    Call,
+    Command,
+    Delivery,
+    Lost,
+    Patience,
+    Place,
+    Settings,
+    Steps,
+    Way,
+    passes,
+    refusal,
+    told,
+)
+from kvcodec.errors import ConfigError, Unavailable
+from kvcodec.protocols import Limits, Token
+
+__all__ = ["LIMITS", "Asking", "Listing"]
+
+LIMITS: Final = Limits(key_bytes=512 * 2**20, value_bytes=512 * 2**20)
+"""``proto-max-bulk-len``, as servers come."""
+
+_PAGE_KEYS: Final = 500
+"""Keys of one exchange, and of one step of SCAN: 20,000 keys take 31 ms so, 153 ms by tens."""
+
+_PAGE_BYTES: Final = 4 * 2**20
+"""Of the values of one exchange, which is held in memory once more while it is sent."""
+
+_SHORT: Final = 64
+"""Bytes of a value that is its own token; of a longer one it is the SHA-1."""
+
+_LONGEST_MS: Final = 10**15
+"""Of a ttl: 31,000 years. The server adds it to its clock, in 63 bits."""
+
+_SCRIPT: Final = b"""\
+local v = redis.call('GET', KEYS[1])
+if not v or (#v > 64 and redis.sha1hex(v) or '=' .. v) ~= ARGV[1] then return 0 end
+if #ARGV == 1 then redis.call('DEL', KEYS[1])
+elseif #ARGV == 2 then redis.call('SET', KEYS[1], ARGV[2])
+else redis.call('SET', KEYS[1], ARGV[2], 'PX', ARGV[3]) end
+return 1
+"""
+"""Compare and set, or compare and delete. Redis before 8.4 and Valkey have no command in common."""
+
+_SHA: Final = hashlib.sha1(_SCRIPT, usedforsecurity=False).hexdigest().encode()
+
+_CONFIGURATION: Final = ("maxmemory", "maxmemory-policy", "save", "appendonly")
+
+
+# ------------------------------------------------------------------------------- what is asked
+
+
+class Asking:
+    """The methods of a KV, as steps."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+
+    def get(self, key: str) -> Steps[bytes | None]:
+        """The value, or None."""
+        name = _name(key)
+        return (yield from self._one(name, (b"GET", name), Way.READ))
+
+    def exists(self, key: str) -> Steps[bool]:
+        """Whether there is one."""
+        name = _name(key)
+        return bool((yield from self._one(name, (b"EXISTS", name), Way.READ)))
+
+    def set(self, key: str, value: bytes) -> Steps[None]:
+        """A plain SET, which ends a ttl."""
+        name = _name(key)
+        yield from self._one(name, (b"SET", name, _data(key, value)), Way.WRITE)
+
+    def set_with_ttl(self, key: str, value: bytes, ttl: float) -> Steps[None]:
+        """A SET that gives one."""
+        name = _name(key)
+        command = (b"SET", name, _data(key, value), b"PX", _ms(ttl))
+        yield from self._one(name, command, Way.WRITE)
+
+    def delete(self, key: str) -> Steps[None]:
+        """A DEL."""
+        name = _name(key)
+        yield from self._one(name, (b"DEL", name), Way.WRITE)
+
+    def get_many(self, keys: Sequence[str]) -> Steps[dict[str, bytes]]:
+        """MGET; in a cluster a GET for each key, which have a slot each."""
+        found: dict[str, bytes] = {}
+        for start in range(0, len(keys), _PAGE_KEYS):
+            page = keys[start : start + _PAGE_KEYS]
+            names = [_name(key) for key in page]
+            if self.settings.cluster:
+                values = yield from self._all([Call(n, (b"GET", n)) for n in names], Way.READ)
+            else:
+                values = yield from self._one(names[0], (b"MGET", *names), Way.READ)
+            pairs = zip(page, values, strict=True)
+            found.update((key, value) for key, value in pairs if value is not None)
+        return found
+
+    def set_many(self, items: Mapping[str, bytes]) -> Steps[None]:
+        """MSET; in a cluster a SET for each item."""
+        for page in _pages(items):
+            if self.settings.cluster:
+                calls = [Call(name, (b"SET", name, data)) for name, data in page]
+                yield from self._all(calls, Way.WRITE)
+            else:
+                flat = [part for item in page for part in item]
+                yield from self._one(flat[0], (b"MSET", *flat), Way.WRITE)
+
+    def set_many_with_ttl(self, items: Mapping[str, bytes], ttl: float) -> Steps[None]:
+        """A SET for each item, in one exchange: MSET gives no ttl."""
+        end = (b"PX", _ms(ttl))
+        for page in _pages(items):
+            calls = [Call(name, (b"SET", name, data, *end)) for name, data in page]
+            yield from self._all(calls, Way.WRITE)
+
+    def delete_many(self, keys: Sequence[str]) -> Steps[None]:
+        """DEL of many; in a cluster one for each."""
+        for start in range(0, len(keys), _PAGE_KEYS):
+            names = [_name(key) for key in keys[start : start + _PAGE_KEYS]]
+            if self.settings.cluster:
+                yield from self._all([Call(n, (b"DEL", n)) for n in names], Way.WRITE)
+            else:
+                yield from self._one(names[0], (b"DEL", *names), Way.WRITE)
+
+    def set_if_absent(self, key: str, value: bytes, ttl: float | None) -> Steps[bool]:
+        """SET NX."""
+        name = _name(key)
+        end = () if ttl is None else (b"PX", _ms(ttl))
+        command = (b"SET", name, _data(key, value), b"NX", *end)
+        return (yield from self._one(name, command, Way.ONCE)) is not None
+
+    def get_versioned(self, key: str) -> Steps[tuple[bytes, Token] | None]:
+        """The value, and what stands for its bytes."""
+        value = yield from self.get(key)
+        if value is None:
+            return None
+        if len(value) <= _SHORT:
+            return value, b"=" + value
+        return value, hashlib.sha1(value, usedforsecurity=False).hexdigest().encode()
+
+    def set_if_version(
+        self, key: str, value: bytes, token: Token, ttl: float | None
+    ) -> Steps[bool]:
+        """Compare and set."""
+        end = () if ttl is None else (_ms(ttl),)
+        return self._scripted(key, token, _data(key, value), *end)
+
+    def delete_if_version(self, key: str, token: Token) -> Steps[bool]:
+        """Compare and delete."""
+        return self._scripted(key, token)
+
+    def concerns(self) -> Steps[list[str] | None]:
+        """What about the server may lose values; None if it could not be asked just now."""
+        place: Place = None
+        if self.settings.cluster:
+            places, _ = yield ("layout",)
+            place = next(iter(places), None)
+        commands = [(b"CONFIG", b"GET", option.encode()) for option in _CONFIGURATION]
+        answers = yield ("exchange", place, commands)
+        return None if isinstance(answers, Lost) else _concerns(answers)
+
+    def _scripted(self, key: str, *arguments: bytes) -> Steps[bool]:
+        name = _name(key)
+        rest = (b"1", name, *arguments)
+        done = yield from self._one(name, (b"EVALSHA", _SHA, *rest), Way.ONCE)
+        if isinstance(done, NoScriptError):  # not executed: this is no repetition
+            done = yield from self._one(name, (b"EVAL", _SCRIPT, *rest), Way.ONCE)
+        return done == 1
+
+    def _one(self, name: bytes, command: Command, way: Way) -> Steps[Any]:
+        answers = yield from Delivery(self.settings, (Call(name, command),), way).run()
+        return answers[0]
+
+    def _all(self, calls: Sequence[Call], way: Way) -> Steps[list[Any]]:
+        return Delivery(self.settings, calls, way).run()
+
+
+def _name(key: str) -> bytes:
+    check_key(key, LIMITS)
+    return key.encode()
+
+
+def _data(key: str, value: bytes) -> bytes:
+    data = value if type(value) is bytes else bytes(memoryview(value))
+    check_value(key, len(data), LIMITS)
+    return data
+
+
+def _ms(ttl: float) -> bytes:
+    if not 0 < ttl < math.inf:
+        raise ConfigError("a ttl is a number of seconds above 0, and finite")
+    return b"%d" % min(math.ceil(ttl * 1000), _LONGEST_MS)
+
+
+def _pages(items: Mapping[str, bytes]) -> Iterator[list[tuple[bytes, bytes]]]:
+    page: list[tuple[bytes, bytes]] = []
+    size = 0
+    for key, value in items.items():
+        data = _data(key, value)
+        if page and (len(page) == _PAGE_KEYS or size + len(data) > _PAGE_BYTES):
+            yield page
+            page, size = [], 0
+        page.append((_name(key), data))
+        size += len(data)
+    if page:
+        yield page
+
+
+def _concerns(answers: Sequence[Any]) -> list[str]:
+    said = dict(zip(_CONFIGURATION, map(_setting, answers), strict=True))
+    policy, save, log = said["maxmemory-policy"], said["save"], said["appendonly"]
+    found: list[str] = []
+    if said["maxmemory"] not in (None, "0") and policy not in (None, "noeviction"):
+        found.append(f"it drops keys once its memory is full (maxmemory-policy {policy})")
+    if log == "no" and save == "":
+        found.append("it keeps nothing on disk (appendonly no, no save)")
+    return found
+
+
+def _setting(answer: Any) -> str | None:
+    """The value in an answer to CONFIG GET; None where it may not be asked, or is not known."""
+    pairs = [*answer.values()] if isinstance(answer, dict) else answer
+    if not isinstance(pairs, list) or not pairs or not isinstance(pairs[-1], bytes):
+        return None
+    return pairs[-1].decode("utf-8", "replace")
+
+
+# ------------------------------------------------------------------------------------- listing
+
+
+class Listing:
+    """A walk through the keys of all servers, a page at a time.
+
+    A cursor means something to one server, until it starts anew. So what goes wrong on the way
+    begins the walk again, and so does a slot that has moved; no key is given twice.
+    """
+
+    def __init__(self, settings: Settings, prefix: str, start_after: str) -> None:
+        check_key(prefix, LIMITS)
+        self._settings = settings
+        self._prefix = prefix.encode()
+        self._after = start_after
+        self._seen: set[bytes] = set()
+        self._patience = Patience(settings.deadline)
+        self._places: list[Place] = []
+        self._layout: Any = None
+        self._begun = False
+        self._cursor = b"0"
+
+    def page(self) -> Steps[list[str] | None]:
+        """Return the next keys, which may be none; None at the end."""
+        if not self._begun:
+            self._places, self._layout = yield from self._whole()
+            self._begun, self._cursor = True, b"0"
+        if not self._places:
+            return None
+        answers = yield ("exchange", self._places[0], (self._command(),))
+        trouble = answers if isinstance(answers, Lost) else answers[0]
+        if isinstance(trouble, Lost | ResponseError):
+            yield from self._anew(trouble)
+            return []
+        self._patience.calm()
+        self._cursor, names = answers[0]
+        if self._cursor == b"0":
+            yield from self._walked()
+        return self._fresh(names)
+
+    def _whole(self) -> Steps[tuple[list[Place], Any]]:
+        if not self._settings.cluster:
+            return [None], None
+        places, layout = yield ("layout",)
+        return [*places], layout
+
+    def _walked(self) -> Steps[None]:
+        """A server is done; after the last one see whether all stayed where they were."""
+        self._places.pop(0)
+        if self._places or not self._settings.cluster:
+            return
+        yield ("refresh",)
+        _, layout = yield ("layout",)
+        self._begun = layout == self._layout
+
+    def _command(self) -> Command:
+        count = (b"COUNT", b"%d" % _PAGE_KEYS)
+        if not self._prefix:
+            return (b"SCAN", self._cursor, *count)
+        return (b"SCAN", self._cursor, b"MATCH", _escaped(self._prefix) + b"*", *count)
+
+    def _anew(self, trouble: Lost | ResponseError) -> Steps[None]:
+        yield ("refresh",)
+        lasting = trouble.lasting if isinstance(trouble, Lost) else not passes(trouble)
+        pause = None if lasting else self._patience.pause()
+        if pause is None:
+            if isinstance(trouble, ResponseError):
+                raise refusal(trouble)
+            raise Unavailable(told(trouble.error), stage="store") from trouble.error
+        if pause:
+            yield ("pause", pause)
+        self._begun = False
+
+    def _fresh(self, names: Sequence[bytes]) -> list[str]:
+        new = [name for name in dict.fromkeys(names) if name not in self._seen]
+        self._seen.update(new)
+        keys = (name.decode("utf-8", "surrogateescape") for name in new)
+        # A name that is no UTF-8 is of somebody else.
+        return [key for key in keys if key > self._after and _is_text(key)]
+
+
+def _is_text(key: str) -> bool:
+    return key.isascii() or not any("\udc80" <= character <= "\udcff" for character in key)
+
+
+def _escaped(prefix: bytes) -> bytes:
+    """``prefix`` as a pattern that matches nothing else."""
+    special = b"*?[]\\"
+    return b"".join(b"\\%c" % byte if byte in special else b"%c" % byte for byte in prefix)

@@ -1,0 +1,18 @@
+"""A Redis of this worker's own, for all tests of the folder."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.servers.redis import RedisServer
+
+
+@pytest.fixture(scope="session")
+def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
+    """A server that keeps what it is given: no concern for anybody."""
+    server = RedisServer(tmp_path_factory.mktemp("redis"), "--save", "", "--appendonly", "yes")
+    server.start()
+    yield server
+    server.stop()
