@@ -50,6 +50,8 @@ if TYPE_CHECKING:
     from kvcodec.backends.mapping import AsyncMappingKV, MappingKV
     from kvcodec.backends.memory import AsyncMemoryKV, MemoryKV
     from kvcodec.backends.prefix import AsyncPrefixKV, PrefixKV
+    from kvcodec.backends.redis import RedisKV
+    from kvcodec.backends.redis_async import AsyncRedisKV
     from kvcodec.backends.sqlite import SQLiteKV
     from kvcodec.backends.sqlite_async import AsyncSQLiteKV
     from kvcodec.backends.url import open_async_kv, open_kv
@@ -92,6 +94,7 @@ __all__ = [
     "AsyncMappingKV",
     "AsyncMemoryKV",
     "AsyncPrefixKV",
+    "AsyncRedisKV",
     "AsyncSQLiteKV",
     "AsyncStore",
     "AsyncSubjects",
@@ -140,6 +143,7 @@ __all__ = [
     "PrefixKV",
     "Previous",
     "QuotaExceeded",
+    "RedisKV",
     "Report",
     "SQLiteKV",
     "SchemaMismatch",
@@ -177,6 +181,7 @@ _LAZY = {
     "AsyncMappingKV": "kvcodec.backends.mapping",
     "AsyncMemoryKV": "kvcodec.backends.memory",
     "AsyncPrefixKV": "kvcodec.backends.prefix",
+    "AsyncRedisKV": "kvcodec.backends.redis_async",
     "AsyncSQLiteKV": "kvcodec.backends.sqlite_async",
     "AsyncStore": "kvcodec.stores.store_async",
     "AsyncSubjects": "kvcodec.stores.subjects",
@@ -199,6 +204,7 @@ _LAZY = {
     "MemoryKV": "kvcodec.backends.memory",
     "Packed": "kvcodec.codecs.packed",
     "PrefixKV": "kvcodec.backends.prefix",
+    "RedisKV": "kvcodec.backends.redis",
     "SQLiteKV": "kvcodec.backends.sqlite",
     "Subjects": "kvcodec.stores.subjects",
     "TemplateKeys": "kvcodec.keys.templates",

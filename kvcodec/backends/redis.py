@@ -13,9 +13,19 @@ from redis.cluster import ClusterPipeline
 from redis.exceptions import AskError, MovedError, ResponseError
 
 from kvcodec.backends.redis_delivery import FAULTS, Command, Lost, Phase, Place, Steps
-from kvcodec.backends.redis_options import identity_of, reported, settings_for, shown, url_of
+from kvcodec.backends.redis_options import (
+    Layout,
+    identity_of,
+    layout_of,
+    looked_at,
+    opened,
+    reported,
+    settings_for,
+    shown,
+    url_of,
+)
 from kvcodec.backends.redis_steps import LIMITS, Asking, Listing
-from kvcodec.errors import ConfigError, Unavailable, forgetful
+from kvcodec.errors import ConfigError, forgetful
 from kvcodec.protocols import Limits, Token
 
 __all__ = ["RedisKV"]
@@ -82,7 +92,8 @@ class RedisKV:
         self._asking = Asking(self._settings)
         self._identity = identity_of(client, cluster=self._link.cluster)
         self._strict = strict
-        self._seen = self._owned = False
+        self._seen = looked_at(self._identity) and not strict
+        self._owned = False
 
     @classmethod
     def from_url(
@@ -103,7 +114,7 @@ class RedisKV:
         """
         cluster, plain = url_of(url)
         kv = cls(
-            _opened(plain, cluster=cluster),
+            opened(redis.RedisCluster.from_url if cluster else redis.Redis.from_url, plain),
             replicas=replicas,
             timeout=timeout,
             deadline=deadline,
@@ -257,15 +268,6 @@ def _driven(steps: Steps[T], link: Any) -> T:
         return result
 
 
-def _opened(url: str, *, cluster: bool) -> redis.Redis | redis.RedisCluster:
-    if not cluster:
-        return redis.Redis.from_url(url)
-    try:
-        return redis.RedisCluster.from_url(url)
-    except FAULTS as error:
-        raise Unavailable(f"{type(error).__name__}: {error}", stage="store") from error
-
-
 def _link(client: object) -> _Server | _Cluster:
     if isinstance(client, Pipeline | ClusterPipeline):
         raise ConfigError("a pipeline of redis-py is no KV: pass the client that it is of")
@@ -341,12 +343,9 @@ class _Cluster:
         except FAULTS:
             return
 
-    def layout(self) -> tuple[list[Place], list[tuple[int, str]]]:
+    def layout(self) -> Layout:
         """Return all primaries that have slots, and who has which."""
-        slots = self._client.nodes_manager.slots_cache
-        primaries = {slot: nodes[0] for slot, nodes in [*slots.items()] if nodes}
-        places = {node.name: node for node in primaries.values()}
-        return [*places.values()], sorted((slot, node.name) for slot, node in primaries.items())
+        return layout_of(self._client)
 
     def pause(self, seconds: float) -> None:
         """Wait."""

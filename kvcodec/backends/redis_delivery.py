@@ -185,7 +185,7 @@ class Delivery:
         """Return the answers, in the order of the calls."""
         while self._left:
             trouble = yield from self._round()
-            self._hops += 1
+            self._hops = self._hops + 1 if trouble is None else 0
             if trouble is not None:
                 yield from self._over(trouble)
         if self._unproven:
@@ -209,12 +209,21 @@ class Delivery:
                 trouble = some
                 self._left += which
                 continue
-            for index, answer in zip(which, some, strict=True):
-                if isinstance(answer, ResponseError):
-                    trouble = (yield from self._refused(index, answer)) or trouble
-                else:
-                    self._answers[index] = answer
+            refused = self._sorted(which, some)
+            self._left += [index for index, _ in refused]
+            for index, error in refused:
+                trouble = (yield from self._refused(index, error)) or trouble
         return trouble
+
+    def _sorted(self, which: Sequence[int], some: Sequence[Any]) -> list[tuple[int, ResponseError]]:
+        """Keep the answers that end a call; return the others."""
+        refused: list[tuple[int, ResponseError]] = []
+        for index, answer in zip(which, some, strict=True):
+            if isinstance(answer, ResponseError) and not isinstance(answer, NoScriptError):
+                refused.append((index, answer))
+            else:
+                self._answers[index] = answer
+        return refused
 
     def _groups(self) -> Steps[Any]:
         if not self._settings.cluster:
@@ -254,18 +263,15 @@ class Delivery:
 
     def _refused(self, index: int, error: ResponseError) -> Steps[ResponseError | None]:
         """Follow a redirection; return why the call is to be sent after a pause; or raise."""
-        if isinstance(error, NoScriptError):
-            self._answers[index] = error
-            return None
-        self._left.append(index)
-        if isinstance(error, AskError) and self._settings.cluster and self._hops < _HOPS:
+        astray = isinstance(error, AskError) and self._settings.cluster
+        if astray and self._hops < _HOPS:
             yield from self._redirected(index, error)
             return None
-        if not passes(error) or self._way is Way.ONCE:
+        if self._way is Way.ONCE or not (astray or passes(error)):
             self._give_up(error)
         return error
 
-    def _redirected(self, index: int, error: AskError) -> Steps[None]:
+    def _redirected(self, index: int, error: ResponseError) -> Steps[None]:
         if isinstance(error, MovedError):  # which is an AskError, too
             yield ("moved", error)
             return

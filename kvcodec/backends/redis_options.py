@@ -3,21 +3,36 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Hashable, Sequence
-from typing import Any, Final
+from collections.abc import Callable, Hashable, Sequence
+from typing import Any, Final, TypeAlias, TypeVar
 from urllib.parse import urlsplit
 
-from kvcodec.backends.redis_delivery import Settings
-from kvcodec.errors import ConfigError
+from kvcodec.backends.redis_delivery import FAULTS, Place, Settings, told
+from kvcodec.errors import ConfigError, Unavailable
 
-__all__ = ["identity_of", "reported", "settings_for", "shown", "url_of"]
+__all__ = [
+    "Layout",
+    "identity_of",
+    "layout_of",
+    "looked_at",
+    "opened",
+    "reported",
+    "settings_for",
+    "shown",
+    "url_of",
+]
+
+T = TypeVar("T")
+
+Layout: TypeAlias = tuple[list[Place], list[tuple[int, str]]]
+"""Primaries, and who has which slot."""
 
 _CLUSTER_DEADLINE: Final = 15.0
 _SERVER_DEADLINE: Final = 3.0
 """Seconds. A failover of a cluster takes its node timeout, 15 s as it comes, and an election; a
 server that is alone either comes back at once or not."""
 
-_warned: set[Hashable] = set()
+_looked_at: set[Hashable] = set()
 """Stores that a warning was given about in this process, or that have given no cause."""
 
 
@@ -56,6 +71,14 @@ def identity_of(client: Any, *, cluster: bool) -> Hashable:
     return ("redis pool", id(client.connection_pool))
 
 
+def layout_of(client: Any) -> Layout:
+    """Return all primaries of a cluster that have slots, as its client knows them."""
+    slots = client.nodes_manager.slots_cache
+    primaries = {slot: nodes[0] for slot, nodes in [*slots.items()] if nodes}
+    places = {node.name: node for node in primaries.values()}
+    return [*places.values()], sorted((slot, node.name) for slot, node in primaries.items())
+
+
 def shown(identity: Any) -> str:
     """Return a store for people."""
     kind, *rest = identity
@@ -64,14 +87,20 @@ def shown(identity: Any) -> str:
 
 def reported(identity: Any, concerns: Sequence[str], *, strict: bool) -> None:
     """Say what about a server may lose values: once a process, or by a ConfigError each time."""
+    if identity in _looked_at and not strict:
+        return
+    _looked_at.add(identity)
     if not concerns:
         return
     text = f"{shown(identity)} may lose values: {' and '.join(concerns)}"
     if strict:
         raise ConfigError(text)
-    if identity not in _warned:
-        _warned.add(identity)
-        warnings.warn(text, RuntimeWarning, stacklevel=2)
+    warnings.warn(text, RuntimeWarning, stacklevel=2)
+
+
+def looked_at(identity: Hashable) -> bool:
+    """Say whether all was said about a store in this process."""
+    return identity in _looked_at
 
 
 def url_of(url: str) -> tuple[bool, str]:
@@ -79,15 +108,37 @@ def url_of(url: str) -> tuple[bool, str]:
 
     Raises ConfigError for any other scheme; the message does not repeat the URL.
     """
-    scheme, colon, rest = url.partition(":")
+    scheme, _, rest = url.partition(":")
     kind = scheme.lower()
     plain = kind.removesuffix("+cluster")
-    if not colon or plain not in ("redis", "rediss") or not urlsplit(f"{plain}:{rest}").netloc:
+    if plain not in ("redis", "rediss") or not _has_address(f"{plain}:{rest}"):
         raise ConfigError(
             "a URL of Redis is redis://host:port/0, rediss:// (TLS), redis+cluster:// or"
             " rediss+cluster://"
         )
     return kind != plain, f"{plain}:{rest}"
+
+
+def opened(make: Callable[[str], T], url: str) -> T:
+    """Return the client that ``make`` makes of a URL.
+
+    Raises ConfigError for one that it does not take, Unavailable where it asks a cluster at once.
+    """
+    try:
+        return make(url)
+    except ValueError:
+        pass  # which may repeat what it does not take
+    except FAULTS as error:
+        raise Unavailable(told(error), stage="store") from error
+    raise ConfigError("redis-py does not take this URL: an option, or the database, is no number")
+
+
+def _has_address(url: str) -> bool:
+    try:
+        parts = urlsplit(url)
+        return bool(parts.netloc) and parts.port != 0
+    except ValueError:
+        return False
 
 
 def _connection_options(client: Any, *, cluster: bool) -> dict[str, Any]:

@@ -49,18 +49,20 @@ class Process:
 
     def ready(self) -> None:
         """Wait until it answers."""
+        self.until(self._answers)
+
+    def until(self, happened: Callable[[], bool]) -> None:
+        """Wait until something has happened. Fails the test if it does not, or the server ends."""
         ends = time.monotonic() + PATIENCE
-        while time.monotonic() < ends:
+        while not happened():
             try:
                 self.running.wait(0.01)
             except subprocess.TimeoutExpired:
-                if self._answers():
-                    return
-            else:
-                break
-        self.stop()
-        tail = self.log.read_text("utf-8", "replace")[-2000:]
-        pytest.fail(f"{self.program[0]} does not answer; the end of its log:\n{tail}")
+                if time.monotonic() < ends:
+                    continue
+            self.stop()
+            tail = self.log.read_text("utf-8", "replace")[-2000:]
+            pytest.fail(f"{self.program[0]} does not answer; the end of its log:\n{tail}")
 
     def kill(self) -> None:
         """End it at once, as a crash of it would (SIGKILL)."""

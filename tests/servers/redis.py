@@ -38,3 +38,77 @@ class RedisServer(Process):
     def ask(self, *command: str) -> bytes:
         """Return the first piece of its answer to one command."""
         return ask(self.port, *command)
+
+
+class RedisCluster:
+    """Processes that make one cluster: primaries first, then the replicas of each, in turn."""
+
+    def __init__(self, folder: Path, primaries: int = 3, replicas: int = 0) -> None:
+        self.servers: list[RedisServer] = []
+        for number in range(primaries * (1 + replicas)):
+            place = folder / str(number)
+            place.mkdir()
+            self.servers.append(RedisServer(place, *_OPTIONS))
+        self.primaries = self.servers[:primaries]
+
+    @property
+    def port(self) -> int:
+        """Of one of them."""
+        return self.primaries[0].port
+
+    def start(self) -> None:
+        """Start all, give out the slots, and wait until each knows of all."""
+        for server in self.servers:
+            server.launch()
+        for server in self.servers:
+            server.ready()
+        count = len(self.primaries)
+        for number, server in enumerate(self.servers):
+            server.ask("CLUSTER", "SET-CONFIG-EPOCH", str(number + 1))
+            server.ask("CLUSTER", "MEET", "127.0.0.1", str(self.port))
+            if number < count:
+                first, after = 16384 * number // count, 16384 * (number + 1) // count
+                server.ask("CLUSTER", "ADDSLOTSRANGE", str(first), str(after - 1))
+        for server in self.servers:
+            server.until(lambda server=server: _knows(server, len(self.servers)))
+        for number, server in enumerate(self.servers[count:]):
+            above = _id(self.primaries[number % count])
+            server.until(lambda s=server, a=above: s.ask("CLUSTER", "REPLICATE", a) == b"+OK\r\n")
+        for server in self.servers[count:]:
+            server.until(lambda server=server: b"master_link_status:up" in _replication(server))
+        for server in self.servers:
+            server.until(lambda server=server: _is_whole(server, len(self.servers) - count))
+
+    def stop(self) -> None:
+        """End all."""
+        for server in self.servers:
+            server.stop()
+
+    def primary_of(self, slot: int) -> RedisServer:
+        """Return the server that has a slot, as they were given out."""
+        return self.primaries[slot * len(self.primaries) // 16384]
+
+
+_OPTIONS = (
+    *("--cluster-enabled", "yes", "--cluster-node-timeout", "1000", "--save", ""),
+    *("--appendonly", "yes", "--repl-diskless-sync-delay", "0"),
+    *("--cluster-replica-validity-factor", "0"),
+)
+
+
+def _knows(server: RedisServer, count: int) -> bool:
+    return f"cluster_known_nodes:{count}\r".encode() in server.ask("CLUSTER", "INFO")
+
+
+def _is_whole(server: RedisServer, replicas: int) -> bool:
+    nodes = server.ask("CLUSTER", "NODES")
+    whole = b"cluster_state:ok" in server.ask("CLUSTER", "INFO")
+    return whole and nodes.count(b"slave") == replicas and b"handshake" not in nodes
+
+
+def _id(server: RedisServer) -> str:
+    return server.ask("CLUSTER", "MYID").split(b"\r\n")[1].decode()
+
+
+def _replication(server: RedisServer) -> bytes:
+    return server.ask("INFO", "replication")
