@@ -105,7 +105,7 @@ class RedisKV:
         deadline: float | None = None,
         strict: bool = False,
     ) -> Self:
-        """Open the KV of a URL, with a client of its own, which ``close`` closes.
+        """Open the KV of a URL, with a client of its own, closed with it.
 
         ``redis://user:password@host:6379/0``, ``rediss://`` (TLS), ``redis+cluster://`` and
         ``rediss+cluster://`` (any node), with the options of redis-py's ``from_url`` behind a
@@ -245,12 +245,18 @@ class RedisKV:
     # -------------------------------------------------------------------------------- the server
 
     def _run(self, steps: Steps[T]) -> T:
-        if not self._seen:
+        if self._seen:
+            return _driven(steps, self._link)
+        if self._strict:
             self._look()
-        return _driven(steps, self._link)
+        result = _driven(steps, self._link)
+        self._look()
+        return result
 
     def _look(self) -> None:
-        """See what the server may do to values, before the first operation."""
+        """See what the server may do to values: after the first operation, or if strict before."""
+        if self._seen:
+            return
         concerns = _driven(self._asking.concerns(), self._link)
         if concerns is not None:  # it answered
             reported(self._identity, concerns, strict=self._strict)

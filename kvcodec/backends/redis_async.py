@@ -12,6 +12,7 @@ from redis.asyncio.client import Pipeline
 from redis.asyncio.cluster import ClusterPipeline
 from redis.exceptions import AskError, MovedError, ResponseError
 
+from kvcodec.backends.loops import running_loop
 from kvcodec.backends.redis_delivery import FAULTS, Command, Lost, Phase, Place, Steps
 from kvcodec.backends.redis_options import (
     Layout,
@@ -73,6 +74,7 @@ class AsyncRedisKV:
         self._strict = strict
         self._seen = looked_at(self._identity) and not strict
         self._owned = False
+        self._loop: asyncio.AbstractEventLoop | None = None
 
     @classmethod
     def from_url(
@@ -84,7 +86,7 @@ class AsyncRedisKV:
         deadline: float | None = None,
         strict: bool = False,
     ) -> Self:
-        """Open the KV of a URL, with a client of its own, which ``aclose`` closes.
+        """Open the KV of a URL, with a client of its own, closed with it.
 
         ``redis://user:password@host:6379/0``, ``rediss://`` (TLS), ``redis+cluster://`` and
         ``rediss+cluster://`` (any node), with the options of redis-py's ``from_url`` behind a
@@ -227,12 +229,30 @@ class AsyncRedisKV:
     # -------------------------------------------------------------------------------- the server
 
     async def _run(self, steps: Steps[T]) -> T:
-        if not self._seen:
+        loop = running_loop()
+        if self._loop is not loop:
+            self._settle_in(loop)
+        if self._seen:
+            return await _driven(steps, self._link)
+        if self._strict:
             await self._look()
-        return await _driven(steps, self._link)
+        result = await _driven(steps, self._link)
+        await self._look()
+        return result
+
+    def _settle_in(self, loop: asyncio.AbstractEventLoop) -> None:
+        if self._loop is not None:
+            raise ConfigError(
+                "a client of redis.asyncio belongs to the event loop that it was first used in:"
+                " make one, and an AsyncRedisKV over it, in each",
+                stage="store",
+            )
+        self._loop = loop
 
     async def _look(self) -> None:
-        """See what the server may do to values, before the first operation."""
+        """See what the server may do to values: after the first operation, or if strict before."""
+        if self._seen:
+            return
         concerns = await _driven(self._asking.concerns(), self._link)
         if concerns is not None:  # it answered
             reported(self._identity, concerns, strict=self._strict)

@@ -348,9 +348,4 @@ def _said(error: ResponseError) -> str:
 
 def told(error: Exception) -> str:
     """Return why an exchange has failed, for people."""
-    if isinstance(error, RuntimeError):
-        return (
-            f"{error}: a client of redis.asyncio belongs to the event loop that it was first used"
-            " in; make one for each loop"
-        )
     return f"{type(error).__name__}: {error}"

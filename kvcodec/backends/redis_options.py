@@ -24,6 +24,9 @@ __all__ = [
 
 T = TypeVar("T")
 
+_SOCKET_TIMEOUT: Final = 5.0
+"""Seconds: redis-py's own, where none is said."""
+
 Layout: TypeAlias = tuple[list[Place], list[tuple[int, str]]]
 """Primaries, and who has which slot."""
 
@@ -44,7 +47,7 @@ def settings_for(
         raise ConfigError("replicas= is a number from 0 on, timeout= a number of seconds above 0")
     if deadline is not None and not deadline >= 0:
         raise ConfigError("deadline= is a number of seconds from 0 on")
-    patience = _connection_options(client, cluster=cluster).get("socket_timeout")
+    patience = _connection_options(client, cluster=cluster).get("socket_timeout", _SOCKET_TIMEOUT)
     if replicas and patience is not None and patience <= timeout:
         raise ConfigError(
             f"timeout={timeout:g} for replicas, and the client gives up a connection after"
