@@ -245,18 +245,12 @@ class RedisKV:
     # -------------------------------------------------------------------------------- the server
 
     def _run(self, steps: Steps[T]) -> T:
-        if self._seen:
-            return _driven(steps, self._link)
-        if self._strict:
+        if not self._seen:
             self._look()
-        result = _driven(steps, self._link)
-        self._look()
-        return result
+        return _driven(steps, self._link)
 
     def _look(self) -> None:
-        """See what the server may do to values: after the first operation, or if strict before."""
-        if self._seen:
-            return
+        """See what the server may do to values, before the first operation."""
         concerns = _driven(self._asking.concerns(), self._link)
         if concerns is not None:  # it answered
             reported(self._identity, concerns, strict=self._strict)

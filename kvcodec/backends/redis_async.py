@@ -232,13 +232,9 @@ class AsyncRedisKV:
         loop = running_loop()
         if self._loop is not loop:
             self._settle_in(loop)
-        if self._seen:
-            return await _driven(steps, self._link)
-        if self._strict:
+        if not self._seen:
             await self._look()
-        result = await _driven(steps, self._link)
-        await self._look()
-        return result
+        return await _driven(steps, self._link)
 
     def _settle_in(self, loop: asyncio.AbstractEventLoop) -> None:
         if self._loop is not None:
@@ -250,9 +246,7 @@ class AsyncRedisKV:
         self._loop = loop
 
     async def _look(self) -> None:
-        """See what the server may do to values: after the first operation, or if strict before."""
-        if self._seen:
-            return
+        """See what the server may do to values, before the first operation."""
         concerns = await _driven(self._asking.concerns(), self._link)
         if concerns is not None:  # it answered
             reported(self._identity, concerns, strict=self._strict)

@@ -167,9 +167,18 @@ class Patience:
 
 
 class Delivery:
-    """Calls under way: each goes to the server that has its name, until each has its answer."""
+    """Calls under way: each goes to the server that has its name, until each has its answer.
 
-    def __init__(self, settings: Settings, calls: Sequence[Call], way: Way) -> None:
+    ``first``: what came of a first exchange of all of them, if there was one.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        calls: Sequence[Call],
+        way: Way,
+        first: list[Any] | Lost | None = None,
+    ) -> None:
         self._settings = settings
         self._calls = calls
         self._way = way
@@ -177,6 +186,7 @@ class Delivery:
         self._left = [*range(len(calls))]
         self._asking: dict[int, Place] = {}
         self._patience = Patience(settings.deadline)
+        self._first = first
         self._hops = 0
         self._unsure = self._unproven = False
         self._wait = settings.replicas > 0 and way is not Way.READ
@@ -242,7 +252,9 @@ class Delivery:
             commands.insert(0, _ASKING)
         if self._wait:
             commands.append(_wait(self._settings))
-        answers = yield ("exchange", place, commands)
+        answers, self._first = self._first, None
+        if answers is None:
+            answers = yield ("exchange", place, commands)
         if isinstance(answers, Lost):
             self._unsure = self._unsure or answers.sent
             return answers
