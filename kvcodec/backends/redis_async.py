@@ -194,7 +194,7 @@ class AsyncRedisKV:
 
     @forgetful
     async def set_many_with_ttl(self, items: Mapping[str, bytes], ttl: float, /) -> None:
-        """Store every item for ``ttl`` seconds, each by itself, up to 500 in one exchange."""
+        """Store every item for ``ttl`` seconds, as ``set_many`` does."""
         await self._run(self._asking.set_many_with_ttl(items, ttl))
 
     # ------------------------------------------------------------------- claims, compare-and-set

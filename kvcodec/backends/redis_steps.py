@@ -46,17 +46,29 @@ _SHORT: Final = 64
 _LONGEST_MS: Final = 10**15
 """Of a ttl: 31,000 years. The server adds it to its clock, in 63 bits."""
 
-_SCRIPT: Final = b"""\
+
+class _Script:
+    """A Lua script, which a server knows by its SHA-1 once it was sent whole."""
+
+    def __init__(self, text: bytes) -> None:
+        self.text = text
+        self.sha = hashlib.sha1(text, usedforsecurity=False).hexdigest().encode()
+
+
+_COMPARED: Final = _Script(b"""\
 local v = redis.call('GET', KEYS[1])
 if not v or (#v > 64 and redis.sha1hex(v) or '=' .. v) ~= ARGV[1] then return 0 end
 if #ARGV == 1 then redis.call('DEL', KEYS[1])
 elseif #ARGV == 2 then redis.call('SET', KEYS[1], ARGV[2])
 else redis.call('SET', KEYS[1], ARGV[2], 'PX', ARGV[3]) end
 return 1
-"""
+""")
 """Compare and set, or compare and delete. Redis before 8.4 and Valkey have no command in common."""
 
-_SHA: Final = hashlib.sha1(_SCRIPT, usedforsecurity=False).hexdigest().encode()
+_MORTAL: Final = _Script(b"""\
+for i, k in ipairs(KEYS) do redis.call('SET', k, ARGV[i + 1], 'PX', ARGV[1]) end
+""")
+"""MSET with a ttl: so many commands take 2.6 times as long."""
 
 _CONFIGURATION: Final = ("maxmemory", "maxmemory-policy", "save", "appendonly")
 
@@ -122,11 +134,15 @@ class Asking:
                 yield from self._one(flat[0], (b"MSET", *flat), Way.WRITE)
 
     def set_many_with_ttl(self, items: Mapping[str, bytes], ttl: float) -> Steps[None]:
-        """A SET for each item, in one exchange: MSET gives no ttl."""
-        end = (b"PX", _ms(ttl))
+        """A script; in a cluster a SET for each item."""
+        ms = _ms(ttl)
         for page in _pages(items):
-            calls = [Call(name, (b"SET", name, data, *end)) for name, data in page]
-            yield from self._all(calls, Way.WRITE)
+            if self.settings.cluster:
+                calls = [Call(name, (b"SET", name, data, b"PX", ms)) for name, data in page]
+                yield from self._all(calls, Way.WRITE)
+            else:
+                names, values = zip(*page, strict=True)
+                yield from self._scripted(_MORTAL, names, (ms, *values), Way.WRITE)
 
     def delete_many(self, keys: Sequence[str]) -> Steps[None]:
         """DEL of many; in a cluster one for each."""
@@ -158,11 +174,11 @@ class Asking:
     ) -> Steps[bool]:
         """Compare and set."""
         end = () if ttl is None else (_ms(ttl),)
-        return self._scripted(key, token, _data(key, value), *end)
+        return self._compared(key, token, _data(key, value), *end)
 
     def delete_if_version(self, key: str, token: Token) -> Steps[bool]:
         """Compare and delete."""
-        return self._scripted(key, token)
+        return self._compared(key, token)
 
     def concerns(self) -> Steps[list[str] | None]:
         """What about the server may lose values; None if it could not be asked just now."""
@@ -174,13 +190,18 @@ class Asking:
         answers = yield ("exchange", place, commands)
         return None if isinstance(answers, Lost) else _concerns(answers)
 
-    def _scripted(self, key: str, *arguments: bytes) -> Steps[bool]:
-        name = _name(key)
-        rest = (b"1", name, *arguments)
-        done = yield from self._one(name, (b"EVALSHA", _SHA, *rest), Way.ONCE)
-        if isinstance(done, NoScriptError):  # not executed: this is no repetition
-            done = yield from self._one(name, (b"EVAL", _SCRIPT, *rest), Way.ONCE)
+    def _compared(self, key: str, *arguments: bytes) -> Steps[bool]:
+        done = yield from self._scripted(_COMPARED, (_name(key),), arguments, Way.ONCE)
         return done == 1
+
+    def _scripted(
+        self, script: _Script, names: Sequence[bytes], arguments: Sequence[bytes], way: Way
+    ) -> Steps[Any]:
+        rest = (b"%d" % len(names), *names, *arguments)
+        answer = yield from self._one(names[0], (b"EVALSHA", script.sha, *rest), way)
+        if isinstance(answer, NoScriptError):  # not executed: this is no repetition
+            answer = yield from self._one(names[0], (b"EVAL", script.text, *rest), way)
+        return answer
 
     def _one(self, name: bytes, command: Command, way: Way) -> Steps[Any]:
         first: Any = None

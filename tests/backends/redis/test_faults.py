@@ -89,7 +89,7 @@ def test_a_conditional_write_is_never_repeated(
         (("set", "key", b"value"), b"$3\r\nSET\r\n"),
         (("set_with_ttl", "key", b"value", 60), b"PX"),
         (("set_many", {"key": b"value", "other": b"2"}), b"MSET"),
-        (("set_many_with_ttl", {"key": b"value", "other": b"2"}, 60), b"PX"),
+        (("set_many_with_ttl", {"key": b"value", "other": b"2"}, 60), b"EVALSHA"),
         (("get_many", ["key"]), b"MGET"),
     ],
 )
