@@ -39,6 +39,10 @@ class RedisServer(Process):
         """Return the first piece of its answer to one command."""
         return ask(self.port, *command)
 
+    def identity(self) -> str:
+        """Return its name in a cluster."""
+        return self.ask("CLUSTER", "MYID").split(b"\r\n")[1].decode()
+
 
 class RedisCluster:
     """Processes that make one cluster: primaries first, then the replicas of each, in turn."""
@@ -72,7 +76,7 @@ class RedisCluster:
         for server in self.servers:
             server.until(lambda server=server: _knows(server, len(self.servers)))
         for number, server in enumerate(self.servers[count:]):
-            above = _id(self.primaries[number % count])
+            above = self.primaries[number % count].identity()
             server.until(lambda s=server, a=above: s.ask("CLUSTER", "REPLICATE", a) == b"+OK\r\n")
         for server in self.servers[count:]:
             server.until(lambda server=server: b"master_link_status:up" in _replication(server))
@@ -104,10 +108,6 @@ def _is_whole(server: RedisServer, replicas: int) -> bool:
     nodes = server.ask("CLUSTER", "NODES")
     whole = b"cluster_state:ok" in server.ask("CLUSTER", "INFO")
     return whole and nodes.count(b"slave") == replicas and b"handshake" not in nodes
-
-
-def _id(server: RedisServer) -> str:
-    return server.ask("CLUSTER", "MYID").split(b"\r\n")[1].decode()
 
 
 def _replication(server: RedisServer) -> bytes:
