@@ -13,10 +13,9 @@ from redis.cluster import ClusterPipeline
 from redis.exceptions import AskError, MovedError, ResponseError
 
 from kvcodec.backends.redis_delivery import FAULTS, Command, Lost, Phase, Place, Steps
+from kvcodec.backends.redis_listing import Listing
 from kvcodec.backends.redis_options import (
-    Layout,
     identity_of,
-    layout_of,
     looked_at,
     opened,
     reported,
@@ -24,7 +23,7 @@ from kvcodec.backends.redis_options import (
     shown,
     url_of,
 )
-from kvcodec.backends.redis_steps import LIMITS, Asking, Listing
+from kvcodec.backends.redis_steps import LIMITS, Asking
 from kvcodec.errors import ConfigError, forgetful
 from kvcodec.protocols import Limits, Token
 
@@ -343,9 +342,9 @@ class _Cluster:
         except FAULTS:
             return
 
-    def layout(self) -> Layout:
-        """Return all primaries that have slots, and who has which."""
-        return layout_of(self._client)
+    def primaries(self) -> list[Place]:
+        """Return all primaries that the client knows."""
+        return [*self._client.get_primaries()]
 
     def pause(self, seconds: float) -> None:
         """Wait."""

@@ -14,10 +14,9 @@ from redis.exceptions import AskError, MovedError, ResponseError
 
 from kvcodec.backends.loops import running_loop
 from kvcodec.backends.redis_delivery import FAULTS, Command, Lost, Phase, Place, Steps
+from kvcodec.backends.redis_listing import Listing
 from kvcodec.backends.redis_options import (
-    Layout,
     identity_of,
-    layout_of,
     looked_at,
     opened,
     reported,
@@ -25,7 +24,7 @@ from kvcodec.backends.redis_options import (
     shown,
     url_of,
 )
-from kvcodec.backends.redis_steps import LIMITS, Asking, Listing
+from kvcodec.backends.redis_steps import LIMITS, Asking
 from kvcodec.errors import ConfigError, forgetful
 from kvcodec.protocols import Limits, Token
 
@@ -355,13 +354,13 @@ class _Cluster:
         except FAULTS:
             return
 
-    async def layout(self) -> Layout:
-        """Return all primaries that have slots, and who has which."""
+    async def primaries(self) -> list[Place]:
+        """Return all primaries that the client knows."""
         try:
             await self._client.initialize()
         except FAULTS:
-            return [], []
-        return layout_of(self._client)
+            return []
+        return [*self._client.get_primaries()]
 
     async def pause(self, seconds: float) -> None:
         """Wait."""

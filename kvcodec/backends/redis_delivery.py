@@ -7,7 +7,7 @@ A generator yields operations of a link, is sent what they returned, and returns
     "moved", error               nothing: the link knows now where that slot is
     "asked", error               the place that an ASK names, or None
     "refresh"                    nothing: the link has asked who is who, if there is somebody to ask
-    "layout"                     the places of all primaries, and who has which slot
+    "primaries"                  the places of all primaries that are known
     "pause", seconds             nothing
 
 Places are the link's own; ``None`` is the server, where there is one only.

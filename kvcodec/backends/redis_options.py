@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Hashable, Sequence
-from typing import Any, Final, TypeAlias, TypeVar
+from typing import Any, Final, TypeVar
 from urllib.parse import urlsplit
 
-from kvcodec.backends.redis_delivery import FAULTS, Place, Settings, told
+from kvcodec.backends.redis_delivery import FAULTS, Settings, told
 from kvcodec.errors import ConfigError, Unavailable
 
 __all__ = [
-    "Layout",
     "identity_of",
-    "layout_of",
     "looked_at",
     "opened",
     "reported",
@@ -26,9 +24,6 @@ T = TypeVar("T")
 
 _SOCKET_TIMEOUT: Final = 5.0
 """Seconds: redis-py's own, where none is said."""
-
-Layout: TypeAlias = tuple[list[Place], list[tuple[int, str]]]
-"""Primaries, and who has which slot."""
 
 _CLUSTER_DEADLINE: Final = 15.0
 _SERVER_DEADLINE: Final = 3.0
@@ -72,14 +67,6 @@ def identity_of(client: Any, *, cluster: bool) -> Hashable:
         return ("redis", f"{address}:{options.get('port', 6379)}", database)
     # Sentinel's: which server that is, it finds out each time.
     return ("redis pool", id(client.connection_pool))
-
-
-def layout_of(client: Any) -> Layout:
-    """Return all primaries of a cluster that have slots, as its client knows them."""
-    slots = client.nodes_manager.slots_cache
-    primaries = {slot: nodes[0] for slot, nodes in [*slots.items()] if nodes}
-    places = {node.name: node for node in primaries.values()}
-    return [*places.values()], sorted((slot, node.name) for slot, node in primaries.items())
 
 
 def shown(identity: Any) -> str:

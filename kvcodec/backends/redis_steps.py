@@ -15,26 +15,22 @@ from kvcodec.backends.redis_delivery import (
     Command,
     Delivery,
     Lost,
-    Patience,
     Place,
     Settings,
     Steps,
     Way,
-    passes,
-    refusal,
-    told,
 )
-from kvcodec.errors import ConfigError, Unavailable
+from kvcodec.errors import ConfigError
 from kvcodec.protocols import Limits, Token
 
-__all__ = ["LIMITS", "Asking", "Listing"]
+__all__ = ["LIMITS", "PAGE_KEYS", "Asking"]
 
 _LONGEST: Final = 512 * 2**20
 """Bytes: ``proto-max-bulk-len``, as servers come."""
 
 LIMITS: Final = Limits(key_bytes=_LONGEST, value_bytes=_LONGEST)
 
-_PAGE_KEYS: Final = 500
+PAGE_KEYS: Final = 500
 """Keys of one exchange, and of one step of SCAN: 20,000 keys take 31 ms so, 153 ms by tens."""
 
 _PAGE_BYTES: Final = 4 * 2**20
@@ -112,8 +108,8 @@ class Asking:
     def get_many(self, keys: Sequence[str]) -> Steps[dict[str, bytes]]:
         """MGET; in a cluster a GET for each key, which have a slot each."""
         found: dict[str, bytes] = {}
-        for start in range(0, len(keys), _PAGE_KEYS):
-            page = keys[start : start + _PAGE_KEYS]
+        for start in range(0, len(keys), PAGE_KEYS):
+            page = keys[start : start + PAGE_KEYS]
             names = [_name(key) for key in page]
             if self.settings.cluster:
                 values = yield from self._all([Call(n, (b"GET", n)) for n in names], Way.READ)
@@ -146,8 +142,8 @@ class Asking:
 
     def delete_many(self, keys: Sequence[str]) -> Steps[None]:
         """DEL of many; in a cluster one for each."""
-        for start in range(0, len(keys), _PAGE_KEYS):
-            names = [_name(key) for key in keys[start : start + _PAGE_KEYS]]
+        for start in range(0, len(keys), PAGE_KEYS):
+            names = [_name(key) for key in keys[start : start + PAGE_KEYS]]
             if self.settings.cluster:
                 yield from self._all([Call(n, (b"DEL", n)) for n in names], Way.WRITE)
             else:
@@ -184,8 +180,7 @@ class Asking:
         """What about the server may lose values; None if it could not be asked just now."""
         place: Place = None
         if self.settings.cluster:
-            places, _ = yield ("layout",)
-            place = next(iter(places), None)
+            place = next(iter((yield ("primaries",))), None)
         commands = [(b"CONFIG", b"GET", option.encode()) for option in _CONFIGURATION]
         answers = yield ("exchange", place, commands)
         return None if isinstance(answers, Lost) else _concerns(answers)
@@ -240,7 +235,7 @@ def _pages(items: Mapping[str, bytes]) -> Iterator[list[tuple[bytes, bytes]]]:
     size = 0
     for key, value in items.items():
         data = _data(key, value)
-        if page and (len(page) == _PAGE_KEYS or size + len(data) > _PAGE_BYTES):
+        if page and (len(page) == PAGE_KEYS or size + len(data) > _PAGE_BYTES):
             yield page
             page, size = [], 0
         page.append((_name(key), data))
@@ -266,94 +261,3 @@ def _setting(answer: Any) -> str | None:
     if not isinstance(pairs, list) or not pairs or not isinstance(pairs[-1], bytes):
         return None
     return pairs[-1].decode("utf-8", "replace")
-
-
-# ------------------------------------------------------------------------------------- listing
-
-
-class Listing:
-    """A walk through the keys of all servers, a page at a time.
-
-    A cursor means something to one server, until it starts anew. So what goes wrong on the way
-    begins the walk again, and so does a slot that has moved; no key is given twice.
-    """
-
-    def __init__(self, settings: Settings, prefix: str, start_after: str) -> None:
-        check_key(prefix, LIMITS)
-        self._settings = settings
-        self._prefix = prefix.encode()
-        self._after = start_after
-        self._seen: set[bytes] = set()
-        self._patience = Patience(settings.deadline)
-        self._places: list[Place] = []
-        self._layout: Any = None
-        self._begun = False
-        self._cursor = b"0"
-
-    def page(self) -> Steps[list[str] | None]:
-        """Return the next keys, which may be none; None at the end."""
-        if not self._begun:
-            self._places, self._layout = yield from self._whole()
-            self._begun, self._cursor = True, b"0"
-        if not self._places:
-            return None
-        answers = yield ("exchange", self._places[0], (self._command(),))
-        trouble = answers if isinstance(answers, Lost) else answers[0]
-        if isinstance(trouble, Lost | ResponseError):
-            yield from self._anew(trouble)
-            return []
-        self._patience.calm()
-        self._cursor, names = answers[0]
-        if self._cursor == b"0":
-            yield from self._walked()
-        return self._fresh(names)
-
-    def _whole(self) -> Steps[tuple[list[Place], Any]]:
-        if not self._settings.cluster:
-            return [None], None
-        places, layout = yield ("layout",)
-        return [*places], layout
-
-    def _walked(self) -> Steps[None]:
-        """A server is done; after the last one see whether all stayed where they were."""
-        self._places.pop(0)
-        if self._places or not self._settings.cluster:
-            return
-        yield ("refresh",)
-        _, layout = yield ("layout",)
-        self._begun = layout == self._layout
-
-    def _command(self) -> Command:
-        count = (b"COUNT", b"%d" % _PAGE_KEYS)
-        if not self._prefix:
-            return (b"SCAN", self._cursor, *count)
-        return (b"SCAN", self._cursor, b"MATCH", _escaped(self._prefix) + b"*", *count)
-
-    def _anew(self, trouble: Lost | ResponseError) -> Steps[None]:
-        yield ("refresh",)
-        lasting = trouble.lasting if isinstance(trouble, Lost) else not passes(trouble)
-        pause = None if lasting else self._patience.pause()
-        if pause is None:
-            if isinstance(trouble, ResponseError):
-                raise refusal(trouble)
-            raise Unavailable(told(trouble.error), stage="store") from trouble.error
-        if pause:
-            yield ("pause", pause)
-        self._begun = False
-
-    def _fresh(self, names: Sequence[bytes]) -> list[str]:
-        new = [name for name in dict.fromkeys(names) if name not in self._seen]
-        self._seen.update(new)
-        keys = (name.decode("utf-8", "surrogateescape") for name in new)
-        # A name that is no UTF-8 is of somebody else.
-        return [key for key in keys if key > self._after and _is_text(key)]
-
-
-def _is_text(key: str) -> bool:
-    return key.isascii() or not any("\udc80" <= character <= "\udcff" for character in key)
-
-
-def _escaped(prefix: bytes) -> bytes:
-    """``prefix`` as a pattern that matches nothing else."""
-    special = b"*?[]\\"
-    return b"".join(b"\\%c" % byte if byte in special else b"%c" % byte for byte in prefix)

@@ -10,6 +10,7 @@ import pytest
 import redis
 from redis import asyncio as aioredis
 
+from kvcodec import BackendError
 from kvcodec.backends.redis import RedisKV
 from kvcodec.backends.redis_async import AsyncRedisKV
 from tests.servers.redis import RedisCluster, RedisServer
@@ -56,15 +57,13 @@ def move(redis_cluster: RedisCluster) -> Iterator[Move]:
     move = Move(redis_cluster)
     home = move.source
     yield move
+    for server in redis_cluster.primaries:
+        server.ask("FLUSHALL")
+    for server in redis_cluster.primaries:
+        server.ask("CLUSTER", "SETSLOT", str(SLOT), "STABLE")
     if move.source is not home:
-        home_bound(move)
-
-
-def home_bound(move: Move) -> None:
-    """Move the slot back."""
-    move.source.ask("FLUSHALL")
-    move.begin()
-    move.end()
+        move.begin()
+        move.end()
 
 
 Use = Callable[[Callable[[Any], Any]], None]
@@ -144,27 +143,39 @@ def test_a_claim_in_a_slot_that_has_moved(by: Any, move: Move, redis_cluster: Re
     by(redis_cluster, steps)
 
 
-def test_a_key_that_moves_during_a_listing(move: Move, redis_cluster: RedisCluster) -> None:
-    """From a server that is still to be listed to one that is done: it is seen all the same."""
+@pytest.mark.parametrize("arrives", [True, False])
+@pytest.mark.parametrize("after", [0, 25])
+def test_a_key_that_moves_during_a_listing(
+    *, arrives: bool, after: int, move: Move, redis_cluster: RedisCluster
+) -> None:
+    """From a server that is still to be listed to one that is done: it is seen all the same.
+
+    Also where its slot is still on its way at the end.
+    """
     with redis.RedisCluster(host="127.0.0.1", port=redis_cluster.port) as client:
         kv = RedisKV(client)
         names = {f"key{number}" for number in range(40)} | {*NAMES}
         kv.set_many(dict.fromkeys(names, b"value"))
-        for start in range(2):  # whichever way round the servers are listed
-            seen = []
+        if not arrives:
+            move.begin()
+        for way in range(2):  # whichever way round the servers are listed
+            seen: list[str] = []
             for count, name in enumerate(kv.scan_keys("")):
                 seen.append(name)
-                if count == start * 30:
-                    move.begin()
+                if count == after:
+                    if arrives:
+                        move.begin()
                     move.carry(*NAMES)
-                    move.end()
+                    if arrives:
+                        move.end()
             assert sorted(seen) == sorted(names)
+            if not arrives and way == 0:
+                move.end()
+                move.begin()
 
 
 def test_a_plain_client_on_one_node_says_what_it_should_be(redis_cluster: RedisCluster) -> None:
     """Not "MOVED 12182 127.0.0.1:7001"."""
-    from kvcodec import BackendError
-
     wrong = next(each for each in redis_cluster.primaries if not has_slot(each))
     with redis.Redis(port=wrong.port) as client, pytest.raises(BackendError, match="RedisCluster"):
         RedisKV(client).get("foo")
