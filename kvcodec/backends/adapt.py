@@ -83,7 +83,7 @@ def as_async_kv(handle: object) -> AsyncKV:
 
 def _made_over(handle: object, *, sync: bool) -> object:
     """Return the KV over a client that is known by its class, or None."""
-    known = _known(type(handle))
+    known = _known(cast("Any", type(handle)))
     if known is None:
         return None
     for_sync, place = known

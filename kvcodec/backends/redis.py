@@ -10,7 +10,7 @@ from typing import Any, Final, Literal, Self, TypeVar
 import redis
 from redis.client import Pipeline
 from redis.cluster import ClusterPipeline
-from redis.exceptions import AskError, MovedError, ResponseError
+from redis.exceptions import MovedError, ResponseError
 
 from kvcodec.backends.redis_delivery import FAULTS, Command, Lost, Phase, Place, Steps
 from kvcodec.backends.redis_listing import Listing
@@ -112,8 +112,9 @@ class RedisKV:
         Unavailable for a cluster that is out of reach.
         """
         cluster, plain = url_of(url)
+        client: Any = redis.RedisCluster if cluster else redis.Redis
         kv = cls(
-            opened(redis.RedisCluster.from_url if cluster else redis.Redis.from_url, plain),
+            opened(client.from_url, plain),
             replicas=replicas,
             timeout=timeout,
             deadline=deadline,
@@ -331,7 +332,7 @@ class _Cluster:
         """Note where a slot is now."""
         self._client.nodes_manager.move_slot(error)
 
-    def asked(self, error: AskError) -> Place:
+    def asked(self, error: Any) -> Place:
         """Return the node that is to be asked, if it is known."""
         return self._client.get_node(host=error.host, port=error.port)
 
@@ -352,7 +353,8 @@ class _Cluster:
 
 
 def _exchanged(pool: Any, commands: Sequence[Command]) -> list[Any] | Lost:
-    phase, connection, answers = Phase.CONNECTING, None, None
+    phase, whole = Phase.CONNECTING, False
+    connection: Any = None
     try:
         connection = pool.get_connection()
         if len(commands) == 1:
@@ -365,12 +367,14 @@ def _exchanged(pool: Any, commands: Sequence[Command]) -> list[Any] | Lost:
         answers = [_answer(connection) for _ in commands]
     except FAULTS as error:
         return Lost(error, phase, len(commands))
+    else:
+        whole = True
+        return answers
     finally:
         if connection is not None:
-            if answers is None:  # also by KeyboardInterrupt: what it would read next is not its own
+            if not whole:  # also by KeyboardInterrupt: what it would read next is not its own
                 connection.disconnect()
             pool.release(connection)
-    return answers
 
 
 def _answer(connection: Any) -> Any:

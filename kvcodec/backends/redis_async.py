@@ -10,7 +10,7 @@ from typing import Any, Final, Literal, Self, TypeVar
 from redis import asyncio as redis
 from redis.asyncio.client import Pipeline
 from redis.asyncio.cluster import ClusterPipeline
-from redis.exceptions import AskError, MovedError, ResponseError
+from redis.exceptions import MovedError, ResponseError
 
 from kvcodec.backends.loops import running_loop
 from kvcodec.backends.redis_delivery import FAULTS, Command, Lost, Phase, Place, Steps
@@ -93,8 +93,9 @@ class AsyncRedisKV:
         Unavailable for a cluster that is out of reach.
         """
         cluster, plain = url_of(url)
+        client: Any = redis.RedisCluster if cluster else redis.Redis
         kv = cls(
-            opened(redis.RedisCluster.from_url if cluster else redis.Redis.from_url, plain),
+            opened(client.from_url, plain),
             replicas=replicas,
             timeout=timeout,
             deadline=deadline,
@@ -343,7 +344,7 @@ class _Cluster:
         """Note where a slot is now."""
         await self._client.nodes_manager.move_slot(error)
 
-    async def asked(self, error: AskError) -> Place:
+    async def asked(self, error: Any) -> Place:
         """Return the node that is to be asked, if it is known."""
         return self._client.get_node(host=error.host, port=error.port)
 
@@ -368,7 +369,7 @@ class _Cluster:
 
 
 async def _exchanged(connection: Any, commands: Sequence[Command]) -> list[Any] | Lost:
-    phase, answers = Phase.CONNECTING, None
+    phase, whole = Phase.CONNECTING, False
     try:
         await _alive(connection)
         if len(commands) == 1:
@@ -381,10 +382,12 @@ async def _exchanged(connection: Any, commands: Sequence[Command]) -> list[Any] 
         answers = [await _answer(connection) for _ in commands]
     except FAULTS as error:
         return Lost(error, phase, len(commands))
+    else:
+        whole = True
+        return answers
     finally:
-        if answers is None:  # also by cancellation: what it would read next is not its own
+        if not whole:  # also by cancellation: what it would read next is not its own
             await connection.disconnect(nowait=True)
-    return answers
 
 
 async def _alive(connection: Any) -> None:

@@ -183,7 +183,7 @@ class Delivery:
         self._calls = calls
         self._way = way
         self._answers: list[Any] = [None] * len(calls)
-        self._left = [*range(len(calls))]
+        self._left: list[int] = [*range(len(calls))]
         self._asking: dict[int, Place] = {}
         self._patience = Patience(settings.deadline)
         self._first = first
@@ -240,6 +240,8 @@ class Delivery:
             return ((None, self._left, False),)
         asked = [(place, [index], True) for index, place in self._asking.items()]
         own = [index for index in self._left if index not in self._asking]
+        if not own:
+            return asked
         groups = yield ("places", [self._calls[index].name for index in own])
         if isinstance(groups, Lost):
             return groups

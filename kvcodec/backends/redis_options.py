@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Hashable, Sequence
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 from urllib.parse import urlsplit
 
 from kvcodec.backends.redis_delivery import FAULTS, Settings, told
@@ -19,8 +19,6 @@ __all__ = [
     "shown",
     "url_of",
 ]
-
-T = TypeVar("T")
 
 _SOCKET_TIMEOUT: Final = 5.0
 """Seconds: redis-py's own, where none is said."""
@@ -109,7 +107,7 @@ def url_of(url: str) -> tuple[bool, str]:
     return kind != plain, f"{plain}:{rest}"
 
 
-def opened(make: Callable[[str], T], url: str) -> T:
+def opened(make: Callable[[str], Any], url: str) -> Any:
     """Return the client that ``make`` makes of a URL.
 
     Raises ConfigError for one that it does not take, Unavailable where it asks a cluster at once.

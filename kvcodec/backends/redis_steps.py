@@ -187,7 +187,7 @@ class Asking:
 
     def _compared(self, key: str, *arguments: bytes) -> Steps[bool]:
         done = yield from self._scripted(_COMPARED, (_name(key),), arguments, Way.ONCE)
-        return done == 1
+        return bool(done)
 
     def _scripted(
         self, script: _Script, names: Sequence[bytes], arguments: Sequence[bytes], way: Way
@@ -202,7 +202,7 @@ class Asking:
         first: Any = None
         if self._quick:  # one exchange is all, if nothing is wrong
             first = yield ("exchange", None, (command,))
-            if type(first) is list and not isinstance(first[0], ResponseError):
+            if not isinstance(first, Lost) and not isinstance(first[0], ResponseError):
                 return first[0]
         answers = yield from Delivery(self.settings, (Call(name, command),), way, first).run()
         return answers[0]
@@ -257,7 +257,7 @@ def _concerns(answers: Sequence[Any]) -> list[str]:
 
 def _setting(answer: Any) -> str | None:
     """The value in an answer to CONFIG GET; None where it may not be asked, or is not known."""
-    pairs = [*answer.values()] if isinstance(answer, dict) else answer
+    pairs: Any = [*answer.values()] if isinstance(answer, dict) else answer
     if not isinstance(pairs, list) or not pairs or not isinstance(pairs[-1], bytes):
         return None
     return pairs[-1].decode("utf-8", "replace")

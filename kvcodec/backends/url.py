@@ -16,7 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from functools import partial
-from typing import TYPE_CHECKING, Final, Literal, TypedDict, TypeVar
+from typing import TYPE_CHECKING, Final, Literal, TypeAlias, TypedDict, TypeVar
 from urllib.parse import unquote, urlencode
 
 from kvcodec.errors import ConfigError
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 __all__ = ["open_async_kv", "open_kv"]
 
 _T = TypeVar("_T")
+_Opener: TypeAlias = Callable[[str, dict[str, str]], _T]
 _Durability = Literal["process", "full"]
 _DURABILITIES: Final[tuple[_Durability, ...]] = ("process", "full")
 
@@ -43,8 +44,9 @@ def open_kv(url: str) -> KV:
     Raises ConfigError if the scheme, an option or its value is unknown, or the path or a package is
     missing. The message never repeats the URL, which may hold a password.
     """
-    openers = {name: partial(_redis, name) for name in _REDIS}
-    return _open(url, {"memory": _memory, "sqlite": _sqlite, **openers})
+    openers: dict[str, _Opener[KV]] = {"memory": _memory, "sqlite": _sqlite}
+    openers.update((name, partial(_redis, name)) for name in _REDIS)
+    return _open(url, openers)
 
 
 def open_async_kv(url: str) -> AsyncKV:
@@ -59,11 +61,12 @@ def open_async_kv(url: str) -> AsyncKV:
     Raises ConfigError if the scheme, an option or its value is unknown, or the path or a package is
     missing. The message never repeats the URL, which may hold a password.
     """
-    openers = {name: partial(_async_redis, name) for name in _REDIS}
-    return _open(url, {"memory": _async_memory, "sqlite": _async_sqlite, **openers})
+    openers: dict[str, _Opener[AsyncKV]] = {"memory": _async_memory, "sqlite": _async_sqlite}
+    openers.update((name, partial(_async_redis, name)) for name in _REDIS)
+    return _open(url, openers)
 
 
-def _open(url: str, openers: Mapping[str, Callable[[str, dict[str, str]], _T]]) -> _T:
+def _open(url: str, openers: Mapping[str, _Opener[_T]]) -> _T:
     scheme, colon, rest = url.partition(":")
     opener = openers.get(scheme.lower())
     if not colon or opener is None:

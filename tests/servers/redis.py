@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+from functools import partial
 from pathlib import Path
 
 from tests.requires import require_binary
@@ -39,6 +40,10 @@ class RedisServer(Process):
         """Return the first piece of its answer to one command."""
         return ask(self.port, *command)
 
+    def is_linked(self) -> bool:
+        """Say whether it is a replica that has what its primary has."""
+        return b"master_link_status:up" in self.ask("INFO", "replication")
+
     def identity(self) -> str:
         """Return its name in a cluster."""
         return self.ask("CLUSTER", "MYID").split(b"\r\n")[1].decode()
@@ -74,14 +79,14 @@ class RedisCluster:
                 first, after = 16384 * number // count, 16384 * (number + 1) // count
                 server.ask("CLUSTER", "ADDSLOTSRANGE", str(first), str(after - 1))
         for server in self.servers:
-            server.until(lambda server=server: _knows(server, len(self.servers)))
+            server.until(partial(_knows, server, len(self.servers)))
         for number, server in enumerate(self.servers[count:]):
             above = self.primaries[number % count].identity()
-            server.until(lambda s=server, a=above: s.ask("CLUSTER", "REPLICATE", a) == b"+OK\r\n")
+            server.until(partial(_replicates, server, above))
         for server in self.servers[count:]:
-            server.until(lambda server=server: b"master_link_status:up" in _replication(server))
+            server.until(server.is_linked)
         for server in self.servers:
-            server.until(lambda server=server: _is_whole(server, len(self.servers) - count))
+            server.until(partial(_is_whole, server, len(self.servers) - count))
 
     def stop(self) -> None:
         """End all."""
@@ -110,5 +115,5 @@ def _is_whole(server: RedisServer, replicas: int) -> bool:
     return whole and nodes.count(b"slave") == replicas and b"handshake" not in nodes
 
 
-def _replication(server: RedisServer) -> bytes:
-    return server.ask("INFO", "replication")
+def _replicates(server: RedisServer, above: str) -> bool:
+    return server.ask("CLUSTER", "REPLICATE", above) == b"+OK\r\n"

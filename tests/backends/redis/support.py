@@ -29,8 +29,7 @@ class _OnServers:
         """Let time pass: every ttl is shortened by it."""
         for port in self.ports():
             with redis.Redis(port=port) as client:
-                for name in client.scan_iter():
-                    _shorten(client, name, math.ceil(seconds * 1000))
+                _shorten(client, math.ceil(seconds * 1000))
 
 
 class OnRedis(_OnServers):
@@ -57,7 +56,8 @@ class OnCluster(_OnServers):
         return [server.port for server in self.cluster.primaries]
 
 
-def _shorten(client: Any, name: bytes, by: int) -> None:
-    left = client.pttl(name)
-    if left >= 0:
-        client.pexpire(name, max(0, left - by))
+def _shorten(client: Any, by: int) -> None:
+    for name in client.scan_iter():
+        left = client.pttl(name)
+        if left >= 0:
+            client.pexpire(name, max(0, left - by))

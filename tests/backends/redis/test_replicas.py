@@ -39,7 +39,7 @@ def pair(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[RedisServer
         tmp_path_factory.mktemp("second"), *options, "--replicaof", f"127.0.0.1 {first.port}"
     )
     second.start()
-    second.until(lambda: b"master_link_status:up" in second.ask("INFO", "replication"))
+    second.until(second.is_linked)
     yield first, second
     second.stop()
     first.stop()
@@ -155,6 +155,6 @@ def test_a_master_is_killed_under_writers(tmp_path: Path) -> None:
         found = plain.get_many(stored)
         assert [name for name in stored if found.get(name) != name.encode() * 500] == []
         victim.start()  # as a replica of the one that has taken over
-        victim.until(lambda: b"master_link_status:up" in victim.ask("INFO", "replication"))
+        victim.until(victim.is_linked)
         kv.set("foo", b"bar")
     cluster.stop()

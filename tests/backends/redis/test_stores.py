@@ -118,7 +118,7 @@ def test_a_listing_needs_no_index(redis_server: RedisServer) -> None:
     """Under parts that look like patterns, too."""
     redis_server.ask("FLUSHALL")
     with redis.Redis(port=redis_server.port) as client:
-        store = Store(Keyspace("notes", str, key=tuple[str, str]), client)
+        store = Store(Keyspace("notes", str, key=tuple[str, str]), RedisKV(client))
         for person in ("a*", "a[1]", "a1", "ab", "a?", "a\\"):
             store.set((person, "1"), person)
         for person in ("a*", "a[1]", "a1", "a?", "a\\"):
@@ -131,10 +131,10 @@ def test_a_key_is_retired(redis_server: RedisServer) -> None:
     redis_server.ask("FLUSHALL")
     old, new = KeyRing.generate_key(), KeyRing.generate_key()
     with redis.Redis(port=redis_server.port) as client:
-        Store(Keyspace("sealed", str, cipher=KeyRing(old)), client).set_many(
+        Store(Keyspace("sealed", str, cipher=KeyRing(old)), RedisKV(client)).set_many(
             {f"{number}": "hello" for number in range(50)}
         )
-        store = Store(Keyspace("sealed", str, cipher=KeyRing(new, retired=[old])), client)
+        store = Store(Keyspace("sealed", str, cipher=KeyRing(new, retired=[old])), RedisKV(client))
         report = store.rewrap()
         assert (report.changed, report.unreadable, report.conflicts) == (50, {}, [])
         assert report.may_drop(KeyRing(old).primary)
