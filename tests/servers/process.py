@@ -9,6 +9,7 @@ import subprocess
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Self
 
 import pytest
 
@@ -19,7 +20,9 @@ PATIENCE = 30.0
 
 
 class Process:
-    """A program that serves, with its own folder. ``start`` again after ``kill`` keeps its files.
+    """A program that serves, with its own folder, for as long as a ``with`` lasts.
+
+    ``start`` again after ``kill`` keeps its files.
 
     ``answers`` says whether it does, and returns at once. What it prints is in ``log``.
     """
@@ -28,6 +31,17 @@ class Process:
         self.program, self.folder, self.log = [*program], folder, folder / "log"
         self._answers = answers
         self._process: subprocess.Popen[bytes] | None = None
+
+    def __enter__(self) -> Self:
+        try:
+            self.start()
+        except BaseException:
+            self.stop()
+            raise
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
 
     @property
     def running(self) -> subprocess.Popen[bytes]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 from functools import partial
 from pathlib import Path
+from typing import Self
 
 from tests.requires import require_binary
 from tests.servers.process import Process, free_port
@@ -59,6 +60,17 @@ class RedisCluster:
             place.mkdir()
             self.servers.append(RedisServer(place, *_OPTIONS))
         self.primaries = self.servers[:primaries]
+
+    def __enter__(self) -> Self:
+        try:
+            self.start()
+        except BaseException:
+            self.stop()
+            raise
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
 
     @property
     def port(self) -> int:

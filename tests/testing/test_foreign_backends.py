@@ -138,10 +138,8 @@ class TestLmdb(_Foreign):
 @pytest.fixture(scope="module")
 def redis_port(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
     """A redis server of this module's own."""
-    server = RedisServer(tmp_path_factory.mktemp("redis"), "--save", "")
-    server.start()
-    yield server.port
-    server.stop()
+    with RedisServer(tmp_path_factory.mktemp("redis"), "--save", "") as server:
+        yield server.port
 
 
 class TestRedisByHandleKV(_Foreign):

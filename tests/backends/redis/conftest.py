@@ -12,16 +12,13 @@ from tests.servers.redis import RedisCluster, RedisServer
 @pytest.fixture(scope="session")
 def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
     """A server that keeps what it is given: no concern for anybody."""
-    server = RedisServer(tmp_path_factory.mktemp("redis"), "--save", "", "--appendonly", "yes")
-    server.start()
-    yield server
-    server.stop()
+    folder = tmp_path_factory.mktemp("redis")
+    with RedisServer(folder, "--save", "", "--appendonly", "yes") as server:
+        yield server
 
 
 @pytest.fixture(scope="session")
 def redis_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisCluster]:
     """A cluster of three."""
-    cluster = RedisCluster(tmp_path_factory.mktemp("cluster"))
-    cluster.start()
-    yield cluster
-    cluster.stop()
+    with RedisCluster(tmp_path_factory.mktemp("cluster")) as cluster:
+        yield cluster

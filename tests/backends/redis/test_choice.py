@@ -167,10 +167,8 @@ def test_handles_on_one_store_know_of_each_other() -> None:
 def forgetful_server(tmp_path: Path) -> Any:
     """It keeps nothing on disk, and drops keys when its memory is full."""
     options = ("--save", "", "--maxmemory", "100mb", "--maxmemory-policy", "allkeys-lru")
-    server = RedisServer(tmp_path, *options)
-    server.start()
-    yield server
-    server.stop()
+    with RedisServer(tmp_path, *options) as server:
+        yield server
 
 
 CONCERNS = r"drops keys once its memory is full \(maxmemory-policy allkeys-lru\) and it keeps noth"

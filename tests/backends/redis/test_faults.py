@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -158,26 +159,26 @@ def test_an_update_that_was_lost_is_not_done_twice(proxy: Proxy) -> None:
         assert counts.get("ada") == 3
 
 
-def test_a_restarted_server_is_met_again(tmp_path: Any) -> None:
+def lasting(folder: Path) -> RedisServer:
+    """A server that has all that it acknowledged when it comes back."""
+    return RedisServer(folder, "--appendonly", "yes", "--appendfsync", "always")
+
+
+def test_a_restarted_server_is_met_again(tmp_path: Path) -> None:
     """Connections from before are dead: reads, plain writes and claims get new ones."""
-    server = RedisServer(tmp_path, "--appendonly", "yes", "--appendfsync", "always")
-    server.start()
-    with redis.Redis(port=server.port) as client:
+    with lasting(tmp_path) as server, redis.Redis(port=server.port) as client:
         kv = RedisKV(client)
         for method, arguments in (("get", ("key",)), ("set_if_absent", ("new", b"mine", None))):
             kv.set("key", b"value")
             server.kill()
             server.start()
             assert getattr(kv, method)(*arguments) in (b"value", True)
-    server.stop()
 
 
-def test_a_restarted_server_is_met_again_by_the_twin(tmp_path: Any) -> None:
+def test_a_restarted_server_is_met_again_by_the_twin(tmp_path: Path) -> None:
     """Whose pool hands out dead connections."""
-    server = RedisServer(tmp_path, "--appendonly", "yes", "--appendfsync", "always")
-    server.start()
 
-    async def use() -> None:
+    async def use(server: RedisServer) -> None:
         async with aioredis.Redis(port=server.port) as client:
             kv = AsyncRedisKV(client)
             await kv.set("key", b"value")
@@ -188,8 +189,8 @@ def test_a_restarted_server_is_met_again_by_the_twin(tmp_path: Any) -> None:
             await asyncio.to_thread(server.start)
             assert await kv.get("key") == b"value"
 
-    asyncio.run(use())
-    server.stop()
+    with lasting(tmp_path) as server:
+        asyncio.run(use(server))
 
 
 def test_a_client_of_another_loop_says_so(server: RedisServer) -> None:

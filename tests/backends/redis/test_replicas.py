@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import threading
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import pytest
 import redis
 from redis import asyncio as aioredis
 
-from kvcodec import BackendError, NotReplicated
+from kvcodec import BackendError, NotReplicated, OutcomeUnknown
 from kvcodec.backends.redis import RedisKV
 from kvcodec.backends.redis_async import AsyncRedisKV
 from tests.servers.redis import RedisCluster, RedisServer
@@ -33,16 +35,11 @@ WRITES = [
 def pair(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[RedisServer, RedisServer]]:
     """A server and its replica."""
     options = ("--appendonly", "yes", "--repl-diskless-sync-delay", "0")
-    first = RedisServer(tmp_path_factory.mktemp("first"), *options)
-    first.start()
-    second = RedisServer(
-        tmp_path_factory.mktemp("second"), *options, "--replicaof", f"127.0.0.1 {first.port}"
-    )
-    second.start()
-    second.until(second.is_linked)
-    yield first, second
-    second.stop()
-    first.stop()
+    with RedisServer(tmp_path_factory.mktemp("first"), *options) as first:
+        above = ("--replicaof", f"127.0.0.1 {first.port}")
+        with RedisServer(tmp_path_factory.mktemp("second"), *options, *above) as second:
+            second.until(second.is_linked)
+            yield first, second
 
 
 @pytest.fixture
@@ -106,55 +103,76 @@ def test_written_and_proven(pair: tuple[RedisServer, RedisServer]) -> None:
 # ---------------------------------------------------------------------------------- failover
 
 
-class Writer(threading.Thread):
-    """Writes one value after the other, each under a name of its own."""
+class Writers:
+    """Threads that write one value after the other, each under a name of its own."""
 
-    def __init__(self, kv: RedisKV, number: int) -> None:
-        super().__init__()
-        self.kv, self.number = kv, number
+    def __init__(self, kv: RedisKV, count: int) -> None:
+        self._kv = kv
+        self._done = threading.Event()
+        self._threads = [threading.Thread(target=self._write, args=(n,)) for n in range(count)]
         self.stored: list[str] = []
         self.errors: list[BackendError] = []
-        self.done = threading.Event()
 
-    def run(self) -> None:
-        """Until it is told to stop."""
-        count = 0
-        while not self.done.is_set():
-            name = f"{self.number}/{count}"
-            count += 1
+    def __enter__(self) -> Self:
+        for each in self._threads:
+            each.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._done.set()
+        for each in self._threads:
+            each.join()
+
+    def _write(self, number: int) -> None:
+        for count in itertools.count():
+            if self._done.is_set():
+                return
+            name = f"{number}/{count}"
             try:
-                self.kv.set(name, name.encode() * 500)
+                self._kv.set(name, value_of(name))
             except BackendError as error:
                 self.errors.append(error)
             else:
                 self.stored.append(name)
 
+    def has_stored(self, count: int) -> bool:
+        """Say whether so many writes were acknowledged by now."""
+        return len(self.stored) >= count
+
+
+def value_of(name: str) -> bytes:
+    """Return what is stored under a name: some 4 kB that tell it."""
+    return name.encode() * 500
+
+
+def is_proven(kv: RedisKV, name: str) -> bool:
+    """Write, and say whether that is on a replica."""
+    try:
+        kv.set(name, b"bar")
+    except NotReplicated:
+        return False
+    return True
+
+
+WRITES_BEFORE = 400
+WRITES_AFTER = 100
+
 
 def test_a_master_is_killed_under_writers(tmp_path: Path) -> None:
     """What was acknowledged with a replica is there after the failover; the rest has raised."""
-    cluster = RedisCluster(tmp_path, primaries=3, replicas=1)
-    cluster.start()
-    with redis.RedisCluster(host="127.0.0.1", port=cluster.port) as client:
-        kv = RedisKV(client, replicas=1, timeout=0.2, deadline=20)
-        writers = [Writer(kv, number) for number in range(2)]
-        for writer in writers:
-            writer.start()
-        victim = cluster.primary_of(12182)
-        victim.until(lambda: all(len(writer.stored) > 200 for writer in writers))
-        before = sum(len(writer.stored) for writer in writers)
-        victim.kill()
-        kv.get("foo")  # rides out the failover
-        other = cluster.primary_of(0)
-        other.until(lambda: sum(len(writer.stored) for writer in writers) > before + 200)
-        for writer in writers:
-            writer.done.set()
-        for writer in writers:
-            writer.join()
-        stored = [name for writer in writers for name in writer.stored]
-        plain = RedisKV(client)
-        found = plain.get_many(stored)
-        assert [name for name in stored if found.get(name) != name.encode() * 500] == []
+    with (
+        RedisCluster(tmp_path, primaries=3, replicas=1) as cluster,
+        redis.RedisCluster(host="127.0.0.1", port=cluster.port) as client,
+    ):
+        kv = RedisKV(client, replicas=1, timeout=0.05, deadline=20)
+        victim, other = cluster.primary_of(12182), cluster.primary_of(0)
+        with Writers(kv, 2) as writers:
+            other.until(partial(writers.has_stored, WRITES_BEFORE))
+            victim.kill()
+            kv.get("foo")  # rides out the failover
+            other.until(partial(writers.has_stored, len(writers.stored) + WRITES_AFTER))
+        found = RedisKV(client).get_many(writers.stored)
+        assert [name for name in writers.stored if found.get(name) != value_of(name)] == []
+        assert {type(error) for error in writers.errors} <= {NotReplicated, OutcomeUnknown}
         victim.start()  # as a replica of the one that has taken over
-        victim.until(victim.is_linked)
-        kv.set("foo", b"bar")
-    cluster.stop()
+        victim.until(partial(is_proven, kv, "foo"))
