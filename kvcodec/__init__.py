@@ -51,6 +51,8 @@ if TYPE_CHECKING:
     from kvcodec.backends.memory import AsyncMemoryKV, MemoryKV
     from kvcodec.backends.prefix import AsyncPrefixKV, PrefixKV
     from kvcodec.backends.read_only import AsyncReadOnlyKV, ReadOnlyKV
+    from kvcodec.backends.redis import RedisKV
+    from kvcodec.backends.redis_async import AsyncRedisKV
     from kvcodec.backends.retry import AsyncRetryKV, RetryKV
     from kvcodec.backends.sqlite import SQLiteKV
     from kvcodec.backends.sqlite_async import AsyncSQLiteKV
@@ -97,6 +99,7 @@ __all__ = [
     "AsyncMemoryKV",
     "AsyncPrefixKV",
     "AsyncReadOnlyKV",
+    "AsyncRedisKV",
     "AsyncRetryKV",
     "AsyncSQLiteKV",
     "AsyncStore",
@@ -151,6 +154,7 @@ __all__ = [
     "Previous",
     "QuotaExceeded",
     "ReadOnlyKV",
+    "RedisKV",
     "Report",
     "RetryKV",
     "SQLiteKV",
@@ -192,6 +196,7 @@ _LAZY = {
     "AsyncMemoryKV": "kvcodec.backends.memory",
     "AsyncPrefixKV": "kvcodec.backends.prefix",
     "AsyncReadOnlyKV": "kvcodec.backends.read_only",
+    "AsyncRedisKV": "kvcodec.backends.redis_async",
     "AsyncRetryKV": "kvcodec.backends.retry",
     "AsyncSQLiteKV": "kvcodec.backends.sqlite_async",
     "AsyncStore": "kvcodec.stores.store_async",
@@ -220,6 +225,7 @@ _LAZY = {
     "Packed": "kvcodec.codecs.packed",
     "PrefixKV": "kvcodec.backends.prefix",
     "ReadOnlyKV": "kvcodec.backends.read_only",
+    "RedisKV": "kvcodec.backends.redis",
     "RetryKV": "kvcodec.backends.retry",
     "SQLiteKV": "kvcodec.backends.sqlite",
     "Subjects": "kvcodec.stores.subjects",

@@ -27,6 +27,7 @@ ONLY_SYNC = {
     "Store": {"mapping", "__getitem__", "__setitem__", "__delitem__"} | EVERY_SHAPE,
     "Log": EVERY_SHAPE,
     "Files": EVERY_SHAPE,
+    "RedisKV": {"__enter__", "__exit__"},
     "SQLiteKV": {"__enter__", "__exit__"},
 }
 """What has no form that can be awaited: brackets, ``in``, ``len``, and what goes with them."""
@@ -35,6 +36,7 @@ ONLY_ASYNC = {
     "AsyncStore": {"__aiter__"},
     "AsyncLog": {"__aiter__"},
     "AsyncFiles": {"__aiter__"},
+    "AsyncRedisKV": {"__aenter__", "__aexit__"},
     "AsyncSQLiteKV": {"__aenter__", "__aexit__"},
 }
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import MutableMapping
-from functools import cache
+from collections.abc import Callable, MutableMapping
+from functools import cache, lru_cache
+from importlib import import_module
 from os import PathLike
 from typing import TYPE_CHECKING, Any, Final, cast
 
@@ -20,6 +21,15 @@ _OURS: Final = "kvcodec.backends."
 """Classes of these modules are KVs as they are. Any other handle is looked at itself, each time:
 two of one class may be proxies of two kinds of client."""
 
+_CLIENTS: Final = {
+    "redis.client.Redis": "kvcodec.backends.redis.RedisKV",
+    "redis.cluster.RedisCluster": "kvcodec.backends.redis.RedisKV",
+    "redis.asyncio.client.Redis": "kvcodec.backends.redis_async.AsyncRedisKV",
+    "redis.asyncio.cluster.RedisCluster": "kvcodec.backends.redis_async.AsyncRedisKV",
+}
+"""By the full names of clients' classes, the KVs over them. Nothing is imported to find them:
+whoever has a client has imported its module."""
+
 _COROUTINE: Final = 0x80
 """``inspect.CO_COROUTINE``, of functions written with ``async def``."""
 
@@ -28,8 +38,9 @@ def as_kv(handle: object, opened: str = "Store") -> KV:
     """Return a KV over ``handle``.
 
     Itself if it has get, set and delete; a MappingKV for a MutableMapping; a DifyKV for a Dify
-    plugin's storage. Raises ConfigError for anything else, and for a handle that is async as far
-    as that can be seen. ``opened``: what is opened on it, for the message.
+    plugin's storage; the KV of its own for a client that kvcodec knows. Raises ConfigError for
+    anything else, and for a handle that is async as far as that can be seen. ``opened``: what is
+    opened on it, for the message.
     """
     if type(handle) is dict:
         return MappingKV(cast("Any", handle))
@@ -39,6 +50,9 @@ def as_kv(handle: object, opened: str = "Store") -> KV:
         if kind.__name__.startswith("Async"):
             raise wrong_kind(opened, is_async=True)
         return kv
+    made_over = _over_client(handle, opened, is_async=False)
+    if made_over is not None:
+        return cast("KV", made_over(handle))
     if isinstance(handle, MutableMapping):
         return MappingKV(cast("Any", handle))
     if not _is_kv(handle):
@@ -55,10 +69,11 @@ def as_kv(handle: object, opened: str = "Store") -> KV:
 def as_async_kv(handle: object, opened: str = "Store") -> AsyncKV:
     """Return an async KV over ``handle``.
 
-    Itself if it has get, set and delete; an AsyncMappingKV for a MutableMapping. Raises
-    ConfigError for anything else, and for a KV of kvcodec's that is not async. Whether the methods
-    of others can be awaited shows only when one is called: a client may be async without being
-    written with ``async def``. ``opened``: what is opened on it, without the Async.
+    Itself if it has get, set and delete; an AsyncMappingKV for a MutableMapping; the KV of its own
+    for a client that kvcodec knows. Raises ConfigError for anything else, and for a KV of
+    kvcodec's that is not async. Whether the methods of others can be awaited shows only when one
+    is called: a client may be async without being written with ``async def``. ``opened``: what is
+    opened on it, without the Async.
     """
     if type(handle) is dict:
         return AsyncMappingKV(cast("Any", handle))
@@ -67,6 +82,9 @@ def as_async_kv(handle: object, opened: str = "Store") -> AsyncKV:
         if not is_async(handle):
             raise wrong_kind(opened, is_async=False)
         return kv
+    made_over = _over_client(handle, opened, is_async=True)
+    if made_over is not None:
+        return cast("AsyncKV", made_over(handle))
     if isinstance(handle, MutableMapping):
         return AsyncMappingKV(cast("Any", handle))
     if not _is_kv(handle):
@@ -79,6 +97,28 @@ def wrong_kind(opened: str, *, is_async: bool) -> ConfigError:
     if is_async:
         return ConfigError(f"this KV is async: use Async{opened}, and await it")
     return ConfigError(f"this KV is not async: use {opened}, without await")
+
+
+def _over_client(
+    handle: object, opened: str, *, is_async: bool
+) -> Callable[[object], object] | None:
+    """The KV over a client that is known by its class, or None."""
+    place = _known(cast("Any", type(handle)))
+    if place is None:
+        return None
+    module, _, name = place.rpartition(".")
+    if name.startswith("Async") is not is_async:
+        raise wrong_kind(opened, is_async=not is_async)
+    return cast("Callable[[object], object]", getattr(import_module(module), name))
+
+
+@lru_cache(256)  # by class: of a client that is known, it is its class that is known
+def _known(kind: type) -> str | None:
+    for each in kind.__mro__:
+        place = _CLIENTS.get(f"{each.__module__}.{each.__qualname__}")
+        if place is not None:
+            return place
+    return None
 
 
 @cache

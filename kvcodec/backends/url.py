@@ -4,6 +4,9 @@
     sqlite:///app.db                SQLiteKV("app.db"), relative to the working directory
     sqlite:////var/lib/app/app.db   SQLiteKV("/var/lib/app/app.db")
     sqlite:///app.db?durability=full&table=stored
+    redis://:password@host:6379/0   RedisKV, with a client of its own; rediss:// with TLS
+    redis+cluster://host:6379       RedisKV, on the cluster of that node; rediss+cluster://
+    redis://host/0?replicas=1&timeout=2
 
 SQLite's slashes are those of SQLAlchemy's URLs. Paths and options are percent-decoded. A backend
 is imported when its URL is opened, and not before.
@@ -12,8 +15,9 @@ is imported when its URL is opened, and not before.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Final, Literal, TypeVar
-from urllib.parse import unquote
+from functools import partial
+from typing import TYPE_CHECKING, Final, Literal, TypeAlias, TypedDict, TypeVar
+from urllib.parse import unquote, urlencode
 
 from kvcodec.errors import ConfigError, forgetful
 
@@ -23,39 +27,50 @@ if TYPE_CHECKING:
 __all__ = ["open_async_kv", "open_kv"]
 
 _T = TypeVar("_T")
+_Opener: TypeAlias = Callable[[str, dict[str, str]], _T]
 _Durability = Literal["process", "full"]
 _DURABILITIES: Final[tuple[_Durability, ...]] = ("process", "full")
 
 
 @forgetful
 def open_kv(url: str) -> KV:
-    """Open the KV that ``url`` names: ``memory:`` or ``sqlite:///path``.
+    """Open the KV that ``url`` names: ``memory:``, ``sqlite:///path`` or ``redis://host``.
 
     ``sqlite:///app.db`` is relative, ``sqlite:////var/app.db`` absolute; ``?durability=full``
-    survives a power cut, ``?table=stored`` names the table, as ``SQLiteKV`` says. Close it
-    with its own ``close``, if it has one.
+    survives a power cut, ``?table=stored`` names the table, as ``SQLiteKV`` says.
+    ``redis://:password@host:6379/0``, ``rediss://``, ``redis+cluster://`` and
+    ``rediss+cluster://`` take ``replicas``, ``timeout``, ``deadline`` and ``strict=yes``, as
+    ``RedisKV`` does, and options of redis-py's connections. Close it with its own ``close``, if it
+    has one.
 
-    Raises ConfigError if the scheme, an option or its value is unknown, or the path is missing.
-    The message never repeats the URL, which may hold a password.
+    Raises ConfigError if the scheme, an option or its value is unknown, or the path or a package is
+    missing. The message never repeats the URL, which may hold a password.
     """
-    return _open(url, {"memory": _memory, "sqlite": _sqlite})
+    openers: dict[str, _Opener[KV]] = {"memory": _memory, "sqlite": _sqlite}
+    openers.update((name, partial(_redis, name)) for name in _REDIS)
+    return _open(url, openers)
 
 
 @forgetful
 def open_async_kv(url: str) -> AsyncKV:
-    """Open the AsyncKV that ``url`` names: ``memory:`` or ``sqlite:///path``.
+    """Open the AsyncKV that ``url`` names: ``memory:``, ``sqlite:///path`` or ``redis://host``.
 
     ``sqlite:///app.db`` is relative, ``sqlite:////var/app.db`` absolute; ``?durability=full``
-    survives a power cut, ``?table=stored`` names the table, as ``SQLiteKV`` says. Close it
-    with its own ``close``, if it has one.
+    survives a power cut, ``?table=stored`` names the table, as ``SQLiteKV`` says.
+    ``redis://:password@host:6379/0``, ``rediss://``, ``redis+cluster://`` and
+    ``rediss+cluster://`` take ``replicas``, ``timeout``, ``deadline`` and ``strict=yes``, as
+    ``RedisKV`` does, and options of redis-py's connections. Close it with its own ``close``, if it
+    has one.
 
-    Raises ConfigError if the scheme, an option or its value is unknown, or the path is missing.
-    The message never repeats the URL, which may hold a password.
+    Raises ConfigError if the scheme, an option or its value is unknown, or the path or a package is
+    missing. The message never repeats the URL, which may hold a password.
     """
-    return _open(url, {"memory": _async_memory, "sqlite": _async_sqlite})
+    openers: dict[str, _Opener[AsyncKV]] = {"memory": _async_memory, "sqlite": _async_sqlite}
+    openers.update((name, partial(_async_redis, name)) for name in _REDIS)
+    return _open(url, openers)
 
 
-def _open(url: str, openers: Mapping[str, Callable[[str, dict[str, str]], _T]]) -> _T:
+def _open(url: str, openers: Mapping[str, _Opener[_T]]) -> _T:
     given: object = url
     scheme, colon, rest = url.partition(":") if isinstance(given, str) else ("", "", "")
     opener = openers.get(scheme.lower())
@@ -139,3 +154,68 @@ def _async_sqlite(place: str, options: dict[str, str]) -> AsyncKV:
     from kvcodec.backends.sqlite_async import AsyncSQLiteKV
 
     return AsyncSQLiteKV(path, durability=durability, table=table)
+
+
+_REDIS: Final = ("redis", "rediss", "redis+cluster", "rediss+cluster")
+
+_OF_CONNECTIONS: Final = (
+    *("db", "username", "password", "client_name", "protocol", "max_connections"),
+    *("socket_timeout", "socket_connect_timeout", "socket_keepalive", "health_check_interval"),
+    *("ssl_ca_certs", "ssl_ca_path", "ssl_certfile", "ssl_keyfile", "ssl_cert_reqs"),
+    "ssl_check_hostname",
+)
+"""Options that redis-py reads in a URL. It takes any, and says that one is unknown when it connects
+for the first time."""
+
+
+class _RedisOptions(TypedDict):
+    replicas: int
+    timeout: float
+    deadline: float | None
+    strict: bool
+
+
+def _redis(scheme: str, place: str, options: dict[str, str]) -> KV:
+    url, ours = _redis_place(scheme, place, options)
+    try:
+        from kvcodec.backends.redis import RedisKV
+    except ModuleNotFoundError as error:
+        raise _no_client("redis") from error
+    return RedisKV.from_url(url, **ours)
+
+
+def _async_redis(scheme: str, place: str, options: dict[str, str]) -> AsyncKV:
+    url, ours = _redis_place(scheme, place, options)
+    try:
+        from kvcodec.backends.redis_async import AsyncRedisKV
+    except ModuleNotFoundError as error:
+        raise _no_client("redis") from error
+    return AsyncRedisKV.from_url(url, **ours)
+
+
+def _redis_place(scheme: str, place: str, options: dict[str, str]) -> tuple[str, _RedisOptions]:
+    own = ("replicas", "timeout", "deadline", "strict")
+    _known(options, scheme, (*own, *_OF_CONNECTIONS))
+    deadline = options.get("deadline")
+    ours: _RedisOptions = {
+        "replicas": int(_number(options.get("replicas", "0"))),
+        "timeout": _number(options.get("timeout", "1")),
+        "deadline": None if deadline is None else _number(deadline),
+        "strict": options.get("strict") == "yes",
+    }
+    if options.get("strict", "yes") not in ("yes", "no"):
+        raise ConfigError(f"strict in a {scheme}: URL is yes or no")
+    theirs = urlencode({name: value for name, value in options.items() if name not in own})
+    return f"{scheme}:{place}{'?' if theirs else ''}{theirs}", ours
+
+
+def _number(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        pass
+    raise ConfigError("replicas, timeout and deadline in a KV's URL are numbers")
+
+
+def _no_client(extra: str) -> ConfigError:
+    return ConfigError(f"this URL needs the client of its server: pip install 'kvcodec[{extra}]'")

@@ -8,9 +8,6 @@ from __future__ import annotations
 
 import dbm
 import shutil
-import socket
-import subprocess
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from tempfile import mkdtemp
@@ -21,7 +18,8 @@ import pytest
 from kvcodec import ConfigError, DecodeError, HandleKV, Keyspace, Limits, Store
 from kvcodec.backends.adapt import as_kv
 from kvcodec.testing import KVConformance
-from tests.requires import require_binary, require_module
+from tests.requires import require_module
+from tests.servers.redis import RedisServer
 
 
 def failing(name: str, reason: str, *, always: bool = True) -> Callable[[KVConformance], None]:
@@ -138,39 +136,14 @@ class TestLmdb(_Foreign):
 
 
 @pytest.fixture(scope="module")
-def redis_port() -> Iterator[int]:
-    """A redis server of this module's own, as an ordinary process on a free port."""
-    program = require_binary("redis-server", install="apt-get install redis-server")
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-    options = ["--port", str(port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"]
-    server = subprocess.Popen([program, *options], stdout=subprocess.DEVNULL)
-    try:
-        _wait_for(port)
-        yield port
-    finally:
-        server.terminate()
-        server.wait()
+def redis_port(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
+    """A redis server of this module's own."""
+    with RedisServer(tmp_path_factory.mktemp("redis"), "--save", "") as server:
+        yield server.port
 
 
-def _wait_for(port: int) -> None:
-    deadline = time.monotonic() + 10
-    while time.monotonic() < deadline:
-        try:
-            socket.create_connection(("127.0.0.1", port), timeout=1).close()
-        except OSError:
-            continue
-        return
-    pytest.fail("redis-server does not answer")
-
-
-class TestRedis(_Foreign):
-    """``redis.Redis`` as it comes."""
-
-    test_exists_tells_presence = failing(
-        "test_exists_tells_presence", "exists() counts keys: it returns 0 or 1, no bool"
-    )
+class TestRedisByHandleKV(_Foreign):
+    """The three methods of ``redis.Redis`` alone; as it comes it is a RedisKV."""
 
     @pytest.fixture(autouse=True)
     def _server(self, redis_port: int) -> None:
@@ -180,16 +153,7 @@ class TestRedis(_Foreign):
         redis = require_module("redis", install="pip install redis")
         client = redis.Redis(port=self.port)
         client.flushall()
-        return client
-
-
-class TestRedisByHandleKV(TestRedis):
-    """Its three methods alone, without what it calls ``exists``."""
-
-    test_exists_tells_presence = KVConformance.test_exists_tells_presence
-
-    def make_handle(self) -> Any:
-        return HandleKV(super().make_handle())
+        return HandleKV(client)
 
 
 def test_an_lmdb_environment_is_no_kv(tmp_path: Path) -> None:
@@ -200,10 +164,13 @@ def test_an_lmdb_environment_is_no_kv(tmp_path: Path) -> None:
 
 
 def test_a_redis_that_decodes_is_refused(redis_port: int) -> None:
-    """``decode_responses=True`` gives text for bytes, which a store says in so many words."""
+    """``decode_responses=True`` gives text for bytes, which a store says in so many words.
+
+    Of the client's own methods; a RedisKV over it does not use them.
+    """
     redis = require_module("redis", install="pip install redis")
     with redis.Redis(port=redis_port, decode_responses=True) as client:
-        store = Store(Keyspace("notes", str), client)
+        store = Store(Keyspace("notes", str), HandleKV(client))
         store.set("ada", "hello")
         with pytest.raises(DecodeError, match="decode_responses=False"):
             store.get("ada")

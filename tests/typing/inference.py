@@ -12,6 +12,8 @@ from uuid import UUID
 import attrs
 import msgspec
 import pydantic
+import redis
+import redis.asyncio
 
 from kvcodec import (
     KV,
@@ -19,6 +21,7 @@ from kvcodec import (
     AsyncFiles,
     AsyncKV,
     AsyncMemoryKV,
+    AsyncRedisKV,
     AsyncSQLiteKV,
     AsyncStore,
     AsyncValue,
@@ -36,6 +39,7 @@ from kvcodec import (
     Ordered,
     PathKeys,
     PrefixKV,
+    RedisKV,
     Secret,
     SQLiteKV,
     Store,
@@ -459,3 +463,20 @@ def values_are_never_any(kv: KV) -> None:
     first: Any = value[0].text
     assert_type(value[0].text, str)
     del first
+
+
+async def clients(
+    one: redis.Redis,
+    cluster: redis.RedisCluster,
+    aone: redis.asyncio.Redis,
+    acluster: redis.asyncio.RedisCluster,
+) -> None:
+    """Every client of redis-py is a KV's without a cast."""
+    for client in (one, cluster):
+        assert_type(Store(PREFERENCES, RedisKV(client)), Store[Preferences, str])
+    for aclient in (aone, acluster):
+        assert_type(AsyncStore(PREFERENCES, AsyncRedisKV(aclient)), AsyncStore[Preferences, str])
+    with RedisKV.from_url("redis://localhost") as kv:
+        assert_type(Store(PREFERENCES, kv).get("ada"), Preferences | None)
+    async with AsyncRedisKV.from_url("redis://localhost") as akv:
+        assert_type(await AsyncStore(PREFERENCES, akv).get("ada"), Preferences | None)

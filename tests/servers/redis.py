@@ -1,0 +1,131 @@
+"""Redis servers and clusters, spoken to by plain sockets."""
+
+from __future__ import annotations
+
+import socket
+from functools import partial
+from pathlib import Path
+from typing import Self
+
+from tests.requires import require_binary
+from tests.servers.process import Process, free_port
+
+__all__ = ["RedisServer", "ask"]
+
+
+def ask(port: int, *command: str) -> bytes:
+    """Return the first piece of a server's answer to one command; nothing if it gives none."""
+    words = [f"${len(word.encode())}\r\n{word}\r\n" for word in command]
+    try:
+        with socket.create_connection(("127.0.0.1", port), timeout=5) as connection:
+            connection.sendall(f"*{len(command)}\r\n{''.join(words)}".encode())
+            return connection.recv(65_536)
+    except OSError:
+        return b""
+
+
+class RedisServer(Process):
+    """``redis-server`` with its options: ``--appendonly yes``, ``--cluster-enabled yes`` ..."""
+
+    def __init__(self, folder: Path, *options: str) -> None:
+        program = require_binary("redis-server", install="apt-get install redis-server")
+        self.port = free_port(beside=10_000)
+        where = ("--port", str(self.port), "--bind", "127.0.0.1", "--dir", str(folder))
+        super().__init__([program, *where, *options], folder, self.answers)
+
+    def answers(self) -> bool:
+        """Say whether it takes commands by now."""
+        return ask(self.port, "PING").startswith(b"+PONG")
+
+    def ask(self, *command: str) -> bytes:
+        """Return the first piece of its answer to one command."""
+        return ask(self.port, *command)
+
+    def is_linked(self) -> bool:
+        """Say whether it is a replica that has what its primary has."""
+        return b"master_link_status:up" in self.ask("INFO", "replication")
+
+    def identity(self) -> str:
+        """Return its name in a cluster."""
+        return self.ask("CLUSTER", "MYID").split(b"\r\n")[1].decode()
+
+
+class RedisCluster:
+    """Processes that make one cluster: primaries first, then the replicas of each, in turn."""
+
+    def __init__(self, folder: Path, primaries: int = 3, replicas: int = 0) -> None:
+        self.servers: list[RedisServer] = []
+        for number in range(primaries * (1 + replicas)):
+            place = folder / str(number)
+            place.mkdir()
+            self.servers.append(RedisServer(place, *_OPTIONS))
+        self.primaries = self.servers[:primaries]
+
+    def __enter__(self) -> Self:
+        try:
+            self.start()
+        except BaseException:
+            self.stop()
+            raise
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    @property
+    def port(self) -> int:
+        """Of one of them."""
+        return self.primaries[0].port
+
+    def start(self) -> None:
+        """Start all, give out the slots, and wait until each knows of all."""
+        for server in self.servers:
+            server.launch()
+        for server in self.servers:
+            server.ready()
+        count = len(self.primaries)
+        for number, server in enumerate(self.servers):
+            server.ask("CLUSTER", "SET-CONFIG-EPOCH", str(number + 1))
+            server.ask("CLUSTER", "MEET", "127.0.0.1", str(self.port))
+            if number < count:
+                first, after = 16384 * number // count, 16384 * (number + 1) // count
+                server.ask("CLUSTER", "ADDSLOTSRANGE", str(first), str(after - 1))
+        for server in self.servers:
+            server.until(partial(_knows, server, len(self.servers)))
+        for number, server in enumerate(self.servers[count:]):
+            above = self.primaries[number % count].identity()
+            server.until(partial(_replicates, server, above))
+        for server in self.servers[count:]:
+            server.until(server.is_linked)
+        for server in self.servers:
+            server.until(partial(_is_whole, server, len(self.servers) - count))
+
+    def stop(self) -> None:
+        """End all."""
+        for server in self.servers:
+            server.stop()
+
+    def primary_of(self, slot: int) -> RedisServer:
+        """Return the server that has a slot, as they were given out."""
+        return self.primaries[slot * len(self.primaries) // 16384]
+
+
+_OPTIONS = (
+    *("--cluster-enabled", "yes", "--cluster-node-timeout", "1000", "--save", ""),
+    *("--appendonly", "yes", "--repl-diskless-sync-delay", "0"),
+    *("--cluster-replica-validity-factor", "0"),
+)
+
+
+def _knows(server: RedisServer, count: int) -> bool:
+    return f"cluster_known_nodes:{count}\r".encode() in server.ask("CLUSTER", "INFO")
+
+
+def _is_whole(server: RedisServer, replicas: int) -> bool:
+    nodes = server.ask("CLUSTER", "NODES")
+    whole = b"cluster_state:ok" in server.ask("CLUSTER", "INFO")
+    return whole and nodes.count(b"slave") == replicas and b"handshake" not in nodes
+
+
+def _replicates(server: RedisServer, above: str) -> bool:
+    return server.ask("CLUSTER", "REPLICATE", above) == b"+OK\r\n"
