@@ -94,8 +94,8 @@ def test_what_they_can_do() -> None:
 @pytest.mark.parametrize(
     ("adapt", "make", "reason"),
     [
-        (as_kv, aioredis.Redis, "async client: open it with AsyncStore"),
-        (as_async_kv, redis.Redis, "sync client: open it with Store"),
+        (as_kv, aioredis.Redis, "this KV is async: use AsyncStore"),
+        (as_async_kv, redis.Redis, "this KV is not async: use Store"),
         (as_kv, lambda: redis.Redis().pipeline(), "pipeline"),
         (as_async_kv, lambda: aioredis.Redis().pipeline(), "pipeline"),
         (RedisKV, aioredis.Redis, "AsyncRedisKV those of redis.asyncio"),
