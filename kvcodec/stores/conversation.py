@@ -113,7 +113,8 @@ class _Window(Generic[V]):
                 self._taken.pop()
         newest = _whole(self._taken[::-1], self._beyond[:1], self._links)
         more = len(self._taken) + len(self._beyond) > len(self._pinned)
-        if self._budget is not None and self._budget < 0 and more and not newest:
+        spent = self._budget is not None and not self._budget >= 0  # NaN holds nothing either
+        if spent and more and not newest:
             raise ConfigError(
                 "budget= holds not even the newest message with what belongs to it and what is "
                 "pinned: a larger budget, or shorter messages"
