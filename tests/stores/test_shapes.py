@@ -455,20 +455,25 @@ def test_the_progress_of_a_sweep() -> None:
 )
 def test_explain_knows_logs_and_files(options: Any) -> None:
     """A sealed one was called changed or copied, and a plain one of another declaration."""
+
+    def space(name: str) -> Keyspace[bytes, str]:
+        declared: Any = Keyspace(name, bytes, **options)
+        return declared  # type: ignore[no-any-return]
+
     kv = MemoryKV()
-    Log(Keyspace("log", bytes, **options), kv).append("a", b"message")
-    Files(Keyspace("file", bytes, **options), kv).put("a", b"content")
+    Log(space("log"), kv).append("a", b"message")
+    Files(space("file"), kv).put("a", b"content")
     for name, part, opened in (("log", "head", Log), ("file", "manifest", Files)):
-        of_it = opened(Keyspace(name, bytes, **options), kv).explain("a")
+        of_it = opened(space(name), kv).explain("a")
         assert of_it is not None
         assert of_it.steps[-1].facts == {"part": part}
-        as_value = Store(Keyspace(name, bytes, **options), kv).explain("a")
+        as_value = Store(space(name), kv).explain("a")
         assert as_value is not None
         # Of bytes with a lifetime alone the envelope does not tell whose they are.
         said = f"a {name} is stored here: open the keyspace as" in str(as_value)
         assert said is ("ttl" not in options)
-    Store(Keyspace("log", bytes, **options), kv).set("b", b"value")
-    explained = Log(Keyspace("log", bytes, **options), kv).explain("b")
+    Store(space("log"), kv).set("b", b"value")
+    explained = Log(space("log"), kv).explain("b")
     assert explained is not None
     assert "a value is stored here: open the keyspace as Store" in str(explained)
 

@@ -126,7 +126,7 @@ def test_what_goes_wrong_is_the_last_step_and_not_raised() -> None:
     error = explanation.steps[-1]
     assert error.name == "error"
     assert (error.facts["stage"], error.facts["kind"]) == ("decrypt", "UnknownKey")
-    assert "add it as a retired one" in str(error.facts["says"])
+    assert "retired=[...]" in str(error.facts["says"])
     assert f"key id {BEFORE.primary}" in str(explanation)
 
 
