@@ -11,7 +11,7 @@ from typing import Any, NamedTuple, TypeAlias
 from msgspec import inspect as kinds
 
 from kvcodec.codecs.reasons import Refusal
-from kvcodec.codecs.traits import traits_of
+from kvcodec.codecs.traits import is_bounded, traits_of
 from kvcodec.errors import ConfigError, forgetful
 
 __all__ = ["Item", "Packed", "items_of"]
@@ -307,6 +307,8 @@ def _alone(value: Any) -> _Parts:
 
 
 def _scalar(node: kinds.Type) -> type | None:
+    if is_bounded(node):
+        raise ConfigError("Packed checks no bounds (msgspec.Meta): declare the type without them")
     match node:
         case kinds.IntType():
             return int

@@ -29,7 +29,8 @@ def same(one: Any, other: Any) -> bool:
     """Say whether a value came back as it was, where ``==`` is too strict to tell.
 
     NaN is unequal to itself, a datetime in the repeated hour of a clock change is unequal to the
-    same instant in another zone (PEP 495), classes may be declared without ``__eq__``. The order of
+    same instant in another zone (PEP 495), classes may be declared without ``__eq__``, or with one
+    that gives no bool, as numpy's arrays. The order of
     dicts is not compared: the encodings keep it, one ``==`` tells all the rest at C's speed, and a
     user's codec may sort. Raises RecursionError for what contains itself.
     """
@@ -38,8 +39,8 @@ def same(one: Any, other: Any) -> bool:
             return True
     except RecursionError:
         raise
-    except Exception:  # noqa: BLE001 - a class's own __eq__ may raise anything (a signalling NaN does)
-        return type(one) is type(other) is Decimal and str(one) == str(other)
+    except Exception:  # noqa: BLE001, S110 - a class's own __eq__ may raise anything (a signalling NaN does)
+        pass
     if type(one) is not type(other):
         return False
     if isinstance(one, datetime) and _instant(one) != _instant(other):
@@ -82,7 +83,7 @@ def _same_parts(one: Any, other: Any, alike: _Compare) -> bool:
     if kind is Secret:
         return alike(one.reveal(), other.reveal())
     if kind is float or kind is Decimal:
-        return one != one and str(one) == str(other)  # noqa: PLR0124 - NaN, and of the same kind
+        return str(one) == str(other)  # NaN alone is unequal to what is written alike
     if kind is datetime:
         return True  # at the same instant
     if kind in _PLAIN:

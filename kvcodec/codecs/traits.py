@@ -13,7 +13,7 @@ from kvcodec.errors import ConfigError
 from kvcodec.format.shapes import children, is_array, is_object, unwrapped
 from kvcodec.secrets.secret import Secret
 
-__all__ = ["Traits", "first_bytes", "traits_of"]
+__all__ = ["Traits", "first_bytes", "is_bounded", "traits_of"]
 
 
 class Traits(msgspec.Struct):
@@ -116,15 +116,20 @@ def _refuse_private(node: kinds.DataclassType) -> None:
 
 
 def _risk(node: kinds.Type, encoding: str) -> Risk:
-    bounds = _BOUNDS.intersection(node.__struct_fields__)
-    if any(getattr(node, bound) is not None for bound in bounds):
-        return "any"  # msgspec.Meta: no type checker sees it
+    if is_bounded(node):
+        return "any"  # no type checker sees it
     if isinstance(node, kinds.FloatType):
         return "null" if encoding == "json" else "none"
     if isinstance(node, kinds.DictType):
         has_text_keys = isinstance(node.key_type, kinds.StrType | kinds.LiteralType)
         return "none" if has_text_keys else "any"
     return "none" if type(node) in _TRUSTED else "any"
+
+
+def is_bounded(node: kinds.Type) -> bool:
+    """Whether ``msgspec.Meta`` bounds a type's values."""
+    bounds = _BOUNDS.intersection(node.__struct_fields__)
+    return any(getattr(node, bound) is not None for bound in bounds)
 
 
 _BOUNDS = frozenset({"gt", "ge", "lt", "le", "multiple_of", "pattern", "min_length", "max_length"})

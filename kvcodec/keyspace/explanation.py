@@ -8,9 +8,11 @@ from typing import Any
 
 from msgspec import Struct
 
-from kvcodec.errors import KVCodecError, shorten
-from kvcodec.format.envelope import CIPHERS, COMPRESSIONS, Header
+from kvcodec.errors import DecodeError, KVCodecError, shorten
+from kvcodec.format.envelope import CIPHERS, COMPRESSIONS, Header, Kind
+from kvcodec.format.own import kind_said
 from kvcodec.keyspace.declaration import Declaration, Older
+from kvcodec.keyspace.opening import SHAPE_OF, other_shape, shape_error
 from kvcodec.keyspace.pipeline import Pipeline
 
 __all__ = ["Explanation", "Step"]
@@ -48,15 +50,20 @@ class Explanation(Struct, frozen=True):
 
 
 def explain(
-    declared: Declaration[Any, Any], raw_key: str, data: bytes, *, show: bool
+    declared: Declaration[Any, Any],
+    raw_key: str,
+    data: bytes,
+    *,
+    show: bool,
+    kind: Kind = "value",
 ) -> Explanation:
     """Take stored bytes apart. What goes wrong is the last step, and not raised.
 
     The value is named by its type; with ``show`` its text is there too, but never that of a
-    sealed one.
+    sealed one. ``kind``: "head" of a log's, "manifest" of a file's.
     """
     steps = [_stored(declared, data, show=show)]
-    _take_steps(steps, declared, raw_key, data, show=show)
+    _take_steps(steps, declared, raw_key, data, show=show, kind=kind)
     return Explanation(declared.name, raw_key, tuple(steps))
 
 
@@ -93,13 +100,55 @@ def _seals(declared: Declaration[Any, Any]) -> bool:
 
 
 def _take_steps(
-    steps: list[Step], declared: Declaration[Any, Any], raw_key: str, data: bytes, *, show: bool
+    steps: list[Step],
+    declared: Declaration[Any, Any],
+    raw_key: str,
+    data: bytes,
+    *,
+    show: bool,
+    kind: Kind = "value",
 ) -> None:
     try:
-        _take(steps, declared, raw_key, data, show=show and not _seals(declared))
+        if kind == "value":
+            _take(steps, declared, raw_key, data, show=show and not _seals(declared))
+        else:
+            _take_part(steps, declared, raw_key, data, kind)
     except KVCodecError as error:
-        facts: dict[str, str | int] = {"stage": error.stage or "", "kind": type(error).__name__}
-        steps.append(Step("error", None, facts | {"says": str(error.args[0])}))
+        shape = other_shape(error, SHAPE_OF[kind], declared.pipeline, raw_key, data)
+        said = error if shape is None else shape_error(shape)
+        facts: dict[str, str | int] = {"stage": said.stage or "", "kind": type(said).__name__}
+        steps.append(Step("error", None, facts | {"says": str(said.args[0])}))
+
+
+def _is_part(declared: Declaration[Any, Any], raw_key: str, data: bytes, kind: Kind) -> bool:
+    try:
+        wrapping = declared.pipeline.part(kind)
+        return kind_said(wrapping.unwrap_any(raw_key, data).encoded) == kind
+    except KVCodecError:
+        return False
+
+
+def _take_part(
+    steps: list[Step], declared: Declaration[Any, Any], raw_key: str, data: bytes, kind: Kind
+) -> None:
+    if not _is_part(declared, raw_key, data, kind):
+        for older in declared.older:
+            if _is_part(older.declaration, raw_key, data, kind):
+                steps.append(_older(declared, older, data))
+                _take_part(steps, older.declaration, raw_key, data, kind)
+                return
+    pipeline = declared.pipeline
+    wrapping = pipeline.part(kind)
+    form = wrapping.form
+    if not (form.is_plain or form.bare):
+        steps.append(Step("envelope", len(data), _facts(wrapping.header(data))))
+    payload = wrapping.unwrap_any(raw_key, data)
+    if not form.is_plain:
+        name = "payload" if form.cipher is None else "decrypt"
+        steps.append(Step(name, len(payload.encoded), _form_facts(pipeline, payload.header)))
+    if kind_said(payload.encoded) != kind:
+        raise DecodeError(f"no {kind}, as kvcodec writes one here", stage="decode")
+    steps.append(Step("decode", len(payload.encoded), {"part": kind}))
 
 
 def _older(declared: Declaration[Any, Any], older: Older, data: bytes) -> Step:

@@ -22,7 +22,7 @@ from kvcodec.format.own import is_own
 from kvcodec.keyspace.foreign import origin
 from kvcodec.keyspace.pipeline import Pipeline
 
-__all__ = ["Opening", "Shape", "other_shape", "shape_error"]
+__all__ = ["SHAPE_OF", "Opening", "Shape", "other_shape", "shape_error"]
 
 Shape: TypeAlias = Literal["values", "logs", "files"]
 
@@ -62,6 +62,9 @@ class Opening:
 
 
 _KINDS: dict[Kind, Shape] = {"head": "logs", "manifest": "files"}
+
+SHAPE_OF: dict[Kind, Shape] = {**_KINDS, "value": "values"}
+"""The shape that keeps something of a kind under the names of keys."""
 
 
 def other_shape(

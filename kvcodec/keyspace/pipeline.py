@@ -155,9 +155,10 @@ class Pipeline(Generic[V]):
     ) -> bytes:
         """Return the stored bytes of a value with what its type does not know of ``held``.
 
-        Raises what ``open`` raises for ``held``, and what ``seal`` raises.
+        ``held``: of any age, since who gives it has opened it; it may have expired by ``now``.
+        Raises what else ``open`` raises for it, and what ``seal`` raises.
         """
-        payload = self._unwrapped(raw_key, as_bytes(held), now)
+        payload = self._unwrapped(raw_key, as_bytes(held), ANY_AGE)
         return self._sealed_over(raw_key, value, payload, now, ttl)
 
     def _sealed_over(

@@ -7,6 +7,7 @@ from typing import Any, Generic
 from typing_extensions import TypeVar
 
 from kvcodec.errors import DecodeError, KeyNameError
+from kvcodec.format.envelope import Kind
 from kvcodec.keyspace.declaration import NO_PLAIN, Declaration, Older
 from kvcodec.keyspace.explanation import Explanation, explain, explain_older
 from kvcodec.keyspace.wrapping import as_bytes
@@ -134,10 +135,12 @@ class Place(Generic[V]):
             )
         return self.declaration.open_older(older, raw_key, data, now)
 
-    def explain(self, data: bytes, older: int | None, *, show: bool) -> Explanation:
+    def explain(
+        self, data: bytes, older: int | None, *, show: bool, kind: Kind = "value"
+    ) -> Explanation:
         """The steps of what is stored under today's name, or under an older one."""
         if older is None:
-            return explain(self.declaration, self.raw_key, data, show=show)
+            return explain(self.declaration, self.raw_key, data, show=show, kind=kind)
         there, raw_key = self.older[older]
         return explain_older(self.declaration, there, raw_key, data, show=show)
 

@@ -88,18 +88,18 @@ def _resealed(place: Place[Any], data: bytes, clock: Clock) -> _Resealed | Findi
 
 def migrate(place: Place[Any], clock: Clock, can: Capabilities) -> Plan[Finding]:
     """Write one value in today's form, if it is in an older one."""
-    held = yield from find(place, can)
-    finding = look(place, held, clock)
+    held, now = (yield from find(place, can)), clock()
+    finding = look(place, held, now)
     if held is not None and held.older is None and finding.state == "fine":
         yield from drop_older(place)  # left by who was stopped before this
     if held is None or finding.state not in ("older version", "older form"):
         return finding
     try:
-        data = place.todays(held.data, held.older, clock())
+        data = place.todays(held.data, held.older, now)
     except KVCodecError as error:
         # Readable, but not to be stored: too large, for one.
         return unreadable(place, error, finding.key_ids)
-    left = place.declaration.pipeline.wrapping.time_left(data, clock())
+    left = place.declaration.pipeline.wrapping.time_left(data, now)
     done = yield from _replace_exactly(place, data, left, held, can)
     if done:
         yield from drop_older(place)
@@ -109,18 +109,18 @@ def migrate(place: Place[Any], clock: Clock, can: Capabilities) -> Plan[Finding]
 def verify(place: Place[Any], clock: Clock, can: Capabilities) -> Plan[Finding]:
     """Look at one value, and change nothing."""
     held = yield from find(place, can)
-    return look(place, held, clock)
+    return look(place, held, clock())
 
 
-def look(place: Place[Any], held: Held | None, clock: Clock) -> Finding:
+def look(place: Place[Any], held: Held | None, now: float) -> Finding:
     """Say what state a value is in."""
     if held is None:
         return Finding(place.raw_key, "missing")
     try:
         if held.older is not None:
-            place.open_older(held.older, held.data, clock())
+            place.open_older(held.older, held.data, now)
             return Finding(place.raw_key, "older form")
-        place.open(held.data, clock())
+        place.open(held.data, now)
     except Expired:
         return Finding(place.raw_key, "expired")
     except NewerVersion:
@@ -128,7 +128,7 @@ def look(place: Place[Any], held: Held | None, clock: Clock) -> Finding:
     except KVCodecError as error:
         return unreadable(place, error, key_ids(place, held.data))
     pipeline = place.declaration.pipeline
-    if place.declaration.older_form(place.raw_key, held.data, clock()) is not None:
+    if place.declaration.older_form(place.raw_key, held.data, now) is not None:
         return Finding(place.raw_key, "older form")
     older = pipeline.wrapping.header(as_bytes(held.data)).version < pipeline.form.version
     ids = key_ids(place, held.data)

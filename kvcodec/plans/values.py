@@ -106,22 +106,26 @@ def exists(place: Place[Any], clock: Clock, can: Capabilities) -> Plan[bool]:
     if not place.declaration.may_expire and not place.older:
         return (yield from is_there(place.raw_key, can))
     held = yield from find(place, PLAINLY)
-    return held is not None and not _is_expired(place, held, clock)
+    return _living(place, held, clock()) is not None
 
 
-def _is_expired(place: Place[Any], held: Held, clock: Clock) -> bool:
-    if held.older is None:
-        return place.is_expired(held.data, clock())
-    older, raw_key = place.older[held.older]
-    return older.declaration.is_expired(raw_key, held.data, clock())
+# As of one moment, and not by a clock: what lives when it is asked may be over when it is opened.
 
 
-def _current(place: Place[Any], held: Held | None, default: Any, clock: Clock) -> Any:
+def _living(place: Place[Any], held: Held | None, now: float) -> Held | None:
+    """What is held, unless it has expired."""
     if held is None:
-        return _or_missing(default)
+        return None
     if held.older is None:
-        return place.open(held.data, clock())
-    return place.open_older(held.older, held.data, clock())
+        return None if place.is_expired(held.data, now) else held
+    older, raw_key = place.older[held.older]
+    return None if older.declaration.is_expired(raw_key, held.data, now) else held
+
+
+def _opened(place: Place[Any], living: Held, now: float) -> Any:
+    if living.older is None:
+        return place.open(living.data, now)
+    return place.open_older(living.older, living.data, now)
 
 
 def _or_missing(default: Any) -> Any:
@@ -195,15 +199,14 @@ def update(
     """Replace the value by what ``change`` makes of it. ``ttl``: in place of the declared one."""
 
     def attempt() -> Plan[V]:
-        held = yield from find(place, can)
-        gone = held is not None and _is_expired(place, held, clock)
-        current = _or_missing(default) if gone else _current(place, held, default, clock)
+        held, now = (yield from find(place, can)), clock()
+        living = _living(place, held, now)
+        current = _or_missing(default) if living is None else _opened(place, living, now)
         value: V = called(change(current), _UPDATE)
         if value is None and not place.declaration.pipeline.encoding.takes_none():
             raise SchemaMismatch(f"update(): {gave_none(change)}", stage="validate")
-        now = clock()
-        kept = None if gone or held is None else place.in_todays_form(held.data, held.older, now)
-        yield from _replace(place, place.seal_over(value, kept, now, ttl), held, ttl, can)
+        kept = living and place.in_todays_form(living.data, living.older, now)
+        yield from _replace(place, place.seal_over(value, kept, clock(), ttl), held, ttl, can)
         return value
 
     return exclusively(retried(attempt, _THE_VALUE), place.raw_key, can)
@@ -226,11 +229,12 @@ def touch(place: Place[Any], ttl: float | None, clock: Clock, can: Capabilities)
         raise ConfigError(NO_TTL)
 
     def attempt() -> Plan[bool]:
-        held = yield from find(place, can)
-        if held is None or _is_expired(place, held, clock):
+        held, now = (yield from find(place, can)), clock()
+        living = _living(place, held, now)
+        if living is None:
             return False
-        data = place.touched(held.data, held.older, clock(), lifetime)
-        yield from _replace(place, data, held, ttl, can)
+        data = place.touched(living.data, living.older, now, lifetime)
+        yield from _replace(place, data, living, ttl, can)
         return True
 
     return (yield from exclusively(retried(attempt, _THE_VALUE), place.raw_key, can))
@@ -263,7 +267,7 @@ def _added(
     place: Place[Any], data: bytes, ttl: float | None, clock: Clock, can: Capabilities
 ) -> Plan[bool]:
     held = yield from find(place, can)
-    if held is not None and not _is_expired(place, held, clock):
+    if _living(place, held, clock()) is not None:
         return False
     yield from _replace(place, data, held, ttl, can)
     return True
@@ -273,11 +277,11 @@ def pop(place: Place[Any], default: Any, clock: Clock, can: Capabilities) -> Pla
     """Remove a value and return it: of any number of callers, one gets it."""
 
     def attempt() -> Plan[Any]:
-        held = yield from find(place, can)
+        held, now = (yield from find(place, can)), clock()
         if held is None:
             return default
-        gone = _is_expired(place, held, clock)
-        value = default if gone else _current(place, held, default, clock)
+        living = _living(place, held, now)
+        value = default if living is None else _opened(place, living, now)
         yield from _drop_others(place, held)
         if not (yield from swap_out(held.raw_key, held.stored, can)):
             raise Raced

@@ -157,8 +157,21 @@ def split_keys(text: str) -> list[str]:
 
 
 def holds_key(text: object) -> bool:
-    """Say whether what should name a key's place is the key itself, or several."""
-    return any(_is_key(part) for part in (split_keys(text) if isinstance(text, str) else [text]))
+    """Say whether what should name a key's place is the key itself, or several.
+
+    In quotes, behind its name, without its end or of another alphabet too: a message that names
+    the place would show it.
+    """
+    if not isinstance(text, str):
+        return _is_key(text)
+    return any(_is_key(part) or _LIKE_A_KEY.fullmatch(part) for part in split_keys(text))
+
+
+_LIKE_A_KEY = re.compile(
+    r"""["']?(\w+=)?["']?([0-9a-f]{64}|[0-9A-F]{64}|"""
+    r"""(?!/)(?=.*[0-9])(?=.*[a-z])(?=.*[A-Z])[A-Za-z0-9+/_-]{38,87}={0,2})["']?"""
+)
+"""No name and hardly a path: those have dots, begin with a slash, or are of one case."""
 
 
 def _is_key(text: object) -> bool:

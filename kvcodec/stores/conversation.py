@@ -117,7 +117,7 @@ class _Window(Generic[V]):
                 self._taken.pop()
         newest = _whole(self._taken[::-1], self._beyond[:1], self._links)
         if not newest and others > len(self._taken) and self._last != 0:  # as tail(0)
-            spent = self._budget is not None and self._budget < 0
+            spent = self._budget is not None and not self._budget >= 0  # nor does NaN
             bound, way = ("budget=", "shorter messages") if spent else ("last=", "budget= instead")
             raise ConfigError(
                 f"{bound} holds not even the newest message with what belongs to it (a call and "

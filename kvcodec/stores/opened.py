@@ -82,10 +82,11 @@ class Opened(OpenedShape[V, K]):
         default: V,
         ttl: timedelta | float | None,
     ) -> Plan[V]:
-        return writing.update_value(self._listing, place, change, default, seconds(ttl))
+        plan = writing.update_value(self._listing, place, change, default, seconds(ttl))
+        return (yield from plan)
 
     def _touching(self, place: Place[V], ttl: timedelta | float | None) -> Plan[bool]:
-        return values.touch(place, seconds(ttl), self._clock, self._capabilities)
+        return (yield from values.touch(place, seconds(ttl), self._clock, self._capabilities))
 
     def _ending(self, place: Place[V]) -> Plan[float | None]:
         return values.ends_at(place, self._clock)
@@ -103,10 +104,10 @@ class Opened(OpenedShape[V, K]):
     def _setting_many(
         self, items: Mapping[K, V] | Iterable[tuple[K, V]], ttl: timedelta | float | None
     ) -> Plan[None]:
-        return writing.set_values(self._listing, pairs(items), seconds(ttl))
+        return (yield from writing.set_values(self._listing, pairs(items), seconds(ttl)))
 
     def _deleting_many(self, keys: Iterable[K]) -> Plan[None]:
-        return writing.delete_values(self._listing, several(keys))
+        return (yield from writing.delete_values(self._listing, several(keys)))
 
     # ------------------------------------------------------------------- as every shape has it
 

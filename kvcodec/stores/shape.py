@@ -159,7 +159,7 @@ class OpenedShape(Generic[V, K]):
         held = yield from values.find(place, PLAINLY)
         if held is None:
             return None
-        return place.explain(as_bytes(held.data), held.older, show=show)
+        return place.explain(as_bytes(held.data), held.older, show=show, kind=self._kind)
 
     def _quarantining(self, place: Place[V]) -> Plan[str | None]:
         from kvcodec.plans import maintenance
@@ -168,4 +168,4 @@ class OpenedShape(Generic[V, K]):
         return exclusively(maintenance.quarantine(place, can), place.raw_key, can)
 
     def _reindexing(self, keys: Iterable[K]) -> Plan[None]:
-        return self._listing.reindex(map(self._keyspace.raw_key, several(keys)))
+        yield from self._listing.reindex(map(self._keyspace.raw_key, several(keys)))

@@ -228,6 +228,9 @@ def test_formats_that_are_not_fixed_are_refused(layout: Any) -> None:
         (">II", tuple[int, tuple[int]]),
         (">I", tuple[Secret[int]]),
         (">I", type("Nothing", (msgspec.Struct,), {})),
+        (">I", Annotated[int, msgspec.Meta(ge=3)]),
+        (">2d", list[Annotated[float, msgspec.Meta(lt=1)]]),
+        (">I", msgspec.defstruct("Bounded", [("n", Annotated[int, msgspec.Meta(gt=0)])])),
     ],
     ids=lambda each: str(each).rpartition(".")[2],
 )

@@ -183,6 +183,20 @@ def test_what_a_codec_loses_is_refused(value: Any, back: Any) -> None:
     assert kv == {"k/a": b"before"}
 
 
+class Vector:
+    """Compares as numpy's arrays do: part by part, and says no bool of it."""
+
+    def __init__(self, *numbers: float) -> None:
+        self.numbers = numbers
+
+    def __eq__(self, other: object) -> Any:
+        raise ValueError("the truth value of an array is ambiguous")
+
+    __hash__ = None  # type: ignore[assignment]
+
+
+LOST["a class whose == raises"] = (Vector(1.0, 2.0), Vector(1.0, 2.5))
+
 KEPT = {
     name: value
     for name, (value, _) in LOST.items()

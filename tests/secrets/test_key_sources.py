@@ -344,14 +344,33 @@ def test_a_passphrase_can_be_retired() -> None:
 def test_a_key_in_the_place_of_its_source_is_not_shown(
     take: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """``from_env(os.environ["KEYS"])``: the message, and its frames, held the whole key."""
+    """``from_env(os.environ["KEYS"])``: the message, and its frames, held the whole key.
+
+    In quotes, cut, with its name, or of another alphabet too: there it was still shown.
+    """
     monkeypatch.chdir(tmp_path)
     key = KeyRing.generate_key()
-    for given in (key, f"{KeyRing.generate_key()},{key}"):
+    cut, hexadecimal = key.rstrip("="), base64.urlsafe_b64decode(key).hex()
+    mangled = (cut, f'"{key}"', f"'{cut}'", f"APP_KEYS={key}", hexadecimal, hexadecimal.upper())
+    plain = "A7b" + "c/+d" * 10 + "="
+    for given in (key, f"{KeyRing.generate_key()},{key}", *mangled, plain):
         with pytest.raises(ConfigError, match="given a key") as caught:
             take(given)
-        assert leaks(caught.value, key) == []
+        assert [leaks(caught.value, each) for each in (cut, given)] == [[], []]
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["MY_APPLICATION_KEYS_OF_THE_2ND_ENVIRONMENT_PRODUCTION", "/nix/store/" + "Ab1" * 12 + "/keys"],
+    ids=["variable", "path"],
+)
+def test_a_long_name_is_no_key(name: str) -> None:
+    """Names have one case, paths begin with a slash: they are named by their message."""
+    for take in (KeyRing.from_env, KeyRing.from_file):
+        with pytest.raises(ConfigError) as caught:
+            take(name)
+        assert "given a key" not in str(caught.value)
 
 
 def test_which_variable_and_which_key_is_wrong(monkeypatch: pytest.MonkeyPatch) -> None:

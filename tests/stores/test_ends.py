@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from itertools import chain, repeat
 from typing import Any
 
 import msgspec
@@ -181,6 +182,82 @@ def test_a_touch_loses_no_newer_value() -> None:
     store.set("a", "value")
     assert store.touch("a", 600) is True
     assert (store.get("a"), store.expires_at("a")) == ("newer", START + 600)
+
+
+@pytest.mark.parametrize("kv", [dict, MemoryKV])
+def test_what_ends_between_two_looks_at_the_clock(kv: Callable[[], Any]) -> None:
+    """It raised Expired, which no reader of a missing value is told: there it is, or it is not."""
+    keyspace = Keyspace("k", str, ttl=60)
+    older = Keyspace("old", str, ttl=60)
+    moved = Keyspace("new", str, ttl=60, previous=[older])
+    acts: dict[str, Callable[[Any], Any]] = {
+        "update": lambda store: store.update("a", _same, default="value"),
+        "touch": lambda store: store.touch("a"),
+        "pop": lambda store: store.pop("a", "value"),
+        "migrate": lambda store: store.migrate(["a"]).states,
+    }
+    for wrote, reads in ((keyspace, keyspace), (older, moved)):
+        fine = {"fine": 1} if reads is wrote else {"older form": 1}
+        results: dict[str, list[Any]] = {
+            "update": ["value"],
+            "touch": [True, False],
+            "pop": ["value"],
+            "migrate": [fine, {"expired": 1}],
+        }
+        for name, act in acts.items():
+            for looks in range(4):
+                here = kv()
+                Store(wrote, here, clock=lambda: START).set("a", "value")
+                times = chain(repeat(START + 59, looks), repeat(START + 60))
+                assert act(Store(reads, here, clock=times.__next__)) in results[name]
+
+
+class Narrow(msgspec.Struct):
+    a: int
+
+
+class Wide(Narrow):
+    b: int = 0
+
+
+@pytest.mark.parametrize("kv", [dict, MemoryKV])
+def test_what_is_over_while_it_changes_is_written(kv: Callable[[], Any]) -> None:
+    """With its unknown fields, as without them: a change that takes long raised Expired."""
+    clock = ManualClock(START)
+    here = kv()
+    Store(Keyspace("k", Wide, ttl=60), here, clock=clock).set("a", Wide(1, 7))
+    store = Store(Keyspace("k", Narrow, ttl=60, keep_unknown=True), here, clock=clock)
+
+    def slowly(value: Narrow) -> Narrow:
+        clock.advance(61)
+        return Narrow(value.a + 1)
+
+    assert store.update("a", slowly) == Narrow(2)
+    assert Store(Keyspace("k", Wide, ttl=60), here, clock=clock).get("a") == Wide(2, 7)
+
+
+@pytest.mark.parametrize("cipher", [None, RING], ids=["plain", "sealed"])
+def test_what_an_older_name_kept_keeps_its_age_and_its_unknown_fields(cipher: Any) -> None:
+    """It was called unreadable, or "written in the future", once it was a minute old."""
+    wide, old = (Keyspace("old", each, ttl=999, max_age=999) for each in (Wide, Narrow))
+    new: Keyspace[Narrow] = Keyspace(
+        "new", Narrow, ttl=999, max_age=999, cipher=cipher, keep_unknown=True, previous=[old]
+    )
+    acts: list[Callable[[Any], object]] = [
+        lambda store: store.migrate(["a"]).states == {"older form": 1},
+        lambda store: store.touch("a"),
+    ]
+    for act in acts:
+        clock = ManualClock(START)
+        kv: dict[str, bytes] = {}
+        Store(wide, kv, clock=clock).set("a", Wide(1, 7))
+        clock.advance(500)
+        assert act(Store(new, kv, clock=clock))
+        assert list(kv) == ["new/a"]
+        today = Keyspace("new", Wide, ttl=999, max_age=999, cipher=cipher)
+        assert Store(today, kv, clock=clock).get("a") == Wide(1, 7)
+        clock.advance(499)
+        assert Store(today, kv, clock=clock).get("a") is None
 
 
 def test_a_value_has_it_all() -> None:

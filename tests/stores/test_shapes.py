@@ -301,7 +301,8 @@ def test_the_maintenance_of_every_shape(kind: str) -> None:
     after = small(kind, Keyspace("k", bytes, cipher=KeyRing(new)), kv)
     assert after("verify").states == after("migrate").states == {"fine": 1}
     assert after("raw", "a")[:1] == b"\xc1"
-    assert after("explain", "a").raw_key == "k/a"
+    explained = after("explain", "a")
+    assert (explained.raw_key, explained.steps[-1].name) == ("k/a", "decode")
     assert (after("raw", "b"), after("explain", "b")) == (None, None)
     assert after("quarantine", "a") == "k/a!q1"
     assert (after("exists", "a"), after.keys()) == (False, [])
@@ -450,3 +451,44 @@ def test_the_progress_of_a_sweep() -> None:
     files.put("a", b"x" * BIG * 10)
     files.sweep(["a", "b"], on_progress=found.append)
     assert [(each.raw_key, each.changed) for each in found] == [("k/a", False), ("k/b", False)]
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{}, {"cipher": KeyRing.generate()}, {"ttl": 60}, {"checksum": True}],
+    ids=["plain", "sealed", "ttl", "checksum"],
+)
+def test_explain_knows_logs_and_files(options: Any) -> None:
+    """A sealed one was called changed or copied, and a plain one of another declaration."""
+
+    def space(name: str) -> Keyspace[bytes, str]:
+        declared: Any = Keyspace(name, bytes, **options)
+        return declared  # type: ignore[no-any-return]
+
+    kv = MemoryKV()
+    Log(space("log"), kv).append("a", b"message")
+    Files(space("file"), kv).put("a", b"content")
+    for name, part, opened in (("log", "head", Log), ("file", "manifest", Files)):
+        of_it = opened(space(name), kv).explain("a")
+        assert of_it is not None
+        assert of_it.steps[-1].facts == {"part": part}
+        as_value = Store(space(name), kv).explain("a")
+        assert as_value is not None
+        # Of bytes with a lifetime alone the envelope does not tell whose they are.
+        said = f"a {name} is stored here: open the keyspace as" in str(as_value)
+        assert said is ("ttl" not in options)
+    Store(space("log"), kv).set("b", b"value")
+    explained = Log(space("log"), kv).explain("b")
+    assert explained is not None
+    assert "a value is stored here: open the keyspace as Store" in str(explained)
+
+
+def test_explain_knows_a_log_of_an_older_declaration() -> None:
+    """Which one it is, as of values."""
+    kv = MemoryKV()
+    plain = Keyspace("log", bytes)
+    Log(plain, kv).append("a", b"message")
+    sealed = Keyspace("log", bytes, cipher=KeyRing.generate(), previous=[plain])
+    explained = Log(sealed, kv).explain("a")
+    assert explained is not None
+    assert [step.name for step in explained.steps] == ["stored", "older form", "decode"]

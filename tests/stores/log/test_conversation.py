@@ -352,8 +352,14 @@ def test_an_answer_whose_call_is_nowhere() -> None:
 
 @pytest.mark.parametrize(
     ("messages", "budget"),
-    [([user("x")], 0), ([call("a"), answer("a")], 1), ([SYSTEM, user("x")], 1), ([user("x")], -5)],
-    ids=["no budget", "a call cut off", "pinned", "below nothing"],
+    [
+        ([user("x")], 0),
+        ([call("a"), answer("a")], 1),
+        ([SYSTEM, user("x")], 1),
+        ([user("x")], -5),
+        ([user("x")], math.nan),
+    ],
+    ids=["no budget", "a call cut off", "pinned", "below nothing", "no number"],
 )
 def test_a_budget_that_holds_nothing(messages: list[Any], budget: float) -> None:
     """It is an error: an empty window would go to the model as a question without words."""
