@@ -35,11 +35,12 @@ from kvcodec.format.envelope import (
     open_envelope,
     place_of,
 )
+from kvcodec.format.own import is_own
 from kvcodec.keyspace.foreign import refuse_foreign, refuse_unstorable
 from kvcodec.keyspace.form import Form
 from kvcodec.keyspace.unlike import unlike
 from kvcodec.keyspace.versions import check_version
-from kvcodec.protocols import offers
+from kvcodec.protocols import StoredNames, offers
 from kvcodec.secrets.abilities import AppendingCipher
 
 __all__ = ["NO_TTL", "Payload", "Wrapping", "as_bytes", "in_ms", "length_in_ms"]
@@ -77,6 +78,7 @@ class Wrapping:
         "_todays",
         "form",
         "is_any",
+        "is_any_inside",
         "place",
     )
 
@@ -88,6 +90,9 @@ class Wrapping:
         self._first = first
         self.is_any = kind == "value" and codec == "raw" and not form.is_enveloped_always
         """Whether values are stored as they are, and may be any bytes but other declarations'."""
+        loose = form.cipher is None and not form.checksum and form.is_enveloped_always
+        self.is_any_inside = kind == "value" and codec == "raw" and loose
+        """Whether they may be any bytes in an envelope that does not tell what kind they are of."""
         self._onto = form.cipher.encrypt_onto if offers(form.cipher, AppendingCipher) else None
         self.place = place_of(kind, form.keyspace, form.context, codec)
         """What associated data begins with."""
@@ -118,6 +123,8 @@ class Wrapping:
         ``name``: the whole name of the key, where the raw key does not tell it.
         """
         form = self.form
+        if self.is_any_inside and is_own(encoded):
+            refuse_unstorable(encoded)
         if form.names is not None:
             encoded = self.named(raw_key, name) + encoded
         if ttl is not None and form.ttl is None:
@@ -263,9 +270,14 @@ class Wrapping:
         return self._payload(raw_key, header, payload)
 
     def _payload(self, raw_key: str, header: Header, payload: bytes) -> Payload:
-        names = self.form.names
-        if names is None:
-            return Payload(header, payload)
+        name = ""
+        if self.form.names is not None:
+            name, payload = self._without_name(self.form.names, raw_key, payload)
+        if self.is_any_inside and is_own(payload):
+            refuse_foreign(payload, header.version)
+        return Payload(header, payload, name)
+
+    def _without_name(self, names: StoredNames, raw_key: str, payload: bytes) -> tuple[str, bytes]:
         end = 4 + int.from_bytes(payload[:4])
         if len(payload) < end:
             raise DecodeError(
@@ -274,7 +286,7 @@ class Wrapping:
         name = payload[4:end].decode(errors="replace")
         derived = is_derived(raw_key) and name == ""
         if derived or names.raw_key_of(name) == raw_key:
-            return Payload(header, payload[end:], name)
+            return name, payload[end:]
         raise Tampered("this is the value of another key, which was copied here", stage="decode")
 
     def _decrypted(

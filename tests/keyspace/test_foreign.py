@@ -24,6 +24,7 @@ from kvcodec import (
     Keyspace,
     Log,
     MappingKV,
+    MemoryKV,
     NewerVersion,
     Store,
     Subjects,
@@ -254,9 +255,16 @@ FITS: list[dict[str, Any]] = [
 @pytest.mark.parametrize("whole", list(WHOLE))
 @pytest.mark.parametrize("options", range(len(FITS)))
 def test_in_an_envelope_they_fit(options: int, whole: str) -> None:
-    """Every other declaration keeps them: a backup of stored bytes, for one."""
+    """Every other declaration keeps them: a backup of stored bytes, for one.
+
+    But for parts, where the envelope does not tell that it is a value's, by its seal or its sum.
+    """
     space: Any = Keyspace("k", bytes, **FITS[options])
     store = Store(space, {}, clock=clock)
+    if whole in parts() and FITS[options].keys().isdisjoint(("cipher", "checksum")):
+        with pytest.raises(EncodeError, match="declare checksum=True"):
+            store.set("a", WHOLE[whole])
+        return
     store.set("a", WHOLE[whole])
     assert store.get("a") == WHOLE[whole]
 
@@ -305,8 +313,8 @@ def test_in_a_log_they_fit(options: dict[str, Any], whole: str) -> None:
 
 @pytest.mark.parametrize("whole", list(WHOLE))
 def test_in_a_cache_they_fit(whole: str) -> None:
-    """A cached value has a lifetime, and so an envelope."""
-    cache = Cache(Keyspace("k", bytes, ttl=5), {}, negative=3, clock=clock)
+    """A cached value has a lifetime, and so an envelope; with a checksum it tells its kind."""
+    cache = Cache(Keyspace("k", bytes, ttl=5, checksum=True), {}, negative=3, clock=clock)
     assert cache.get_or_load("a", lambda: WHOLE[whole]) == WHOLE[whole]
     assert cache.get_or_load("a", lambda: b"other") == WHOLE[whole]
 
@@ -380,3 +388,32 @@ def test_both_refuse_the_same_of_plain_bytes(start: bytes, rest: bytes, version:
     if version == 1:
         assert theirs in (data, REFUSED)
         assert (theirs == REFUSED) == (outcome(partial(space.pack, "a", data, now=0)) == REFUSED)
+
+
+IN_ENVELOPES: dict[str, dict[str, Any]] = {
+    "ttl=": {"ttl": 60},
+    "max_age=": {"max_age": 60},
+    "compress=": {"compress": "zlib"},
+    "HashedKeys": {"keys": HashedKeys(limit=128)},
+}
+
+
+@pytest.mark.parametrize("options", IN_ENVELOPES.values(), ids=IN_ENVELOPES)
+def test_a_log_or_a_file_in_an_envelope_is_no_value(options: dict[str, Any]) -> None:
+    """An envelope that neither seals nor sums does not tell its kind: a head was read as bytes."""
+    kv = MemoryKV()
+    Log(Keyspace("k", bytes, **options), kv).append("log", b"message")
+    Files(Keyspace("k", bytes, **options), kv).put("file", b"content")
+    store = Store(Keyspace("k", bytes, **options), kv)
+    for key in ("log", "file"):
+        for act in (store.get, store.pop, lambda key: store.update(key, bytes.upper)):
+            with pytest.raises(DecodeError, match=f"a {key} is stored here"):
+                act(key)
+    part = b"\xfa\x03\x90"
+    with pytest.raises(EncodeError, match="another declaration"):
+        store.set("a", part)
+    store.set("a", part[:2])
+    assert store.get("a") == part[:2]
+    told = Store(Keyspace("t", bytes, checksum=True, **options), kv)
+    told.set("a", part)
+    assert told.get("a") == part

@@ -75,7 +75,8 @@ class Laws:
             return self.values
         drawn = values(self.keyspace.value_type, encoding=self._codec.name)
         # Of plain bytes, those that another declaration writes are refused (law 4).
-        is_any = self._pipeline.wrapping.is_any
+        wrapping = self._pipeline.wrapping
+        is_any = wrapping.is_any or wrapping.is_any_inside
         return drawn.filter(lambda data: origin(data) is None) if is_any else drawn
 
     @property
