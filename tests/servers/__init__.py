@@ -1,0 +1,1 @@
+"""Servers that tests start, one per file."""
