@@ -49,6 +49,8 @@ if TYPE_CHECKING:
     from kvcodec.backends.handle import AsyncHandleKV, HandleKV
     from kvcodec.backends.mapping import AsyncMappingKV, MappingKV
     from kvcodec.backends.memory import AsyncMemoryKV, MemoryKV
+    from kvcodec.backends.postgres import PostgresKV
+    from kvcodec.backends.postgres_async import AsyncPostgresKV
     from kvcodec.backends.prefix import AsyncPrefixKV, PrefixKV
     from kvcodec.backends.sqlite import SQLiteKV
     from kvcodec.backends.sqlite_async import AsyncSQLiteKV
@@ -91,6 +93,7 @@ __all__ = [
     "AsyncLog",
     "AsyncMappingKV",
     "AsyncMemoryKV",
+    "AsyncPostgresKV",
     "AsyncPrefixKV",
     "AsyncSQLiteKV",
     "AsyncStore",
@@ -137,6 +140,7 @@ __all__ = [
     "OutcomeUnknown",
     "Packed",
     "PathKeys",
+    "PostgresKV",
     "PrefixKV",
     "Previous",
     "QuotaExceeded",
@@ -176,6 +180,7 @@ _LAZY = {
     "AsyncLog": "kvcodec.stores.log",
     "AsyncMappingKV": "kvcodec.backends.mapping",
     "AsyncMemoryKV": "kvcodec.backends.memory",
+    "AsyncPostgresKV": "kvcodec.backends.postgres_async",
     "AsyncPrefixKV": "kvcodec.backends.prefix",
     "AsyncSQLiteKV": "kvcodec.backends.sqlite_async",
     "AsyncStore": "kvcodec.stores.store_async",
@@ -198,6 +203,7 @@ _LAZY = {
     "MappingKV": "kvcodec.backends.mapping",
     "MemoryKV": "kvcodec.backends.memory",
     "Packed": "kvcodec.codecs.packed",
+    "PostgresKV": "kvcodec.backends.postgres",
     "PrefixKV": "kvcodec.backends.prefix",
     "SQLiteKV": "kvcodec.backends.sqlite",
     "Subjects": "kvcodec.stores.subjects",

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import MutableMapping
+from collections.abc import Callable, MutableMapping
 from functools import cache
+from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final, cast
 
 from kvcodec.backends.mapping import AsyncMappingKV, MappingKV
@@ -24,7 +25,8 @@ def as_kv(handle: object) -> KV:
     """Return a KV over ``handle``.
 
     Itself if it has get, set and delete; a MappingKV for a MutableMapping; a DifyKV for a Dify
-    plugin's storage. Raises ConfigError for anything else.
+    plugin's storage; the backend of a client's own objects that it knows, as a pool of psycopg.
+    Raises ConfigError for anything else.
     """
     if type(handle) is dict:
         return MappingKV(cast("Any", handle))
@@ -34,7 +36,10 @@ def as_kv(handle: object) -> KV:
     if isinstance(handle, MutableMapping):
         return MappingKV(cast("Any", handle))
     if not _is_kv(handle):
-        raise _not_a_kv(handle)
+        client = _client(handle, is_async=False)
+        if client is None:
+            raise _not_a_kv(handle)
+        return cast("KV", client(handle))
     if callable(getattr(handle, "exist", None)):
         # `exist`, not `exists`: no other client is known to have it. By its shape and not its
         # module: proxies and test doubles of a plugin's storage behave as it does.
@@ -45,8 +50,9 @@ def as_kv(handle: object) -> KV:
 def as_async_kv(handle: object) -> AsyncKV:
     """Return an async KV over ``handle``.
 
-    Itself if it has get, set and delete; an AsyncMappingKV for a MutableMapping. Raises
-    ConfigError for anything else. Whether the methods can be awaited shows only when one is
+    Itself if it has get, set and delete; an AsyncMappingKV for a MutableMapping; the backend of a
+    client's own objects that it knows, as an async pool of psycopg. Raises ConfigError for
+    anything else. Whether the methods can be awaited shows only when one is
     called: a client may be async without being written with ``async def``.
     """
     if type(handle) is dict:
@@ -57,8 +63,39 @@ def as_async_kv(handle: object) -> AsyncKV:
     if isinstance(handle, MutableMapping):
         return AsyncMappingKV(cast("Any", handle))
     if not _is_kv(handle):
-        raise _not_a_kv(handle)
+        client = _client(handle, is_async=True)
+        if client is None:
+            raise _not_a_kv(handle)
+        return cast("AsyncKV", client(handle))
     return kv
+
+
+_POSTGRES: Final = ("kvcodec.backends.postgres", "PostgresKV", False)
+_ASYNC_POSTGRES: Final = ("kvcodec.backends.postgres_async", "AsyncPostgresKV", True)
+
+_CLIENTS: Final = {
+    "psycopg.Connection": _POSTGRES,
+    "psycopg_pool.pool.ConnectionPool": _POSTGRES,
+    "psycopg.AsyncConnection": _ASYNC_POSTGRES,
+    "psycopg_pool.pool_async.AsyncConnectionPool": _ASYNC_POSTGRES,
+}
+"""Clients' own objects that are no KV, by the full name of their class: the backend over each, and
+whether it is async. Nothing is imported to find them: whoever has one has imported its module."""
+
+
+def _client(handle: object, *, is_async: bool) -> Callable[[Any], object] | None:
+    for kind in type(handle).__mro__:
+        module, name, needs_async = _CLIENTS.get(f"{kind.__module__}.{kind.__qualname__}", _NONE)
+        if not module:
+            continue
+        if needs_async is is_async:
+            return cast("Callable[[Any], object]", getattr(import_module(module), name))
+        twin = "an Async one, AsyncStore for Store" if needs_async else "a sync one"
+        raise ConfigError(f"{kind.__qualname__} of {kind.__module__} needs {twin}")
+    return None
+
+
+_NONE: Final = ("", "", False)
 
 
 @cache

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Hashable, Mapping
-from typing import Any, Final, Generic, TypeVar, cast
+from typing import Any, Final, cast
 from weakref import WeakKeyDictionary
 
 import psycopg
@@ -17,8 +17,6 @@ from kvcodec.protocols import Limits
 
 __all__ = ["PostgresTable", "Sharing", "checked_url", "sharing"]
 
-L = TypeVar("L")
-
 _PURGE_EVERY: Final = 256
 """Values with a ttl between two purges. One purge removes more than were written meanwhile."""
 
@@ -26,10 +24,10 @@ _WHERE: Final = ("host", "hostaddr", "port", "dbname", "user")
 """The options of a connection that say to which database it leads."""
 
 
-class Sharing(Generic[L]):
+class Sharing:
     """What all KVs on one pool or connection share."""
 
-    def __init__(self, handle: Any, lock: L) -> None:
+    def __init__(self, handle: Any, lock: Any) -> None:
         self.lock = lock
         self.database = _database(handle)
         self._ttl_writes = itertools.count()
@@ -42,15 +40,15 @@ class Sharing(Generic[L]):
         return sum(not next(self._ttl_writes) % _PURGE_EVERY for _ in range(writes))
 
 
-_SHARED: Final[WeakKeyDictionary[Any, Sharing[Any]]] = WeakKeyDictionary()
+_SHARED: Final[WeakKeyDictionary[Any, Sharing]] = WeakKeyDictionary()
 
 
-def sharing(handle: object, lock: Callable[[], L]) -> Sharing[L]:
+def sharing(handle: object, lock: Callable[[], object]) -> Sharing:
     """Return what the KVs on a handle share; ``lock`` makes its lock."""
     shared = _SHARED.get(handle)
     if shared is None:
         shared = _SHARED.setdefault(handle, Sharing(handle, lock()))
-    return cast("Sharing[L]", shared)
+    return shared
 
 
 class PostgresTable:
@@ -63,7 +61,7 @@ class PostgresTable:
     """2,600 bytes of a key, which an index can hold, and 1 GiB less 64 KiB of a value."""
 
     _sql: Statements
-    _shared: Sharing[Any]
+    _shared: Sharing
 
     @staticmethod
     def ddl(*, table: str = "kv", schema: str | None = None) -> str:

@@ -4,6 +4,8 @@
     sqlite:///app.db                SQLiteKV("app.db"), relative to the working directory
     sqlite:////var/lib/app/app.db   SQLiteKV("/var/lib/app/app.db")
     sqlite:///app.db?durability=full
+    postgresql://user@host/database PostgresKV.from_url(...), all options of libpq
+    postgresql://...?table=kv&schema=app
 
 SQLite's slashes are those of SQLAlchemy's URLs. Paths and options are percent-decoded. A backend
 is imported when its URL is opened, and not before.
@@ -13,7 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Final, Literal, TypeVar
-from urllib.parse import unquote
+from urllib.parse import quote, unquote
 
 from kvcodec.errors import ConfigError
 
@@ -28,27 +30,47 @@ _DURABILITIES: Final[tuple[_Durability, ...]] = ("process", "full")
 
 
 def open_kv(url: str) -> KV:
-    """Open the KV that ``url`` names: ``memory:`` or ``sqlite:///path``.
+    """Open the KV that ``url`` names: ``memory:``, ``sqlite:///path`` or ``postgresql://host``.
 
     ``sqlite:///app.db`` is relative, ``sqlite:////var/app.db`` absolute; ``?durability=full``
-    survives a power cut, as ``SQLiteKV`` says. Close it with its own ``close``, if it has one.
+    survives a power cut, as ``SQLiteKV`` says. ``postgresql://user@host:5432/database`` takes
+    libpq's options, and ``table`` and ``schema``, as ``PostgresKV`` says; ``postgres:`` is the
+    same. Close it with its own ``close``, if it has one.
 
     Raises ConfigError if the scheme, an option or its value is unknown, or the path is missing.
     The message never repeats the URL, which may hold a password.
     """
-    return _open(url, {"memory": _memory, "sqlite": _sqlite})
+    return _open(
+        url,
+        {
+            "memory": _memory,
+            "sqlite": _sqlite,
+            "postgresql": _postgres,
+            "postgres": _postgres,
+        },
+    )
 
 
 def open_async_kv(url: str) -> AsyncKV:
-    """Open the AsyncKV that ``url`` names: ``memory:`` or ``sqlite:///path``.
+    """Open the AsyncKV that ``url`` names: ``memory:``, ``sqlite:///path`` or ``postgresql://host``.
 
     ``sqlite:///app.db`` is relative, ``sqlite:////var/app.db`` absolute; ``?durability=full``
-    survives a power cut, as ``SQLiteKV`` says. Close it with its own ``close``, if it has one.
+    survives a power cut, as ``SQLiteKV`` says. ``postgresql://user@host:5432/database`` takes
+    libpq's options, and ``table`` and ``schema``, as ``PostgresKV`` says; ``postgres:`` is the
+    same. Close it with its own ``close``, if it has one.
 
     Raises ConfigError if the scheme, an option or its value is unknown, or the path is missing.
     The message never repeats the URL, which may hold a password.
     """
-    return _open(url, {"memory": _async_memory, "sqlite": _async_sqlite})
+    return _open(
+        url,
+        {
+            "memory": _async_memory,
+            "sqlite": _async_sqlite,
+            "postgresql": _async_postgres,
+            "postgres": _async_postgres,
+        },
+    )
 
 
 def _open(url: str, openers: Mapping[str, Callable[[str, dict[str, str]], _T]]) -> _T:
@@ -130,3 +152,25 @@ def _async_sqlite(place: str, options: dict[str, str]) -> AsyncKV:
     from kvcodec.backends.sqlite_async import AsyncSQLiteKV
 
     return AsyncSQLiteKV(path, durability=durability)
+
+
+def _postgres(place: str, options: dict[str, str]) -> KV:
+    url, table, schema = _postgres_place(place, options)
+    from kvcodec.backends.postgres import PostgresKV
+
+    return PostgresKV.from_url(url, table=table, schema=schema)
+
+
+def _async_postgres(place: str, options: dict[str, str]) -> AsyncKV:
+    url, table, schema = _postgres_place(place, options)
+    from kvcodec.backends.postgres_async import AsyncPostgresKV
+
+    return AsyncPostgresKV.from_url(url, table=table, schema=schema)
+
+
+def _postgres_place(place: str, options: dict[str, str]) -> tuple[str, str, str | None]:
+    if not place.startswith("//"):
+        raise ConfigError("a postgresql: URL is postgresql://user@host:5432/database")
+    table, schema = options.pop("table", "kv"), options.pop("schema", None)
+    rest = "&".join(f"{name}={quote(value, safe='')}" for name, value in options.items())
+    return f"postgresql:{place}" + (f"?{rest}" if rest else ""), table, schema
