@@ -28,6 +28,7 @@ ONLY_SYNC = {
     "Log": EVERY_SHAPE,
     "Files": EVERY_SHAPE,
     "SQLiteKV": {"__enter__", "__exit__"},
+    "PostgresKV": {"__enter__", "__exit__"},
 }
 """What has no form that can be awaited: brackets, ``in``, ``len``, and what goes with them."""
 
@@ -36,6 +37,7 @@ ONLY_ASYNC = {
     "AsyncLog": {"__aiter__"},
     "AsyncFiles": {"__aiter__"},
     "AsyncSQLiteKV": {"__aenter__", "__aexit__"},
+    "AsyncPostgresKV": {"__aenter__", "__aexit__"},
 }
 
 BOUND: dict[str, set[str]] = {"MemoryKV": {"get"}, "MappingKV": {"get", "set", "exists"}}

@@ -16,7 +16,7 @@ from tests.servers.postgres import Postgres
 LATER = "update {} set exp = exp - make_interval(secs => %s)"
 
 
-class _OnServer:
+class OnServer:
     """A table of its own on the server, whose time passes by the rows' becoming older."""
 
     server: Postgres
@@ -34,7 +34,7 @@ class _OnServer:
         conn.execute(LATER.format(f'"{self.table}"'), (seconds,))
 
 
-class TestPool(_OnServer, KVConformance):
+class TestPool(OnServer, KVConformance):
     """A pool as it comes, which begins a transaction for every statement."""
 
     options: ClassVar[dict[str, Any]] = {}
@@ -66,7 +66,7 @@ class TestPoolOfAutocommit(TestPool):
     }
 
 
-class TestConnection(_OnServer, KVConformance):
+class TestConnection(OnServer, KVConformance):
     """A connection that commits by itself."""
 
     autocommit = True
@@ -98,7 +98,7 @@ class TestTransaction(TestConnection):
         return super().reopen_kv(kv)
 
 
-class TestURL(_OnServer, KVConformance):
+class TestURL(OnServer, KVConformance):
     """A pool of its own, and a schema that is not there yet."""
 
     def make_kv(self) -> PostgresKV:
