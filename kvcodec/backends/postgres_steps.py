@@ -236,6 +236,8 @@ class OnOwnPool(OnPool):
         yield self.pool.close()
 
     def _borrow(self, call: Call[Any]) -> Steps[Any]:
+        if self._closed:
+            raise Unavailable("this KV is closed", stage="store")
         here = (os.getpid(), self._loop())
         if here != self._opened_in:
             yield from self._open(here)
@@ -251,8 +253,7 @@ class OnOwnPool(OnPool):
                 raise ConfigError(
                     "this KV is in use in another event loop: open its URL in each", stage="store"
                 )
-        if not self._closed:
-            yield self.pool.open()
+        yield self.pool.open()
         self._opened_in = here
 
 

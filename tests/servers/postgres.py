@@ -33,7 +33,7 @@ _STARTS = 60
 
 @contextmanager
 def postgres() -> Generator[Postgres]:
-    """Start a server with an empty database ``postgres``; stop it, and remove it, in the end."""
+    """Start a server with an empty database ``postgres``; end it, and remove it, in the end."""
     found = sorted(Path("/usr/lib/postgresql").glob("*/bin"), key=lambda each: each.parent.name)
     path = os.pathsep.join([*map(str, reversed(found)), os.environ.get("PATH", "")])
     binaries = Path(require_binary("initdb", path=path, install=_INSTALL)).parent
@@ -44,7 +44,7 @@ def postgres() -> Generator[Postgres]:
         server.start()
         yield server
     finally:
-        server.stop()
+        server.kill()  # its files go anyway, and one that just crashed may not stop
         shutil.rmtree(home, ignore_errors=True)
 
 
@@ -106,7 +106,7 @@ class Postgres:
         self._reader = threading.Thread(target=self._read, args=(process, ready), daemon=True)
         self._reader.start()
         if not ready.wait(_STARTS) or process.poll() is not None:
-            self.stop()
+            self.kill()
             pytest.fail("PostgreSQL did not start:\n" + "".join(self._log))
 
     def _read(self, process: subprocess.Popen[str], ready: threading.Event) -> None:
@@ -119,7 +119,7 @@ class Postgres:
         ready.set()  # ended: whoever waits for it sees that
 
     def kill(self) -> None:
-        """Kill the server, and return once none of its processes is left."""
+        """Kill the server, and return once none of its processes is left. No error without one."""
         self._end(signal.SIGKILL)
 
     def stop(self) -> None:
