@@ -117,9 +117,10 @@ def _unread(socket: int) -> bool:
     return bool(poll.poll(0))
 
 
-def unusable(conn: psycopg.Connection[Any] | psycopg.AsyncConnection[Any]) -> Unavailable | None:
-    """Return what keeps a user's own connection from taking a statement, or None."""
-    status = conn.info.transaction_status
+def unusable(
+    conn: psycopg.Connection[Any] | psycopg.AsyncConnection[Any], status: int
+) -> Unavailable | None:
+    """Return what keeps a user's own connection, of this status, from taking a statement."""
     if status == TransactionStatus.INERROR:
         return Unavailable(
             "the connection's transaction has failed: roll it back first", stage="store"

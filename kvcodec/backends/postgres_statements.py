@@ -30,7 +30,9 @@ __all__ = ["LIMITS", "PAGE_KEYS", "PURGE_ROWS", "Call", "Statements", "statement
 
 R = TypeVar("R")
 
-LIMITS: Final = Limits(key_bytes=2_600, value_bytes=1_073_676_288)
+_KEY_BYTES: Final = 2_600
+
+LIMITS: Final = Limits(key_bytes=_KEY_BYTES, value_bytes=1_073_676_288)
 """Of a key: what one page of a btree takes, 2,704 bytes, less what stands around it. Of a value:
 1 GiB (MaxAllocSize) is the most of a whole row and of a message, less 64 KiB for the rest."""
 
@@ -157,8 +159,8 @@ create index if not exists "{table}_exp" on {name} (exp) where exp is not null;
 
         def answer(rows: list[Any], _: int) -> dict[str, bytes]:
             found = dict(rows)
-            asked = zip(keys, names, strict=True)
-            return {key: found[name] for key, name in asked if name in found}
+            asked = zip(keys, map(found.get, names), strict=True)
+            return {key: value for key, value in asked if value is not None}
 
         groups = [(names[at : at + _KEYS],) for at in range(0, len(names), _KEYS)]
         return Call(self._get_many, groups, answer, None, writes=False)
@@ -232,7 +234,8 @@ def _name(name: str, option: str) -> str:
 
 
 def _named(key: str) -> bytes:
-    check_key(key, LIMITS)
+    if not key.isascii() or len(key) > _KEY_BYTES:
+        check_key(key, LIMITS)
     return key.encode()
 
 

@@ -213,7 +213,7 @@ class OnPool:
 
     def _give_back(self, conn: Any, *, autocommit: bool) -> Steps[None]:
         if conn.autocommit != autocommit and not conn.closed:
-            idle = conn.info.transaction_status == _IDLE
+            idle = conn.pgconn.transaction_status == _IDLE
             # Interrupted in a statement: nobody else shall have it.
             yield conn.set_autocommit(autocommit) if idle else conn.close()
         yield self.pool.putconn(conn)
@@ -274,7 +274,7 @@ class OnConnection:
 
     def may_purge(self) -> bool:
         """Say whether what is purged would be committed at once, and nothing else wait for it."""
-        return bool(self._conn.autocommit) and self._conn.info.transaction_status == _IDLE
+        return bool(self._conn.autocommit) and self._conn.pgconn.transaction_status == _IDLE
 
     def close(self) -> Steps[None]:
         """Leave the connection open: it is the user's."""
@@ -282,10 +282,11 @@ class OnConnection:
 
     def _run(self, call: Call[R]) -> Steps[R]:
         conn = self._conn
-        problem = unusable(conn)
+        status = conn.pgconn.transaction_status
+        problem = unusable(conn, status)
         if problem is not None:
             raise problem
-        inside = conn.info.transaction_status == _INTRANS
+        inside = status == _INTRANS
         try:
             if inside:
                 return (yield from _as_one(conn, call, _SAVEPOINT))

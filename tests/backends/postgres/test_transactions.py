@@ -181,7 +181,7 @@ def test_one_connection_among_threads(server: Postgres, table: str) -> None:
         store = Store(COUNTS, PostgresKV(conn, table=table))
         twin = Store(COUNTS, PostgresKV(conn, table=table))
 
-        def count(opened: Store[str, int]) -> None:
+        def count(opened: Store[int, str]) -> None:
             for _ in range(20):
                 opened.update("n", lambda n: n + 1, default=0)
 
