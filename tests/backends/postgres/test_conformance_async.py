@@ -73,7 +73,7 @@ class TestTransaction(TestConnection):
 
     autocommit = False
 
-    advance = AsyncKVConformance.advance
+    advance: Any = AsyncKVConformance.advance
     """None: it is no coroutine, and nobody else reaches into a transaction."""
 
 

@@ -45,7 +45,7 @@ MACHINES: dict[str, Callable[[Any], Any]] = {
 
 
 @pytest.fixture
-def pool(server: Postgres, table: str) -> Iterator[ConnectionPool]:
+def pool(server: Postgres, table: str) -> Iterator[ConnectionPool[Any]]:
     """A pool of the user, as it comes."""
     with ConnectionPool(server.url, min_size=1, max_size=8, open=True) as opened:
         PostgresKV(opened, table=table).create_table()
@@ -53,7 +53,7 @@ def pool(server: Postgres, table: str) -> Iterator[ConnectionPool]:
 
 
 @pytest.mark.parametrize("shape", MACHINES)
-def test_against_a_model(shape: str, pool: ConnectionPool, table: str) -> None:
+def test_against_a_model(shape: str, pool: ConnectionPool[Any], table: str) -> None:
     """Whatever is done in whatever order, it is as with a dict."""
 
     def make() -> PostgresKV:
@@ -117,7 +117,7 @@ def test_the_async_twins(server: Postgres, table: str) -> None:
 # ------------------------------------------------------------------------------------- handles
 
 
-def test_psycopgs_own_objects_are_handles(server: Postgres, pool: ConnectionPool) -> None:
+def test_psycopgs_own_objects_are_handles(server: Postgres, pool: ConnectionPool[Any]) -> None:
     """A bare pool or connection does what the class does; the wrong twin is named."""
     with psycopg.connect(server.url) as conn:
         for handle in (pool, conn):
@@ -142,7 +142,7 @@ def test_psycopgs_own_objects_are_handles(server: Postgres, pool: ConnectionPool
     asyncio.run(work())
 
 
-def test_handles_of_one_table_have_one_lock(server: Postgres, pool: ConnectionPool) -> None:
+def test_handles_of_one_table_have_one_lock(server: Postgres, pool: ConnectionPool[Any]) -> None:
     """Pools, connections and URLs of both kinds lead to one place; another table is another."""
     with psycopg.connect(server.url) as conn, PostgresKV.from_url(server.url) as kv:
         places = {each.backing("key") for each in (PostgresKV(pool), PostgresKV(conn), kv)}
