@@ -49,6 +49,8 @@ if TYPE_CHECKING:
     from kvcodec.backends.handle import AsyncHandleKV, HandleKV
     from kvcodec.backends.mapping import AsyncMappingKV, MappingKV
     from kvcodec.backends.memory import AsyncMemoryKV, MemoryKV
+    from kvcodec.backends.postgres import PostgresKV
+    from kvcodec.backends.postgres_async import AsyncPostgresKV
     from kvcodec.backends.prefix import AsyncPrefixKV, PrefixKV
     from kvcodec.backends.read_only import AsyncReadOnlyKV, ReadOnlyKV
     from kvcodec.backends.redis import RedisKV
@@ -97,6 +99,7 @@ __all__ = [
     "AsyncLog",
     "AsyncMappingKV",
     "AsyncMemoryKV",
+    "AsyncPostgresKV",
     "AsyncPrefixKV",
     "AsyncReadOnlyKV",
     "AsyncRedisKV",
@@ -150,6 +153,7 @@ __all__ = [
     "OutcomeUnknown",
     "Packed",
     "PathKeys",
+    "PostgresKV",
     "PrefixKV",
     "Previous",
     "QuotaExceeded",
@@ -194,6 +198,7 @@ _LAZY = {
     "AsyncLog": "kvcodec.stores.log",
     "AsyncMappingKV": "kvcodec.backends.mapping",
     "AsyncMemoryKV": "kvcodec.backends.memory",
+    "AsyncPostgresKV": "kvcodec.backends.postgres_async",
     "AsyncPrefixKV": "kvcodec.backends.prefix",
     "AsyncReadOnlyKV": "kvcodec.backends.read_only",
     "AsyncRedisKV": "kvcodec.backends.redis_async",
@@ -223,6 +228,7 @@ _LAZY = {
     "MemoryKV": "kvcodec.backends.memory",
     "Observed": "kvcodec.backends.watched",
     "Packed": "kvcodec.codecs.packed",
+    "PostgresKV": "kvcodec.backends.postgres",
     "PrefixKV": "kvcodec.backends.prefix",
     "ReadOnlyKV": "kvcodec.backends.read_only",
     "RedisKV": "kvcodec.backends.redis",

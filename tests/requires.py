@@ -28,12 +28,15 @@ def require_module(name: str, *, install: str) -> ModuleType:
     raise _missing(f"the module {name} is missing: {install}")
 
 
-def require_binary(name: str, *, install: str) -> str:
-    """Return the path of the program ``name``, or skip the test and say what to ``install``."""
-    path = shutil.which(name)
-    if path is None:
+def require_binary(name: str, *, install: str, path: str | None = None) -> str:
+    """Return where the program ``name`` is, or skip the test and say what to ``install``.
+
+    ``path``: where to look, instead of in PATH.
+    """
+    found = shutil.which(name, path=path)
+    if found is None:
         raise _missing(f"the program {name} is missing: {install}")
-    return path
+    return found
 
 
 def _missing(reason: str) -> BaseException:

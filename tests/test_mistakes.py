@@ -197,8 +197,9 @@ UNTIL = "previous=[Previous(..., until=...)]"
 QUOTED = "it stands in quotes, which belong to it here: write it without them"
 PLAIN = '"+" or "/", as plain base64 has (openssl rand -base64): use KeyRing.generate_key()'
 URL = (
-    "a KV's URL is text that begins with memory: or sqlite:. A path is SQLiteKV(path); for another "
-    "service pass its client where a KV is wanted"
+    "a KV's URL is text that begins with memory:, sqlite:, postgresql:, postgres:, redis:, "
+    "rediss:, redis+cluster:, rediss+cluster:. A path is SQLiteKV(path); for another service pass "
+    "its client where a KV is wanted"
 )
 
 # ------------------------------------------------------------------- the fifteen of a newcomer
@@ -388,7 +389,7 @@ OTHERS: dict[str, Mistake] = {
         "a URL is no KV: open it first, open_kv(url), and pass what that returns",
         lambda: Store(PREFS, "redis://host"),  # type: ignore[arg-type]
     ),
-    "a URL of another service": (ConfigError, URL, lambda: open_kv(f"redis://:{CANARY}@host")),
+    "a URL of another service": (ConfigError, URL, lambda: open_kv(f"mysql://:{CANARY}@host")),
     "a path as a URL": (ConfigError, URL, lambda: open_kv(Path("app.db"))),  # type: ignore[arg-type]
     "the class of a KV": (
         ConfigError,

@@ -29,6 +29,7 @@ ONLY_SYNC = {
     "Files": EVERY_SHAPE,
     "RedisKV": {"__enter__", "__exit__"},
     "SQLiteKV": {"__enter__", "__exit__"},
+    "PostgresKV": {"__enter__", "__exit__"},
 }
 """What has no form that can be awaited: brackets, ``in``, ``len``, and what goes with them."""
 
@@ -38,6 +39,7 @@ ONLY_ASYNC = {
     "AsyncFiles": {"__aiter__"},
     "AsyncRedisKV": {"__aenter__", "__aexit__"},
     "AsyncSQLiteKV": {"__aenter__", "__aexit__"},
+    "AsyncPostgresKV": {"__aenter__", "__aexit__"},
 }
 
 BOUND: dict[str, set[str]] = {"MemoryKV": {"get"}, "MappingKV": {"get", "set", "exists"}}

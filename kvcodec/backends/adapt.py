@@ -21,11 +21,20 @@ _OURS: Final = "kvcodec.backends."
 """Classes of these modules are KVs as they are. Any other handle is looked at itself, each time:
 two of one class may be proxies of two kinds of client."""
 
+_POSTGRES: Final = "kvcodec.backends.postgres.PostgresKV"
+_ASYNC_POSTGRES: Final = "kvcodec.backends.postgres_async.AsyncPostgresKV"
+_REDIS: Final = "kvcodec.backends.redis.RedisKV"
+_ASYNC_REDIS: Final = "kvcodec.backends.redis_async.AsyncRedisKV"
+
 _CLIENTS: Final = {
-    "redis.client.Redis": "kvcodec.backends.redis.RedisKV",
-    "redis.cluster.RedisCluster": "kvcodec.backends.redis.RedisKV",
-    "redis.asyncio.client.Redis": "kvcodec.backends.redis_async.AsyncRedisKV",
-    "redis.asyncio.cluster.RedisCluster": "kvcodec.backends.redis_async.AsyncRedisKV",
+    "psycopg.Connection": _POSTGRES,
+    "psycopg.AsyncConnection": _ASYNC_POSTGRES,
+    "psycopg_pool.pool.ConnectionPool": _POSTGRES,
+    "psycopg_pool.pool_async.AsyncConnectionPool": _ASYNC_POSTGRES,
+    "redis.client.Redis": _REDIS,
+    "redis.cluster.RedisCluster": _REDIS,
+    "redis.asyncio.client.Redis": _ASYNC_REDIS,
+    "redis.asyncio.cluster.RedisCluster": _ASYNC_REDIS,
 }
 """By the full names of clients' classes, the KVs over them. Nothing is imported to find them:
 whoever has a client has imported its module."""

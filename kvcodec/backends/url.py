@@ -7,6 +7,8 @@
     redis://:password@host:6379/0   RedisKV, with a client of its own; rediss:// with TLS
     redis+cluster://host:6379       RedisKV, on the cluster of that node; rediss+cluster://
     redis://host/0?replicas=1&timeout=2
+    postgresql://user@host/database PostgresKV.from_url(...), all options of libpq
+    postgresql://...?table=kv&schema=app
 
 SQLite's slashes are those of SQLAlchemy's URLs. Paths and options are percent-decoded. A backend
 is imported when its URL is opened, and not before.
@@ -17,7 +19,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Final, Literal, TypeAlias, TypedDict, TypeVar
-from urllib.parse import unquote, urlencode
+from urllib.parse import quote, unquote, urlencode
 
 from kvcodec.errors import ConfigError, forgetful
 
@@ -34,38 +36,50 @@ _DURABILITIES: Final[tuple[_Durability, ...]] = ("process", "full")
 
 @forgetful
 def open_kv(url: str) -> KV:
-    """Open the KV that ``url`` names: ``memory:``, ``sqlite:///path`` or ``redis://host``.
+    """Open the KV that ``url`` names: ``memory:``, ``sqlite:``, ``redis:`` or ``postgresql:``.
 
     ``sqlite:///app.db`` is relative, ``sqlite:////var/app.db`` absolute; ``?durability=full``
     survives a power cut, ``?table=stored`` names the table, as ``SQLiteKV`` says.
     ``redis://:password@host:6379/0``, ``rediss://``, ``redis+cluster://`` and
     ``rediss+cluster://`` take ``replicas``, ``timeout``, ``deadline`` and ``strict=yes``, as
-    ``RedisKV`` does, and options of redis-py's connections. Close it with its own ``close``, if it
-    has one.
+    ``RedisKV`` does, and options of redis-py's connections. ``postgresql://user@host/database``
+    takes libpq's options, and ``table`` and ``schema``, as ``PostgresKV`` says. Close it with its
+    own ``close``, if it has one.
 
     Raises ConfigError if the scheme, an option or its value is unknown, or the path or a package is
     missing. The message never repeats the URL, which may hold a password.
     """
-    openers: dict[str, _Opener[KV]] = {"memory": _memory, "sqlite": _sqlite}
+    openers: dict[str, _Opener[KV]] = {
+        "memory": _memory,
+        "sqlite": _sqlite,
+        "postgresql": _postgres,
+        "postgres": _postgres,
+    }
     openers.update((name, partial(_redis, name)) for name in _REDIS)
     return _open(url, openers)
 
 
 @forgetful
 def open_async_kv(url: str) -> AsyncKV:
-    """Open the AsyncKV that ``url`` names: ``memory:``, ``sqlite:///path`` or ``redis://host``.
+    """Open the AsyncKV that ``url`` names: ``memory:``, ``sqlite:``, ``redis:`` or ``postgresql:``.
 
     ``sqlite:///app.db`` is relative, ``sqlite:////var/app.db`` absolute; ``?durability=full``
     survives a power cut, ``?table=stored`` names the table, as ``SQLiteKV`` says.
     ``redis://:password@host:6379/0``, ``rediss://``, ``redis+cluster://`` and
     ``rediss+cluster://`` take ``replicas``, ``timeout``, ``deadline`` and ``strict=yes``, as
-    ``RedisKV`` does, and options of redis-py's connections. Close it with its own ``close``, if it
-    has one.
+    ``RedisKV`` does, and options of redis-py's connections. ``postgresql://user@host/database``
+    takes libpq's options, and ``table`` and ``schema``, as ``PostgresKV`` says. Close it with its
+    own ``close``, if it has one.
 
     Raises ConfigError if the scheme, an option or its value is unknown, or the path or a package is
     missing. The message never repeats the URL, which may hold a password.
     """
-    openers: dict[str, _Opener[AsyncKV]] = {"memory": _async_memory, "sqlite": _async_sqlite}
+    openers: dict[str, _Opener[AsyncKV]] = {
+        "memory": _async_memory,
+        "sqlite": _async_sqlite,
+        "postgresql": _async_postgres,
+        "postgres": _async_postgres,
+    }
     openers.update((name, partial(_async_redis, name)) for name in _REDIS)
     return _open(url, openers)
 
@@ -75,7 +89,7 @@ def _open(url: str, openers: Mapping[str, _Opener[_T]]) -> _T:
     scheme, colon, rest = url.partition(":") if isinstance(given, str) else ("", "", "")
     opener = openers.get(scheme.lower())
     if not colon or opener is None:
-        known = " or ".join(f"{name}:" for name in openers)
+        known = ", ".join(f"{name}:" for name in openers)
         raise ConfigError(
             f"a KV's URL is text that begins with {known}. A path is SQLiteKV(path); for another "
             "service pass its client where a KV is wanted"
@@ -219,3 +233,25 @@ def _number(text: str) -> float:
 
 def _no_client(extra: str) -> ConfigError:
     return ConfigError(f"this URL needs the client of its server: pip install 'kvcodec[{extra}]'")
+
+
+def _postgres(place: str, options: dict[str, str]) -> KV:
+    url, table, schema = _postgres_place(place, options)
+    from kvcodec.backends.postgres import PostgresKV
+
+    return PostgresKV.from_url(url, table=table, schema=schema)
+
+
+def _async_postgres(place: str, options: dict[str, str]) -> AsyncKV:
+    url, table, schema = _postgres_place(place, options)
+    from kvcodec.backends.postgres_async import AsyncPostgresKV
+
+    return AsyncPostgresKV.from_url(url, table=table, schema=schema)
+
+
+def _postgres_place(place: str, options: dict[str, str]) -> tuple[str, str, str | None]:
+    if not place.startswith("//"):
+        raise ConfigError("a postgresql: URL is postgresql://user@host:5432/database")
+    table, schema = options.pop("table", "kv"), options.pop("schema", None)
+    rest = "&".join(f"{name}={quote(value, safe='')}" for name, value in options.items())
+    return f"postgresql:{place}" + (f"?{rest}" if rest else ""), table, schema

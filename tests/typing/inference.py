@@ -11,9 +11,11 @@ from uuid import UUID
 
 import attrs
 import msgspec
+import psycopg
 import pydantic
 import redis
 import redis.asyncio
+from psycopg_pool import AsyncConnectionPool, ConnectionPool
 
 from kvcodec import (
     KV,
@@ -21,6 +23,7 @@ from kvcodec import (
     AsyncFiles,
     AsyncKV,
     AsyncMemoryKV,
+    AsyncPostgresKV,
     AsyncRedisKV,
     AsyncSQLiteKV,
     AsyncStore,
@@ -38,6 +41,7 @@ from kvcodec import (
     MemoryKV,
     Ordered,
     PathKeys,
+    PostgresKV,
     PrefixKV,
     RedisKV,
     Secret,
@@ -455,6 +459,24 @@ async def cached_async(kv: AsyncKV) -> None:
 
     assert_type(await by_user("ada"), Preferences)
     assert_type(await by_user(user="ada"), Preferences)
+
+
+def postgres(conn: psycopg.Connection[tuple[Any, ...]], pool: ConnectionPool) -> None:
+    """Over a connection of whatever rows, a pool or a URL, without a cast."""
+    for kv in (PostgresKV(conn), PostgresKV(pool), PostgresKV.from_url("postgresql://host/db")):
+        assert_type(Store(CACHED, kv).get("ada"), Preferences | None)
+    raw: KV = PostgresKV(pool, table="stored", schema="app")
+    assert_type(raw.get("key"), bytes | None)
+
+
+async def postgres_async(
+    conn: psycopg.AsyncConnection[dict[str, Any]], pool: AsyncConnectionPool
+) -> None:
+    """The twin as well."""
+    for kv in (AsyncPostgresKV(conn), AsyncPostgresKV(pool)):
+        assert_type(await AsyncStore(CACHED, kv).get("ada"), Preferences | None)
+    raw: AsyncKV = AsyncPostgresKV(pool)
+    assert_type(await raw.get("key"), bytes | None)
 
 
 def values_are_never_any(kv: KV) -> None:

@@ -1,0 +1,1 @@
+"""PostgresKV and its twin, on a real server."""
