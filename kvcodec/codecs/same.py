@@ -93,7 +93,7 @@ def _same_parts(one: Any, other: Any, alike: _Compare) -> bool:
     if kind is dict:
         return one.keys() == other.keys() and all(alike(one[key], other[key]) for key in one)
     try:
-        states = _state(one), _state(other)
+        states = _states(one, other)
     except RecursionError:
         raise
     except Exception:  # noqa: BLE001 - it does not tell, or a class's own method raised
@@ -114,6 +114,25 @@ def _state(value: Any) -> list[Any]:
     if state is None and not says_all:
         state = object.__getstate__(value)  # datetime and others in C leave attributes out
     return [make, arguments, _lasting(value, state), [*(items or ())], [*(entries or ())]]
+
+
+def _states(one: Any, other: Any) -> tuple[list[Any], list[Any]]:
+    states = _state(one), _state(other)
+    if isinstance(one, set | frozenset | dict) and one == other:
+        for state in states:
+            _forget_order(one, state)
+    return states
+
+
+def _forget_order(value: Any, state: list[Any]) -> None:
+    """Take out of a state what is there in an order of which the ``==`` of the value makes nothing.
+
+    A set lists its items in the order in which they were added, where they meet in its table.
+    """
+    if isinstance(value, dict):
+        state[4] = dict(state[4])
+    else:
+        state[1] = ()
 
 
 def _lasting(value: Any, state: Any) -> Any:

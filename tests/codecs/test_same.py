@@ -45,6 +45,10 @@ class Keeping:
         return self._make(self._value)
 
 
+class Numbers(set[int]):
+    """A set that a class extends."""
+
+
 class Tags(set[str]): ...
 
 
@@ -203,6 +207,17 @@ KEPT = {
     # deepcopy loses the attributes of the former two, and does not copy a view.
     if name not in ("attribute of a datetime", "attribute of a timedelta", "what tells nothing")
 }
+
+
+@pytest.mark.parametrize(
+    ("value", "back"),
+    [(Numbers([0, 8, 16]), Numbers([16, 8, 0])), (Table(a=1, b=2), Table(b=2, a=1))],
+    ids=["set", "dict"],
+)
+def test_the_order_of_what_is_equal_without_it(value: Any, back: Any) -> None:
+    """Numbers that meet in a set's table come in the order in which they were added."""
+    assert [*value] != [*back]
+    Store(Keyspace("k", type(value), encoding=Keeping(lambda _: back)), {}).set("a", value)
 
 
 @pytest.mark.parametrize("value", KEPT.values(), ids=KEPT)

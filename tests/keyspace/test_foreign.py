@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 import pytest
@@ -401,12 +401,17 @@ IN_ENVELOPES: dict[str, dict[str, Any]] = {
 @pytest.mark.parametrize("options", IN_ENVELOPES.values(), ids=IN_ENVELOPES)
 def test_a_log_or_a_file_in_an_envelope_is_no_value(options: dict[str, Any]) -> None:
     """An envelope that neither seals nor sums does not tell its kind: a head was read as bytes."""
-    kv = MemoryKV()
-    Log(Keyspace("k", bytes, **options), kv).append("log", b"message")
-    Files(Keyspace("k", bytes, **options), kv).put("file", b"content")
-    store = Store(Keyspace("k", bytes, **options), kv)
+    kv, declare = MemoryKV(), cast("Any", Keyspace)
+    Log(declare("k", bytes, **options), kv).append("log", b"message")
+    Files(declare("k", bytes, **options), kv).put("file", b"content")
+    store: Any = Store(declare("k", bytes, **options), kv)
     for key in ("log", "file"):
-        for act in (store.get, store.pop, lambda key: store.update(key, bytes.upper)):
+        acts: list[Callable[[str], object]] = [
+            store.get,
+            store.pop,
+            lambda key: store.update(key, bytes.upper),
+        ]
+        for act in acts:
             with pytest.raises(DecodeError, match=f"a {key} is stored here"):
                 act(key)
     part = b"\xfa\x03\x90"
@@ -414,6 +419,6 @@ def test_a_log_or_a_file_in_an_envelope_is_no_value(options: dict[str, Any]) -> 
         store.set("a", part)
     store.set("a", part[:2])
     assert store.get("a") == part[:2]
-    told = Store(Keyspace("t", bytes, checksum=True, **options), kv)
+    told: Any = Store(declare("t", bytes, checksum=True, **options), kv)
     told.set("a", part)
     assert told.get("a") == part
