@@ -42,6 +42,8 @@ anyway, so that their prepared statements are reused; below 999, the lowest defa
 PURGE_ROWS: Final = 1_024
 """Rows that one statement of a purge deletes, so that other writers are let in between."""
 
+_NAME: Final = r"(?!sqlite_)[A-Za-z_][A-Za-z0-9_]{0,62}"
+
 _LIVE: Final = "(exp is null or exp > ?)"
 
 
@@ -49,7 +51,8 @@ class Statements:
     """The statements on one table, whose name is a plain identifier: letters, digits and ``_``."""
 
     def __init__(self, table: str) -> None:
-        if not re.fullmatch(r"(?!sqlite_)[A-Za-z_][A-Za-z0-9_]{0,62}", table, re.ASCII):
+        given: object = table
+        if not isinstance(given, str) or not re.fullmatch(_NAME, given):
             raise ConfigError(
                 "table= is a name of up to 63 letters, digits and underscores, which begins with"
                 " no digit and not with sqlite_"

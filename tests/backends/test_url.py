@@ -97,10 +97,10 @@ def test_table(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("url", "reason"),
     [
-        ("", "memory: or sqlite:"),
-        ("canary", "memory: or sqlite:"),
-        ("app.db", "memory: or sqlite:"),
-        ("canary://:canary@host/0", "memory: or sqlite:"),
+        ("", "memory:, sqlite:, postgresql:"),
+        ("canary", "memory:, sqlite:, postgresql:"),
+        ("app.db", "memory:, sqlite:, postgresql:"),
+        ("canary://:canary@host/0", "memory:, sqlite:, postgresql:"),
         ("redis:canary", "redis://host:port"),
         ("redis://", "redis://host:port"),
         ("redis://:canary@host:port/0", "redis://host:port"),

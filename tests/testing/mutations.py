@@ -589,7 +589,7 @@ MUTATIONS: list[Mutation] = [
     ),
     Mutation(
         "what has expired exists",
-        attribute(values, "_is_expired", lambda *_: False),
+        attribute(values, "_living", lambda _, held, __: held),
         laws(int, ttl=60),
     ),
     Mutation("add overwrites", around(values, "add", _add_anyway), machine(MemoryKV, int)),

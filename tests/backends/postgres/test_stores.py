@@ -122,7 +122,7 @@ def test_psycopgs_own_objects_are_handles(server: Postgres, pool: ConnectionPool
     with psycopg.connect(server.url) as conn:
         for handle in (pool, conn):
             assert isinstance(as_kv(handle), PostgresKV)
-            with pytest.raises(ConfigError, match="needs a sync one"):
+            with pytest.raises(ConfigError, match="this KV is not async: use Store"):
                 as_async_kv(handle)
         bare: Any = conn
         Store(COUNTS, bare).set("n", 1)
@@ -136,7 +136,7 @@ def test_psycopgs_own_objects_are_handles(server: Postgres, pool: ConnectionPool
         ):
             for handle in (apool, conn):
                 assert isinstance(as_async_kv(handle), AsyncPostgresKV)
-                with pytest.raises(ConfigError, match="AsyncStore for Store"):
+                with pytest.raises(ConfigError, match="this KV is async: use AsyncStore"):
                     as_kv(handle)
 
     asyncio.run(work())
