@@ -97,7 +97,14 @@ def _open(url: str, openers: Mapping[str, _Opener[_T]]) -> _T:
     place, _, query = rest.partition("?")
     if "#" in rest:
         raise ConfigError("a KV's URL has no fragment: write # as %23")
-    return opener(place, _options(query))
+    try:
+        return opener(place, _options(query))
+    except ModuleNotFoundError as error:
+        extra = _EXTRAS.get(scheme.lower())
+        if extra is None:
+            raise
+        why = f"this URL needs the client of its server: pip install 'kvcodec[{extra}]'"
+        raise ConfigError(why) from error
 
 
 def _options(query: str) -> dict[str, str]:
@@ -172,6 +179,12 @@ def _async_sqlite(place: str, options: dict[str, str]) -> AsyncKV:
 
 _REDIS: Final = ("redis", "rediss", "redis+cluster", "rediss+cluster")
 
+_EXTRAS: Final = {
+    **dict.fromkeys(("postgresql", "postgres"), "postgres"),
+    **dict.fromkeys(_REDIS, "redis"),
+}
+"""What brings the client of a scheme."""
+
 _OF_CONNECTIONS: Final = (
     *("db", "username", "password", "client_name", "protocol", "max_connections"),
     *("socket_timeout", "socket_connect_timeout", "socket_keepalive", "health_check_interval"),
@@ -191,19 +204,15 @@ class _RedisOptions(TypedDict):
 
 def _redis(scheme: str, place: str, options: dict[str, str]) -> KV:
     url, ours = _redis_place(scheme, place, options)
-    try:
-        from kvcodec.backends.redis import RedisKV
-    except ModuleNotFoundError as error:
-        raise _no_client("redis") from error
+    from kvcodec.backends.redis import RedisKV
+
     return RedisKV.from_url(url, **ours)
 
 
 def _async_redis(scheme: str, place: str, options: dict[str, str]) -> AsyncKV:
     url, ours = _redis_place(scheme, place, options)
-    try:
-        from kvcodec.backends.redis_async import AsyncRedisKV
-    except ModuleNotFoundError as error:
-        raise _no_client("redis") from error
+    from kvcodec.backends.redis_async import AsyncRedisKV
+
     return AsyncRedisKV.from_url(url, **ours)
 
 
@@ -229,10 +238,6 @@ def _number(text: str) -> float:
     except ValueError:
         pass
     raise ConfigError("replicas, timeout and deadline in a KV's URL are numbers")
-
-
-def _no_client(extra: str) -> ConfigError:
-    return ConfigError(f"this URL needs the client of its server: pip install 'kvcodec[{extra}]'")
 
 
 def _postgres(place: str, options: dict[str, str]) -> KV:

@@ -158,3 +158,21 @@ def test_a_backend_is_imported_when_it_is_opened(statement: str, absent: list[st
         [sys.executable, "-c", program], capture_output=True, text=True, check=True
     )
     assert done.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize("opener", ["open_kv", "open_async_kv"])
+@pytest.mark.parametrize(
+    ("scheme", "extra"), [("redis", "redis"), ("postgresql", "postgres"), ("postgres", "postgres")]
+)
+def test_a_client_that_is_missing(opener: str, scheme: str, extra: str) -> None:
+    """The extra that brings it is named, for every scheme alike."""
+    program = (
+        "import sys; sys.modules.update(dict.fromkeys(('redis', 'psycopg', 'psycopg_pool')));"
+        f"import kvcodec\ntry: kvcodec.{opener}('{scheme}://user:canary@host/0')\n"
+        "except kvcodec.ConfigError as error: print(error)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    )
+    wanted = f"this URL needs the client of its server: pip install 'kvcodec[{extra}]'"
+    assert done.stdout.strip() == wanted
