@@ -21,14 +21,13 @@ or a deque that no other thread can divide, and each comment says what may happe
 
 from __future__ import annotations
 
-import math
 import os
 import sys
 import threading
 from collections import defaultdict, deque
 from contextlib import suppress
 from contextvars import ContextVar
-from itertools import count
+from itertools import takewhile
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from kvcodec.backends.loops import running_loop
@@ -98,7 +97,7 @@ class _Hold:
 class _Waiter(_Hold):
     """Somebody in the row for one lock, and his holding of it later."""
 
-    __slots__ = ("_done", "begun", "gone", "guests", "news", "number", "place", "row", "stopping")
+    __slots__ = ("_done", "begun", "gone", "guests", "news", "place", "row", "stopping")
 
     def __init__(self, key: _Key, loop: Any) -> None:
         super().__init__(key, loop)
@@ -108,8 +107,6 @@ class _Waiter(_Hold):
         if loop is None:
             self._done.acquire()  # to be released by who wakes it
         self.begun = self.gone = False
-        self.number = math.inf
-        """The place of this one among all that wait, once it has lined up."""
         self.row: deque[_Waiter] = deque()
         self.place = self
         """Whose turn it waits for: it may be on top of who waits already."""
@@ -154,8 +151,7 @@ class _Waiter(_Hold):
 
     def _earlier(self) -> set[_Hold]:
         """Who waits for the same: in a row, or awake to ask anew and handed the lock meanwhile."""
-        mine = min(self.number, self.place.number)
-        return {each for each in list(_waiting) if each.key == self.key and each.number < mine}
+        return {each for each in _lined_up_before(self, self.place) if each.key == self.key}
 
 
 _holds: dict[_Key, _Hold] = {}
@@ -164,16 +160,18 @@ _holds: dict[_Key, _Hold] = {}
 _rows: dict[_Key, deque[_Waiter]] = {}
 """Who is next, for locks that somebody has had to wait for since they were taken."""
 
-_waiting: set[_Waiter] = set()
-"""All who wait; asked by those only who have to wait themselves."""
+_waiting: dict[_Waiter, None] = {}
+"""All who wait, in the order in which they lined up; asked by those only who have to wait too.
+
+The order is the dict's own. A number would be drawn at one moment and seen at another: a thread
+that stops in between is earlier than nobody, and a circle closes unseen.
+"""
 
 _ending: dict[_Hold, int] = {}
 """Which thread hands on the lock of a hold: ``setdefault`` lets one of many do it."""
 
 _here: ContextVar[_Hold | None] = ContextVar("kvcodec holds", default=None)
 """The latest of what this context holds. One that has ended means nothing."""
-
-_numbers = count()
 
 
 class Lock:
@@ -322,12 +320,11 @@ def _line_up(waiter: _Waiter) -> None:
             break
     else:
         row.append(waiter)
-    _waiting.add(waiter)
-    waiter.number = next(_numbers)
+    _waiting[waiter] = None
 
 
 def _step_out(waiter: _Waiter) -> None:
-    _waiting.discard(waiter)
+    _waiting.pop(waiter, None)
     place = waiter.place
     with suppress(ValueError):  # whoever hands the lock to it does so too
         (place.row if place is waiter else place.guests).remove(waiter)
@@ -435,11 +432,15 @@ def _would_wait_forever(waiter: _Waiter) -> bool:
 def _earlier(waiter: _Waiter) -> dict[Any, list[_Waiter]]:
     """Who waits already, by what they stop."""
     stopped_by: defaultdict[Any, list[_Waiter]] = defaultdict(list)
-    for each in list(_waiting):
-        if each.number < waiter.number:
-            for thing in each.stopping:
-                stopped_by[thing].append(each)
+    for each in _lined_up_before(waiter):
+        for thing in each.stopping:
+            stopped_by[thing].append(each)
     return stopped_by
+
+
+def _lined_up_before(*waiters: _Waiter) -> Iterator[_Waiter]:
+    """Who waits already for longer than all of these."""
+    return takewhile(lambda each: each not in waiters, list(_waiting))
 
 
 def _settle(done: asyncio.Future[None]) -> None:

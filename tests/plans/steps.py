@@ -1,4 +1,4 @@
-"""Threads of which one runs at a time: after each line of a file another may go on.
+"""Threads of which one runs at a time: after each line or instruction of a file another may go on.
 
 Which one is drawn from a seed, so that a schedule that fails is run again by its number. What
 would block is replaced: a lock by ``Gate``, an event loop by ``Loop``; so it is known when nobody
@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable, Coroutine, Generator
 from contextlib import contextmanager
 from types import FrameType, ModuleType, SimpleNamespace
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 
@@ -30,11 +30,22 @@ class Stuck(BaseException):
 
 
 class Steps:
-    """One run of several works, in the order that ``seed`` draws."""
+    """One run of several works, in the order that ``seed`` draws.
 
-    def __init__(self, module: ModuleType, seed: int, patch: pytest.MonkeyPatch) -> None:
+    ``event``: between two of which another may go on, ``line`` or ``opcode``. CPython switches
+    threads within a line too.
+    """
+
+    def __init__(
+        self,
+        module: ModuleType,
+        seed: int,
+        patch: pytest.MonkeyPatch,
+        event: Literal["line", "opcode"] = "line",
+    ) -> None:
         self.file = module.__file__
         self.random = random.Random(seed)
+        self._event = event
         self.loops: dict[int, Loop] = {}
         self._numbers: dict[int, int] = {}
         self._turns: dict[int, threading.Semaphore] = {}
@@ -42,7 +53,7 @@ class Steps:
         self._over = threading.Event()
         self._failed: list[BaseException] = []
         self.at_a_step: Callable[[], object] = lambda: None
-        """Called between two lines, on top of whose turn it is."""
+        """Called between two of them, on top of whose turn it is."""
         lock = lambda: Gate(self)  # noqa: E731
         patch.setattr(module, "threading", SimpleNamespace(Lock=lock, get_ident=ident))
         patch.setattr(module, "running_loop", self.running_loop)
@@ -100,14 +111,25 @@ class Steps:
                 self._over.set()
 
     def _trace(self, frame: FrameType, _event: str, _arg: object) -> Any:
-        return self._line if frame.f_code.co_filename == self.file else None
+        if frame.f_code.co_filename != self.file:
+            return None
+        frame.f_trace_opcodes = self._event == "opcode"
+        return self._line
 
     def _line(self, _frame: FrameType, event: str, _arg: object) -> Any:
-        if event == "line" and not self._failed:
+        if event == self._event and not self._failed:
             self.at_a_step()
-            if self.random.random() < 0.4:
+            if self._is_time():
                 self._switch()
         return self._line
+
+    def _is_time(self) -> bool:
+        """Whether another may go on."""
+        return self.random.random() < (0.4 if self._event == "line" else 0.05)
+
+    def _chosen(self, ready: list[threading.Semaphore]) -> threading.Semaphore:
+        """Who goes on, of all who can, in the order of their works."""
+        return self.random.choice(ready)
 
     def pause(self) -> None:
         """Let somebody else go on, perhaps."""
@@ -129,7 +151,22 @@ class Steps:
             if not self._failed:
                 self._failed.append(Stuck("nobody can go on"))
             ready = list(self._turns.values())  # one after the other gives up
-        return self.random.choice(ready)
+        return self._chosen(ready)
+
+
+class OneStop(Steps):
+    """The first work stops once, before its instruction ``at``; the others go on to their ends."""
+
+    def __init__(self, module: ModuleType, at: int, patch: pytest.MonkeyPatch) -> None:
+        super().__init__(module, 0, patch, "opcode")
+        self.left = at
+
+    def _is_time(self) -> bool:
+        self.left -= self._numbers[ident()] == 0
+        return self.left == 0
+
+    def _chosen(self, ready: list[threading.Semaphore]) -> threading.Semaphore:
+        return ready[0 if self.left > 0 else -1]
 
 
 ident = threading.get_ident

@@ -18,14 +18,14 @@ from contextlib import contextmanager, suppress
 from contextvars import Context
 from pathlib import Path
 from types import FrameType, SimpleNamespace
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 
 from kvcodec.errors import ConfigError
 from kvcodec.plans import locks
 from kvcodec.plans.locks import Lock, WouldWaitForever
-from tests.plans.steps import SECONDS, Loop, Steps, threads, until
+from tests.plans.steps import SECONDS, Loop, OneStop, Steps, threads, until
 
 ROOT = Path(__file__).parents[2]
 
@@ -56,7 +56,7 @@ def ran(work: Any) -> Any:
 
 def waiting(number: int) -> Callable[[], bool]:
     """Whether so many wait, each in its row."""
-    return lambda: sum(each.number < float("inf") for each in list(locks._waiting)) == number
+    return lambda: len(locks._waiting) == number
 
 
 class Inside:
@@ -164,10 +164,10 @@ def test_in_order() -> None:
 
 
 class Schedule:
-    """Works on two keys, whose threads go on line by line as a seed draws it."""
+    """Works on a few keys, whose threads go on step by step."""
 
-    def __init__(self, seed: int, patch: pytest.MonkeyPatch, *, signals: float = 0.0) -> None:
-        self.steps = Steps(locks, seed, patch)
+    def __init__(self, steps: Steps, *, signals: float = 0.0) -> None:
+        self.steps = steps
         self.steps.at_a_step = self._signal
         self.inside = Inside()
         self.refused = 0
@@ -224,14 +224,16 @@ class Schedule:
 
 
 SCHEDULES = range(50)
+EVENTS: list[Literal["line", "opcode"]] = ["line", "opcode"]
 
 
+@pytest.mark.parametrize("event", EVENTS)
 @pytest.mark.parametrize("signals", [0.0, 0.02, 0.2])
-def test_any_schedule_of_one_key(signals: float) -> None:
+def test_any_schedule_of_one_key(signals: float, event: Literal["line", "opcode"]) -> None:
     """Threads, tasks and one that is cancelled: one at a time, nobody refused, all let in."""
     for seed in SCHEDULES:
         with pytest.MonkeyPatch.context() as patch:
-            run = Schedule(seed, patch, signals=signals)
+            run = Schedule(Steps(locks, seed, patch, event), signals=signals)
             run.steps.run(
                 run.thread("a"), run.task("a"), run.task("a", cancelled=True), run.thread("a")
             )
@@ -242,8 +244,8 @@ def test_any_schedule_of_one_key(signals: float) -> None:
 class Telling(Schedule):
     """Each tells what it has done, unless it was told."""
 
-    def __init__(self, seed: int, patch: pytest.MonkeyPatch) -> None:
-        super().__init__(seed, patch)
+    def __init__(self, steps: Steps) -> None:
+        super().__init__(steps)
         self.moments = iter(range(1000))
         self.told = 0
         self.done = 0
@@ -276,19 +278,20 @@ class Telling(Schedule):
             self.done += 1
             waited = {*locks._waiting}
             taken.tell(next(self.moments))
-            waits = waited & locks._waiting  # without who has given up meanwhile
+            waits = waited & locks._waiting.keys()  # without who has given up meanwhile
             assert all(each.news is not None for each in waits)
         else:
             self.told += 1
             assert taken.news > asked, "of before it asked"
 
 
-def test_any_schedule_of_news() -> None:
+@pytest.mark.parametrize("event", EVENTS)
+def test_any_schedule_of_news(event: Literal["line", "opcode"]) -> None:
     """Who waits while it is told hears it, when let in; who comes later does not."""
     told = 0
     for seed in SCHEDULES:
         with pytest.MonkeyPatch.context() as patch:
-            run = Telling(seed, patch)
+            run = Telling(Steps(locks, seed, patch, event))
             run.steps.run(
                 run.thread("aa"), run.task("aa"), run.task("aa", cancelled=True), run.thread("aa")
             )
@@ -298,23 +301,25 @@ def test_any_schedule_of_news() -> None:
     assert told > 20
 
 
+@pytest.mark.parametrize("event", EVENTS)
 @pytest.mark.parametrize("signals", [0.0, 0.02, 0.2])
-def test_any_schedule_of_a_circle(signals: float) -> None:
+def test_any_schedule_of_a_circle(signals: float, event: Literal["line", "opcode"]) -> None:
     """A thread and a task with crossing keys: one of them is refused, at most."""
     for seed in SCHEDULES:
         with pytest.MonkeyPatch.context() as patch:
-            run = Schedule(seed, patch, signals=signals)
+            run = Schedule(Steps(locks, seed, patch, event), signals=signals)
             run.steps.run(run.thread("ab"), run.task("ba"), run.thread("b"))
         assert run.refused <= 1 or signals
         assert tables() == ([], [], [], []), seed
 
 
+@pytest.mark.parametrize("event", EVENTS)
 @pytest.mark.parametrize("signals", [0.0, 0.02, 0.2])
-def test_any_schedule_of_several_circles(signals: float) -> None:
+def test_any_schedule_of_several_circles(signals: float, event: Literal["line", "opcode"]) -> None:
     """Two pairs, a task of which is cancelled."""
     for seed in SCHEDULES:
         with pytest.MonkeyPatch.context() as patch:
-            run = Schedule(seed, patch, signals=signals)
+            run = Schedule(Steps(locks, seed, patch, event), signals=signals)
             run.steps.run(
                 run.thread("ab"),
                 run.thread("ba"),
@@ -323,6 +328,40 @@ def test_any_schedule_of_several_circles(signals: float) -> None:
             )
         assert run.refused <= 3 or signals
         assert tables() == ([], [], [], []), seed
+
+
+def test_a_circle_whose_first_stops_anywhere() -> None:
+    """At each instruction in turn, while the other asks: one of them is refused, nobody waits."""
+    at = left = 0
+    while left <= 0:
+        at += 1
+        with pytest.MonkeyPatch.context() as patch:
+            steps = OneStop(locks, at, patch)
+            refused = _crossed(steps)
+        left = steps.left
+        assert refused == 1, at
+        assert tables() == ([], [], [], []), at
+    assert at > 500
+
+
+def _crossed(steps: Steps) -> int:
+    """How many are refused of two threads that hold one lock each, and ask for the other's."""
+    held: set[str] = set()
+    refused: list[str] = []
+
+    def work(mine: str, other: str) -> None:
+        with lock(mine):
+            held.add(mine)
+            steps.block(lambda: len(held) == 2)
+            steps.pause()
+            try:
+                with lock(other):
+                    pass
+            except WouldWaitForever:
+                refused.append(mine)
+
+    steps.run(lambda: work("a", "b"), lambda: work("b", "a"))
+    return len(refused)
 
 
 # -------------------------------------------------------------------------- back to one's own
