@@ -184,7 +184,8 @@ def anchors(page: Path) -> set[str]:
     """Return what stands for a page's headings in links to them, as GitHub makes it."""
     text = CODE.sub("", page.read_text(encoding="utf-8"))
     return {
-        re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in HEADING.findall(text)
+        re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-")
+        for heading in HEADING.findall(text)
     }
 
 
