@@ -48,11 +48,13 @@ class _LimitedKV(Through):
 
 
 def _check(method: str, arguments: tuple[Any, ...], limits: Limits) -> None:
-    asked = arguments[0] if arguments else ()  # of purge
-    for key in (asked,) if isinstance(asked, str) else asked:
+    if not arguments:  # of purge
+        return
+    keys: Any = [arguments[0]] if isinstance(arguments[0], str) else arguments[0]
+    for key in keys:
         check_key(key, limits)
     if method in _OF_ONE:
-        check_value(asked, len(arguments[1]), limits)
+        check_value(arguments[0], len(arguments[1]), limits)
     elif method in _OF_MANY:
-        for key, value in asked.items():
+        for key, value in keys.items():
             check_value(key, len(value), limits)
