@@ -26,7 +26,7 @@ from tests.servers.postgres import postgres
 from tests.servers.redis import RedisCluster, RedisServer
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Generator, Iterator
     from contextlib import AbstractContextManager
 
 ROOT = Path(__file__).parent.parent
@@ -127,19 +127,19 @@ def _somewhere_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator
 
 
 @contextlib.contextmanager
-def _redis(folder: Path) -> Iterator[str]:
+def _redis(folder: Path) -> Generator[str]:
     with RedisServer(folder, "--appendonly", "yes") as server:
         yield f"redis://127.0.0.1:{server.port}"
 
 
 @contextlib.contextmanager
-def _cluster(folder: Path) -> Iterator[str]:
+def _cluster(folder: Path) -> Generator[str]:
     with RedisCluster(folder, primaries=3, replicas=1) as cluster:
         yield f"redis+cluster://127.0.0.1:{cluster.port}"
 
 
 @contextlib.contextmanager
-def _postgres(_: Path) -> Iterator[str]:
+def _postgres(_: Path) -> Generator[str]:
     with postgres() as server:
         yield server.url
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -89,7 +89,7 @@ def named(cell: str) -> list[str]:
 
 
 @contextmanager
-def sqlite(folder: Path, _: pytest.MonkeyPatch) -> Iterator[Opened]:
+def sqlite(folder: Path, _: pytest.MonkeyPatch) -> Generator[Opened]:
     """A file, and the operations on it: a statement each."""
     counters = Counters()
     with SQLiteKV(folder / "app.db") as kv:
@@ -110,7 +110,7 @@ def exchanges(patch: pytest.MonkeyPatch) -> Callable[[], int]:
 
 
 @contextmanager
-def one_redis(folder: Path, patch: pytest.MonkeyPatch) -> Iterator[Opened]:
+def one_redis(folder: Path, patch: pytest.MonkeyPatch) -> Generator[Opened]:
     """A server, and the exchanges with it."""
     with (
         RedisServer(folder, "--appendonly", "yes") as server,
@@ -122,7 +122,7 @@ def one_redis(folder: Path, patch: pytest.MonkeyPatch) -> Iterator[Opened]:
 
 
 @contextmanager
-def cluster(folder: Path, patch: pytest.MonkeyPatch) -> Iterator[Opened]:
+def cluster(folder: Path, patch: pytest.MonkeyPatch) -> Generator[Opened]:
     """Three servers, which all know the script, and the exchanges with any of them."""
     with (
         RedisCluster(folder) as servers,
@@ -135,7 +135,7 @@ def cluster(folder: Path, patch: pytest.MonkeyPatch) -> Iterator[Opened]:
 
 
 @contextmanager
-def postgresql(_: Path, patch: pytest.MonkeyPatch) -> Iterator[Opened]:
+def postgresql(_: Path, patch: pytest.MonkeyPatch) -> Generator[Opened]:
     """A server, and the statements that are sent to it."""
     statements: list[object] = []
     execute = psycopg.Cursor.execute
@@ -150,7 +150,7 @@ def postgresql(_: Path, patch: pytest.MonkeyPatch) -> Iterator[Opened]:
 
 
 @contextmanager
-def three_methods(_: Path, __: pytest.MonkeyPatch) -> Iterator[Opened]:
+def three_methods(_: Path, __: pytest.MonkeyPatch) -> Generator[Opened]:
     """A handle with nothing else, and the calls of it."""
     counters = Counters()
     yield WatchedKV(HandleKV(MemoryKV()), counters), lambda: calls(counters)
