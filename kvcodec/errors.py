@@ -170,7 +170,8 @@ class KeyNameError(KVCodecError):
 class MissingKey(KVCodecError, KeyError):
     """Nothing is stored under this key."""
 
-    __str__ = KVCodecError.__str__  # KeyError would print the repr of the message
+    def __str__(self) -> str:
+        return KVCodecError.__str__(self)  # KeyError would print the repr of the message
 
 
 class EncodeError(KVCodecError):
@@ -264,7 +265,7 @@ class BackendError(KVCodecError):
         """Say that a part of the operation is done."""
         if not self.possibly_stored:
             self.possibly_stored = True
-            self.args = (f"{self.args[0]}; what was done before that is stored",)
+            self.args: tuple[Any, ...] = (f"{self.args[0]}; what was done before that is stored",)
 
 
 class Unavailable(BackendError):

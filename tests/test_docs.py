@@ -2,11 +2,13 @@
 
 The blocks of one page share their names, from top to bottom, and run in an empty directory with
 the environment put back afterwards. A block that cannot run carries the reason in the comment
-right before it, ``<!-- not run: needs a Redis server -->``.
+right before it, ``<!-- not run: needs a Redis server -->``. A page that reads the URL of a server
+from the environment (``os.environ["REDIS_URL"]``) gets a real one.
 """
 
 from __future__ import annotations
 
+import contextlib
 import doctest
 import importlib
 import os
@@ -20,9 +22,12 @@ from typing import TYPE_CHECKING, NamedTuple
 import pytest
 
 import kvcodec
+from tests.servers.postgres import postgres
+from tests.servers.redis import RedisCluster, RedisServer
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Generator, Iterator
+    from contextlib import AbstractContextManager
 
 ROOT = Path(__file__).parent.parent
 PAGES = sorted(p for p in [ROOT / "README.md", *(ROOT / "docs").rglob("*.md")] if p.exists())
@@ -33,6 +38,10 @@ MODULES = [
 
 FENCE = re.compile(r"^(?P<indent> *)(?P<fence>```+|~~~+) *(?P<language>[\w+-]*)[^\n]*$")
 NOT_RUN = re.compile(r"^<!--\s*not run\b:?(?P<reason>.*?)-->$")
+
+CODE = re.compile(r"^ *```.*?^ *```$", re.MULTILINE | re.DOTALL)
+HEADING = re.compile(r"^#+ (.+)$", re.MULTILINE)
+LINK = re.compile(r"\]\(((?!\w+:)[^)\s]+)\)")
 
 
 class Block(NamedTuple):
@@ -117,10 +126,67 @@ def _somewhere_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator
     os.environ.update(before)
 
 
+@contextlib.contextmanager
+def _redis(folder: Path) -> Generator[str]:
+    with RedisServer(folder, "--appendonly", "yes") as server:
+        yield f"redis://127.0.0.1:{server.port}"
+
+
+@contextlib.contextmanager
+def _cluster(folder: Path) -> Generator[str]:
+    with RedisCluster(folder, primaries=3, replicas=1) as cluster:
+        yield f"redis+cluster://127.0.0.1:{cluster.port}"
+
+
+@contextlib.contextmanager
+def _postgres(_: Path) -> Generator[str]:
+    with postgres() as server:
+        yield server.url
+
+
+SERVERS: dict[str, Callable[[Path], AbstractContextManager[str]]] = {
+    "REDIS_URL": _redis,
+    "CLUSTER_URL": _cluster,
+    "POSTGRES_URL": _postgres,
+}
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
-def test_page(page: Path) -> None:
+def test_page(
+    page: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Every Python block of the page runs."""
-    run_page(page)
+    text = page.read_text(encoding="utf-8")
+    with contextlib.ExitStack() as running:
+        for name, started in SERVERS.items():
+            if f'os.environ["{name}"]' in text:
+                url = running.enter_context(started(tmp_path_factory.mktemp(name)))
+                monkeypatch.setenv(name, url)
+        run_page(page)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_links(page: Path) -> None:
+    """Every link of the page leads to a file that there is, and to a heading in it."""
+    assert [*broken_links(page)] == []
+
+
+def broken_links(page: Path) -> Iterator[str]:
+    """Yield the links of a page, other than URLs, that lead nowhere."""
+    for target in LINK.findall(CODE.sub("", page.read_text(encoding="utf-8"))):
+        name, _, anchor = target.partition("#")
+        path = page.parent / name if name else page
+        if not path.exists() or (anchor and anchor not in anchors(path)):
+            yield target
+
+
+def anchors(page: Path) -> set[str]:
+    """Return what stands for a page's headings in links to them, as GitHub makes it."""
+    text = CODE.sub("", page.read_text(encoding="utf-8"))
+    return {
+        re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-")
+        for heading in HEADING.findall(text)
+    }
 
 
 @pytest.mark.parametrize("name", MODULES)
@@ -164,3 +230,14 @@ def test_a_reason_is_enough(tmp_path: Path) -> None:
     page = tmp_path / "page.md"
     page.write_text("<!-- not run: needs a server -->\n\n```python\n1 / 0\n```\n", encoding="utf-8")
     assert run_page(page) == 0
+
+
+def test_a_link_that_leads_nowhere_is_found(tmp_path: Path) -> None:
+    """A file that is not there, and a heading that is not in it; not a URL, nor what is code."""
+    page = tmp_path / "page.md"
+    page.write_text(
+        "# A `b`, c\n[1](#a-b-c) [2](#a) [3](page.md#a-b-c) [4](no.md) [5](https://x.org/no)\n"
+        "```sh\n# e\n[6](no.md)\n```\n[7](page.md#e)\n",
+        encoding="utf-8",
+    )
+    assert [*broken_links(page)] == ["#a", "no.md", "page.md#e"]

@@ -8,6 +8,7 @@ from importlib import import_module
 from os import PathLike
 from typing import TYPE_CHECKING, Any, Final, cast
 
+from kvcodec.backends.limited import within_limits
 from kvcodec.backends.mapping import AsyncMappingKV, MappingKV
 from kvcodec.errors import ConfigError
 from kvcodec.protocols import KV, AsyncKV
@@ -46,8 +47,9 @@ _COROUTINE: Final = 0x80
 def as_kv(handle: object, opened: str = "Store") -> KV:
     """Return a KV over ``handle``.
 
-    Itself if it has get, set and delete; a MappingKV for a MutableMapping; a DifyKV for a Dify
-    plugin's storage; the KV of its own for a client that kvcodec knows. Raises ConfigError for
+    Itself if it has get, set and delete, kept within the limits that it states; a MappingKV for a
+    MutableMapping; a DifyKV for a Dify plugin's storage; the KV of its own for a client that
+    kvcodec knows. Raises ConfigError for
     anything else, and for a handle that is async as far as that can be seen. ``opened``: what is
     opened on it, for the message.
     """
@@ -72,17 +74,17 @@ def as_kv(handle: object, opened: str = "Store") -> KV:
         # `exist`, not `exists`: no other client is known to have it. By its shape and not its
         # module: proxies and test doubles of a plugin's storage behave as it does.
         return _dify_kv()(cast("Any", handle))
-    return kv
+    return within_limits(kv)
 
 
 def as_async_kv(handle: object, opened: str = "Store") -> AsyncKV:
     """Return an async KV over ``handle``.
 
-    Itself if it has get, set and delete; an AsyncMappingKV for a MutableMapping; the KV of its own
-    for a client that kvcodec knows. Raises ConfigError for anything else, and for a KV of
-    kvcodec's that is not async. Whether the methods of others can be awaited shows only when one
-    is called: a client may be async without being written with ``async def``. ``opened``: what is
-    opened on it, without the Async.
+    Itself if it has get, set and delete, kept within the limits that it states; an AsyncMappingKV
+    for a MutableMapping; the KV of its own for a client that kvcodec knows. Raises ConfigError for
+    anything else, and for a KV of kvcodec's that is not async. Whether the methods of others can
+    be awaited shows only when one is called: a client may be async without being written with
+    ``async def``. ``opened``: what is opened on it, without the Async.
     """
     if type(handle) is dict:
         return AsyncMappingKV(cast("Any", handle))
@@ -98,7 +100,7 @@ def as_async_kv(handle: object, opened: str = "Store") -> AsyncKV:
         return AsyncMappingKV(cast("Any", handle))
     if not _is_kv(handle):
         raise _not_a_kv(handle, "AsyncSQLiteKV(path)", "open_async_kv(url)")
-    return kv
+    return within_limits(kv)
 
 
 def wrong_kind(opened: str, *, is_async: bool) -> ConfigError:

@@ -122,7 +122,7 @@ class DifyKV:
     missing value from an outage.
     """
 
-    limits = Limits(key_bytes=_KEY_BYTES, value_bytes=_VALUE_BYTES, part_bytes=_PART_BYTES)
+    limits: Limits = Limits(key_bytes=_KEY_BYTES, value_bytes=_VALUE_BYTES, part_bytes=_PART_BYTES)
 
     def __init__(self, storage: DifyStorage) -> None:
         if not callable(getattr(storage, "exist", None)):

@@ -1,7 +1,7 @@
 """Limits of a backend, checked before any I/O, with errors that name the limit.
 
-For backends, which call ``check_key`` and ``check_value`` with their own ``limits`` where a client
-does not check, or says less.
+Backends call ``check_key`` and ``check_value`` with their own ``limits`` where a client does not
+check, or says less. For handles of others a store does (``limited.py``).
 """
 
 from __future__ import annotations

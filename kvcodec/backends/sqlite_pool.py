@@ -56,7 +56,7 @@ class Connections:
     A file that is removed or replaced while it is open is noticed: see ``check``.
     """
 
-    creating: ClassVar = threading.RLock()
+    creating: ClassVar[threading.RLock] = threading.RLock()
     """Held while a file is created: see ``_create``."""
 
     _closed = True  # of one whose __init__ failed or never ran: nothing to close
@@ -64,14 +64,14 @@ class Connections:
     def __init__(
         self, path: str | os.PathLike[str], durability: str, timeout: float, table: str
     ) -> None:
-        self.path = _absolute(path)
+        self.path: str = _absolute(path)
         # Once: later connections must find the same file, wherever a link points by then.
-        self.file = os.path.realpath(self.path)
+        self.file: str = os.path.realpath(self.path)
         _check_directory(self.file)
-        self.durability = _checked_durability(durability)
-        self.timeout = _checked_timeout(timeout)
-        self.statements = Statements(table)
-        self.log = BoundedLog(self.file, int(timeout * 1000))
+        self.durability: str = _checked_durability(durability)
+        self.timeout: float = _checked_timeout(timeout)
+        self.statements: Statements = Statements(table)
+        self.log: BoundedLog = BoundedLog(self.file, int(timeout * 1000))
         self.identity: Hashable = None
         """Of the file and table: equal for all connections to them, by whatever path."""
         self._inode: tuple[int, int] | None = None

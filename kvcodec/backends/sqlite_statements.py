@@ -50,6 +50,21 @@ _LIVE: Final = "(exp is null or exp > ?)"
 class Statements:
     """The statements on one table, whose name is a plain identifier: letters, digits and ``_``."""
 
+    create: tuple[str, str]
+    get: str
+    set: str
+    set_ttl: str
+    add: str
+    delete: str
+    exists: str
+    get_version: str
+    set_version: str
+    delete_version: str
+    get_many: dict[int, str]
+    page: str
+    any_expired: str
+    purge: str
+
     def __init__(self, table: str) -> None:
         given: object = table
         if not isinstance(given, str) or not re.fullmatch(_NAME, given):

@@ -32,7 +32,7 @@ class GzipJSON(Generic[V]):
 
     __slots__ = ("_codec", "_gzip", "_max_bytes", "_max_depth", "name")
 
-    first = frozenset({0x1F})
+    first: frozenset[int] = frozenset({0x1F})
     """What the first byte can be: RFC 1952, section 2.3.1."""
     compresses = True
     """Lengths tell about the content: with a cipher it has to be asked for."""
@@ -46,7 +46,7 @@ class GzipJSON(Generic[V]):
         self._gzip = Compression(0, _gzip, lambda: zlib.decompressobj(_GZIP))
         self._max_bytes = max_bytes
         self._max_depth = max_depth
-        self.name = "gzip-json"
+        self.name: str = "gzip-json"
 
     @forgetful
     def encode(self, value: V, /) -> bytes:

@@ -56,14 +56,14 @@ class Packed:
 
     __slots__ = ("_bound", "_items", "_layout", "name")
 
-    first = frozenset(range(256))
+    first: frozenset[int] = frozenset(range(256))
     """What the first byte can be."""
 
     def __init__(self, format: str) -> None:  # noqa: A002 - the word of `struct`
         text = _checked(format)
         self._layout = struct.Struct(text)
         self._items = _items(text)
-        self.name = f"packed-{text}"
+        self.name: str = f"packed-{text}"
         self._bound = _Fixed(self._layout, self._items, _shape_of_items(self._items))
 
     def __repr__(self) -> str:
@@ -116,12 +116,12 @@ class _Fixed:
 
     __slots__ = ("_items", "_kinds", "_layout", "_lengths", "_rounds", "_shape", "name")
 
-    first = Packed.first
+    first: frozenset[int] = Packed.first
 
     def __init__(
         self, layout: struct.Struct, items: list[Item], shape: _Shape, name: str = ""
     ) -> None:
-        self.name = name
+        self.name: str = name
         self._layout = layout
         self._items = items
         self._shape = shape

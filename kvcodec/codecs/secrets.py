@@ -27,15 +27,16 @@ class SecretHooks:
 
     def __init__(self, encoding: str) -> None:
         is_text = encoding == "json"
+        self.clear: Clear
         self.clear, self._within = (TEXT, TEXT_WITHIN) if is_text else (BINARY, BINARY_WITHIN)
         self.encode: Callable[[Any], bytes] = ENCODINGS[encoding].encode
         self._encoding = encoding
         self._decoders: dict[Any, Callable[[bytes], Any]] = {}
-        self.marked = partial(self._marked, self.clear)
+        self.marked: Callable[[Any], Any] = partial(self._marked, self.clear)
         """The leaf of a secret that is sealed by itself: an encoder's hook."""
-        self.marked_within = partial(self._marked, self._within)
+        self.marked_within: Callable[[Any], Any] = partial(self._marked, self._within)
         """The leaf of a secret inside another one: an encoder's hook."""
-        self.revealed = partial(self._revealed, self.clear)
+        self.revealed: Callable[[Any, Any], Any] = partial(self._revealed, self.clear)
         """The secret of a marked leaf: a decoder's hook."""
 
     def marked_flat(self, value: Any) -> Any:

@@ -16,9 +16,9 @@ try:
     from langchain_core.chat_history import BaseChatMessageHistory
     from langchain_core.messages import BaseMessage, message_to_dict, messages_from_dict
     from langchain_core.stores import BaseStore
-except ModuleNotFoundError as error:
+except ModuleNotFoundError as _error:
     what = "kvcodec.integrations.langchain needs langchain-core: pip install langchain-core"
-    raise ModuleNotFoundError(what, name=error.name) from error
+    raise ModuleNotFoundError(what, name=_error.name) from _error
 
 from kvcodec.codecs.depth import json_too_deep
 from kvcodec.errors import forgetful
@@ -156,7 +156,7 @@ class ChatHistory(BaseChatMessageHistory):
     ) -> None:
         super().__init__()
         self.session_id = session_id
-        self.log = Log(keyspace, kv, max_items=max_items, clock=clock)
+        self.log: Log[BaseMessage, str] = Log(keyspace, kv, max_items=max_items, clock=clock)
         self._async: AsyncLog[BaseMessage] | None = None
         if async_kv is not None:
             self._async = AsyncLog(keyspace, async_kv, max_items=max_items, clock=clock)

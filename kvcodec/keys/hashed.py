@@ -120,9 +120,9 @@ class HashedKeys(_HashedNames[K]):
     def __init__(self, *, limit: int = 255) -> None:
         if isinstance(limit, bool) or not isinstance(limit, int):
             raise ConfigError("limit= is a number of bytes")
-        self.limit = limit
+        self.limit: int = limit
         self._inner = PathKeys()
-        self.prefix = self._inner.prefix
+        self.prefix: str = self._inner.prefix
 
     def bind(self, name: str, key_type: Any, /) -> Self:
         """Return the scheme of keyspace ``name`` with keys of ``key_type``."""
@@ -174,9 +174,9 @@ class HiddenKeys(_HashedNames[K]):
 
         self._key = key
         self._deriver = Deriver(key, _HIDDEN_LABEL)
-        self.naming = key.id.hex()
+        self.naming: str = key.id.hex()
         self._inner = PathKeys()
-        self.prefix = self._inner.prefix
+        self.prefix: str = self._inner.prefix
 
     @property
     def spelling(self) -> str:

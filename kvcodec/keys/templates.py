@@ -54,8 +54,8 @@ class TemplateKeys(Scheme[K]):
         given: tuple[object, object] = (template, verbatim)
         if not (isinstance(given[0], str) and isinstance(given[1], bool)):
             raise ConfigError("a template is text, and verbatim= is True or False")
-        self.template = template
-        self.verbatim = verbatim
+        self.template: str = template
+        self.verbatim: bool = verbatim
         literals, fields = _parse_template(template)
         shape = _reorder(shape_of(key, VERBATIM if verbatim else TEXT), fields)
         _check_unambiguous(template, literals, shape.parts)

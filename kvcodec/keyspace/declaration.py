@@ -60,10 +60,10 @@ class Older:
         convert: Callable[[Any], Any] | None,
         until: float | None,
     ) -> None:
-        self.declaration = declaration
-        self.convert = convert
-        self.until = until
-        self.reads = 0
+        self.declaration: Declaration[Any, Any] = declaration
+        self.convert: Callable[[Any], Any] | None = convert
+        self.until: float | None = until
+        self.reads: int = 0
         """Values that were read in this form, in this process."""
 
     def bound_to(self, context: str) -> Older:
@@ -118,16 +118,18 @@ class Declaration(Declared, Generic[V, K]):
         *,
         indexed: bool,
     ) -> None:
-        self.name = name
+        self.name: str = name
+        self.value_type: Any
+        self.key_type: Any
         self.value_type, self.key_type = types
-        self.names = names
-        self.pipeline = pipeline
-        self.indexed = indexed
-        self.keep_unknown = pipeline.form.keep_unknown
+        self.names: Names[K] = names
+        self.pipeline: Pipeline[V] = pipeline
+        self.indexed: bool = indexed
+        self.keep_unknown: bool = pipeline.form.keep_unknown
         self.older: tuple[Older, ...] = ()
-        self.is_shared = False
+        self.is_shared: bool = False
         """Whether its names are those of other subjects too."""
-        self.opening = Opening()
+        self.opening: Opening = Opening()
         """As which shape it is opened: shared by the copies, which have the same names."""
 
     def __repr__(self) -> str:

@@ -44,12 +44,12 @@ class Encoding(Generic[V]):
     __slots__ = ("codec", "form", "quick", "small")
 
     def __init__(self, codec: ValueCodec[V], form: Form) -> None:
-        self.codec = codec
-        self.form = form
+        self.codec: ValueCodec[V] = codec
+        self.form: Form = form
         nested = form.max_depth if codec.nests else UNNESTED_BYTES
-        self.small = min(form.max_bytes, nested if codec.too_deep else form.max_bytes)
+        self.small: int = min(form.max_bytes, nested if codec.too_deep else form.max_bytes)
         """The size of the largest encoding that needs no look at its depth before it is decoded."""
-        self.quick = _quick_way(codec, form)
+        self.quick: Callable[[V], bytes | None] = _quick_way(codec, form)
 
     def encode(self, value: V) -> bytes:
         """Encode, and make sure that what was encoded would be read back as it is."""

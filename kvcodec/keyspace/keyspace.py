@@ -97,7 +97,7 @@ class Previous(Declared):
         if convert is not None and not callable(convert):
             raise ConfigError("convert= is a function: today's value of an old one")
         self._older = Older(keyspace.declaration, convert, options.moment(until))
-        self.keyspace = keyspace
+        self.keyspace: Keyspace[Any, Any] = keyspace
 
     @property
     def convert(self) -> Callable[[Any], Any] | None:
@@ -217,10 +217,10 @@ class Keyspace(Declared, Generic[V, K]):
     def __new__(  # noqa: D102 - documented on its class, as an __init__ is (D107)
         cls,
         name: str,
-        value: Any,
+        value: type[Any] | TypeForm[Any],
         *,
-        key: Any = str,
-        keys: Any = None,
+        key: type[Any] | None = str,
+        keys: KeyScheme[Any] | AnyScheme | None = None,
         encoding: str | Codec[Any] = "json",
         cipher: KeyRing | Cipher | None = None,
         unsigned: Iterable[str] = (),
@@ -238,7 +238,7 @@ class Keyspace(Declared, Generic[V, K]):
         validate: bool = True,
         max_bytes: int = options.MAX_BYTES,
         max_depth: int = options.MAX_DEPTH,
-    ) -> Any:
+    ) -> Keyspace[Any, Any]:
         self = super().__new__(cls)
         try:
             names: Names[Any] = Names(name, key, keys)

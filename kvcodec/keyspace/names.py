@@ -57,11 +57,12 @@ class Names(Generic[K]):
         self.scheme: KeyScheme[K] = asked
         self.key_type: Any = given.key_type if _has_own_type(given) else key_type
         """The type of the keys: the scheme's, where it has one of its own."""
-        self.prefix = self.scheme.prefix
+        self.prefix: str = self.scheme.prefix
         """What every raw key starts with."""
-        stored = self.stored = self.scheme if offers(self.scheme, StoredNames) else None
+        stored = self.scheme if offers(self.scheme, StoredNames) else None
+        self.stored: StoredNames | None = stored
         """The scheme, where raw keys do not tell their keys: whole names stand with the values."""
-        self.naming = stored.naming if stored and offers(stored, HiddenNames) else ""
+        self.naming: str = stored.naming if stored and offers(stored, HiddenNames) else ""
         """The id of the ring's key that names are made with, or ""."""
         spelled = given.spelling if offers(given, SpelledKeys) else None
         self._spelling: tuple[Any, ...] = (type(given), self.prefix, spelled)

@@ -48,14 +48,14 @@ class Pipeline(Generic[V]):
         self._parts: dict[Kind, Wrapping] = {}
         self.cipher: Cipher | None = declared.cipher
         """What seals: whole values or, of a type with Secret fields, these."""
-        self.codec = codec
+        self.codec: ValueCodec[V] = codec
         # Of a type with Secret fields, nothing is sealed but these.
-        self.form = declared if codec.secrets is None else replace(declared, cipher=None)
-        self.encoding = Encoding(codec, self.form)
-        self.wrapping = Wrapping(self.form, codec.name, codec.first)
-        self.fields = self._fields(declared)
+        self.form: Form = declared if codec.secrets is None else replace(declared, cipher=None)
+        self.encoding: Encoding[V] = Encoding(codec, self.form)
+        self.wrapping: Wrapping = Wrapping(self.form, codec.name, codec.first)
+        self.fields: SecretFields[V] | None = self._fields(declared)
         plain = self.form.is_plain and self.fields is None
-        self.direct = self.encoding.small if plain else -1
+        self.direct: int = self.encoding.small if plain else -1
         """Up to how many bytes a stored value is its encoding and nothing else; -1 for none."""
 
     def _fields(self, declared: Form) -> SecretFields[V] | None:

@@ -30,10 +30,10 @@ class Place(Generic[V]):
         older: tuple[tuple[Older, str], ...] = (),
         name: str = "",
     ) -> None:
-        self.declaration = declaration
-        self.raw_key = raw_key
-        self.older = older
-        self.name = name  # the whole one, where the raw key does not tell it
+        self.declaration: Declaration[V, Any] = declaration
+        self.raw_key: str = raw_key
+        self.older: tuple[tuple[Older, str], ...] = older
+        self.name: str = name  # the whole one, where the raw key does not tell it
 
     def seal(self, value: V, now: float, ttl: float | None = None) -> bytes:
         """The bytes to store."""

@@ -22,7 +22,7 @@ class OwnKeys(Generic[K]):
 
     def __init__(self, given: KeyScheme[K]) -> None:
         self._given = given
-        self.prefix = given.prefix
+        self.prefix: str = given.prefix
 
     def join(self, key: K, /) -> str:
         """Return the raw key of ``key``. Raises KeyNameError for one that no listing meets."""

@@ -85,16 +85,16 @@ class Wrapping:
     def __init__(
         self, form: Form, codec: str, first: frozenset[int] | None, kind: Kind = "value"
     ) -> None:
-        self.form = form
+        self.form: Form = form
         self._plain, self._bare = form.is_plain, form.bare
         self._first = first
-        self.is_any = kind == "value" and codec == "raw" and not form.is_enveloped_always
+        self.is_any: bool = kind == "value" and codec == "raw" and not form.is_enveloped_always
         """Whether values are stored as they are, and may be any bytes but other declarations'."""
         loose = form.cipher is None and not form.checksum and form.is_enveloped_always
-        self.is_any_inside = kind == "value" and codec == "raw" and loose
+        self.is_any_inside: bool = kind == "value" and codec == "raw" and loose
         """Whether they may be any bytes in an envelope that does not tell what kind they are of."""
         self._onto = form.cipher.encrypt_onto if offers(form.cipher, AppendingCipher) else None
-        self.place = place_of(kind, form.keyspace, form.context, codec)
+        self.place: bytes = place_of(kind, form.keyspace, form.context, codec)
         """What associated data begins with."""
         # Where every header is the same (the primary key, no times): its bytes, and what they
         # and the place begin the associated data with.

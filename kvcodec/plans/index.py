@@ -136,7 +136,7 @@ class Index:
     ) -> None:
         self._can = can
         self._clock = clock
-        self.shards = Shards(keeper, can, clock)
+        self.shards: Shards = Shards(keeper, can, clock)
         self._known: dict[str, float] = {}
         self._recent: deque[tuple[str, int]] = deque(maxlen=_RECENT)
         self._count = 0  # not read yet

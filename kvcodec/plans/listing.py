@@ -74,9 +74,9 @@ class Listing(Generic[V, K]):
         clock: Clock,
         kind: Kind = "value",
     ) -> None:
-        self.declared = declared
-        self.can = can
-        self.clock = clock
+        self.declared: Declaration[V, K] = declared
+        self.can: Capabilities = can
+        self.clock: Clock = clock
         self.kind: Kind = kind
         """What stands under a key's own name: a value, or a log's head, or a file's manifest."""
         self._indexes: dict[AnyKeyspace, Index] = {}

@@ -68,7 +68,7 @@ class RingCache:
             raise ConfigError("cached= is a number of subjects, from 0")
         self._most = most
         self._rings: dict[str, tuple[bytes, KeyRing]] = {}
-        self.drops = 0
+        self.drops: int = 0
         """How often somebody was dropped: what was read before may be over."""
 
     def get(self, raw_key: str, data: bytes) -> KeyRing | None:

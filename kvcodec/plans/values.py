@@ -52,7 +52,13 @@ __all__ = [
 
 V = TypeVar("V")
 
-NO_DEFAULT: Any = object()
+
+class _NoDefault:
+    def __repr__(self) -> str:
+        return "<no default>"  # in signatures
+
+
+NO_DEFAULT: Any = _NoDefault()
 """Stands for "no default was given": None is a default like any other."""
 
 _THE_VALUE = "the value"

@@ -136,8 +136,8 @@ class FernetCipher(_PlaceCipher):
         hide_time: bool = False,
         pad_to: int | None = None,
     ) -> None:
-        self.bare = not bound
-        self.hide_time = hide_time
+        self.bare: bool = not bound
+        self.hide_time: bool = hide_time
         self._set_up(ring, FERNET, pad_to)
         self._own: tuple[RingKey, ...] = () if bound else _own(ring, pad_to)
 

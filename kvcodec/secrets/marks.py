@@ -43,7 +43,7 @@ class Clear:
     __slots__ = ("_mark", "is_text")
 
     def __init__(self, *, is_text: bool, mark: str) -> None:
-        self.is_text = is_text
+        self.is_text: bool = is_text
         self._mark: Any = mark if is_text else mark.encode()
 
     def leaf(self, encoded: bytes) -> str | bytes:

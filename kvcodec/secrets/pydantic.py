@@ -38,7 +38,7 @@ class _Storing:
     __slots__ = ("clear",)
 
     def __init__(self, clear: Clear) -> None:
-        self.clear = clear
+        self.clear: Clear = clear
 
 
 STORING = _Storing(TEXT)

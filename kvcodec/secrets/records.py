@@ -88,11 +88,11 @@ class RecordSealer:
         *,
         keeps_unknown: bool,
     ) -> None:
-        self.cipher = cipher
+        self.cipher: Cipher = cipher
         padding = cipher.padding if offers(cipher, PaddingCipher) else 0
         self._form = bytes((cipher.cipher_id, padding))
-        self.clear = clear
-        self.route = route
+        self.clear: Clear = clear
+        self.route: Route = route
         self._unsigned = frozenset(unsigned)
         self._keeps_unknown = keeps_unknown
 

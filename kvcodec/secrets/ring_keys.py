@@ -61,12 +61,12 @@ class RingKey:
     def __init__(self, material: bytes) -> None:
         extract = HMAC(_SALT, SHA256())
         extract.update(material)
-        self.state = HMAC(extract.finalize(), SHA256())
-        self.id = expand(self.state, _KEY_ID_INFO)[:KEY_ID_BYTES]
+        self.state: HMAC = HMAC(extract.finalize(), SHA256())
+        self.id: bytes = expand(self.state, _KEY_ID_INFO)[:KEY_ID_BYTES]
         # Of use to bare tokens only: the key as the Fernet specification takes it, and an id of
         # its signing half, which is all that a token commits to.
-        self.fernet = Fernet(base64.urlsafe_b64encode(material))
-        self.half_id = expand(HMAC(material[:16], SHA256()), _HALF_INFO)
+        self.fernet: Fernet = Fernet(base64.urlsafe_b64encode(material))
+        self.half_id: bytes = expand(HMAC(material[:16], SHA256()), _HALF_INFO)
 
     def __reduce__(self) -> NoReturn:
         raise TypeError("a key cannot be pickled or copied")

@@ -104,10 +104,12 @@ class FilePlace:
     def __init__(
         self, pipeline: Pipeline[bytes], raw_key: str, can: Capabilities, name: str = ""
     ) -> None:
-        self.pipeline = pipeline
-        self.raw_key = raw_key
-        self.can = can
-        self.name = name  # the whole one, where the raw key does not tell it: to write, not to read
+        self.pipeline: Pipeline[bytes] = pipeline
+        self.raw_key: str = raw_key
+        self.can: Capabilities = can
+        self.name: str = (
+            name  # the whole one, where the raw key does not tell it: to write, not to read
+        )
 
     @property
     def trace_name(self) -> str:

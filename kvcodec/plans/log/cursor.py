@@ -49,7 +49,7 @@ class Cursor:
         self._parts = parts
         self._bounds = bounds
         self._backward = backward
-        self.track = track
+        self.track: Track = track
         self._head = head
         self.low: int = head.first
         self.high: int = head.end

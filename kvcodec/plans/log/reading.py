@@ -41,7 +41,7 @@ class Reading:
         self._backward = backward
         self._left = bounds.max_items
         self._cursors: list[Cursor] | None = None
-        self.is_over = False
+        self.is_over: bool = False
         """Whether the end was come to."""
 
     def total(self) -> Plan[int]:

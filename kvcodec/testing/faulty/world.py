@@ -48,7 +48,7 @@ class ManualClock:
     __slots__ = ("now",)
 
     def __init__(self, now: float = 1_700_000_000.0) -> None:
-        self.now = now
+        self.now: float = now
 
     def __call__(self) -> float:
         """Return the time in seconds."""
@@ -87,7 +87,7 @@ class World:
     def __init__(
         self, script: Iterable[Fault | None], clock: ManualClock | None, *, versioned: bool
     ) -> None:
-        self.clock = ManualClock() if clock is None else clock
+        self.clock: ManualClock = ManualClock() if clock is None else clock
         self.operations: list[Operation] = []
         self._script = iter(script)
         self._versioned = versioned

@@ -36,7 +36,7 @@ class CacheMachine(AgingMachine):
     """A ``Cache`` and a dict side by side. Made by ``cache_machine``."""
 
     def _reopen(self) -> None:
-        self.cache = Cache(self.keyspace, self.kv, clock=self.clock)
+        self.cache: Cache[Any, Any] = Cache(self.keyspace, self.kv, clock=self.clock)
 
     @rule(data=st.data())
     def get_or_load(self, data: DataObject) -> None:

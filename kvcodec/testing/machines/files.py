@@ -41,7 +41,9 @@ class FilesMachine(ShapeMachine):
     chunk_bytes: ClassVar[int]
 
     def _reopen(self) -> None:
-        self.files = Files(self.keyspace, self.kv, chunk_bytes=self.chunk_bytes, clock=self.clock)
+        self.files: Files[Any] = Files(
+            self.keyspace, self.kv, chunk_bytes=self.chunk_bytes, clock=self.clock
+        )
 
     @rule(data=st.data(), content=st.binary(max_size=100), pieces=st.booleans())
     def put(self, data: DataObject, content: bytes, *, pieces: bool) -> None:

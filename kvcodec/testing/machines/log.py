@@ -44,7 +44,7 @@ class LogMachine(ShapeMachine):
     segment_bytes: ClassVar[int]
 
     def _reopen(self) -> None:
-        self.log = Log(
+        self.log: Log[Any, Any] = Log(
             self.keyspace,
             self.kv,
             max_items=self.max_items,

@@ -98,9 +98,9 @@ class ShapeMachine(RuleBasedStateMachine):
 
     @initialize(data=st.data())
     def _open(self, data: DataObject) -> None:
-        self.clock = ManualClock()
+        self.clock: ManualClock = ManualClock()
         self.kv = type(self).make_kv()
-        self.model = Model(self.keyspace, self.clock)
+        self.model: Model = Model(self.keyspace, self.clock)
         pool = st.lists(self.drawn_keys, min_size=1, max_size=_POOL)
         self.pool: list[Any] = data.draw(pool, label="keys")
         self._reopen()
