@@ -9,7 +9,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
-.PHONY: demo test lint bench chaos clean
+.PHONY: demo test lint docs bench chaos clean
 .DELETE_ON_ERROR:
 
 # Writes, then reads in a second process, in a fresh database under .demo/.
@@ -28,6 +28,10 @@ lint: $(VENV)/.stamp-dev
 	$(BIN)/mypy
 	$(BIN)/pyright
 
+# The site, in docs/_build. A warning, a broken link or a missing anchor is an error.
+docs: $(VENV)/.stamp-dev
+	$(BIN)/python -m sphinx --fail-on-warning --keep-going --quiet docs docs/_build
+
 bench: $(VENV)/.stamp-bench
 	$(BIN)/python -m tests.benchmarks
 
@@ -36,7 +40,7 @@ chaos: $(VENV)/.stamp-dev
 	$(BIN)/python -m tests.chaos
 
 clean:
-	rm -rf .demo .mypy_cache .pytest_cache .ruff_cache .hypothesis .benchmarks build dist $(VENV)
+	rm -rf .demo docs/_build .mypy_cache .pytest_cache .ruff_cache .hypothesis .benchmarks build dist $(VENV)
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(BIN)/python:
@@ -51,7 +55,7 @@ $(VENV)/.stamp-run: pyproject.toml | $(BIN)/python
 # Dependency groups need a newer pip than the one that comes with Python 3.11.
 $(VENV)/.stamp-dev: pyproject.toml | $(BIN)/python
 	$(PIP) install --upgrade 'pip>=25.1'
-	$(PIP) install --editable . --group lint --group test
+	$(PIP) install --editable . --group lint --group test --group docs
 	@touch $@ $(VENV)/.stamp-run
 
 $(VENV)/.stamp-bench: $(VENV)/.stamp-dev

@@ -42,7 +42,7 @@ class _AllChecks(
 class KVConformance(_AllChecks):
     """The checks for a sync KV. Subclass it under a name that pytest collects, with ``make_kv``.
 
-    A backend with an injected clock and a file shows all hooks:
+    A backend with an injected clock and a file shows all hooks::
 
         class TestMyKV(KVConformance):
             @pytest.fixture(autouse=True)
@@ -155,6 +155,8 @@ def _frequent_switches() -> Generator[None]:
 
 class AsyncKVConformance(_AllChecks):
     """The checks for a KV whose methods return awaitables. Subclass it, with ``make_kv``.
+
+    For example::
 
         class TestMyAsyncKV(AsyncKVConformance):
             async def make_kv(self) -> MyAsyncKV:

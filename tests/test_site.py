@@ -1,0 +1,61 @@
+"""The site that `make docs` makes: it builds without a warning, and names all that is public."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import kvcodec
+import kvcodec.integrations.langchain
+import kvcodec.protocols
+import kvcodec.testing
+
+ROOT = Path(__file__).parents[1]
+REFERENCE = ROOT / "docs" / "reference"
+PUBLIC = [kvcodec, kvcodec.protocols, kvcodec.testing, kvcodec.integrations.langchain]
+
+
+def test_it_builds(tmp_path: Path) -> None:
+    """Pages, links between them, anchors and docstrings: a warning is an error."""
+    command = [sys.executable, "-m", "sphinx", "--fail-on-warning", "--keep-going", "--quiet"]
+    made = subprocess.run(
+        [*command, str(ROOT / "docs"), str(tmp_path / "site")],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert made.returncode == 0, made.stderr
+    assert (tmp_path / "site" / "searchindex.js").exists()
+
+
+def documented() -> list[str]:
+    """The names that the reference has, each behind its module."""
+    found: list[str] = []
+    for page in sorted(REFERENCE.glob("*.md")):
+        module = ""
+        for line in page.read_text(encoding="utf-8").splitlines():
+            directive = re.match(r"\.\. (currentmodule|auto\w+):: ([\w.]+)", line)
+            if directive is None:
+                continue
+            if directive[1] == "currentmodule":
+                module = directive[2]
+            else:
+                found.append(f"{module}.{directive[2]}")
+    return found
+
+
+def test_the_reference_is_whole() -> None:
+    """Each public name stands there once."""
+    found = documented()
+    assert len(found) == len(set(found))
+    again = {*kvcodec.__all__}  # protocols that the package gives too stand there
+    public = {
+        f"{module.__name__}.{name}"
+        for module in PUBLIC
+        for name in module.__all__
+        if module is kvcodec or name not in again
+    }
+    assert set(found) == public
