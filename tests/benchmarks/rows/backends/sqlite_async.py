@@ -77,9 +77,7 @@ def gathered_gets(setting: Setting) -> Race:
     """Reading, where both sides have every key."""
     runner = runner_of(setting)
     ours, theirs = our_kv(setting, runner), their_kv(setting)
-    return Race(
-        gathered(runner, ours.get, keys_alone), each_one(theirs.get, fresh_keys), GATHERED
-    )
+    return Race(gathered(runner, ours.get, keys_alone), each_one(theirs.get, fresh_keys), GATHERED)
 
 
 @row("AsyncSQLiteKV set, 1 KiB, 2,000 gathered", beside=SYNC, target=at_most(3))
