@@ -109,7 +109,7 @@ def test_what_is_awaited_in_one_turn_wakes_the_loop_once(
             assert woken == [2]
             assert got == [b"%d" % n for n in range(500)]
 
-    asyncio.run(use())
+    asyncio.run(asyncio.wait_for(use(), 60))
 
 
 def test_each_has_its_own_result_or_error(path: Path) -> None:
@@ -128,7 +128,7 @@ def test_each_has_its_own_result_or_error(path: Path) -> None:
                 *(call for group in calls for call in group), *wrong, return_exceptions=True
             )
 
-    *told, too_large, unnameable, many = asyncio.run(use())
+    *told, too_large, unnameable, many = asyncio.run(asyncio.wait_for(use(), 60))
     with SQLiteKV(path) as kv:
         for n in range(10):
             small, large, read = told[3 * n : 3 * n + 3]
@@ -178,7 +178,7 @@ def test_the_order_of_one_loop_is_kept(path: Path) -> None:
             assert told[1::2] == [b"%d" % n for n in range(100)]
             await asyncio.gather(*(task(kv, f"{n}") for n in range(20)))
 
-    asyncio.run(use())
+    asyncio.run(asyncio.wait_for(use(), 60))
 
 
 def test_a_cancelled_one_harms_no_other(path: Path, gate: Gate) -> None:
@@ -197,7 +197,22 @@ def test_a_cancelled_one_harms_no_other(path: Path, gate: Gate) -> None:
             assert cancelled == [True] + [True, False] * 4 + [True]
             assert [key async for key in kv.scan_keys("")] == ["1", "3", "5", "7"]
 
-    asyncio.run(use())
+    asyncio.run(asyncio.wait_for(use(), 60))
+
+
+def test_one_cancelled_as_it_is_made_harms_no_other(path: Path, gate: Gate) -> None:
+    """What comes of it nobody is told; those behind it in its batch are told theirs."""
+
+    async def use() -> None:
+        async with AsyncSQLiteKV(path, clock=gate) as kv:
+            at_gate, *behind = begun(kv.exists("held"), kv.set("a", b"1"), kv.get("a"))
+            assert await asyncio.to_thread(gate.asked.wait, 60)
+            at_gate.cancel()
+            gate.open()
+            assert await asyncio.gather(*behind) == [None, b"1"]
+            assert at_gate.cancelled()
+
+    asyncio.run(asyncio.wait_for(use(), 60))
 
 
 def test_what_is_done_is_let_go(path: Path, gate: Gate) -> None:
@@ -281,7 +296,7 @@ def test_closing_while_operations_wait(path: Path, gate: Gate) -> None:
         assert await at_gate is False
         kv._thread._executor.shutdown()  # waits for the thread: it would do so for ever
 
-    asyncio.run(use())
+    asyncio.run(asyncio.wait_for(use(), 60))
     with SQLiteKV(path) as kv:
         assert len(list(kv.scan_keys(""))) == 9
 
@@ -302,7 +317,7 @@ def test_a_close_that_is_cancelled_closes(path: Path, gate: Gate) -> None:
         kv._thread._executor.shutdown()
         assert kv._kv._connections._closed
 
-    asyncio.run(use())
+    asyncio.run(asyncio.wait_for(use(), 60))
 
 
 def test_closed_by_another_loop_in_between(path: Path) -> None:
