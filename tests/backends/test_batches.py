@@ -204,6 +204,8 @@ def test_one_cancelled_as_it_is_made_harms_no_other(path: Path, gate: Gate) -> N
     """What comes of it nobody is told; those behind it in its batch are told theirs."""
 
     async def use() -> None:
+        said: list[dict[str, Any]] = []
+        asyncio.get_running_loop().set_exception_handler(lambda _, context: said.append(context))
         async with AsyncSQLiteKV(path, clock=gate) as kv:
             at_gate, *behind = begun(kv.exists("held"), kv.set("a", b"1"), kv.get("a"))
             assert await asyncio.to_thread(gate.asked.wait, 60)
@@ -211,6 +213,7 @@ def test_one_cancelled_as_it_is_made_harms_no_other(path: Path, gate: Gate) -> N
             gate.open()
             assert await asyncio.gather(*behind) == [None, b"1"]
             assert at_gate.cancelled()
+        assert said == []
 
     asyncio.run(asyncio.wait_for(use(), 60))
 
@@ -354,20 +357,21 @@ def test_a_clock_that_stops(path: Path) -> None:
     assert isinstance(second, RuntimeError)
 
 
-def test_an_error_holds_no_value_of_its_batch(path: Path) -> None:
-    """Neither its own nor those of the operations around it."""
+def test_an_error_holds_no_value_of_its_batch(path: Path, gate: Gate) -> None:
+    """Neither its own nor that of the operation which the thread is at meanwhile."""
 
-    async def use() -> list[Any]:
+    async def use() -> None:
         secret = CANARY.encode()
-        async with AsyncSQLiteKV(path) as kv:
-            calls = [(kv.set(f"a{n}", secret), kv.set("\ud800", secret)) for n in range(5)]
-            return await asyncio.gather(
-                *(call for pair in calls for call in pair), return_exceptions=True
-            )
+        async with AsyncSQLiteKV(path, clock=gate) as kv:
+            failing, at_gate = begun(kv.set("\ud800", secret), kv.set_with_ttl("a", secret, 1))
+            assert await asyncio.to_thread(gate.asked.wait, 60)
+            with pytest.raises(KeyNameError) as caught:
+                await failing
+            assert leaks(caught.value) == []
+            gate.open()
+            await at_gate
 
-    errors = asyncio.run(use())[1::2]
-    assert [type(error) for error in errors] == [KeyNameError] * 5
-    assert [place for error in errors for place in leaks(error)] == []
+    asyncio.run(asyncio.wait_for(use(), 60))
 
 
 def test_gathered_increments_of_processes_are_all_counted(path: Path) -> None:
