@@ -87,6 +87,8 @@ def test_the_table_of_speeds_is_covered() -> None:
         "Fernet set, 100 B": at_most(1.6),
         "SQLiteKV get, 1 KiB": at_most(1.15),
         "SQLiteKV set, 1 KiB": at_most(1.15),
+        "AsyncSQLiteKV get, 1 KiB, 2,000 gathered": at_most(3),
+        "AsyncSQLiteKV set, 1 KiB, 2,000 gathered": at_most(3),
         "open a Store on a dict": at_most_us(3),
         "import kvcodec": at_most(2),
         "Files, 1 GiB stream: peak memory, in chunks": at_most_chunks(3),

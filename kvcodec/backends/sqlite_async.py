@@ -1,33 +1,28 @@
 """The async twin of ``SQLiteKV``: the same file, from a thread of its own.
 
-SQLite has no asynchronous interface. One thread is the measured optimum: handing a call over
-costs about 87 µs (aiosqlite: 216 µs), and more threads would only wait for each other, since
-SQLite takes one writer at a time.
+SQLite has no asynchronous interface. One thread is the measured optimum: more of them would only
+wait for each other, since SQLite takes one writer at a time. Each operation is a transaction of
+its own, as in ``SQLiteKV``; only the handing over is done for many at once.
 """
 
 from __future__ import annotations
 
-import os
 import time
-from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, Literal, Self, TypeVar, TypeVarTuple
+from typing import TYPE_CHECKING, Literal, Self
 
-from kvcodec.backends.loops import running_loop
+from kvcodec.backends.batches import BatchThread
 from kvcodec.backends.sqlite import SQLiteKV
 from kvcodec.backends.sqlite_statements import PAGE_KEYS
-from kvcodec.errors import Unavailable, forgetful
+from kvcodec.errors import forgetful
 
 if TYPE_CHECKING:
-    import asyncio
+    import os
     from collections.abc import AsyncIterator, Callable, Hashable, Mapping, Sequence
     from types import TracebackType
 
     from kvcodec.protocols import Limits, Token
 
 __all__ = ["AsyncSQLiteKV"]
-
-R = TypeVar("R")
-Ts = TypeVarTuple("Ts")
 
 
 class AsyncSQLiteKV:
@@ -38,8 +33,9 @@ class AsyncSQLiteKV:
     bound to no event loop: one instance serves any number of ``asyncio.run``, and several loops
     at a time.
 
-    Operations run one after the other, in the order in which they were awaited. One that is
-    cancelled may be applied or not; those behind it are not affected.
+    Operations run one after the other, in the order in which they were awaited, each in a
+    transaction of its own; many at a time (``asyncio.gather``) cost far less each than one by one.
+    One that is cancelled may be applied or not; the others are not affected.
     """
 
     ordered: bool = True
@@ -59,8 +55,7 @@ class AsyncSQLiteKV:
     ) -> None:
         self._kv = SQLiteKV(path, durability=durability, clock=clock, timeout=timeout, table=table)
         self.limits = self._kv.limits
-        self._closed = False
-        self._start()
+        self._thread = BatchThread(repr(self))
 
     def __repr__(self) -> str:
         try:
@@ -85,12 +80,7 @@ class AsyncSQLiteKV:
 
         Closing twice is no error.
         """
-        if self._closed:
-            return
-        closing = self._submit(self._kv.close)
-        self._closed = True
-        self._executor.shutdown(wait=False)  # no new work; the thread ends after the last
-        await closing
+        await self._thread.close(self._kv.close)
 
     def backing(self, key: str, /) -> tuple[Hashable, str]:
         """Return the file, the same for every handle on it, and the key's name in it."""
@@ -100,38 +90,38 @@ class AsyncSQLiteKV:
 
     async def get(self, key: str, /) -> bytes | None:
         """Return the value stored under ``key``, or None if there is none."""
-        return await self._submit(self._kv.get, key)
+        return await self._thread.call(self._kv.get, key)
 
     @forgetful
     async def set(self, key: str, value: bytes, /) -> None:
         """Store ``value`` under ``key``, replacing what was there, whole. Ends a ttl."""
-        await self._submit(self._kv.set, key, value)
+        await self._thread.call(self._kv.set, key, value)
 
     async def delete(self, key: str, /) -> None:
         """Remove ``key``. No error if it is absent."""
-        await self._submit(self._kv.delete, key)
+        await self._thread.call(self._kv.delete, key)
 
     # --------------------------------------------------------------------- exists, many, scan
 
     async def exists(self, key: str, /) -> bool:
         """Say whether a value is stored under ``key``, without reading it."""
-        return await self._submit(self._kv.exists, key)
+        return await self._thread.call(self._kv.exists, key)
 
     async def get_many(self, keys: Sequence[str], /) -> dict[str, bytes]:
         """Return the values that are there, in the order asked for; absent keys are left out.
 
         Not a snapshot: keys are read in groups, and writes between two groups are seen.
         """
-        return await self._submit(self._kv.get_many, keys)
+        return await self._thread.call(self._kv.get_many, keys)
 
     @forgetful
     async def set_many(self, items: Mapping[str, bytes], /) -> None:
         """Store every item, in one transaction: all of them or none. Ends their ttls."""
-        await self._submit(self._kv.set_many, items)
+        await self._thread.call(self._kv.set_many, items)
 
     async def delete_many(self, keys: Sequence[str], /) -> None:
         """Remove every key, in one transaction: all of them or none. Absent ones are no error."""
-        await self._submit(self._kv.delete_many, keys)
+        await self._thread.call(self._kv.delete_many, keys)
 
     async def scan_keys(self, prefix: str, start_after: str = "", /) -> AsyncIterator[str]:
         """Yield every key that starts with ``prefix``, in the order of their UTF-8 bytes.
@@ -149,19 +139,19 @@ class AsyncSQLiteKV:
 
     async def _page_keys(self, prefix: str, start_after: str = "", /) -> list[str]:
         """Return the first ``PAGE_KEYS`` (256) keys of ``scan_keys``, or what there are."""
-        return await self._submit(self._kv._page_keys, prefix, start_after)
+        return await self._thread.call(self._kv._page_keys, prefix, start_after)
 
     # -------------------------------------------------------------------------------- lifetimes
 
     @forgetful
     async def set_with_ttl(self, key: str, value: bytes, ttl: float, /) -> None:
         """Store ``value`` for ``ttl`` seconds (more than 0), by the injected clock."""
-        await self._submit(self._kv.set_with_ttl, key, value, ttl)
+        await self._thread.call(self._kv.set_with_ttl, key, value, ttl)
 
     @forgetful
     async def set_many_with_ttl(self, items: Mapping[str, bytes], ttl: float, /) -> None:
         """Store every item for ``ttl`` seconds, in one transaction: all of them or none."""
-        await self._submit(self._kv.set_many_with_ttl, items, ttl)
+        await self._thread.call(self._kv.set_many_with_ttl, items, ttl)
 
     async def purge(self) -> int:
         """Delete the rows of expired values, and return how many there were.
@@ -169,7 +159,7 @@ class AsyncSQLiteKV:
         Only for the space: they read as absent before. The file does not shrink, new values take
         their place.
         """
-        return await self._submit(self._kv.purge)
+        return await self._thread.call(self._kv.purge)
 
     # ------------------------------------------------------------------- claims, compare-and-set
 
@@ -179,11 +169,11 @@ class AsyncSQLiteKV:
 
         Of any number of threads and processes exactly one wins. ``ttl`` in seconds, or None.
         """
-        return await self._submit(self._kv.set_if_absent, key, value, ttl)
+        return await self._thread.call(self._kv.set_if_absent, key, value, ttl)
 
     async def get_versioned(self, key: str, /) -> tuple[bytes, Token] | None:
         """Return the value and a token that stands for this very write of it, or None."""
-        return await self._submit(self._kv.get_versioned, key)
+        return await self._thread.call(self._kv.get_versioned, key)
 
     @forgetful
     async def set_if_version(
@@ -194,21 +184,8 @@ class AsyncSQLiteKV:
         ``ttl`` in seconds, or None for no end. A value set to the same bytes again, or deleted
         and set again, has another token.
         """
-        return await self._submit(self._kv.set_if_version, key, value, token, ttl)
+        return await self._thread.call(self._kv.set_if_version, key, value, token, ttl)
 
     async def delete_if_version(self, key: str, token: Token, /) -> bool:
         """Remove the value if it is still the one of ``token``; say whether it was."""
-        return await self._submit(self._kv.delete_if_version, key, token)
-
-    # --------------------------------------------------------------------------------- the thread
-
-    def _start(self) -> None:
-        self._pid = os.getpid()
-        self._executor = ThreadPoolExecutor(1, thread_name_prefix="kvcodec-sqlite")
-
-    def _submit(self, function: Callable[[*Ts], R], *arguments: *Ts) -> asyncio.Future[R]:
-        if self._closed:
-            raise Unavailable(f"{self!r} is closed", stage="store")
-        if self._pid != os.getpid():
-            self._start()  # a thread does not live on in a forked child
-        return running_loop().run_in_executor(self._executor, function, *arguments)
+        return await self._thread.call(self._kv.delete_if_version, key, token)

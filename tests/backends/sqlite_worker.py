@@ -13,6 +13,7 @@ import resource
 import signal
 import sys
 import threading
+from functools import partial
 from itertools import count
 from typing import TYPE_CHECKING
 
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
 
 KEYS = 40
 INCREMENTS = 500
+TASKS = 8
+TIMES = 10
 
 
 def numbered(number: int, size: int) -> bytes:
@@ -187,6 +190,55 @@ def fork_async(path: str) -> None:
     say("done")
 
 
+def increment_gathered(path: str) -> None:
+    """Add one to a shared counter, in ``TASKS`` tasks at once, ``TIMES`` times each."""
+
+    async def one_more(kv: AsyncSQLiteKV) -> None:
+        done = 0
+        while done < TIMES:
+            found = await kv.get_versioned("counter")
+            assert found is not None
+            value, token = found
+            done += await kv.set_if_version("counter", b"%d" % (int(value) + 1), token, None)
+
+    async def use() -> None:
+        async with AsyncSQLiteKV(path, timeout=30) as kv:
+            await asyncio.gather(*(one_more(kv) for _ in range(TASKS)))
+
+    sys.stdin.readline()
+    asyncio.run(use())
+    say("done")
+
+
+def fork_async_while_calls_wait(path: str) -> None:
+    """Forks while a batch waits to be sent, and while it is under way."""
+    kv = AsyncSQLiteKV(path)
+
+    async def served(key: str) -> None:
+        await kv.set(key, b"")
+        assert await kv.get(key) == b""
+        await kv.aclose()
+
+    def child(number: int) -> None:
+        asyncio.run(served(f"child {number}"))
+
+    async def use() -> None:
+        for number in range(4):
+            tasks = [
+                asyncio.create_task(kv.set_if_absent(f"{number} {n}", b"", None)) for n in range(99)
+            ]
+            for _ in range(1 + number % 2):  # as it waits to be sent, or after that
+                await asyncio.sleep(0)
+            assert succeeded(fork_child(partial(child, number)))
+            assert all(await asyncio.gather(*tasks))
+
+    asyncio.run(use())
+    asyncio.run(kv.aclose())
+    with SQLiteKV(path) as again:
+        assert list(again.scan_keys("child ")) == [f"child {n}" for n in range(4)]
+    say("done")
+
+
 def disk_fails(path: str) -> None:
     """A write that the system refuses half-way is reported as unknown; what was there stays."""
     kv = SQLiteKV(path)
@@ -210,6 +262,8 @@ JOBS = {
         fork_outlives_parent_connection,
         fork_while_threads_write,
         fork_async,
+        fork_async_while_calls_wait,
+        increment_gathered,
         disk_fails,
     )
 }

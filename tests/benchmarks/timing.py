@@ -26,6 +26,7 @@ __all__ = [
     "awaited_two",
     "each_one",
     "each_two",
+    "gathered",
     "run",
 ]
 
@@ -174,6 +175,24 @@ def awaited_two(
         return runner.run(all_calls(fresh(calls))) - calls * _idle_two()
 
     return one_round
+
+
+def gathered(
+    runner: asyncio.Runner,
+    call: Callable[..., Awaitable[object]],
+    fresh: Callable[[int], list[tuple[Any, ...]]],
+) -> Round:
+    """A round of ``call(*item)`` for every item of ``fresh(calls)``, all of them at once.
+
+    What asyncio takes for a task and its result is counted: whoever gathers pays it.
+    """
+
+    async def all_calls(items: list[tuple[Any, ...]]) -> float:
+        start = perf_counter_ns()
+        await asyncio.gather(*(call(*item) for item in items))
+        return perf_counter_ns() - start
+
+    return lambda calls: runner.run(all_calls(fresh(calls)))
 
 
 # The best of many, once: taken off per round, a disturbed measurement of the empty loop would

@@ -15,6 +15,7 @@ MODULES = (
     "secrets.ciphers",
     "secrets.fields",
     "backends.sqlite",
+    "backends.sqlite_async",
     "stores.files",
     "stores.cache",
     "stores.log",
