@@ -29,7 +29,7 @@ lint: $(VENV)/.stamp-dev
 	$(BIN)/pyright
 
 bench: $(VENV)/.stamp-bench
-	$(BIN)/python -m tests.benchmarks
+	$(BIN)/python -m tests.benchmarks --chart docs/engines.svg
 
 # Kills, failing and full disks, cancelled tasks, many threads: longer than the suite has them.
 chaos: $(VENV)/.stamp-dev
