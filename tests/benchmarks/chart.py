@@ -42,7 +42,7 @@ def chart(results: Sequence[Result]) -> str:
     found: dict[str, dict[str, float]] = {}
     for each in results:
         if each.row.mark is not None and each.ours is not None:
-            found.setdefault(each.row.mark.engine, {})[each.row.mark.what] = each.ours.median
+            found.setdefault(each.row.mark.engine, {})[each.row.mark.what] = each.ours.best
     kinds = [*dict.fromkeys(kind for numbers in found.values() for kind in numbers)]
     height = _TOP + _LINE * len(found) + 36
     return "\n".join(
@@ -63,7 +63,7 @@ def _drawn(found: dict[str, dict[str, float]], kinds: list[str], height: int) ->
     for place, (kind, dot) in enumerate(zip(kinds, _DOTS, strict=False)):
         yield f'<circle class="{dot}" cx="{22 + 110 * place}" cy="48" r="5"/>'
         yield _text(32 + 110 * place, 52, kind)
-    yield _text(_WIDTH - 16, 52, "median, logarithmic scale", "faint end")
+    yield _text(_WIDTH - 16, 52, "best round, logarithmic scale", "faint end")
     for power in scale.powers:
         x = scale.x(10.0**power)
         yield f'<line x1="{x}" x2="{x}" y1="{_TOP - 12}" y2="{height - 34}"/>'

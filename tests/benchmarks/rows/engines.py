@@ -38,7 +38,7 @@ def sqlite(setting: Setting) -> Any:
 
 def redis_server(setting: Setting) -> Any:
     """A server on this machine, empty."""
-    client = redis.Redis(port=setting.servers.redis.port)
+    client: Any = redis.Redis(port=setting.servers.redis.port)
     client.flushdb()
     return RedisKV(setting.stack.enter_context(client))
 

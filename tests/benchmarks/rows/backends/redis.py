@@ -41,7 +41,9 @@ NEEDS = ("key_value.aio.stores.redis", "key_value.aio.adapters.pydantic")
 
 def client_of(setting: Setting) -> redis.Redis:
     """A client of its own, closed with the row."""
-    return setting.stack.enter_context(redis.Redis(port=setting.servers.redis.port))
+    client = redis.Redis(port=setting.servers.redis.port)
+    setting.stack.callback(client.close)
+    return client
 
 
 def kv_of(setting: Setting) -> RedisKV:
@@ -178,7 +180,7 @@ def their_adapter(setting: Setting, runner: asyncio.Runner, model: Any) -> Any:
     return adapter_of(model, store)
 
 
-def our_store(setting: Setting, runner: asyncio.Runner) -> AsyncStore[str, Preferences]:
+def our_store(setting: Setting, runner: asyncio.Runner) -> AsyncStore[Preferences, str]:
     """Ours."""
     return AsyncStore(CHECKED, AsyncRedisKV(async_client_of(setting, runner)))
 
