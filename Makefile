@@ -33,7 +33,7 @@ docs: $(VENV)/.stamp-dev
 	$(BIN)/python -m sphinx --fail-on-warning --keep-going --quiet docs docs/_build
 
 bench: $(VENV)/.stamp-bench
-	$(BIN)/python -m tests.benchmarks
+	$(BIN)/python -m tests.benchmarks --chart docs/engines.svg
 
 # Kills, failing and full disks, cancelled tasks, many threads: longer than the suite has them.
 chaos: $(VENV)/.stamp-dev

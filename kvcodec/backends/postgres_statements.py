@@ -32,7 +32,9 @@ R = TypeVar("R")
 
 _KEY_BYTES: Final = 2_600
 
-LIMITS: Final = Limits(key_bytes=_KEY_BYTES, value_bytes=1_073_676_288)
+_VALUE_BYTES: Final = 1_073_676_288
+
+LIMITS: Final = Limits(key_bytes=_KEY_BYTES, value_bytes=_VALUE_BYTES)
 """Of a key: what one page of a btree takes, 2,704 bytes, less what stands around it. Of a value:
 1 GiB (MaxAllocSize) is the most of a whole row and of a message, less 64 KiB for the rest."""
 
@@ -168,7 +170,8 @@ create index if not exists "{table}_exp" on {name} (exp) where exp is not null;
     def set_many(self, items: Mapping[str, bytes], ttl: float | None) -> Call[None]:
         """Return the call of ``set_many`` and of ``set_many_with_ttl``."""
         end = _seconds(ttl)
-        rows = sorted((_named(key), _checked(key, value)) for key, value in items.items())
+        # By code points, which is the order of UTF-8.
+        rows = [(_named(key), _checked(key, items[key])) for key in sorted(items)]
         groups = [(end, [k for k, _ in part], [v for _, v in part]) for part in _groups(rows)]
         return Call(self._set_many, groups, _nothing, None, writes=True)
 
@@ -246,7 +249,8 @@ def _encoded(text: str) -> bytes:
 
 def _checked(key: str, value: bytes) -> bytes:
     data = value if type(value) is bytes else bytes(memoryview(value))
-    check_value(key, len(data), LIMITS)
+    if len(data) > _VALUE_BYTES:
+        check_value(key, len(data), LIMITS)
     return data
 
 

@@ -38,6 +38,9 @@ _SAVEPOINT: Final = (
 )
 """What begins a block of statements, what ends it, and what takes it back."""
 
+_KEPT_BYTES: Final = 16 * 1024
+"""Of a value that a cursor was called with and may hold while nobody uses it."""
+
 
 def run(steps: Steps[R]) -> R:
     """Run steps whose results are there."""
@@ -127,42 +130,66 @@ class Calling:
         yield from self._carrier.close()
 
 
+class Session:
+    """A connection, and cursors of it that nobody uses, each for the next call of its statement.
+
+    One that is new looks up first how parameters are sent and how columns are read, which takes
+    longer than the rest of a ``get``.
+    """
+
+    def __init__(self, conn: Any) -> None:
+        self.conn = conn
+        self._cursors: dict[bytes, Any] = {}
+
+    def execute(self, call: Call[R]) -> Steps[R]:
+        """Run a call's statements."""
+        cursor = self._cursors.pop(call.sql, None) or _cursor(self.conn)
+        rows: list[Any] = []
+        changed = 0
+        for group in call.groups:
+            if not group:
+                yield cursor.execute(call.sql, prepare=False)  # it may be several statements
+            else:
+                yield cursor.execute(call.sql, group, binary=True)
+            if call.writes:
+                changed += cursor.rowcount
+            else:
+                rows += yield cursor.fetchall()
+                cursor.pgresult.clear()  # or it would hold them until the next call
+        if call.key is not None and not (call.writes and _is_large(call.groups[0])):
+            self._cursors[call.sql] = cursor
+        return call.answer(rows, changed)
+
+    def execute_by_itself(self, call: Call[R]) -> Steps[R]:
+        """Run a call's statements where each commits by itself: in a transaction, if several."""
+        if call.writes and len(call.groups) > 1:
+            return self.execute_as_one(call, _BEGIN)
+        return self.execute(call)
+
+    def execute_as_one(self, call: Call[R], block: tuple[bytes, bytes, bytes]) -> Steps[R]:
+        """Run a call's statements, all of them or none."""
+        begin, end, back = block
+        cursor, done = _cursor(self.conn), False
+        yield cursor.execute(begin, prepare=False)
+        try:
+            result = yield from self.execute(call)
+            done = True
+        finally:
+            if not done and not self.conn.closed:
+                yield cursor.execute(back, prepare=False)
+        yield cursor.execute(end, prepare=False)
+        return result
+
+
 def _cursor(conn: Any) -> Any:
     """Return a cursor of kvcodec's own kind: those of the user may be of any."""
     kind: Any = psycopg.Cursor if isinstance(conn, psycopg.Connection) else psycopg.AsyncCursor
     return kind(conn, row_factory=tuple_row)
 
 
-def _execute(conn: Any, call: Call[R]) -> Steps[R]:
-    """Run a call's statements."""
-    cursor = _cursor(conn)
-    rows: list[Any] = []
-    changed = 0
-    for group in call.groups:
-        if not group:
-            yield cursor.execute(call.sql, prepare=False)  # it may be several statements
-        else:
-            yield cursor.execute(call.sql, group, binary=True)
-        if call.writes:
-            changed += cursor.rowcount
-        else:
-            rows += yield cursor.fetchall()
-    return call.answer(rows, changed)
-
-
-def _as_one(conn: Any, call: Call[R], block: tuple[bytes, bytes, bytes]) -> Steps[R]:
-    """Run a call's statements, all of them or none."""
-    begin, end, back = block
-    cursor, done = _cursor(conn), False
-    yield cursor.execute(begin, prepare=False)
-    try:
-        result = yield from _execute(conn, call)
-        done = True
-    finally:
-        if not done and not conn.closed:
-            yield cursor.execute(back, prepare=False)
-    yield cursor.execute(end, prepare=False)
-    return result
+def _is_large(row: tuple[object, ...]) -> bool:
+    """Say whether a cursor that was called with a row is not to hold on to it."""
+    return any(isinstance(part, bytes) and len(part) > _KEPT_BYTES for part in row)
 
 
 class OnPool:
@@ -170,6 +197,7 @@ class OnPool:
 
     def __init__(self, pool: Any) -> None:
         self.pool = pool
+        self._sessions: dict[Any, Session] = {}
 
     def run(self, call: Call[R]) -> Steps[R]:
         """Run a call on a connection that is borrowed for it."""
@@ -179,9 +207,7 @@ class OnPool:
             if not autocommit:
                 # A statement that commits by itself is one round trip instead of three.
                 yield conn.set_autocommit(True)
-            if call.writes and len(call.groups) > 1:
-                return (yield from _as_one(conn, call, _BEGIN))
-            return (yield from _execute(conn, call))
+            return (yield from self._session(conn).execute_by_itself(call))
         except psycopg.Error as error:
             fault = fault_of(error, call, unsure=call.writes)
         finally:
@@ -195,6 +221,15 @@ class OnPool:
     def close(self) -> Steps[None]:
         """Leave the pool open: it is the user's."""
         yield from ()
+
+    def _session(self, conn: Any) -> Session:
+        session = self._sessions.get(conn)
+        if session is None:
+            for other in [*self._sessions]:  # whom the pool has replaced
+                if other.closed:
+                    self._sessions.pop(other, None)
+            session = self._sessions[conn] = Session(conn)
+        return session
 
     def _borrow(self, call: Call[Any]) -> Steps[Any]:
         # Those that the server has left are put back, and the pool replaces them: one each at most.
@@ -262,15 +297,27 @@ class OnConnection:
 
     def __init__(self, conn: Any, lock: Any) -> None:
         self._conn = conn
+        self._session = Session(conn)
         self._lock = lock
 
     def run(self, call: Call[R]) -> Steps[R]:
         """Run a call, one at a time: two would get into each other's savepoints."""
+        conn, inside = self._conn, False
         yield self._lock.acquire()
         try:
-            return (yield from self._run(call))
+            status = conn.pgconn.transaction_status
+            problem = unusable(conn, status)
+            if problem is not None:
+                raise problem
+            inside = status == _INTRANS
+            return (yield from self._steps(call, inside=inside))
+        except psycopg.Error as error:
+            # What is part of a transaction is gone with the connection.
+            unsure = call.writes and conn.autocommit and not inside
+            fault = fault_of(error, call, unsure=unsure)
         finally:
             self._lock.release()
+        raise fault
 
     def may_purge(self) -> bool:
         """Say whether what is purged would be committed at once, and nothing else wait for it."""
@@ -280,32 +327,18 @@ class OnConnection:
         """Leave the connection open: it is the user's."""
         yield from ()
 
-    def _run(self, call: Call[R]) -> Steps[R]:
-        conn = self._conn
-        status = conn.pgconn.transaction_status
-        problem = unusable(conn, status)
-        if problem is not None:
-            raise problem
-        inside = status == _INTRANS
-        try:
-            if inside:
-                return (yield from _as_one(conn, call, _SAVEPOINT))
-            if not conn.autocommit:
-                return (yield from self._begin(call))
-            if call.writes and len(call.groups) > 1:
-                return (yield from _as_one(conn, call, _BEGIN))
-            return (yield from _execute(conn, call))
-        except psycopg.Error as error:
-            # What is part of a transaction is gone with the connection.
-            unsure = call.writes and conn.autocommit and not inside
-            fault = fault_of(error, call, unsure=unsure)
-        raise fault
+    def _steps(self, call: Call[R], *, inside: bool) -> Steps[R]:
+        if inside:
+            return self._session.execute_as_one(call, _SAVEPOINT)
+        if not self._conn.autocommit:
+            return self._begin(call)
+        return self._session.execute_by_itself(call)
 
     def _begin(self, call: Call[R]) -> Steps[R]:
         """Run the first call of a transaction that psycopg begins by itself."""
         conn, done = self._conn, False
         try:
-            result = yield from _execute(conn, call)
+            result = yield from self._session.execute(call)
             done = True
         finally:
             if not done and not conn.closed:

@@ -62,7 +62,8 @@ return 1
 """Compare and set, or compare and delete. Redis before 8.4 and Valkey have no command in common."""
 
 _MORTAL: Final = _Script(b"""\
-for i, k in ipairs(KEYS) do redis.call('SET', k, ARGV[i + 1], 'PX', ARGV[1]) end
+local call, values, ms = redis.call, ARGV, ARGV[1]
+for i, k in ipairs(KEYS) do call('PSETEX', k, ms, values[i + 1]) end
 """)
 """MSET with a ttl: so many commands take 2.6 times as long."""
 

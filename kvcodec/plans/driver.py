@@ -44,6 +44,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "BUSY",
+    "ITEMS",
     "NOT_AWAITED",
     "REST",
     "Clock",
@@ -189,7 +190,7 @@ def _give_way() -> Generator[None, None, None]:
     _turn.ends = monotonic() + _TURN
 
 
-_ITEMS = 8
+ITEMS = 8
 """Between two places to give way in: fewer would cost more than encoding a small value does."""
 
 
@@ -198,7 +199,7 @@ def each(function: Callable[[S], T], items: Iterable[S]) -> Plan[list[T]]:
     made: list[T] = []
     for item in items:
         made.append(function(item))
-        if len(made) % _ITEMS == 0:
+        if len(made) % ITEMS == 0:
             yield REST
     return made
 

@@ -29,7 +29,7 @@ from kvcodec.format.envelope import Kind
 from kvcodec.keyspace.declaration import Declaration
 from kvcodec.keyspace.place import place_of
 from kvcodec.keyspace.wrapping import as_bytes
-from kvcodec.plans.driver import REST, Clock, Plan
+from kvcodec.plans.driver import ITEMS, REST, Clock, Plan
 from kvcodec.plans.many import BATCH, get_many
 from kvcodec.plans.swap import exclusively, get, is_there
 from kvcodec.plans.values import NO_DEFAULT, exists, read_older
@@ -337,11 +337,14 @@ class Listing(Generic[V, K]):
         """The values of those names that have one, today's or an older one, with their keys."""
         declared, read = self.declared, list[tuple[K, V]]()
         found, now = (yield from get_many(list(wanted), self.can)), self.clock()
-        for raw_key, key in wanted.items():
-            if raw_key in found:
-                with suppress(Expired):
-                    read.append((key, self._opened(raw_key, found[raw_key], now)))
+        for count, (raw_key, key) in enumerate(wanted.items(), start=1):
+            if count % ITEMS == 0:
                 yield REST
+            if raw_key in found:
+                try:
+                    read.append((key, self._opened(raw_key, found[raw_key], now)))
+                except Expired:
+                    continue
             elif declared.elsewhere:
                 value: Any = yield from read_older(place_of(declared, key), NO_DEFAULT, self.clock)
                 read += [] if value is NO_DEFAULT else [(key, value)]

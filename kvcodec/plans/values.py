@@ -166,7 +166,7 @@ def write_all(
     """Store every value. A fault may leave a part of them written."""
     for some in batches(places, GROUP):
         yield from put_many({place.raw_key: data for place, data in some}, ttl, can)
-        for place, _ in some:
+        for place in [place for place, _ in some if place.older]:
             yield from drop_older(place)
 
 

@@ -18,9 +18,10 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests.benchmarks.servers import Servers
 from tests.benchmarks.timing import Race, Sample
 
-__all__ = ["ROWS", "Row", "Setting", "Target", "at_least", "at_most", "at_most_us", "row"]
+__all__ = ["ROWS", "Mark", "Row", "Setting", "Target", "at_least", "at_most", "at_most_us", "row"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +32,8 @@ class Setting:
     """Empty, on the disk that the project is on, gone afterwards."""
     stack: ExitStack
     """Closes what the row has opened."""
+    servers: Servers
+    """Of the whole run."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +63,14 @@ def at_most_us(limit: float) -> Target:
 
 
 @dataclass(frozen=True, slots=True)
+class Mark:
+    """Where a row's number is in the chart of engines."""
+
+    engine: str
+    what: str
+
+
+@dataclass(frozen=True, slots=True)
 class Row:
     """One line of the table."""
 
@@ -69,6 +80,7 @@ class Row:
     needs: tuple[str, ...]
     """Modules that are no dependency of the project or its tests: ``make bench`` installs them."""
     set_up: Callable[[Setting], Race]
+    mark: Mark | None = None
 
     def is_reached(self, ours: Sample, theirs: Sample | None) -> bool | None:
         """Whether the best rounds reach the target; None where there is none."""
@@ -87,12 +99,16 @@ def row(
     beside: str | None = None,
     target: Target | None = None,
     needs: tuple[str, ...] = (),
+    mark: Mark | None = None,
 ) -> Callable[[Callable[[Setting], Race]], Callable[[Setting], Race]]:
-    """Add a row to the table. ``needs``: modules of peers that may not be installed."""
+    """Add a row to the table, and to the chart if it has a ``mark``.
+
+    ``needs``: modules of peers that may not be installed.
+    """
 
     def add(set_up: Callable[[Setting], Race]) -> Callable[[Setting], Race]:
         assert name not in ROWS, f"two rows are named {name!r}"
-        ROWS[name] = Row(name, beside, target, needs, set_up)
+        ROWS[name] = Row(name, beside, target, needs, set_up, mark)
         return set_up
 
     return add

@@ -15,7 +15,16 @@ from typing import Any
 from tests.benchmarks.registry import Row
 from tests.benchmarks.timing import Effort, Sample
 
-__all__ = ["COLUMNS", "Result", "as_json", "legend", "machine", "table_head", "table_line"]
+__all__ = [
+    "COLUMNS",
+    "Result",
+    "as_json",
+    "digits",
+    "legend",
+    "machine",
+    "table_head",
+    "table_line",
+]
 
 PACKAGES = (
     "kvcodec",
@@ -25,6 +34,8 @@ PACKAGES = (
     "py-key-value-aio",
     "diskcache",
     "sqlitedict",
+    "redis",
+    "psycopg",
 )
 
 
@@ -64,8 +75,8 @@ _HALF = 0.5
 """Smaller ratios are shown as one by so many, because then it is kvcodec that is faster."""
 
 COLUMNS = (
-    ("what", 46),
-    ("beside", 52),
+    ("what", 50),
+    ("beside", 56),
     ("kvcodec µs", 17),
     ("reference µs", 17),
     ("ratio", 13),
@@ -109,7 +120,7 @@ def _aligned(cells: list[str]) -> str:
 
 
 def _microseconds(sample: Sample | None) -> str:
-    return "-" if sample is None else f"{_digits(sample.best)} ({_digits(sample.median)})"
+    return "-" if sample is None else f"{digits(sample.best)} ({digits(sample.median)})"
 
 
 def _ratio(result: Result) -> str:
@@ -122,7 +133,7 @@ def _fraction(ratio: float) -> str:
     return f"{ratio:.2f}" if ratio > _HALF else f"1/{1 / ratio:.3g}"
 
 
-def _digits(number: float) -> str:
+def digits(number: float) -> str:
     """Three digits that count: nobody can measure more."""
     return f"{number:.3f}" if number < 1 else f"{number:.3g}" if number < 100 else f"{number:,.0f}"
 

@@ -40,10 +40,10 @@ def model_of_preferences() -> Any:
     return PreferencesModel
 
 
-def adapter_of(model: Any) -> Any:
-    """Their adapter with their defaults."""
+def adapter_of(model: Any, store: Any = None) -> Any:
+    """Their adapter with their defaults, on a store of theirs in memory if none is given."""
     stores, adapters = map(import_module, NEEDS)
-    return adapters.PydanticAdapter(stores.MemoryStore(), model)
+    return adapters.PydanticAdapter(stores.MemoryStore() if store is None else store, model)
 
 
 def their_get(runner: asyncio.Runner) -> Round:
