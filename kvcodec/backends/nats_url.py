@@ -66,7 +66,7 @@ class Opening:
         """Close the connection, for good. No error without one."""
         self._closed = True
         if self._client is not None:
-            await self._client.close()
+            await _close(self._client)
 
     async def _open(self) -> Bucket:
         async with self._lock:  # the others wait for the first
@@ -85,13 +85,14 @@ class Opening:
         )
         try:
             await asyncio.wait_for(connecting, self._timeout)
-            self._client = client
-            return client
         except FAULTS as error:
             fault = fault_of(client.last_error or error, None, writing=False)
+        else:
+            self._client = client
+            return client
         finally:
             if self._client is None:
-                await client.close()
+                await _close(client)
         raise fault
 
     async def _found(self, client: Client) -> Bucket:
@@ -108,6 +109,11 @@ class Opening:
         except FAULTS as error:
             fault = fault_of(error, None, writing=False)
         raise fault
+
+
+async def _close(client: Client) -> None:
+    """Close a connection. While it is being made anew, nats-py's ``close`` cancels itself."""
+    await asyncio.wait([asyncio.ensure_future(client.close())])
 
 
 async def _quiet(_: Exception) -> None:

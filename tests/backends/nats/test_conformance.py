@@ -1,5 +1,6 @@
-"""NatsKV under the kit that users get. Its ttls have tests of their own, in test_lifetimes.py: the
-server's clock cannot be moved.
+"""NatsKV under the kit that users get.
+
+Its ttls have tests of their own, in test_lifetimes.py: the server's clock cannot be moved.
 """
 
 from __future__ import annotations
