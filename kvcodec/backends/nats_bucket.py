@@ -21,7 +21,6 @@ from kvcodec.backends.nats_faults import FAULTS, NO_MESSAGE, NO_STREAM, STALE, c
 from kvcodec.errors import BackendError, ConfigError, Unavailable
 
 if TYPE_CHECKING:
-    from nats.aio.client import Client
     from nats.aio.msg import Msg
     from nats.js.kv import KeyValue
 
@@ -79,8 +78,8 @@ def _is_alive(headers: Mapping[str, str] | None) -> bool:
 class Bucket:
     """A bucket, and the connection that it is reached by."""
 
-    def __init__(self, client: Client, js: JetStreamContext, stream: str, subjects: str) -> None:
-        self.client = client
+    def __init__(self, client: Any, js: Any, stream: str, subjects: str) -> None:
+        self.client = client  # nats-py leaves the types of most of its methods unknown
         self.name = stream.removeprefix("KV_")
         self.mortal = False
         """Whether single values may have a ttl."""
@@ -98,7 +97,7 @@ class Bucket:
 
     def most_bytes(self) -> int:
         """Return the bytes of a message, headers included, as far as is known."""
-        payload = self.client.max_payload
+        payload: int = self.client.max_payload
         return payload if self._own_limit is None else min(payload, self._own_limit)
 
     def warn(self) -> None:

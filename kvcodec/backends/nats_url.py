@@ -43,7 +43,7 @@ class Opening:
         self._create = create
         self._replicas = replicas
         self._timeout = timeout
-        self._client: Client | None = None
+        self._client: Any = None
         self._lock = asyncio.Lock()
         self._closed = False
         self._bucket: Bucket | None = None
@@ -76,10 +76,10 @@ class Opening:
                 self._bucket = await self._found(await self._connected())
             return self._bucket
 
-    async def _connected(self) -> Client:
+    async def _connected(self) -> Any:
         if self._client is not None:
             return self._client
-        client = Client()
+        client: Any = Client()
         connecting = client.connect(
             servers=self._servers, error_cb=_quiet, **_OPTIONS, **self._login
         )
@@ -95,7 +95,7 @@ class Opening:
                 await _close(client)
         raise fault
 
-    async def _found(self, client: Client) -> Bucket:
+    async def _found(self, client: Any) -> Bucket:
         js = client.jetstream(timeout=self._timeout)
         fault: KVCodecError
         try:
@@ -103,15 +103,15 @@ class Opening:
                 return bucket_of(await js.key_value(self.name))
             except BucketNotFoundError:
                 if self._create:
-                    options: dict[str, Any] = {"bucket": self.name, "replicas": self._replicas}
-                    return bucket_of(await js.create_key_value(**options))
+                    made = await js.create_key_value(bucket=self.name, replicas=self._replicas)
+                    return bucket_of(made)
             fault = no_bucket(self.name)
         except FAULTS as error:
             fault = fault_of(error, None, writing=False)
         raise fault
 
 
-async def _close(client: Client) -> None:
+async def _close(client: Any) -> None:
     """Close a connection. While it is being made anew, nats-py's ``close`` cancels itself."""
     await asyncio.wait([asyncio.ensure_future(client.close())])
 
@@ -120,7 +120,7 @@ async def _quiet(_: Exception) -> None:
     """Say nothing: whoever asks for something while there is no connection is told."""
 
 
-def _parts(url: str) -> tuple[list[str], str, dict[str, Any]]:
+def _parts(url: str) -> tuple[list[str], str, dict[str, str]]:
     """Return the servers, the bucket, and what nats-py is told of the user."""
     try:
         parts = urlsplit(url)

@@ -58,7 +58,6 @@ def open_kv(url: str) -> KV:
         "sqlite": _sqlite,
         "postgresql": _postgres,
         "postgres": _postgres,
-        "nats": _nats,
     }
     openers.update((name, partial(_redis, name)) for name in _REDIS)
     return _open(url, openers)
@@ -96,6 +95,8 @@ def _open(url: str, openers: Mapping[str, _Opener[_T]]) -> _T:
     given: object = url
     scheme, colon, rest = url.partition(":") if isinstance(given, str) else ("", "", "")
     opener = openers.get(scheme.lower())
+    if scheme.lower() == "nats" and opener is None:
+        raise ConfigError("a KV on NATS is async: open_async_kv opens its URL, for an AsyncStore")
     if not colon or opener is None:
         known = ", ".join(f"{name}:" for name in openers)
         raise ConfigError(
@@ -273,10 +274,6 @@ def _postgres_place(place: str, options: dict[str, str]) -> tuple[str, str, str 
     table, schema = options.pop("table", "kv"), options.pop("schema", None)
     rest = "&".join(f"{name}={quote(value, safe='')}" for name, value in options.items())
     return f"postgresql:{place}" + (f"?{rest}" if rest else ""), table, schema
-
-
-def _nats(_place: str, _options: dict[str, str]) -> KV:
-    raise ConfigError("a KV on NATS is async: open_async_kv opens its URL, for an AsyncStore")
 
 
 def _async_nats(place: str, options: dict[str, str]) -> AsyncKV:

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-import nats
 import pytest
+from nats.aio.client import Client
 
 from kvcodec import (
     AsyncStore,
@@ -92,7 +92,7 @@ def test_urls_that_are_none(url: str, reason: str) -> None:
 
 def test_no_bucket() -> None:
     """Neither the connection itself, nor a class, nor a URL for a sync store."""
-    handle: Any = nats.NATS()
+    handle: Any = Client()
     with pytest.raises(ConfigError, match=r"await js.key_value\(name\)"):
         NatsKV(handle)
     with pytest.raises(ConfigError, match="open_async_kv opens its URL"):
@@ -104,9 +104,9 @@ def test_a_url(nats_server: NatsServer, bucket: str) -> None:
     url = f"{nats_server.url}/{bucket}"
 
     async def use() -> None:
-        async with NatsKV.from_url(url) as kv:
+        async with NatsKV.from_url(url) as missing:
             with pytest.raises(ConfigError, match=rf"no bucket '{bucket}'.*\?create=yes"):
-                await kv.get("key")
+                await missing.get("key")
         kv: Any = open_async_kv(f"{url}?create=yes&timeout=30")
         assert repr(kv) == f"<NatsKV on 127.0.0.1:{nats_server.port}/{bucket}>"
         await asyncio.gather(*(kv.set(f"{number}", b"1") for number in range(5)))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import warnings
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -19,7 +19,7 @@ from tests.servers.nats import NatsServer
 
 
 @asynccontextmanager
-async def bucket_on(server: NatsServer, name: str, **options: Any) -> AsyncIterator[Any]:
+async def bucket_on(server: NatsServer, name: str, **options: Any) -> AsyncGenerator[Any]:
     """A bucket of nats-py, made here."""
     client = await nats.connect(server.url)
     try:
