@@ -17,6 +17,7 @@ import pytest
 from kvcodec import (
     AsyncLog,
     AsyncStore,
+    ConfigError,
     Keyspace,
     NatsKV,
     OutcomeUnknown,
@@ -167,7 +168,10 @@ def test_a_bucket_that_is_gone(nats_server: NatsServer, bucket: str) -> None:
         js = client.jetstream(timeout=30)
         kv = NatsKV(await js.create_key_value(bucket=bucket))
         await kv.set("key", b"value")
+        unused = NatsKV(await js.key_value(bucket))
         await js.delete_key_value(bucket)
+        with pytest.raises(ConfigError, match=f"no bucket '{bucket}'"):
+            await unused.get("key")
         for ask in (kv.get("key"), kv.set("key", SECRET), kv.set_if_absent("key", SECRET, None)):
             with pytest.raises(Unavailable, match="bucket was deleted") as raised:
                 await ask
@@ -259,6 +263,23 @@ def test_nothing_is_written_late(tmp_path: Path) -> None:
         await kv.set("key", b"next")
         assert await kv.get("key") == b"next"
         await client.close()
+
+    with NatsServer(tmp_path) as server:
+        asyncio.run(use(server))
+
+
+def test_a_connection_that_is_closed_while_it_is_made_anew(tmp_path: Path) -> None:
+    """nats-py's own ``close`` would cancel itself, and whoever waits for it."""
+
+    async def use(server: NatsServer) -> None:
+        for steps in range(8):  # of the event loop, on one of which it is just at it
+            kv = NatsKV.from_url(f"{server.url}/app", create=True, timeout=30)
+            await kv.set("key", b"value")
+            server.kill()
+            for _ in range(steps):
+                await asyncio.sleep(0)
+            await kv.aclose()
+            await asyncio.to_thread(server.start)
 
     with NatsServer(tmp_path) as server:
         asyncio.run(use(server))
