@@ -45,9 +45,10 @@ class NatsKV:
     What the server acknowledged is stored by a majority of the bucket's replicas. Reads go to
     their leader: they see every write that was acknowledged before.
 
-    A value's ttl is the server's, in whole seconds, rounded up. It needs nats-server 2.11, and a
-    bucket whose stream has ``allow_msg_ttl``, as those that nats-py makes. In another one values
-    stay until they are written again or deleted, with a RuntimeWarning at the first.
+    A value's ttl is the server's, in whole seconds, rounded up; in a bucket with ``history`` and
+    ``limit_marker_ttl`` at least the latter. It needs nats-server 2.11, and a bucket whose stream
+    has ``allow_msg_ttl``, as those that nats-py makes. In another one values stay until they are
+    written again or deleted, with a RuntimeWarning at the first.
 
     Every method may raise Unavailable (no connection, no answer, or the bucket was deleted; not
     applied), ConfigError (no such bucket, or another event loop than at first), KeyNameError (a
