@@ -49,6 +49,7 @@ if TYPE_CHECKING:
     from kvcodec.backends.handle import AsyncHandleKV, HandleKV
     from kvcodec.backends.mapping import AsyncMappingKV, MappingKV
     from kvcodec.backends.memory import AsyncMemoryKV, MemoryKV
+    from kvcodec.backends.nats import NatsKV
     from kvcodec.backends.postgres import PostgresKV
     from kvcodec.backends.postgres_async import AsyncPostgresKV
     from kvcodec.backends.prefix import AsyncPrefixKV, PrefixKV
@@ -145,6 +146,7 @@ __all__ = [
     "MappingKV",
     "MemoryKV",
     "MissingKey",
+    "NatsKV",
     "NewerVersion",
     "NotEncrypted",
     "NotReplicated",
@@ -226,6 +228,7 @@ _LAZY = {
     "Log": "kvcodec.stores.log",
     "MappingKV": "kvcodec.backends.mapping",
     "MemoryKV": "kvcodec.backends.memory",
+    "NatsKV": "kvcodec.backends.nats",
     "Observed": "kvcodec.backends.watched",
     "Packed": "kvcodec.codecs.packed",
     "PostgresKV": "kvcodec.backends.postgres",

@@ -28,6 +28,7 @@ _REDIS: Final = "kvcodec.backends.redis.RedisKV"
 _ASYNC_REDIS: Final = "kvcodec.backends.redis_async.AsyncRedisKV"
 
 _CLIENTS: Final = {
+    "nats.js.kv.KeyValue": "kvcodec.backends.nats.NatsKV",
     "psycopg.Connection": _POSTGRES,
     "psycopg.AsyncConnection": _ASYNC_POSTGRES,
     "psycopg_pool.pool.ConnectionPool": _POSTGRES,
@@ -58,10 +59,10 @@ def as_kv(handle: object, opened: str = "Store") -> KV:
     kv = cast("KV", handle)
     kind = type(handle)
     if kind.__module__.startswith(_OURS):
-        if kind.__name__.startswith("Async"):
+        if is_async(kv):
             raise wrong_kind(opened, is_async=True)
         return kv
-    made_over = _over_client(handle, opened, is_async=False)
+    made_over = _over_client(handle, opened, wanted=False)
     if made_over is not None:
         return cast("KV", made_over(handle))
     if isinstance(handle, MutableMapping):
@@ -93,7 +94,7 @@ def as_async_kv(handle: object, opened: str = "Store") -> AsyncKV:
         if not is_async(handle):
             raise wrong_kind(opened, is_async=False)
         return kv
-    made_over = _over_client(handle, opened, is_async=True)
+    made_over = _over_client(handle, opened, wanted=True)
     if made_over is not None:
         return cast("AsyncKV", made_over(handle))
     if isinstance(handle, MutableMapping):
@@ -110,17 +111,16 @@ def wrong_kind(opened: str, *, is_async: bool) -> ConfigError:
     return ConfigError(f"this KV is not async: use {opened}, without await")
 
 
-def _over_client(
-    handle: object, opened: str, *, is_async: bool
-) -> Callable[[object], object] | None:
-    """The KV over a client that is known by its class, or None."""
+def _over_client(handle: object, opened: str, *, wanted: bool) -> Callable[[object], object] | None:
+    """The KV over a client that is known by its class, or None. ``wanted``: whether it is async."""
     place = _known(cast("Any", type(handle)))
     if place is None:
         return None
     module, _, name = place.rpartition(".")
-    if name.startswith("Async") is not is_async:
-        raise wrong_kind(opened, is_async=not is_async)
-    return cast("Callable[[object], object]", getattr(import_module(module), name))
+    made_over: Callable[[object], object] = getattr(import_module(module), name)
+    if _awaits(made_over) is not wanted:
+        raise wrong_kind(opened, is_async=not wanted)
+    return made_over
 
 
 @lru_cache(256)  # by class: of a client that is known, it is its class that is known
@@ -156,7 +156,12 @@ def is_async(handle: object) -> bool:
     kind = type(handle)
     if kind.__module__.startswith(_OURS) and kind.__name__.startswith("Async"):
         return True
-    flags = getattr(getattr(cast("Any", handle).get, "__code__", None), "co_flags", 0)
+    return _awaits(handle)
+
+
+def _awaits(kv: object) -> bool:
+    """Whether ``get`` of a handle, or of a class of handles, is written with ``async def``."""
+    flags = getattr(getattr(cast("Any", kv).get, "__code__", None), "co_flags", 0)
     return isinstance(flags, int) and bool(flags & _COROUTINE)
 
 

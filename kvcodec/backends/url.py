@@ -9,6 +9,8 @@
     redis://host/0?replicas=1&timeout=2
     postgresql://user@host/database PostgresKV.from_url(...), all options of libpq
     postgresql://...?table=kv&schema=app
+    nats://user:password@host/bucket NatsKV.from_url(...): async only
+    nats://one,two/bucket?create=yes&replicas=2&timeout=2
 
 SQLite's slashes are those of SQLAlchemy's URLs. Paths and options are percent-decoded. A backend
 is imported when its URL is opened, and not before.
@@ -36,15 +38,17 @@ _DURABILITIES: Final[tuple[_Durability, ...]] = ("process", "full")
 
 @forgetful
 def open_kv(url: str) -> KV:
-    """Open the KV that ``url`` names: ``memory:``, ``sqlite:``, ``redis:`` or ``postgresql:``.
+    """Open the KV that ``url`` names: by its scheme, ``sqlite:`` for example.
 
     ``sqlite:///app.db`` is relative, ``sqlite:////var/app.db`` absolute; ``?durability=full``
     survives a power cut, ``?table=stored`` names the table, as ``SQLiteKV`` says.
     ``redis://:password@host:6379/0``, ``rediss://``, ``redis+cluster://`` and
     ``rediss+cluster://`` take ``replicas``, ``timeout``, ``deadline`` and ``strict=yes``, as
     ``RedisKV`` does, and options of redis-py's connections. ``postgresql://user@host/database``
-    takes libpq's options, and ``table`` and ``schema``, as ``PostgresKV`` says. Close it with its
-    own ``close``, if it has one.
+    takes libpq's options, and ``table`` and ``schema``, as ``PostgresKV`` says.
+    ``nats://host:4222/bucket``, for async stores only, takes ``create=yes``, ``replicas`` and
+    ``timeout``, as ``NatsKV`` does. ``memory:`` is a new one each time. Close it with its own
+    ``close`` or ``aclose``, if it has one.
 
     Raises ConfigError if the scheme, an option or its value is unknown, or the path or a package is
     missing. The message never repeats the URL, which may hold a password.
@@ -61,15 +65,17 @@ def open_kv(url: str) -> KV:
 
 @forgetful
 def open_async_kv(url: str) -> AsyncKV:
-    """Open the AsyncKV that ``url`` names: ``memory:``, ``sqlite:``, ``redis:`` or ``postgresql:``.
+    """Open the AsyncKV that ``url`` names: by its scheme, ``sqlite:`` for example.
 
     ``sqlite:///app.db`` is relative, ``sqlite:////var/app.db`` absolute; ``?durability=full``
     survives a power cut, ``?table=stored`` names the table, as ``SQLiteKV`` says.
     ``redis://:password@host:6379/0``, ``rediss://``, ``redis+cluster://`` and
     ``rediss+cluster://`` take ``replicas``, ``timeout``, ``deadline`` and ``strict=yes``, as
     ``RedisKV`` does, and options of redis-py's connections. ``postgresql://user@host/database``
-    takes libpq's options, and ``table`` and ``schema``, as ``PostgresKV`` says. Close it with its
-    own ``close``, if it has one.
+    takes libpq's options, and ``table`` and ``schema``, as ``PostgresKV`` says.
+    ``nats://host:4222/bucket``, for async stores only, takes ``create=yes``, ``replicas`` and
+    ``timeout``, as ``NatsKV`` does. ``memory:`` is a new one each time. Close it with its own
+    ``close`` or ``aclose``, if it has one.
 
     Raises ConfigError if the scheme, an option or its value is unknown, or the path or a package is
     missing. The message never repeats the URL, which may hold a password.
@@ -79,6 +85,7 @@ def open_async_kv(url: str) -> AsyncKV:
         "sqlite": _async_sqlite,
         "postgresql": _async_postgres,
         "postgres": _async_postgres,
+        "nats": _async_nats,
     }
     openers.update((name, partial(_async_redis, name)) for name in _REDIS)
     return _open(url, openers)
@@ -88,6 +95,8 @@ def _open(url: str, openers: Mapping[str, _Opener[_T]]) -> _T:
     given: object = url
     scheme, colon, rest = url.partition(":") if isinstance(given, str) else ("", "", "")
     opener = openers.get(scheme.lower())
+    if scheme.lower() == "nats" and opener is None:
+        raise ConfigError("a KV on NATS is async: open_async_kv opens its URL, for an AsyncStore")
     if not colon or opener is None:
         known = ", ".join(f"{name}:" for name in openers)
         raise ConfigError(
@@ -182,6 +191,7 @@ _REDIS: Final = ("redis", "rediss", "redis+cluster", "rediss+cluster")
 _EXTRAS: Final = {
     **dict.fromkeys(("postgresql", "postgres"), "postgres"),
     **dict.fromkeys(_REDIS, "redis"),
+    "nats": "nats",
 }
 """What brings the client of a scheme."""
 
@@ -224,10 +234,8 @@ def _redis_place(scheme: str, place: str, options: dict[str, str]) -> tuple[str,
         "replicas": int(_number(options.get("replicas", "0"))),
         "timeout": _number(options.get("timeout", "1")),
         "deadline": None if deadline is None else _number(deadline),
-        "strict": options.get("strict") == "yes",
+        "strict": _yes(options, scheme, "strict"),
     }
-    if options.get("strict", "yes") not in ("yes", "no"):
-        raise ConfigError(f"strict in a {scheme}: URL is yes or no")
     theirs = urlencode({name: value for name, value in options.items() if name not in own})
     return f"{scheme}:{place}{'?' if theirs else ''}{theirs}", ours
 
@@ -238,6 +246,12 @@ def _number(text: str) -> float:
     except ValueError:
         pass
     raise ConfigError("replicas, timeout and deadline in a KV's URL are numbers")
+
+
+def _yes(options: dict[str, str], scheme: str, name: str) -> bool:
+    if options.get(name, "yes") not in ("yes", "no"):
+        raise ConfigError(f"{name} in a {scheme}: URL is yes or no")
+    return options.get(name) == "yes"
 
 
 def _postgres(place: str, options: dict[str, str]) -> KV:
@@ -260,3 +274,13 @@ def _postgres_place(place: str, options: dict[str, str]) -> tuple[str, str, str 
     table, schema = options.pop("table", "kv"), options.pop("schema", None)
     rest = "&".join(f"{name}={quote(value, safe='')}" for name, value in options.items())
     return f"postgresql:{place}" + (f"?{rest}" if rest else ""), table, schema
+
+
+def _async_nats(place: str, options: dict[str, str]) -> AsyncKV:
+    _known(options, "nats", ("create", "replicas", "timeout"))
+    create = _yes(options, "nats", "create")
+    replicas = int(_number(options.get("replicas", "1")))
+    timeout = _number(options.get("timeout", "5"))
+    from kvcodec.backends.nats import NatsKV
+
+    return NatsKV.from_url(f"nats:{place}", create=create, replicas=replicas, timeout=timeout)

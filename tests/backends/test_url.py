@@ -160,14 +160,22 @@ def test_a_backend_is_imported_when_it_is_opened(statement: str, absent: list[st
     assert done.stdout.strip() == "[]"
 
 
-@pytest.mark.parametrize("opener", ["open_kv", "open_async_kv"])
 @pytest.mark.parametrize(
-    ("scheme", "extra"), [("redis", "redis"), ("postgresql", "postgres"), ("postgres", "postgres")]
+    ("opener", "scheme", "extra"),
+    [
+        ("open_kv", "redis", "redis"),
+        ("open_kv", "postgresql", "postgres"),
+        ("open_async_kv", "redis", "redis"),
+        ("open_async_kv", "postgresql", "postgres"),
+        ("open_async_kv", "postgres", "postgres"),
+        ("open_async_kv", "nats", "nats"),
+    ],
 )
 def test_a_client_that_is_missing(opener: str, scheme: str, extra: str) -> None:
     """The extra that brings it is named, for every scheme alike."""
     program = (
-        "import sys; sys.modules.update(dict.fromkeys(('redis', 'psycopg', 'psycopg_pool')));"
+        "import sys\n"
+        "sys.modules.update(dict.fromkeys(('nats', 'redis', 'psycopg', 'psycopg_pool')))\n"
         f"import kvcodec\ntry: kvcodec.{opener}('{scheme}://user:canary@host/0')\n"
         "except kvcodec.ConfigError as error: print(error)"
     )

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from tests.chaos.inside import cancellations, threads
+from tests.chaos.nats import kills_of_nats
 from tests.chaos.processes import ROOT, Result, failing_disk, kills
 
 
@@ -39,4 +40,5 @@ EXPERIMENTS: dict[str, Callable[[Path, int, int], Result]] = {
     "full": full_disk,
     "threads": lambda place, rounds, seed: threads(place, 25 * rounds, seed),
     "cancellations": lambda place, rounds, seed: cancellations(place, 50 * rounds, seed),
+    "nats": kills_of_nats,
 }

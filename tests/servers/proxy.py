@@ -41,13 +41,15 @@ class Proxy:
 
     def _serve(self, client: socket.socket) -> None:
         with client, socket.create_connection(("127.0.0.1", self._server)) as server:
-            threading.Thread(target=_pump, args=(server, client), daemon=True).start()
+            lost = threading.Event()
+            threading.Thread(target=_pump, args=(server, client, lost), daemon=True).start()
             with suppress(OSError):
                 while request := client.recv(1 << 20):
                     if self._marker is not None and self._marker in request:
                         self.passed += 1
                         if self._losing:
                             self._losing = False
+                            lost.set()
                             self._swallow(request)
                             break
                     server.sendall(request)
@@ -61,10 +63,11 @@ class Proxy:
             server.recv(1 << 20)
 
 
-def _pump(source: socket.socket, sink: socket.socket) -> None:
+def _pump(source: socket.socket, sink: socket.socket, lost: threading.Event) -> None:
     with suppress(OSError):
         while data := source.recv(1 << 20):
-            sink.sendall(data)
+            if not lost.is_set():
+                sink.sendall(data)
     _shut(sink)
 
 

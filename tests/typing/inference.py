@@ -15,6 +15,7 @@ import psycopg
 import pydantic
 import redis
 import redis.asyncio
+from nats.js.kv import KeyValue
 from psycopg_pool import AsyncConnectionPool, ConnectionPool
 
 from kvcodec import (
@@ -39,6 +40,7 @@ from kvcodec import (
     Keyspace,
     MappingKV,
     MemoryKV,
+    NatsKV,
     Ordered,
     PathKeys,
     PostgresKV,
@@ -485,6 +487,14 @@ def values_are_never_any(kv: KV) -> None:
     first: Any = value[0].text
     assert_type(value[0].text, str)
     del first
+
+
+async def nats_buckets(bucket: KeyValue) -> None:
+    """A bucket of nats-py is a KV's without a cast."""
+    for kv in (NatsKV(bucket), NatsKV.from_url("nats://host/app")):
+        assert_type(AsyncStore(PREFERENCES, kv), AsyncStore[Preferences, str])
+    raw: AsyncKV = NatsKV(bucket)
+    assert_type(await raw.get("key"), bytes | None)
 
 
 async def clients(

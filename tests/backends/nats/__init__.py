@@ -1,0 +1,1 @@
+"""NatsKV, on a real server."""
