@@ -49,6 +49,9 @@ if TYPE_CHECKING:
     from kvcodec.backends.handle import AsyncHandleKV, HandleKV
     from kvcodec.backends.mapping import AsyncMappingKV, MappingKV
     from kvcodec.backends.memory import AsyncMemoryKV, MemoryKV
+    from kvcodec.backends.object import ObjectKV
+    from kvcodec.backends.object_async import AsyncObjectKV
+    from kvcodec.backends.object_check import check_atomic
     from kvcodec.backends.postgres import PostgresKV
     from kvcodec.backends.postgres_async import AsyncPostgresKV
     from kvcodec.backends.prefix import AsyncPrefixKV, PrefixKV
@@ -99,6 +102,7 @@ __all__ = [
     "AsyncLog",
     "AsyncMappingKV",
     "AsyncMemoryKV",
+    "AsyncObjectKV",
     "AsyncPostgresKV",
     "AsyncPrefixKV",
     "AsyncReadOnlyKV",
@@ -148,6 +152,7 @@ __all__ = [
     "NewerVersion",
     "NotEncrypted",
     "NotReplicated",
+    "ObjectKV",
     "Observed",
     "Ordered",
     "OutcomeUnknown",
@@ -180,6 +185,7 @@ __all__ = [
     "aexport_lines",
     "aimport_lines",
     "awindow",
+    "check_atomic",
     "export_lines",
     "import_lines",
     "open_async_kv",
@@ -198,6 +204,7 @@ _LAZY = {
     "AsyncLog": "kvcodec.stores.log",
     "AsyncMappingKV": "kvcodec.backends.mapping",
     "AsyncMemoryKV": "kvcodec.backends.memory",
+    "AsyncObjectKV": "kvcodec.backends.object_async",
     "AsyncPostgresKV": "kvcodec.backends.postgres_async",
     "AsyncPrefixKV": "kvcodec.backends.prefix",
     "AsyncReadOnlyKV": "kvcodec.backends.read_only",
@@ -226,6 +233,7 @@ _LAZY = {
     "Log": "kvcodec.stores.log",
     "MappingKV": "kvcodec.backends.mapping",
     "MemoryKV": "kvcodec.backends.memory",
+    "ObjectKV": "kvcodec.backends.object",
     "Observed": "kvcodec.backends.watched",
     "Packed": "kvcodec.codecs.packed",
     "PostgresKV": "kvcodec.backends.postgres",
@@ -243,6 +251,7 @@ _LAZY = {
     "aexport_lines": "kvcodec.stores.conversation",
     "aimport_lines": "kvcodec.stores.conversation",
     "awindow": "kvcodec.stores.conversation",
+    "check_atomic": "kvcodec.backends.object_check",
     "export_lines": "kvcodec.stores.conversation",
     "import_lines": "kvcodec.stores.conversation",
     "open_async_kv": "kvcodec.backends.url",

@@ -9,6 +9,9 @@
     redis://host/0?replicas=1&timeout=2
     postgresql://user@host/database PostgresKV.from_url(...), all options of libpq
     postgresql://...?table=kv&schema=app
+    s3://bucket/prefix?region=eu    ObjectKV.from_url(...), all options of obstore; gs:// and az://
+    s3://...?endpoint=https://...&conditional=yes
+    file:///var/lib/app             ObjectKV on a folder
 
 SQLite's slashes are those of SQLAlchemy's URLs. Paths and options are percent-decoded. A backend
 is imported when its URL is opened, and not before.
@@ -36,15 +39,17 @@ _DURABILITIES: Final[tuple[_Durability, ...]] = ("process", "full")
 
 @forgetful
 def open_kv(url: str) -> KV:
-    """Open the KV that ``url`` names: ``memory:``, ``sqlite:``, ``redis:`` or ``postgresql:``.
+    """Open the KV that ``url`` names: in memory, a file, a server or a bucket.
 
     ``sqlite:///app.db`` is relative, ``sqlite:////var/app.db`` absolute; ``?durability=full``
     survives a power cut, ``?table=stored`` names the table, as ``SQLiteKV`` says.
     ``redis://:password@host:6379/0``, ``rediss://``, ``redis+cluster://`` and
     ``rediss+cluster://`` take ``replicas``, ``timeout``, ``deadline`` and ``strict=yes``, as
     ``RedisKV`` does, and options of redis-py's connections. ``postgresql://user@host/database``
-    takes libpq's options, and ``table`` and ``schema``, as ``PostgresKV`` says. Close it with its
-    own ``close``, if it has one.
+    takes libpq's options, and ``table`` and ``schema``, as ``PostgresKV`` says.
+    ``s3://bucket/prefix``, ``gs://bucket/prefix`` and ``az://container/prefix`` take obstore's
+    options, and ``conditional=yes`` or ``no``, ``file:///folder`` the latter, as ``ObjectKV``
+    says. Close it with its own ``close``, if it has one.
 
     Raises ConfigError if the scheme, an option or its value is unknown, or the path or a package is
     missing. The message never repeats the URL, which may hold a password.
@@ -56,20 +61,23 @@ def open_kv(url: str) -> KV:
         "postgres": _postgres,
     }
     openers.update((name, partial(_redis, name)) for name in _REDIS)
+    openers.update((name, partial(_object, name)) for name in _OBJECTS)
     return _open(url, openers)
 
 
 @forgetful
 def open_async_kv(url: str) -> AsyncKV:
-    """Open the AsyncKV that ``url`` names: ``memory:``, ``sqlite:``, ``redis:`` or ``postgresql:``.
+    """Open the AsyncKV that ``url`` names: in memory, a file, a server or a bucket.
 
     ``sqlite:///app.db`` is relative, ``sqlite:////var/app.db`` absolute; ``?durability=full``
     survives a power cut, ``?table=stored`` names the table, as ``SQLiteKV`` says.
     ``redis://:password@host:6379/0``, ``rediss://``, ``redis+cluster://`` and
     ``rediss+cluster://`` take ``replicas``, ``timeout``, ``deadline`` and ``strict=yes``, as
     ``RedisKV`` does, and options of redis-py's connections. ``postgresql://user@host/database``
-    takes libpq's options, and ``table`` and ``schema``, as ``PostgresKV`` says. Close it with its
-    own ``close``, if it has one.
+    takes libpq's options, and ``table`` and ``schema``, as ``PostgresKV`` says.
+    ``s3://bucket/prefix``, ``gs://bucket/prefix`` and ``az://container/prefix`` take obstore's
+    options, and ``conditional=yes`` or ``no``, ``file:///folder`` the latter, as ``ObjectKV``
+    says. Close it with its own ``close``, if it has one.
 
     Raises ConfigError if the scheme, an option or its value is unknown, or the path or a package is
     missing. The message never repeats the URL, which may hold a password.
@@ -81,6 +89,7 @@ def open_async_kv(url: str) -> AsyncKV:
         "postgres": _async_postgres,
     }
     openers.update((name, partial(_async_redis, name)) for name in _REDIS)
+    openers.update((name, partial(_async_object, name)) for name in _OBJECTS)
     return _open(url, openers)
 
 
@@ -178,10 +187,12 @@ def _async_sqlite(place: str, options: dict[str, str]) -> AsyncKV:
 
 
 _REDIS: Final = ("redis", "rediss", "redis+cluster", "rediss+cluster")
+_OBJECTS: Final = ("s3", "gs", "az", "file")
 
 _EXTRAS: Final = {
     **dict.fromkeys(("postgresql", "postgres"), "postgres"),
     **dict.fromkeys(_REDIS, "redis"),
+    **dict.fromkeys(_OBJECTS, "s3"),
 }
 """What brings the client of a scheme."""
 
@@ -260,3 +271,27 @@ def _postgres_place(place: str, options: dict[str, str]) -> tuple[str, str, str 
     table, schema = options.pop("table", "kv"), options.pop("schema", None)
     rest = "&".join(f"{name}={quote(value, safe='')}" for name, value in options.items())
     return f"postgresql:{place}" + (f"?{rest}" if rest else ""), table, schema
+
+
+def _object(scheme: str, place: str, options: dict[str, str]) -> KV:
+    url, conditional = _object_place(scheme, place, options)
+    from kvcodec.backends.object import ObjectKV
+
+    return ObjectKV.from_url(url, conditional=conditional)
+
+
+def _async_object(scheme: str, place: str, options: dict[str, str]) -> AsyncKV:
+    url, conditional = _object_place(scheme, place, options)
+    from kvcodec.backends.object_async import AsyncObjectKV
+
+    return AsyncObjectKV.from_url(url, conditional=conditional)
+
+
+def _object_place(
+    scheme: str, place: str, options: dict[str, str]
+) -> tuple[str, bool | None]:
+    said = options.pop("conditional", None)
+    if said not in (None, "yes", "no"):
+        raise ConfigError(f"conditional in a {scheme}: URL is yes or no")
+    url = f"{scheme}:{place}{'?' if options else ''}{urlencode(options)}"
+    return url, None if said is None else said == "yes"

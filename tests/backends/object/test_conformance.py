@@ -1,0 +1,97 @@
+"""ObjectKV and its twin under the kit that users get: in memory, among files, on S3."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from obstore.store import LocalStore, MemoryStore
+
+from kvcodec.backends.object import ObjectKV
+from kvcodec.backends.object_async import AsyncObjectKV
+from kvcodec.testing import AsyncKVConformance, KVConformance
+from tests.servers.seaweed import SeaweedServer
+
+
+class _Files:
+    """A file has the name that a folder would need."""
+
+    test_a_name_and_a_path_below_it = None
+    folder: Path
+
+    @pytest.fixture(autouse=True)
+    def _folder(self, tmp_path: Path) -> None:
+        self.folder = tmp_path
+        self.made = 0
+
+    def store(self) -> Any:
+        """Return a store in a folder of its own."""
+        self.made += 1
+        return LocalStore(self.folder / str(self.made), mkdir=True, automatic_cleanup=True)
+
+
+class _OnS3:
+    """A bucket each in a folder of its server: SeaweedFS is not slow to make one."""
+
+    @pytest.fixture(autouse=True)
+    def _server(self, seaweed: SeaweedServer, new_bucket: Callable[[], str]) -> None:
+        self.server, self.new_bucket = seaweed, new_bucket
+
+    def store(self) -> Any:
+        """Return a store in a bucket of its own."""
+        store = self.server.store(self.new_bucket())
+        store.put("made", b"")
+        store.delete("made")
+        return store
+
+
+class TestMemory(KVConformance):
+    """obstore's own memory."""
+
+    def make_kv(self) -> ObjectKV:
+        return ObjectKV(MemoryStore())
+
+
+class TestAsyncMemory(AsyncKVConformance):
+    """Likewise."""
+
+    async def make_kv(self) -> AsyncObjectKV:
+        return AsyncObjectKV(MemoryStore())
+
+
+class TestFiles(_Files, KVConformance):
+    """A folder."""
+
+    examples = 20
+
+    def make_kv(self) -> ObjectKV:
+        return ObjectKV(self.store())
+
+
+class TestAsyncFiles(_Files, AsyncKVConformance):
+    """Likewise."""
+
+    examples = 20
+
+    async def make_kv(self) -> AsyncObjectKV:
+        return AsyncObjectKV(self.store())
+
+
+class TestS3(_OnS3, KVConformance):
+    """A real server that speaks S3."""
+
+    examples = 10
+
+    def make_kv(self) -> ObjectKV:
+        return ObjectKV(self.store(), conditional=True)
+
+
+class TestAsyncS3(_OnS3, AsyncKVConformance):
+    """Likewise."""
+
+    examples = 10
+
+    async def make_kv(self) -> AsyncObjectKV:
+        return AsyncObjectKV(self.store(), conditional=True)
