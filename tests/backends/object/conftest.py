@@ -20,6 +20,6 @@ def seaweed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SeaweedServer]
 
 
 @pytest.fixture
-def new_bucket() -> Callable[[], str]:
-    """Return names of buckets that nobody has used."""
-    return lambda: f"bucket-{next(_NUMBERS)}"
+def new_folder() -> Callable[[], str]:
+    """Return names of folders in the bucket that nobody has used."""
+    return lambda: f"folder-{next(_NUMBERS)}"

@@ -19,6 +19,7 @@ class _Files:
     """A file has the name that a folder would need."""
 
     test_a_name_and_a_path_below_it = None
+    test_scan_prefix_is_the_start_of_the_name = None
     folder: Path
 
     @pytest.fixture(autouse=True)
@@ -33,18 +34,15 @@ class _Files:
 
 
 class _OnS3:
-    """A bucket each in a folder of its server: SeaweedFS is not slow to make one."""
+    """A folder of its bucket for each KV."""
 
     @pytest.fixture(autouse=True)
-    def _server(self, seaweed: SeaweedServer, new_bucket: Callable[[], str]) -> None:
-        self.server, self.new_bucket = seaweed, new_bucket
+    def _server(self, seaweed: SeaweedServer, new_folder: Callable[[], str]) -> None:
+        self.server, self.new_folder = seaweed, new_folder
 
     def store(self) -> Any:
-        """Return a store in a bucket of its own."""
-        store = self.server.store(self.new_bucket())
-        store.put("made", b"")
-        store.delete("made")
-        return store
+        """Return a store in a folder of its own."""
+        return self.server.store(self.new_folder())
 
 
 class TestMemory(KVConformance):
