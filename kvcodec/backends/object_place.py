@@ -76,9 +76,7 @@ def place_of(store: Any, conditional: bool | None) -> Place:
 def _local(store: LocalStore, *, claims: bool) -> Place:
     folder = str(Path(store.prefix or "/").resolve())
     limits = Limits(part_bytes=_FILE_NAME, value_bytes=_MOST, chunk_bytes=_CHUNK)
-    return Place(
-        ("file",), f"{folder}/", limits, "write", claims, False, False, 1, store, "files"
-    )
+    return Place(("file",), f"{folder}/", limits, "write", claims, False, False, 1, store, "files")
 
 
 def _s3(store: S3Store, conditional: bool | None) -> Place:

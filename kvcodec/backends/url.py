@@ -287,9 +287,7 @@ def _async_object(scheme: str, place: str, options: dict[str, str]) -> AsyncKV:
     return AsyncObjectKV.from_url(url, conditional=conditional)
 
 
-def _object_place(
-    scheme: str, place: str, options: dict[str, str]
-) -> tuple[str, bool | None]:
+def _object_place(scheme: str, place: str, options: dict[str, str]) -> tuple[str, bool | None]:
     said = options.pop("conditional", None)
     if said not in (None, "yes", "no"):
         raise ConfigError(f"conditional in a {scheme}: URL is yes or no")

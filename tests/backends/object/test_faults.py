@@ -242,5 +242,3 @@ def test_what_errors_mean(error: Exception, writes: bool, kind: type[Exception])
     fault = fault_of(error, "key", writes=writes)
     assert type(fault) is kind or isinstance(fault, kind)
     assert "CANARY" not in str(fault)
-
-
