@@ -46,7 +46,7 @@ class AsyncObjectKV(ObjectPlace):
     """
 
     def __init__(self, store: ObjectStore, *, conditional: bool | None = None) -> None:
-        self._seen(place_of(store, conditional))
+        self._seen(place_of(store, conditional=conditional))
         self._asking = Asking(self._place, _Link(store, self._place))
 
     @classmethod
@@ -54,9 +54,9 @@ class AsyncObjectKV(ObjectPlace):
         """Open the KV of a URL.
 
         ``s3://bucket/prefix``, ``gs://bucket/prefix``, ``az://container/prefix`` with options of
-        obstore's configuration behind a ``?`` (``endpoint``, ``region``, ``access_key_id`` ...; what
-        is not said is taken from the environment), or ``file:///folder``, which is made. Requests
-        are repeated for 15 seconds. Raises ConfigError for a URL that is none.
+        obstore's configuration behind a ``?`` (``endpoint``, ``region``, ``access_key_id`` and so
+        on; what is not said is taken from the environment), or ``file:///folder``, which is made.
+        Requests are repeated for 15 seconds. Raises ConfigError for a URL that is none.
         """
         return cls(opened(url), conditional=conditional)
 
@@ -170,7 +170,7 @@ class _Link:
     async def delete(self, names: str | Sequence[str]) -> None:
         await self._store.delete_async(names)
 
-    async def list(self, folder: str | None) -> Any:
+    async def listed(self, folder: str | None) -> Any:
         return self._store.list(folder, chunk_size=PAGE_KEYS)
 
     async def page(self, stream: Any) -> Any:

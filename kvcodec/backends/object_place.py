@@ -53,7 +53,7 @@ class Place(NamedTuple):
     shown: str
 
 
-def place_of(store: Any, conditional: bool | None) -> Place:
+def place_of(store: Any, *, conditional: bool | None) -> Place:
     """Look at a store, without any I/O. Raises ConfigError for what is none, or an HTTPStore.
 
     ``conditional``: whether it does atomically what depends on what is stored; None: as is known.
@@ -61,12 +61,26 @@ def place_of(store: Any, conditional: bool | None) -> Place:
     if isinstance(store, MemoryStore):
         limits = Limits(value_bytes=_MOST, chunk_bytes=_CHUNK)
         can = conditional is not False
-        return Place(("memory", id(store)), "", limits, "write", can, can, True, 1, store, "memory")
+        return Place(
+            identity=("memory", id(store)),
+            prefix="",
+            limits=limits,
+            version_of="write",
+            claims=can,
+            swaps=can,
+            bulk=True,
+            parallel=1,
+            once=store,
+            shown="memory",
+        )
     if isinstance(store, LocalStore):
         return _local(store, claims=conditional is not False)
-    for kind, look in ((S3Store, _s3), (GCSStore, _gcs), (AzureStore, _azure)):
-        if isinstance(store, kind):
-            return look(store, conditional)
+    if isinstance(store, S3Store):
+        return _s3(store, conditional=conditional)
+    if isinstance(store, GCSStore):
+        return _gcs(store, conditional=conditional)
+    if isinstance(store, AzureStore):
+        return _azure(store, conditional=conditional)
     raise ConfigError(
         "ObjectKV takes a store of obstore: an S3Store, GCSStore, AzureStore, LocalStore or "
         "MemoryStore"
@@ -76,10 +90,21 @@ def place_of(store: Any, conditional: bool | None) -> Place:
 def _local(store: LocalStore, *, claims: bool) -> Place:
     folder = str(Path(store.prefix or "/").resolve())
     limits = Limits(part_bytes=_FILE_NAME, value_bytes=_MOST, chunk_bytes=_CHUNK)
-    return Place(("file",), f"{folder}/", limits, "write", claims, False, False, 1, store, "files")
+    return Place(
+        identity=("file",),
+        prefix=f"{folder}/",
+        limits=limits,
+        version_of="write",
+        claims=claims,
+        swaps=False,
+        bulk=False,
+        parallel=1,
+        once=store,
+        shown="files",
+    )
 
 
-def _s3(store: S3Store, conditional: bool | None) -> Place:
+def _s3(store: S3Store, *, conditional: bool | None) -> Place:
     config = cast("Mapping[str, str]", store.config)
     endpoint = config.get("endpoint") or next(filter(None, map(os.environ.get, _ENDPOINTS)), None)
     aws = endpoint is None or _host(endpoint).endswith(".amazonaws.com")
@@ -91,14 +116,14 @@ def _s3(store: S3Store, conditional: bool | None) -> Place:
     return _remote(S3Store, store, identity, part, version_of="bytes", can=can, bulk=True)
 
 
-def _gcs(store: GCSStore, conditional: bool | None) -> Place:
+def _gcs(store: GCSStore, *, conditional: bool | None) -> Place:
     config = cast("Mapping[str, str]", store.config)
     can = conditional is not False
     identity = ("gs", config.get("bucket"))
     return _remote(GCSStore, store, identity, None, version_of="write", can=can, bulk=False)
 
 
-def _azure(store: AzureStore, conditional: bool | None) -> Place:
+def _azure(store: AzureStore, *, conditional: bool | None) -> Place:
     config = cast("Mapping[str, str]", store.config)
     can = conditional is not False
     account = config.get("account_name") or os.environ.get("AZURE_STORAGE_ACCOUNT_NAME")
@@ -162,13 +187,10 @@ def opened(url: str) -> Any:
         )
     options: Any = {"allow_http": True} if config.get("endpoint", "").startswith("http:") else None
     try:
-        store: Any = from_url(
-            place, config=cast("Any", config), client_options=options, retry_config=_OWN_RETRIES
-        )
+        opening: Any = from_url
+        return opening(place, config=config, client_options=options, retry_config=_OWN_RETRIES)
     except (BaseError, ValueError):  # its words may hold what the URL holds
         pass
-    else:
-        return store
     raise ConfigError(
         "obstore does not take this URL: its options are those of obstore's S3Config, GCSConfig or "
         "AzureConfig (endpoint, region, access_key_id ...)"

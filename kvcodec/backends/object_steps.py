@@ -5,7 +5,7 @@ Steps as ``wrapping.drive`` does them, by a link that each twin has for itself.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Hashable, Mapping, Sequence
+from collections.abc import Collection, Hashable, Mapping, Sequence
 from typing import Any, Final, Literal, Protocol, TypeVar
 
 from kvcodec.backends.limits import check_key, check_value
@@ -23,7 +23,7 @@ from kvcodec.backends.wrapping import Steps
 from kvcodec.errors import KVCodecError, OutcomeUnknown, Unsupported
 from kvcodec.protocols import Limits, Token
 
-__all__ = ["PAGE_KEYS", "Asking", "Link", "ObjectPlace"]
+__all__ = ["PAGE_KEYS", "Asking", "ObjectPlace"]
 
 T = TypeVar("T")
 
@@ -44,7 +44,7 @@ class Link(Protocol):
     def put(self, name: str, data: bytes, /) -> Any: ...
     def put_if(self, name: str, data: bytes, mode: Any, /) -> Any: ...
     def delete(self, names: str | Sequence[str], /) -> Any: ...
-    def list(self, folder: str | None, /) -> Any: ...
+    def listed(self, folder: str | None, /) -> Any: ...
     def page(self, stream: Any, /) -> Any: ...
     def together(self, each: Sequence[Steps[Any]], /) -> Any: ...
 
@@ -110,10 +110,7 @@ class Asking:
         try:
             yield self._link.head, name
         except FAULTS as error:
-            if not is_missing(error, name):
-                fault = fault_of(error, key, writes=False)
-            else:
-                fault = None
+            fault = None if is_missing(error, name) else fault_of(error, key, writes=False)
         else:
             return True
         if fault is not None:
@@ -190,7 +187,7 @@ class Asking:
 
     def listing(self, prefix: str) -> Steps[Any]:
         """The stream of the objects in the folder that all names with a prefix have in common."""
-        return (yield self._link.list, folder_of(prefix))
+        return (yield self._link.listed, folder_of(prefix))
 
     def page(self, stream: Any, prefix: str, after: str) -> Steps[list[str] | None]:
         """The keys of the next page that have the prefix, or None at the end."""
@@ -205,11 +202,13 @@ class Asking:
     def _read(self, key: str) -> Steps[tuple[bytes, Any] | None]:
         name = self._named(key)
         try:
-            return (yield self._link.read, name)
+            found: tuple[bytes, Any] = yield self._link.read, name
         except FAULTS as error:
             if is_missing(error, name):
                 return None
             fault = fault_of(error, key, writes=False)
+        else:
+            return found
         raise fault
 
     def _done(self, operation: tuple[Any, ...], key: str | None) -> Steps[None]:

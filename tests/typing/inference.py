@@ -15,6 +15,7 @@ import psycopg
 import pydantic
 import redis
 import redis.asyncio
+from obstore.store import AzureStore, GCSStore, LocalStore, MemoryStore, S3Store
 from psycopg_pool import AsyncConnectionPool, ConnectionPool
 
 from kvcodec import (
@@ -23,6 +24,7 @@ from kvcodec import (
     AsyncFiles,
     AsyncKV,
     AsyncMemoryKV,
+    AsyncObjectKV,
     AsyncPostgresKV,
     AsyncRedisKV,
     AsyncSQLiteKV,
@@ -39,6 +41,7 @@ from kvcodec import (
     Keyspace,
     MappingKV,
     MemoryKV,
+    ObjectKV,
     Ordered,
     PathKeys,
     PostgresKV,
@@ -49,6 +52,7 @@ from kvcodec import (
     Store,
     TemplateKeys,
     Value,
+    check_atomic,
     open_async_kv,
     open_kv,
 )
@@ -485,6 +489,19 @@ def values_are_never_any(kv: KV) -> None:
     first: Any = value[0].text
     assert_type(value[0].text, str)
     del first
+
+
+async def objects(
+    aws: S3Store, gcs: GCSStore, azure: AzureStore, files: LocalStore, memory: MemoryStore
+) -> None:
+    """Every store of obstore is a KV's of both kinds, without a cast."""
+    for store in (aws, gcs, azure, files, memory):
+        assert_type(Store(PREFERENCES, ObjectKV(store)).get("ada"), Preferences | None)
+        akv = AsyncObjectKV(store, conditional=True)
+        assert_type(await AsyncStore(PREFERENCES, akv).get("ada"), Preferences | None)
+        check_atomic(store)
+    raw: KV = ObjectKV.from_url("s3://bucket")
+    assert_type(raw.get("key"), bytes | None)
 
 
 async def clients(

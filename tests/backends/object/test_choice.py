@@ -77,6 +77,7 @@ def test_stores_are_known_by_their_classes(tmp_path: Path) -> None:
     ],
 )
 def test_what_they_can_do(
+    *,
     make: Callable[[], Any],
     conditional: bool | None,
     claims: bool,
@@ -89,7 +90,8 @@ def test_what_they_can_do(
         can = capabilities_of(kv)
         assert (can.claims, can.versions, can.deletes) == (claims, swaps, False)
         assert kv.version_of == version_of
-        assert can.exists and can.many and can.scan and not can.ordered and not can.ttl
+        assert (can.exists, can.many, can.scan) == (True, True, True)
+        assert (can.ordered, can.ttl, can.many_ttl, can.purge) == (False, False, False, False)
 
 
 def test_an_endpoint_of_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -101,6 +103,7 @@ def test_an_endpoint_of_the_environment(monkeypatch: pytest.MonkeyPatch) -> None
 def test_what_is_refused() -> None:
     """Stores without a listing, and what is none; nothing of a URL is told."""
     http: Any = HTTPStore.from_url("https://example.org")
+    given: Any
     for given in (http, object()):
         with pytest.raises(ConfigError, match="ObjectKV takes a store of obstore"):
             ObjectKV(given)

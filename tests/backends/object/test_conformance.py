@@ -18,8 +18,8 @@ from tests.servers.seaweed import SeaweedServer
 class _Files:
     """A file has the name that a folder would need."""
 
-    test_a_name_and_a_path_below_it = None
-    test_scan_prefix_is_the_start_of_the_name = None
+    test_a_name_and_a_path_below_it: Any = None
+    test_scan_prefix_is_the_start_of_the_name: Any = None
     folder: Path
 
     @pytest.fixture(autouse=True)

@@ -94,7 +94,9 @@ def test_a_file_and_a_folder_of_one_name(tmp_path: Path) -> None:
     kv = ObjectKV(LocalStore(tmp_path))
     kv.set("a", b"1")
     kv.set("d/e", b"1")
-    assert (kv.get("a/b"), kv.get("d"), kv.exists("a/b"), kv.exists("d")) == (None, None) + (
+    assert (kv.get("a/b"), kv.get("d"), kv.exists("a/b"), kv.exists("d")) == (
+        None,
+        None,
         False,
         False,
     )
