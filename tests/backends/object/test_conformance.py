@@ -80,7 +80,7 @@ class TestAsyncFiles(_Files, AsyncKVConformance):
 class TestS3(_OnS3, KVConformance):
     """A real server that speaks S3."""
 
-    examples = 10
+    examples, rounds = 10, 3
 
     def make_kv(self) -> ObjectKV:
         return ObjectKV(self.store(), conditional=True)
@@ -89,7 +89,7 @@ class TestS3(_OnS3, KVConformance):
 class TestAsyncS3(_OnS3, AsyncKVConformance):
     """Likewise."""
 
-    examples = 10
+    examples, rounds = 10, 3
 
     async def make_kv(self) -> AsyncObjectKV:
         return AsyncObjectKV(self.store(), conditional=True)

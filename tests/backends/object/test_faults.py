@@ -213,7 +213,8 @@ def test_wrong_credentials(seaweed: SeaweedServer) -> None:
 
     config: Any = {**seaweed.store("folder").config, "secret_access_key": "CANARY-WRONG"}
     kv = ObjectKV(S3Store(config=config, client_options={"allow_http": True}))
-    for ask in (lambda: kv.get("key"), lambda: kv.set("key", b"")):
+    asks: list[Callable[[], Any]] = [lambda: kv.get("key"), lambda: kv.set("key", b"")]
+    for ask in asks:
         with pytest.raises(ConfigError, match="SignatureDoesNotMatch") as raised:
             ask()
         assert "CANARY" not in str(raised.value)
