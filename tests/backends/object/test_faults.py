@@ -169,6 +169,13 @@ def test_an_append_and_an_update_whose_answer_is_lost(
     assert counts.get("ada") == 2
 
 
+def _reads(kv: ObjectKV) -> bool:
+    try:
+        return kv.get("0") is not None
+    except Unavailable:
+        return False
+
+
 def test_a_server_that_is_killed(tmp_path: Path) -> None:
     """What was acknowledged is there when it comes back; meanwhile it is out of reach."""
     with SeaweedServer(tmp_path) as server:
@@ -184,6 +191,7 @@ def test_a_server_that_is_killed(tmp_path: Path) -> None:
         with pytest.raises(Unavailable):
             once.get("0")
         server.start()
+        server.until(lambda: _reads(once))  # the disk is met again seconds after the gateway
         assert kv.get_many([*wanted]) == wanted
         assert not kv.set_if_absent("0", b"", None)
 
