@@ -57,6 +57,9 @@ class Limits(Struct, frozen=True):
     alphabet: str | None = None
     """The characters that a raw key may have."""
 
+    chunk_bytes: int | None = None
+    """No limit: of the chunks in which large content moves best, where it matters."""
+
 
 # --------------------------------------------------------------------------- the three methods
 

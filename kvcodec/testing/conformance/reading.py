@@ -95,7 +95,7 @@ def long_name(size: int, limits: Limits) -> str:
     """Return a name of ``size`` bytes, in parts where the KV limits these."""
     part = min(limits.part_bytes or size, size)
     name = ("n" * part + "/") * (size // (part + 1)) + "n" * (size % (part + 1))
-    return name[:-1] + "n" if part < size else name
+    return f"{name[:-2]}/n" if name.endswith("/") else name
 
 
 def within(limit: int | None, wanted: int) -> int:
