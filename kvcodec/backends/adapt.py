@@ -119,7 +119,7 @@ def _over_client(handle: object, opened: str, *, wanted: bool) -> Callable[[obje
     place = _known(cast("Any", type(handle)))
     if place is None:
         return None
-    if is_async and place == _OBJECT:
+    if wanted and place == _OBJECT:
         place = _ASYNC_OBJECT  # a client of both kinds
     module, _, name = place.rpartition(".")
     made_over: Callable[[object], object] = getattr(import_module(module), name)
