@@ -13,18 +13,24 @@ from kvcodec.errors import DecodeError
 from kvcodec.format.derived import is_derived, lock_name
 from kvcodec.keyspace.declaration import Declaration
 from kvcodec.keyspace.place import Place, place_of
-from kvcodec.plans.driver import Plan, located, told
+from kvcodec.plans.driver import Plan, each, located, told
 from kvcodec.plans.index import Index
 from kvcodec.plans.listing import Listing, Pages, Scan
-from kvcodec.plans.maintenance import Step
-from kvcodec.plans.many import batches
+from kvcodec.plans.maintenance import Change, Step, replace_exactly
+from kvcodec.plans.many import BATCH, batches, get_many
 from kvcodec.plans.parts import beside
-from kvcodec.plans.report import Finding, Report, count
+from kvcodec.plans.report import Finding, Report, Scope, count
 from kvcodec.plans.shards import is_shard
-from kvcodec.plans.swap import exclusively
-from kvcodec.plans.values import NO_DEFAULT
+from kvcodec.plans.swap import Stored, exclusively
+from kvcodec.plans.values import NO_DEFAULT, Held
 
 __all__ = ["pages_of", "walk"]
+
+GROUP_BYTES = 64 * 1024 * 1024
+"""Of stored values that are read together, at most, if each is as large as it may be."""
+
+_KEYS: tuple[Scope, ...] = ("given", "indexed")
+"""Where keys are walked with their parts, one after the other."""
 
 
 def walk(
@@ -41,14 +47,16 @@ def walk(
     at: the cursor is always a name of the pages.
     """
     before, taking = report.checked, _Walk(listing, step, report, on_progress)
-    take = taking.key if report.scope in ("given", "indexed") else taking.name
     try:
         while (page := (yield from pages.pull())) is not None:
-            for place in page:
-                yield from take(place)
-                report.cursor = place.raw_key
+            while page:
+                room = len(page) if limit is None else limit - (report.checked - before)
+                some = taking.group(page[:room])
+                yield from taking.each(some)
+                report.cursor = some[-1].raw_key
                 if limit is not None and report.checked - before >= limit:
                     return report
+                page = page[len(some) :]
     finally:
         yield from pages.close()
     report.complete = True
@@ -62,6 +70,64 @@ class _Walk(NamedTuple):
     step: Step
     report: Report
     on_progress: Callable[[Finding], object] | None
+
+    def group(self, places: list[Place[Any]]) -> list[Place[Any]]:
+        """The first of these places: as many as are taken together."""
+        most = min(len(places), self._most())
+        for number in range(most):
+            place = places[number]
+            if place.older or not _owns(place.declaration, place.raw_key):
+                return places[: number or 1]
+        return places[: most or 1]
+
+    def _most(self) -> int:
+        """How many names are taken together, at most: so many that memory holds their values."""
+        listing, scope = self.listing, self.report.scope
+        if not listing.can.many or self.step.decide is None or scope in _KEYS:
+            return 1
+        if listing.index_of(listing.declared) is not None:
+            return 1  # each has an entry of its own, first
+        return min(BATCH, GROUP_BYTES // listing.declared.pipeline.form.max_bytes)
+
+    def each(self, places: list[Place[Any]]) -> Plan[None]:
+        """Take the step with places that ``group`` has put together."""
+        if self.report.scope in _KEYS:
+            yield from self.key(places[0])
+            return
+        for place, found in zip(places, (yield from self._looked(places)), strict=True):
+            if isinstance(found, Change):
+                found = yield from self._written(found)
+            if found is None:
+                yield from self.name(place)
+            else:
+                self.found(found)
+
+    def _looked(self, places: list[Place[Any]]) -> Plan[list[Finding | Change | None]]:
+        """What the step says of each place, without a second look; None where it cannot."""
+        decide, clock = self.step.decide, self.listing.clock
+        if len(places) == 1 or decide is None:
+            return [None] * len(places)
+        try:
+            values = yield from get_many([place.raw_key for place in places], self.listing.can)
+        except Exception:  # noqa: BLE001 - one of them, perhaps: each is read by itself, and says so
+            return [None] * len(places)
+
+        def look(place: Place[Any]) -> Finding | Change | None:
+            data = values.get(place.raw_key)
+            held = None if data is None else Held(Stored(data, None), place.raw_key, None)
+            try:
+                return decide(place, held, clock)
+            except Exception:  # noqa: BLE001 - said at its turn, when all before it is done
+                return None
+
+        return (yield from each(look, places))
+
+    def _written(self, change: Change) -> Plan[Finding | None]:
+        """Write a change; None where another writer was faster, and it is to be looked at anew."""
+        can, raw_key = self.listing.can, change.raw_key
+        plan = located(replace_exactly(change, can), self.listing.declared.name, raw_key)
+        done = yield from exclusively(plan, lock_name(raw_key), can)
+        return change.finding if done else None
 
     def key(self, place: Place[Any]) -> Plan[None]:
         """Take the step with a key under each of its names, older ones too, and their parts."""
@@ -91,6 +157,10 @@ class _Walk(NamedTuple):
         plan = self.step.take(place, listing.clock, listing.can)
         plan = located(plan, place.declaration.name, raw_key)
         finding = yield from exclusively(plan, lock or lock_name(raw_key), listing.can)
+        self.found(finding)
+
+    def found(self, finding: Finding) -> None:
+        """Say what was found, where that is of interest."""
         # Of a walk with parts: gone since its owner named it, or under another name of its key.
         if finding.state != "missing" or self.report.scope == "keys":
             self.say(finding)
