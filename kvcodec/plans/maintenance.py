@@ -76,38 +76,26 @@ def rewrap(place: Place[Any], held: Held | None, clock: Clock) -> Finding | Chan
     older = _of_older_declaration(place, held, clock)
     if older is not None:  # in its own form, under its own ring
         return rewrap(older, Held(held.stored, older.raw_key, None), clock)
-    fresh = _resealed(place, held.data, clock)
-    if isinstance(fresh, Finding):
-        return fresh
-    finding = Finding(place.raw_key, "older key", fresh.key_ids, changed=True)
-    return Change(place.raw_key, fresh.data, fresh.time_left, held, finding, fresh.key_ids_before)
+    return _resealed(place, held, clock())
 
 
-class _Resealed(NamedTuple):
-    """A value under the primary key, and what is to be known of it."""
-
-    data: bytes
-    time_left: float | None
-    key_ids: tuple[str, ...]
-    key_ids_before: tuple[str, ...]
-
-
-def _resealed(place: Place[Any], data: bytes, clock: Clock) -> _Resealed | Finding:
+def _resealed(place: Place[Any], held: Held, now: float) -> Finding | Change:
     """The value under the primary key; or what was found, where there is nothing to do."""
-    raw_key = place.raw_key
+    raw_key, data = place.raw_key, held.data
     wrong: Finding | None = None
     for pipeline in pipelines(place):
         ids: tuple[str, ...] = ()
         try:
             ids = pipeline.key_ids(raw_key, data)
-            is_newer = pipeline.wrapping.header(data).version > pipeline.form.version
+            is_newer = pipeline.wrapping.header(as_bytes(data)).version > pipeline.form.version
             if is_newer or all(key_id == pipeline.primary for key_id in ids):
                 pipeline.verify(raw_key, data)  # neither a key id nor a version is believed
                 # What is newer is left to the code that wrote it.
                 return Finding(raw_key, "newer" if is_newer else "fine", ids)
             fresh = pipeline.reseal(raw_key, data)
-            left = pipeline.wrapping.time_left(fresh, clock())
-            return _Resealed(fresh, left, pipeline.key_ids(raw_key, fresh), ids)
+            left = pipeline.wrapping.time_left(as_bytes(data), now)  # its times stay
+            finding = Finding(raw_key, "older key", (pipeline.primary,), changed=True)
+            return Change(raw_key, fresh, left, held, finding, ids)
         except NewerVersion as error:
             # Under which keys its Secret fields are cannot be told: an error keeps all in use.
             wrong = structs.replace(unreadable(place, error, ids), state="newer")

@@ -341,6 +341,8 @@ class KeyPlaces:
 
     def _place(self, raw_key: str) -> Plan[Place[Any]]:
         declared = self._listing.declared
+        if declared.names.stored is None and not declared.older:
+            return Place(declared, raw_key)  # all that there is to say of it
         key = yield from self._listing.key_of(declared, raw_key)
         return Place(declared, raw_key) if key is NO_DEFAULT else place_of(declared, key)
 
