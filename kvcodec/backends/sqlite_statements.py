@@ -84,6 +84,10 @@ class Statements:
             size: f"select k, v from {name} where {_LIVE} and k in ({', '.join('?' * size)})"
             for size in IN_SIZES
         }
+        self.get_many_versions = {
+            size: sql.replace("select k, v ", "select k, v, rev ")
+            for size, sql in self.get_many.items()
+        }
         self.page = f"""select k from {name} where k >= ? and k < cast(? as text) and {_LIVE}
             order by k limit {PAGE_KEYS}"""
         self.any_expired = f"select 1 from {name} where exp <= ? limit 1"

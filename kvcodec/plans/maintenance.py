@@ -7,6 +7,7 @@ through many.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from functools import partial
 from typing import Any, NamedTuple, TypeAlias
 
@@ -18,11 +19,12 @@ from kvcodec.keyspace.place import Place
 from kvcodec.keyspace.wrapping import as_bytes
 from kvcodec.plans.driver import Clock, Plan
 from kvcodec.plans.parts import log_form, move_aside, pipelines
-from kvcodec.plans.report import Finding
+from kvcodec.plans.report import Finding, State
 from kvcodec.plans.swap import read, swap
 from kvcodec.plans.values import Held, drop_older, find
 
 __all__ = ["STEPS", "Change", "Step", "key_ids", "quarantine", "replace_exactly", "unreadable"]
+
 
 class Change(NamedTuple):
     """What is to be written in place of what was read."""
@@ -54,9 +56,7 @@ class Step(NamedTuple):
     """The step of names that have none of older declarations, by their bytes: many at once."""
 
 
-def _taken(
-    decide: _Decide, place: Place[Any], clock: Clock, can: Capabilities
-) -> Plan[Finding]:
+def _taken(decide: _Decide, place: Place[Any], clock: Clock, can: Capabilities) -> Plan[Finding]:
     """Take a step with one name: look, and write what it says."""
     found = decide(place, (yield from find(place, can)), clock)
     if isinstance(found, Change):
@@ -108,17 +108,32 @@ def _resealed(place: Place[Any], held: Held, now: float) -> Finding | Change:
 def migrate(place: Place[Any], held: Held | None, clock: Clock) -> Finding | Change:
     """Write one value in today's form, if it is in an older one."""
     now = clock()
+    if held is not None and not place.declaration.older:
+        with suppress(KVCodecError):  # said below
+            if _is_of_older_version(place, held):
+                ids = key_ids(place, held.data)
+                return _renewed(place, held, Finding(place.raw_key, "older version", ids), now)
     finding = look(place, held, now)
     if held is None or finding.state not in ("older version", "older form"):
         return finding
     try:
-        data = place.todays(held.data, held.older, now)
+        return _renewed(place, held, finding, now)
     except KVCodecError as error:
         # Readable, but not to be stored: too large, for one.
         return unreadable(place, error, finding.key_ids)
+
+
+def _renewed(place: Place[Any], held: Held, finding: Finding, now: float) -> Change:
+    """The change to today's form, which opens what is held."""
+    data = place.todays(held.data, held.older, now)
     left = place.declaration.pipeline.wrapping.time_left(data, now)
     done = structs.replace(finding, changed=True)
     return Change(place.raw_key, data, left, held, done, finding.key_ids)
+
+
+def _is_of_older_version(place: Place[Any], held: Held) -> bool:
+    pipeline = place.declaration.pipeline
+    return pipeline.wrapping.header(as_bytes(held.data)).version < pipeline.form.version
 
 
 def _migrated(place: Place[Any], clock: Clock, can: Capabilities) -> Plan[Finding]:
@@ -149,12 +164,10 @@ def look(place: Place[Any], held: Held | None, now: float) -> Finding:
         return Finding(place.raw_key, "newer")
     except KVCodecError as error:
         return unreadable(place, error, key_ids(place, held.data))
-    pipeline = place.declaration.pipeline
     if place.declaration.older_form(place.raw_key, held.data, now) is not None:
         return Finding(place.raw_key, "older form")
-    older = pipeline.wrapping.header(as_bytes(held.data)).version < pipeline.form.version
-    ids = key_ids(place, held.data)
-    return Finding(place.raw_key, "older version" if older else "fine", ids)
+    state: State = "older version" if _is_of_older_version(place, held) else "fine"
+    return Finding(place.raw_key, state, key_ids(place, held.data))
 
 
 def key_ids(place: Place[Any], data: bytes) -> tuple[str, ...]:
