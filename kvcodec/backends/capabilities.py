@@ -152,7 +152,7 @@ def all_stored(answer: object, names: Collection[str], method: str = "set_many")
 
     Django's caches and pymemcache answer with the keys that were not stored.
     """
-    if answer is None or isinstance(answer, str | bytes) or not isinstance(answer, Collection):
+    if not _is_several(answer):
         return
     known = frozenset(names)
     failed = sum(isinstance(name, str) and name in known for name in cast("Any", answer))
@@ -191,10 +191,9 @@ def versioned_ones(answer: object) -> dict[str, tuple[bytes, Token]]:
 
 def replaced(answer: object, names: Collection[str]) -> Collection[str]:
     """Return what ``set_many_if_version`` answered. Raises OutcomeUnknown for no such names."""
-    if isinstance(answer, Collection) and not isinstance(answer, str | bytes):
-        done = cast("Collection[Any]", answer)
-        if all(name in names for name in done):
-            return done
+    done: Collection[str] = cast("Any", answer)
+    if _is_several(answer) and all(name in names for name in done):
+        return done
     wanted = "a collection of those keys whose values it replaced"
     wrong = _wrong("set_many_if_version", answer, wanted)
     raise OutcomeUnknown(str(wrong.args[0]), stage="store")
@@ -208,6 +207,10 @@ def versioned(answer: object, method: str = "get_versioned") -> tuple[bytes, Tok
     if isinstance(answer, tuple | list) and len(pair) == 2 and pair[0] is not None:
         return pair[0], pair[1]
     raise _wrong(method, pair, "a pair of the value and its token, or None")
+
+
+def _is_several(answer: object) -> bool:
+    return isinstance(answer, Collection) and not isinstance(answer, str | bytes)
 
 
 def _wrong(method: str, answer: object, wanted: str) -> ConfigError:

@@ -15,6 +15,7 @@ from kvcodec import (
     AsyncSQLiteKV,
     AsyncStore,
     BackendError,
+    KeyRing,
     Keyspace,
     LimitExceeded,
     SQLiteKV,
@@ -30,6 +31,7 @@ from tests.plans.maintenance.support import (
     Bare,
     Between,
     Clock,
+    Counting,
     filled,
     memory,
     opened,
@@ -80,8 +82,9 @@ def files(tmp_path: Path) -> Iterator[Callable[..., SQLiteKV]]:
 @pytest.fixture(params=["many by version", "by version", "not at all"])
 def make(request: pytest.FixtureRequest, files: Any) -> Callable[[Mapping[str, bytes]], Any]:
     """KVs that write a group, one name, or nothing conditionally; all read in groups."""
-    makers = {"many by version": files, "by version": memory, "not at all": Several}
-    return makers[request.param]
+    makers: dict[str, Any] = {"many by version": files, "by version": memory, "not at all": Several}
+    maker: Callable[[Mapping[str, bytes]], Any] = makers[request.param]
+    return maker
 
 
 VERSION_1 = Keyspace("tokens", str)
@@ -169,15 +172,15 @@ def test_a_migration_in_groups_survives_a_stop_anywhere(make: Any) -> None:
 @pytest.mark.parametrize("walk", ["rewrap", "migrate"])
 def test_what_is_written_between_look_and_write_stays(make: Any, walk: str) -> None:
     """A value that is set after the group was read is not written over, and nothing is missed."""
-    before, after = (sealed(BEFORE), sealed(ROTATED))
+    before, after, done = sealed(BEFORE), sealed(ROTATED), sealed(AFTER)
     if walk == "migrate":
-        before, after = VERSION_1, VERSION_2
+        before, after, done = VERSION_1, VERSION_2, VERSION_2
     for key in TWENTY:
         kv = make(filled(before, TWENTY))
         written = partial(Store(before, kv).set, key, "newer")
         beside = Between(kv, _after_reading(f"tokens/{key}", written))
         report = getattr(Store(after, beside), walk)()
-        assert opened(after, kv, TWENTY) == {**TWENTY, key: "newer"}
+        assert opened(done, kv, TWENTY) == {**TWENTY, key: "newer"}
         assert (report.checked, report.changed, report.conflicts) == (20, 20, [])
 
 
@@ -276,27 +279,28 @@ def test_an_error_of_one_name_says_which_and_what_came_before_is_done(files: Any
     assert opened(sealed(AFTER), kv, [*TWENTY][:7]) == {key: TWENTY[key] for key in [*TWENTY][:7]}
 
 
-class Failing(AESGCMCipher):
-    """As a cipher of the user's that asks a service, which fails once."""
-
-    left = 8
+class Failing(Counting):
+    """As a cipher of the user's that asks a service, which fails."""
 
     def decrypt(self, ciphertext: bytes, associated_data: bytes, key_id: bytes, /) -> bytes:
-        self.left -= 1
-        if self.left < 1:
+        if self.decrypted == 7:
             raise ConnectionError
         return super().decrypt(ciphertext, associated_data, key_id)
 
 
 def test_what_a_cipher_raises_ends_the_walk_at_its_name(make: Any) -> None:
     """What came before it in the group is written and said."""
-    kv = make(filled(sealed(BEFORE), TWENTY))
+    kv = make(filled(_counted(Counting, BEFORE), TWENTY))
     said: list[Finding] = []
     with pytest.raises(ConnectionError):
-        Store(Keyspace("tokens", str, cipher=Failing(ROTATED)), kv).rewrap(on_progress=said.append)
+        Store(_counted(Failing, ROTATED), kv).rewrap(on_progress=said.append)
     assert [finding.raw_key for finding in said] == NAMES[:7]
     assert all(finding.changed for finding in said)
-    assert Store(sealed(ROTATED), kv).rewrap().changed == 13
+    assert Store(_counted(Counting, ROTATED), kv).rewrap().changed == 13
+
+
+def _counted(kind: type[Counting], ring: KeyRing) -> Keyspace[str, str]:
+    return Keyspace("tokens", str, cipher=kind(AESGCMCipher(ring)))
 
 
 # ------------------------------------------------------------------------------------- times
