@@ -74,7 +74,7 @@ class Recorded:
 
     def tree(self) -> list[tuple[str, str | None]]:
         """Every span in the order of their ends, each with the name of the one that it is under."""
-        names = {span.get_span_context().span_id: span.name for span in self.spans()}
+        names = {id_of(span): span.name for span in self.spans()}
         return [(s.name, names[s.parent.span_id] if s.parent else None) for s in self.spans()]
 
     def points(self, metric: str) -> list[Any]:
@@ -82,6 +82,13 @@ class Recorded:
         assert data is not None
         metrics = data.resource_metrics[0].scope_metrics[0].metrics
         return [point for each in metrics if each.name == metric for point in each.data.data_points]
+
+
+def id_of(span: ReadableSpan) -> int:
+    """What its children name as their parent."""
+    context = span.get_span_context()
+    assert context is not None
+    return context.span_id
 
 
 @pytest.fixture
@@ -213,7 +220,7 @@ def test_gathered_operations_do_not_mix(recorded: Recorded) -> None:
         await asyncio.gather(request("a"), request("b"))
 
     asyncio.run(main())
-    by_id = {span.get_span_context().span_id: span for span in recorded.spans()}
+    by_id = {id_of(span): span for span in recorded.spans()}
     above = {
         span.name: by_id[by_id[span.parent.span_id].parent.span_id].name  # type: ignore[union-attr]
         for span in recorded.spans()
@@ -397,7 +404,7 @@ def test_a_point_leads_to_its_span(recorded: Recorded) -> None:
         recorded.watched(MemoryKV()).get("a")
     [point] = recorded.points("db.client.operation.duration")
     [exemplar] = point.exemplars
-    assert exemplar.span_id == recorded.spans()[0].get_span_context().span_id
+    assert exemplar.span_id == id_of(recorded.spans()[0])
 
 
 # ------------------------------------------------------------------------- without, and later
