@@ -54,22 +54,8 @@ EVERY = pytest.mark.parametrize("name", MACHINES)
 
 
 @EVERY
-def test_beside_a_model(name: str, redis_server: RedisServer) -> None:
-    """On a server, in any order of operations."""
-    with redis.Redis(port=redis_server.port) as client:
-
-        def empty() -> RedisKV:
-            client.flushall()
-            return Slowly(client)
-
-        run_state_machine_as_test(
-            MACHINES[name](empty), settings=settings(max_examples=15, stateful_step_count=20)
-        )
-
-
-@EVERY
 def test_beside_a_model_on_a_cluster(name: str, redis_cluster: RedisCluster) -> None:
-    """Likewise."""
+    """In any order of operations. One server: tests/stores/test_on_engines.py."""
     with redis.RedisCluster(host="127.0.0.1", port=redis_cluster.port) as client:
 
         def empty() -> RedisKV:
