@@ -10,6 +10,13 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+from tests.chaos.engines import (
+    bare_failover,
+    failover,
+    lost_answers,
+    resharding,
+    restarts,
+)
 from tests.chaos.inside import cancellations, threads
 from tests.chaos.processes import ROOT, Result, failing_disk, kills
 
@@ -37,6 +44,11 @@ EXPERIMENTS: dict[str, Callable[[Path, int, int], Result]] = {
     "kills": kills,
     "disk": failing_disk,
     "full": full_disk,
+    "answers": lost_answers,
+    "resharding": resharding,
+    "restarts": restarts,
+    "failover": failover,
+    "bare": bare_failover,
     "threads": lambda place, rounds, seed: threads(place, 25 * rounds, seed),
     "cancellations": lambda place, rounds, seed: cancellations(place, 50 * rounds, seed),
 }

@@ -18,6 +18,6 @@ def redis_server() -> RedisServer:
 
 @pytest.fixture(scope="session")
 def redis_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisCluster]:
-    """A cluster of three."""
-    with RedisCluster(tmp_path_factory.mktemp("cluster")) as cluster:
+    """A cluster of three masters, each with a replica."""
+    with RedisCluster(tmp_path_factory.mktemp("cluster"), replicas=1) as cluster:
         yield cluster

@@ -67,8 +67,8 @@ def test_beside_a_model_on_a_cluster(name: str, redis_cluster: RedisCluster) -> 
         )
 
 
-PROCESSES = 4
-ROUNDS = 50
+PROCESSES = 16
+ROUNDS = 12
 
 
 def test_processes_share_it(redis_server: RedisServer) -> None:
