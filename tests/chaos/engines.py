@@ -9,7 +9,7 @@ import asyncio
 import itertools
 import random
 import threading
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Sequence
+from collections.abc import Callable, Coroutine, Generator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Self
@@ -71,26 +71,30 @@ class _Face:
         found = getattr(self._kv, name)
         if not callable(found) or name == "backing":
             return found
-        return lambda *arguments: self._loop.wait(_ended(found(*arguments)))
+
+        def call(*arguments: Any) -> Any:
+            return self._loop.wait(_ended(found(*arguments)))
+
+        return call
 
 
 async def _ended(result: Any) -> Any:
-    if isinstance(result, AsyncIterator):
+    if hasattr(result, "__aiter__"):
         return [each async for each in result]
     return await result
 
 
 @contextmanager
-def _redis_twins(port: int, **options: Any) -> Iterator[list[Any]]:
+def _redis_twins(port: int) -> Generator[list[Any]]:
     """A RedisKV and its twin on one server."""
     asynchronous = aioredis.Redis(port=port)
     with _Loop() as loop, redis.Redis(port=port) as client:
-        yield [RedisKV(client, **options), loop.face(AsyncRedisKV(asynchronous, **options))]
+        yield [RedisKV(client), loop.face(AsyncRedisKV(asynchronous))]
         loop.wait(asynchronous.aclose())
 
 
 @contextmanager
-def _cluster_twins(port: int, **options: Any) -> Iterator[list[Any]]:
+def _cluster_twins(port: int, **options: Any) -> Generator[list[Any]]:
     """A RedisKV and its twin on one cluster."""
     with _Loop() as loop, redis.RedisCluster(host="127.0.0.1", port=port) as client:
         asynchronous = aioredis.RedisCluster(host="127.0.0.1", port=port)

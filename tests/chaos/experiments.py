@@ -19,6 +19,7 @@ from tests.chaos.engines import (
 )
 from tests.chaos.inside import cancellations, threads
 from tests.chaos.processes import ROOT, Result, failing_disk, kills
+from tests.chaos.sharing import sharing
 
 
 def full_disk(place: Path, rounds: int, seed: int) -> Result:
@@ -44,6 +45,7 @@ EXPERIMENTS: dict[str, Callable[[Path, int, int], Result]] = {
     "kills": kills,
     "disk": failing_disk,
     "full": full_disk,
+    "sharing": sharing,
     "answers": lost_answers,
     "resharding": resharding,
     "restarts": restarts,

