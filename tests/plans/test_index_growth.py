@@ -341,7 +341,7 @@ def at(moment: float) -> Callable[[], float]:
 
 def everything_is_listed(kv: Any) -> None:
     """What is there is listed, by two listings in turn, of which the first may mend."""
-    there = {str(number) for number in range(24) if kv.get(f"p/{number}") is not None}
+    there = set(Store(NOTES, kv).get_many(map(str, range(24))))
     for _ in range(2):
         assert set(Store(NOTES, kv, clock=lambda: 3e6)) == there
 
