@@ -181,7 +181,12 @@ def broken_links(page: Path) -> Iterator[str]:
 
 
 def anchors(page: Path) -> set[str]:
-    """Return what stands for a page's headings in links to them, as GitHub makes it."""
+    """Return what stands for a page's headings in links to them, as GitHub makes it.
+
+    Of a Python file: the names of its functions.
+    """
+    if page.suffix == ".py":
+        return {*re.findall(r"^def (\w+)", page.read_text(encoding="utf-8"), re.MULTILINE)}
     text = CODE.sub("", page.read_text(encoding="utf-8"))
     return {
         re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-")
