@@ -63,7 +63,7 @@ COLUMNS = {
     "by_hand": "`json.dumps` and a client",
     "pkv": f"py-key-value-aio {SEEN['py-key-value-aio']}",
     "diskcache": f"diskcache {SEEN['diskcache']}",
-    "langchain": f"stores of LangChain (core {SEEN['langchain-core']})",
+    "langchain": f"LangChain's stores (core {SEEN['langchain-core']})",
 }
 
 ROWS = {
@@ -105,6 +105,12 @@ class Model(pydantic.BaseModel):
 
     theme: str = "light"
     size: float = 12.0
+
+    @pydantic.model_validator(mode="before")
+    @classmethod
+    def _colors(cls, data: Any) -> Any:
+        """Read what the theme was called once."""
+        return {"theme": data.pop("colors"), **data} if "colors" in data else data
 
 
 class Older(pydantic.BaseModel):
@@ -155,7 +161,7 @@ class Counting(dict[str, bytes]):
 
 
 def test_outcomes_kvcodec() -> None:
-    """Yes: `None`, a `DecodeError`, the client's own error."""
+    """Yes: `None`, `DecodeError`, the client's error."""
     prefs = Store(PREFERENCES, {"preferences/bob": b"{", "preferences/eve": b'{"theme":7}'})
     assert prefs.get("ada") is None
     for unreadable in ("bob", "eve"):
@@ -166,14 +172,14 @@ def test_outcomes_kvcodec() -> None:
 
 
 def test_outcomes_by_hand() -> None:
-    """Damage raises; data of another type is read."""
+    """Damage raises; a wrong type is read."""
     with pytest.raises(json.JSONDecodeError):
         json.loads(b"{")
     assert json.loads(b'{"theme":7}') == {"theme": 7}
 
 
 def test_outcomes_pkv() -> None:
-    """Only with `raise_on_validation_error=True`."""
+    """If asked; else an invalid value is `None`."""
 
     async def main() -> None:
         kv = MemoryStore()
@@ -187,7 +193,7 @@ def test_outcomes_pkv() -> None:
 
 
 def test_outcomes_diskcache(tmp_path: Path) -> None:
-    """No: where a value's file is lost, it is missing."""
+    """No: a value whose file is lost is missing."""
     with diskcache.Cache(str(tmp_path)) as cache:
         cache.set("ada", bytes(100_000))
         for file in tmp_path.rglob("*.val"):
@@ -197,7 +203,7 @@ def test_outcomes_diskcache(tmp_path: Path) -> None:
 
 
 def test_outcomes_langchain() -> None:
-    """By hand: a store takes bytes and gives bytes."""
+    """By hand: bytes in, bytes out."""
     store = InMemoryByteStore()
     store.mset([("ada", b"{")])
     assert store.mget(["ada", "bob"]) == [b"{", None]
@@ -237,7 +243,7 @@ def test_refuses_pkv() -> None:
 
 
 def test_refuses_diskcache(tmp_path: Path) -> None:
-    """Nearly all comes back, by pickle; NaN is missing."""
+    """Nearly all comes back (pickle); NaN does not."""
     with diskcache.Cache(str(tmp_path)) as cache:
         for value in ({1: "a", "1": "b"}, (1,), 1j, Preferences()):
             cache.set("ada", value)
@@ -247,7 +253,7 @@ def test_refuses_diskcache(tmp_path: Path) -> None:
 
 
 def test_refuses_langchain() -> None:
-    """No: `InMemoryStore` keeps the object itself."""
+    """No: memory keeps your object itself."""
     store = InMemoryStore()
     value = {"theme": "dark"}
     store.mset([("ada", value)])
@@ -259,7 +265,7 @@ def test_refuses_langchain() -> None:
 
 
 def test_sealed_kvcodec() -> None:
-    """Yes: what was moved, changed or never sealed raises."""
+    """Yes: moved, changed or plain data raises."""
     kv: dict[str, bytes] = {}
     tokens = Store(Keyspace("tokens", str, cipher=KeyRing(KeyRing.generate_key())), kv)
     tokens.set("ada", "ghp_example")
@@ -277,7 +283,7 @@ def test_sealed_by_hand() -> None:
 
 
 def test_sealed_pkv() -> None:
-    """Fernet: a copy opens under any key, and plain data passes."""
+    """Fernet: moved or plain data passes."""
 
     async def main() -> None:
         kv = MemoryStore()
@@ -313,7 +319,7 @@ def test_sealed_langchain() -> None:
 
 
 def test_rotation_kvcodec() -> None:
-    """Yes: `rewrap().may_drop(key)`."""
+    """Yes: in the report of `rewrap`."""
     kv: dict[str, bytes] = {}
     old, new = KeyRing.generate_key(), KeyRing.generate_key()
     before = KeyRing(old)
@@ -324,7 +330,7 @@ def test_rotation_kvcodec() -> None:
 
 
 def test_rotation_pkv() -> None:
-    """`MultiFernet` reads with both keys; nothing says which is used."""
+    """Reads with both keys; no report."""
 
     async def main() -> None:
         kv = MemoryStore()
@@ -344,7 +350,7 @@ def test_rotation_pkv() -> None:
 
 
 def test_shapes_kvcodec() -> None:
-    """Versions with upgrades; newer values are refused."""
+    """Versions, upgrades; newer is refused."""
     kv: dict[str, bytes] = {}
     Store(PREFERENCES, kv).set("ada", Preferences("dark"))
 
@@ -364,12 +370,12 @@ def test_shapes_by_hand() -> None:
 
 
 def test_shapes_pkv() -> None:
-    """Defaults; what older code does not know, it drops."""
+    """Defaults, validators; newer is read."""
 
     async def main() -> None:
         kv = MemoryStore()
         newer, older = PydanticAdapter(kv, Model, "p"), PydanticAdapter(kv, Older, "p")
-        await older.put("ada", Older(theme="dark"))
+        await kv.put("ada", {"colors": "dark"}, collection="p")
         assert await newer.get("ada") == Model(theme="dark", size=12)
         await newer.put("ada", Model(size=30))
         await older.put("ada", await older.get("ada") or Older())
@@ -379,7 +385,7 @@ def test_shapes_pkv() -> None:
 
 
 def test_shapes_diskcache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """No: a class that was renamed is not found."""
+    """No: a renamed class is not found."""
     with diskcache.Cache(str(tmp_path)) as cache:
         cache.set("ada", Preferences())
         monkeypatch.delitem(globals(), "Preferences")
@@ -398,7 +404,7 @@ def test_shapes_langchain() -> None:
 
 
 def test_appends_kvcodec() -> None:
-    """Yes: `Log`, mostly one get and one set."""
+    """Yes: `Log`, mostly a get and a set."""
     kv = Counting()
     log = Log(Keyspace("history", str), kv)
 
@@ -414,7 +420,7 @@ def test_appends_kvcodec() -> None:
 
 
 def test_appends_by_hand() -> None:
-    """The whole list is written anew."""
+    """Writes the whole list."""
     kv = Counting()
     kv["ada"] = b"[]"
     for _ in range(100):
@@ -423,7 +429,7 @@ def test_appends_by_hand() -> None:
 
 
 def test_appends_pkv() -> None:
-    """The whole list is written anew."""
+    """Writes the whole list."""
 
     async def main() -> list[int]:
         kv = MemoryStore()
@@ -449,7 +455,7 @@ def test_appends_diskcache(tmp_path: Path) -> None:
 
 
 def test_appends_langchain() -> None:
-    """The whole list is written anew."""
+    """Writes the whole list."""
     methods = {name for name in vars(BaseStore) if not name.startswith("_")}
     one = {"mget", "mset", "mdelete", "yield_keys"}
     assert methods == one | {f"a{name}" for name in one}
@@ -464,7 +470,7 @@ def public(cls: type[Any]) -> set[str]:
 
 
 def test_twins_kvcodec() -> None:
-    """Both, with the same methods and bytes."""
+    """Both: same methods, same bytes."""
     assert public(Store) - {"mapping"} == public(AsyncStore)
     kv, twin = MemoryKV(), AsyncMemoryKV()
     Store(PREFERENCES, kv).set("ada", Preferences())
@@ -512,7 +518,7 @@ def returned(method: Callable[..., Any]) -> Any:
 
 
 def test_typed_kvcodec() -> None:
-    """Yes, keys too, inferred from the declaration.
+    """Yes, keys too.
 
     What mypy and pyright make of it is tested in test_typing.py.
     """
@@ -528,7 +534,7 @@ def test_typed_by_hand() -> None:
 
 
 def test_typed_pkv() -> None:
-    """Yes, values: `PydanticAdapter[T]`."""
+    """Yes, values."""
     adapter: Any = PydanticAdapter
     hints = typing.get_type_hints(adapter.get)
     assert hints["return"] == hints["default"]
@@ -552,7 +558,7 @@ def test_typed_langchain() -> None:
 
 
 def test_engines_kvcodec() -> None:
-    """SQLite, Redis, PostgreSQL, NATS, S3, and your own client."""
+    """SQLite, Redis, PostgreSQL, NATS, S3, your client."""
     own = {"SQLiteKV", "RedisKV", "PostgresKV", "NatsKV", "ObjectKV"}
     assert own <= {*kvcodec.__all__}
 
@@ -567,7 +573,7 @@ def test_engines_kvcodec() -> None:
 
 
 def test_engines_pkv() -> None:
-    """More: over 20, with DynamoDB and MongoDB."""
+    """More: over 20."""
     folder = Path(inspect.getfile(stores)).parent
     found = {path.name for path in folder.iterdir() if (path / "store.py").exists()}
     assert found >= {"dynamodb", "mongodb", "redis", "postgresql"}
@@ -575,7 +581,7 @@ def test_engines_pkv() -> None:
 
 
 def test_engines_diskcache(tmp_path: Path) -> None:
-    """SQLite and files, with eviction by size."""
+    """SQLite, evicts by size."""
     with diskcache.Cache(str(tmp_path), size_limit=1_000_000) as cache:
         for number in range(100):
             cache.set(number, bytes(50_000))
@@ -584,7 +590,7 @@ def test_engines_diskcache(tmp_path: Path) -> None:
 
 
 def test_engines_langchain() -> None:
-    """Memory; others in packages of their own."""
+    """Memory; others in packages."""
     names = dir(import_module("langchain_core.stores"))
     assert {name for name in names if name.endswith("Store") and name != "ByteStore"} == {
         *("BaseStore", "InMemoryBaseStore", "InMemoryStore", "InMemoryByteStore")
@@ -602,7 +608,7 @@ def shipped(name: str) -> set[str]:
 
 
 def test_kit_kvcodec() -> None:
-    """Yes: values, laws, faults, crashes, backends."""
+    """Yes: values, faults, crashes, backends."""
     kit = {"values", "check_keyspace", "FaultyKV", "crash_everywhere", "KVConformance"}
     assert kit <= {*testing.__all__}
     testing.check_keyspace(PREFERENCES, examples=5)
@@ -615,7 +621,7 @@ def test_kit_by_hand() -> None:
 
 
 def test_kit_pkv() -> None:
-    """No: its tests are in the repository."""
+    """Only in its repository."""
     assert shipped("py-key-value-aio") == set()
 
 
@@ -625,7 +631,7 @@ def test_kit_diskcache() -> None:
 
 
 def test_kit_langchain() -> None:
-    """Yes, for stores: `langchain-tests`."""
+    """Yes: `langchain-tests`."""
     for kit in (BaseStoreSyncTests, BaseStoreAsyncTests):
         assert any(name.startswith("test_") for name in dir(kit))
 
