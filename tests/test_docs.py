@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import pytest
 
 import kvcodec
+from tests.kms import KMS, TOKEN
 from tests.servers.postgres import postgres
 from tests.servers.redis import RedisCluster, RedisServer
 
@@ -144,10 +145,18 @@ def _postgres(_: Path) -> Generator[str]:
         yield server.url
 
 
+@contextlib.contextmanager
+def _kms(_: Path) -> Generator[str]:
+    os.environ["KMS_TOKEN"] = TOKEN  # put back with the rest of the environment
+    with KMS() as service:
+        yield service.url
+
+
 SERVERS: dict[str, Callable[[Path], AbstractContextManager[str]]] = {
     "REDIS_URL": _redis,
     "CLUSTER_URL": _cluster,
     "POSTGRES_URL": _postgres,
+    "KMS_URL": _kms,
 }
 
 
