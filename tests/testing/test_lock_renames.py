@@ -1,5 +1,9 @@
 """SchemaLock and new names of fields: what reads as its default, and no error tells of."""
 
+# What upgrades take and give is plain data, which is Any.
+# pyright: reportUnknownLambdaType=false, reportUnknownArgumentType=false
+# pyright: reportUnknownVariableType=false
+
 from __future__ import annotations
 
 import dataclasses
