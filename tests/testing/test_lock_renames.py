@@ -138,8 +138,9 @@ def test_an_upgrade_that_has_looked_at_it_is_believed(
 
 def test_a_field_that_only_goes_or_only_comes_is_no_new_name(tmp_path: Path) -> None:
     """Nothing that was stored reads as a default."""
-    before = {"theme": str, "size": (int, 0)}
-    for at, after in enumerate(({"theme": str}, {**before, "new": (int, 0)})):
+    before: dict[str, Any] = {"theme": str, "size": (int, 0)}
+    others: list[dict[str, Any]] = [{"theme": str}, {**before, "new": (int, 0)}]
+    for at, after in enumerate(others):
         (tmp_path / str(at)).mkdir()
         lock = lock_of(tmp_path / str(at), Keyspace("looks", defined(before)))
         today = Keyspace("looks", defined(after), version=2, upgrades={1: as_it_is})
