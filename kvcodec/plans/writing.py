@@ -32,12 +32,16 @@ V = TypeVar("V")
 
 def set_value(listing: Listing[V, Any], place: Place[V], value: V, ttl: float | None) -> Plan[None]:
     """Store a value. ``ttl``: in seconds, in place of the declared one."""
-    if place.declaration.keep_unknown:
-        yield from listing.note(place.raw_key)
-        yield from values.replace(place, value, ttl, listing.clock, listing.can)
-        return
     data = place.seal(value, listing.clock(), ttl)
+    if place.declaration.keep_unknown:
+        return (yield from _replace(listing, place, value, ttl))
     yield from set_sealed(listing, place, data, place.lifetime(ttl))
+
+
+def _replace(listing: Listing[V, Any], place: Place[V], value: V, ttl: float | None) -> Plan[None]:
+    """Store a value that can be sealed with what its type does not know of the one before."""
+    yield from listing.note(place.raw_key)
+    yield from values.replace(place, value, ttl, listing.clock, listing.can)
 
 
 def set_sealed(
@@ -95,7 +99,7 @@ def set_values(
     sealed = yield from each(seal, items)
     if declared.keep_unknown:
         for key, value in items:
-            yield from set_value(listing, place_of(declared, key), value, ttl)
+            yield from _replace(listing, place_of(declared, key), value, ttl)
         return
     if listing.index_of(declared) is not None:
         for raw_key, _ in sealed:

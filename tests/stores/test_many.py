@@ -21,6 +21,7 @@ from kvcodec import (
 )
 from kvcodec.keyspace.declaration import Declaration
 from kvcodec.keyspace.pipeline import Pipeline
+from tests.plans.support import Bare
 
 
 class Note(msgspec.Struct):
@@ -39,6 +40,7 @@ KEYSPACES: dict[str, Keyspace[Any, str]] = {
     "sealed": Keyspace("notes", Note, cipher=KeyRing.generate()),
     "mortal": Keyspace("notes", Note, ttl=60),
     "keeping": Keyspace("notes", Note, keep_unknown=True),
+    "keeping, indexed": Keyspace("notes", Note, keep_unknown=True, indexed=True),
     "renewed": Keyspace("notes", Note, previous=[Keyspace("older", Note)]),
     "indexed": Keyspace("notes", Note, indexed=True),
 }
@@ -58,6 +60,7 @@ GIVEN: dict[str, Any] = {
     "too large": Note("canary" * 10),
     "not encodable": Note("canary\ud800"),
     "a number": 7,
+    "nothing": None,
 }
 
 
@@ -120,10 +123,12 @@ def test_reading_many_is_refused_as_reading_one(name: str, stored: str) -> None:
 @pytest.mark.parametrize("name", KEYSPACES)
 def test_writing_many_is_refused_as_writing_one(name: str, given: str) -> None:
     """And then nothing is written; else the same bytes are."""
-    one, many = dict[str, Any](), dict[str, Any]()
-    store, bad = Store(KEYSPACES[name], one, clock=lambda: 1e9), GIVEN[given]
+    kvs = Bare(), Bare()
+    one, many = (kv.data for kv in kvs)
+    store, bad = Store(KEYSPACES[name], kvs[0], clock=lambda: 1e9), GIVEN[given]
     refused = _refusal(lambda: store.set("bad", bad))
-    store = Store(KEYSPACES[name], many, clock=lambda: 1e9)
+    assert not (refused and one)
+    store = Store(KEYSPACES[name], kvs[1], clock=lambda: 1e9)
     items = {**dict.fromkeys(USUAL, Note("good")), "bad": bad}
     assert _refusal(lambda: store.set_many(items)) == refused
     if refused:
