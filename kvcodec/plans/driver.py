@@ -119,6 +119,8 @@ def _run(plan: Plan[T], kv: KV, part: _Part) -> T:
             part.say(error)
             raise
         answer = failed = None
+        if operation is REST:
+            continue
         try:
             own = _OWN.get(operation[0])
             if own is None:
@@ -156,6 +158,8 @@ async def _arun(plan: Plan[T], kv: AsyncKV, part: _Part) -> T:
         try:
             if monotonic() > _turn.ends:
                 await _give_way()
+            if operation is REST:
+                continue
             own = _OWN_ASYNC.get(operation[0])
             if own is None:
                 answer = await awaitable(getattr(kv, operation[0])(*operation[1:]), part.opened)
@@ -196,23 +200,14 @@ ITEMS = 8
 
 def each(function: Callable[[S], T], items: Iterable[S]) -> Plan[list[T]]:
     """What a function makes of each item. Work on many items is done so, or by operations."""
-    made: list[T] = []
-    for item in items:
-        made.append(function(item))
-        if len(made) % ITEMS == 0:
-            yield REST
+    left, made = iter(items), list[T]()
+    while some := list(islice(left, ITEMS)):
+        made += map(function, some)
+        yield REST
     return made
 
 
 REST: Operation = ("rest",)
-
-
-def _rested(_: Any, __: _Part) -> None:
-    pass
-
-
-async def _arested(_: Any, __: _Part) -> None:
-    pass
 
 
 # ---------------------------------------------------------------------------- operations of its own
@@ -336,7 +331,6 @@ _OWN: Mapping[str, Callable[..., Any]] = {
     "list": _listed,
     "take": _taken,
     "close": _closed,
-    "rest": _rested,
 }
 _OWN_ASYNC: Mapping[str, Callable[..., Any]] = {
     "lock": _alocked,
@@ -345,7 +339,6 @@ _OWN_ASYNC: Mapping[str, Callable[..., Any]] = {
     "list": _alisted,
     "take": _ataken,
     "close": _aclosed,
-    "rest": _arested,
 }
 
 

@@ -30,7 +30,7 @@ from kvcodec.keyspace.declaration import Declaration
 from kvcodec.keyspace.place import place_of
 from kvcodec.keyspace.wrapping import as_bytes
 from kvcodec.plans.driver import ITEMS, REST, Clock, Plan
-from kvcodec.plans.many import BATCH, get_many
+from kvcodec.plans.many import BATCH, batches, get_many
 from kvcodec.plans.swap import exclusively, get, is_there
 from kvcodec.plans.values import NO_DEFAULT, exists, read_older
 
@@ -333,29 +333,42 @@ class Listing(Generic[V, K]):
             return not self.declared.is_expired(raw_key, data, now)
         return not self.declared.pipeline.part(self.kind).is_over(raw_key, as_bytes(data), now)
 
-    def values(self, wanted: Mapping[str, K]) -> Plan[list[tuple[K, V]]]:
-        """The values of those names that have one, today's or an older one, with their keys."""
-        declared, read = self.declared, list[tuple[K, V]]()
+    def values(
+        self, wanted: Mapping[str, K], decode: Callable[[bytes], V], direct: int
+    ) -> Plan[list[tuple[K, V]]]:
+        """The values of those names that have one, today's or an older one, with their keys.
+
+        ``decode`` is the quick way of what has up to ``direct`` bytes; it raises what it likes.
+        """
+        read = list[tuple[K, V]]()
         found, now = (yield from get_many(list(wanted), self.can)), self.clock()
-        for count, (raw_key, key) in enumerate(wanted.items(), start=1):
-            if count % ITEMS == 0:
-                yield REST
-            if raw_key in found:
-                try:
-                    read.append((key, self._opened(raw_key, found[raw_key], now)))
-                except Expired:
-                    continue
-            elif declared.elsewhere:
-                value: Any = yield from read_older(place_of(declared, key), NO_DEFAULT, self.clock)
+        for some in batches(wanted.items(), ITEMS):
+            for raw_key, key in some:
+                data: Any = found.get(raw_key)
+                if type(data) is bytes and len(data) <= direct:
+                    try:
+                        read.append((key, decode(data)))
+                        continue
+                    except Exception:  # noqa: BLE001, S110 - the long way below says what is wrong
+                        pass
+                value: Any = yield from self._value(raw_key, key, found, now)
                 read += [] if value is NO_DEFAULT else [(key, value)]
+            yield REST
         return read
 
-    def _opened(self, raw_key: str, data: bytes, now: float) -> V:
-        try:
-            return self.declared.open(raw_key, data, now)
-        except KVCodecError as error:
-            locate(error, self.declared.name, raw_key)
-            raise
+    def _value(self, raw_key: str, key: K, found: Mapping[str, bytes], now: float) -> Plan[Any]:
+        """The value that was found for a name, or an older one; NO_DEFAULT if there is none."""
+        if raw_key in found:
+            try:
+                return self.declared.open(raw_key, found[raw_key], now)
+            except Expired:
+                return NO_DEFAULT
+            except KVCodecError as error:
+                locate(error, self.declared.name, raw_key)
+                raise
+        if not self.declared.elsewhere:
+            return NO_DEFAULT
+        return (yield from read_older(place_of(self.declared, key), NO_DEFAULT, self.clock))
 
 
 class Scan:

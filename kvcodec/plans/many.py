@@ -99,6 +99,8 @@ def several(given: Iterable[T], one: str = "key") -> Iterable[T]:
 
 def pairs(given: Any) -> list[tuple[Any, Any]]:
     """The items that a caller gave. Raises ConfigError for what is neither mapping nor pairs."""
+    if type(given) is dict:
+        return [*given.items()]  # without a look at each
     items = list(given.items() if is_mapping(given) else several(given, "item"))
     if all(is_tuple(item) and len(item) == 2 for item in items):
         return items

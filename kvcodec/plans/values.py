@@ -14,7 +14,7 @@ from kvcodec.errors import ConfigError, Expired, MissingKey, SchemaMismatch
 from kvcodec.keyspace.place import Place
 from kvcodec.keyspace.wrapping import NO_TTL
 from kvcodec.plans.driver import NOT_AWAITED, Clock, Plan, called
-from kvcodec.plans.many import GROUP, batches, put_many, remove_many
+from kvcodec.plans.many import remove_many
 from kvcodec.plans.swap import (
     PLAINLY,
     Raced,
@@ -47,7 +47,6 @@ __all__ = [
     "touch",
     "update",
     "write",
-    "write_all",
 ]
 
 V = TypeVar("V")
@@ -158,16 +157,6 @@ def write(place: Place[Any], data: bytes, ttl: float | None, can: Capabilities) 
     """Store a sealed value under today's name, and only then remove the older ones."""
     yield from put(place.raw_key, data, ttl, can)
     yield from drop_older(place)
-
-
-def write_all(
-    places: Sequence[tuple[Place[Any], bytes]], ttl: float | None, can: Capabilities
-) -> Plan[None]:
-    """Store every value. A fault may leave a part of them written."""
-    for some in batches(places, GROUP):
-        yield from put_many({place.raw_key: data for place, data in some}, ttl, can)
-        for place in [place for place, _ in some if place.older]:
-            yield from drop_older(place)
 
 
 def delete(place: Place[Any]) -> Plan[None]:

@@ -98,13 +98,18 @@ class Opened(OpenedShape[V, K]):
 
     def _getting_many(self, keys: Iterable[K]) -> Plan[dict[K, V]]:
         wanted = list(several(keys))
-        names = yield from each(self._keyspace.raw_key, wanted)
-        return dict((yield from self._listing.values(dict(zip(names, wanted, strict=True)))))
+        names = yield from each(self._declared.names.raw_key, wanted)
+        return dict((yield from self._values(dict(zip(names, wanted, strict=True)))))
+
+    def _values(self, wanted: Mapping[str, K]) -> Plan[list[tuple[K, V]]]:
+        return self._listing.values(wanted, self._decode, self._direct)
 
     def _setting_many(
         self, items: Mapping[K, V] | Iterable[tuple[K, V]], ttl: timedelta | float | None
     ) -> Plan[None]:
-        return (yield from writing.set_values(self._listing, pairs(items), seconds(ttl)))
+        given, quick = pairs(items), self._quick if ttl is None else no_quick_way
+        plan = writing.set_values(self._listing, given, seconds(ttl), quick, self._direct)
+        return (yield from plan)
 
     def _deleting_many(self, keys: Iterable[K]) -> Plan[None]:
         return (yield from writing.delete_values(self._listing, several(keys)))

@@ -253,7 +253,7 @@ class Store(Opened[V, K], Maintained[V, K]):
     def _items(self, pages: KeyPages[K]) -> Iterator[tuple[K, V]]:
         try:
             while (listed := self._done(pages.pull())) is not None:
-                yield from self._done(self._listing.values(listed))
+                yield from self._done(self._values(listed))
         finally:
             self._done(pages.close())
 

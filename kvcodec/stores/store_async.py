@@ -247,7 +247,7 @@ class AsyncStore(Opened[V, K], AsyncMaintained[V, K]):
     async def _items(self, pages: KeyPages[K]) -> AsyncIterator[tuple[K, V]]:
         try:
             while (listed := await self._done(pages.pull())) is not None:
-                for item in await self._done(self._listing.values(listed)):
+                for item in await self._done(self._values(listed)):
                     yield item
                     del item  # should the next step fail, its traceback shows no value
         finally:

@@ -10,8 +10,10 @@ from contextlib import ExitStack
 from functools import cached_property
 from pathlib import Path
 
+from tests.servers.nats import NatsServer
 from tests.servers.postgres import Postgres, postgres
 from tests.servers.redis import RedisServer
+from tests.servers.seaweed import SeaweedServer
 
 __all__ = ["Servers"]
 
@@ -34,3 +36,17 @@ class Servers:
     def postgres(self) -> Postgres:
         """A server that does not wait for the disk, which would hide what clients cost."""
         return self._stack.enter_context(postgres())
+
+    @cached_property
+    def nats(self) -> NatsServer:
+        """A server with JetStream."""
+        folder = self._directory / "nats"
+        folder.mkdir()
+        return self._stack.enter_context(NatsServer(folder))
+
+    @cached_property
+    def seaweed(self) -> SeaweedServer:
+        """SeaweedFS with its S3 gateway."""
+        folder = self._directory / "seaweed"
+        folder.mkdir()
+        return self._stack.enter_context(SeaweedServer(folder))

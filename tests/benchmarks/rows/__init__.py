@@ -18,6 +18,7 @@ MODULES = (
     "backends.sqlite_async",
     "backends.redis",
     "backends.postgres",
+    "backends.nats",
     "engines",
     "stores.files",
     "stores.cache",
