@@ -50,6 +50,9 @@ if TYPE_CHECKING:
     from kvcodec.backends.mapping import AsyncMappingKV, MappingKV
     from kvcodec.backends.memory import AsyncMemoryKV, MemoryKV
     from kvcodec.backends.nats import NatsKV
+    from kvcodec.backends.object import ObjectKV
+    from kvcodec.backends.object_async import AsyncObjectKV
+    from kvcodec.backends.object_check import check_atomic
     from kvcodec.backends.postgres import PostgresKV
     from kvcodec.backends.postgres_async import AsyncPostgresKV
     from kvcodec.backends.prefix import AsyncPrefixKV, PrefixKV
@@ -100,6 +103,7 @@ __all__ = [
     "AsyncLog",
     "AsyncMappingKV",
     "AsyncMemoryKV",
+    "AsyncObjectKV",
     "AsyncPostgresKV",
     "AsyncPrefixKV",
     "AsyncReadOnlyKV",
@@ -150,6 +154,7 @@ __all__ = [
     "NewerVersion",
     "NotEncrypted",
     "NotReplicated",
+    "ObjectKV",
     "Observed",
     "Ordered",
     "OutcomeUnknown",
@@ -182,6 +187,7 @@ __all__ = [
     "aexport_lines",
     "aimport_lines",
     "awindow",
+    "check_atomic",
     "export_lines",
     "import_lines",
     "open_async_kv",
@@ -200,6 +206,7 @@ _LAZY = {
     "AsyncLog": "kvcodec.stores.log",
     "AsyncMappingKV": "kvcodec.backends.mapping",
     "AsyncMemoryKV": "kvcodec.backends.memory",
+    "AsyncObjectKV": "kvcodec.backends.object_async",
     "AsyncPostgresKV": "kvcodec.backends.postgres_async",
     "AsyncPrefixKV": "kvcodec.backends.prefix",
     "AsyncReadOnlyKV": "kvcodec.backends.read_only",
@@ -229,6 +236,7 @@ _LAZY = {
     "MappingKV": "kvcodec.backends.mapping",
     "MemoryKV": "kvcodec.backends.memory",
     "NatsKV": "kvcodec.backends.nats",
+    "ObjectKV": "kvcodec.backends.object",
     "Observed": "kvcodec.backends.watched",
     "Packed": "kvcodec.codecs.packed",
     "PostgresKV": "kvcodec.backends.postgres",
@@ -246,6 +254,7 @@ _LAZY = {
     "aexport_lines": "kvcodec.stores.conversation",
     "aimport_lines": "kvcodec.stores.conversation",
     "awindow": "kvcodec.stores.conversation",
+    "check_atomic": "kvcodec.backends.object_check",
     "export_lines": "kvcodec.stores.conversation",
     "import_lines": "kvcodec.stores.conversation",
     "open_async_kv": "kvcodec.backends.url",

@@ -22,6 +22,8 @@ _OURS: Final = "kvcodec.backends."
 """Classes of these modules are KVs as they are. Any other handle is looked at itself, each time:
 two of one class may be proxies of two kinds of client."""
 
+_OBJECT: Final = "kvcodec.backends.object.ObjectKV"
+_ASYNC_OBJECT: Final = "kvcodec.backends.object_async.AsyncObjectKV"
 _POSTGRES: Final = "kvcodec.backends.postgres.PostgresKV"
 _ASYNC_POSTGRES: Final = "kvcodec.backends.postgres_async.AsyncPostgresKV"
 _REDIS: Final = "kvcodec.backends.redis.RedisKV"
@@ -29,6 +31,7 @@ _ASYNC_REDIS: Final = "kvcodec.backends.redis_async.AsyncRedisKV"
 
 _CLIENTS: Final = {
     "nats.js.kv.KeyValue": "kvcodec.backends.nats.NatsKV",
+    "obstore.store.ObjectStoreMethods": _OBJECT,
     "psycopg.Connection": _POSTGRES,
     "psycopg.AsyncConnection": _ASYNC_POSTGRES,
     "psycopg_pool.pool.ConnectionPool": _POSTGRES,
@@ -116,6 +119,8 @@ def _over_client(handle: object, opened: str, *, wanted: bool) -> Callable[[obje
     place = _known(cast("Any", type(handle)))
     if place is None:
         return None
+    if wanted and place == _OBJECT:
+        place = _ASYNC_OBJECT  # a client of both kinds
     module, _, name = place.rpartition(".")
     made_over: Callable[[object], object] = getattr(import_module(module), name)
     if _awaits(made_over) is not wanted:

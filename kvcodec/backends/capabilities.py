@@ -29,8 +29,10 @@ __all__ = [
     "lacking",
     "limits_of",
     "place_behind",
+    "replaced",
     "values_of",
     "versioned",
+    "versioned_ones",
     "yes_or_no",
 ]
 
@@ -56,6 +58,8 @@ class Capabilities(Struct, frozen=True):
     """``set_if_absent``"""
     versions: bool = False
     """``get_versioned`` and ``set_if_version``"""
+    many_versions: bool = False
+    """``get_many_versioned`` and ``set_many_if_version``"""
     deletes: bool = False
     """``delete_if_version``"""
     version_of: str = "write"
@@ -86,6 +90,7 @@ def capabilities_of(kv: object) -> Capabilities:
         purge=_offers(kv, _GROUPS["purge"]),
         claims=_offers(kv, _GROUPS["claims"]),
         versions=versions,
+        many_versions=versions and _offers(kv, _GROUPS["many_versions"]),
         deletes=versions and _offers(kv, _GROUPS["deletes"]),
         version_of="bytes" if versions and getattr(kv, "version_of", None) == "bytes" else "write",
         limits=limits_of(kv),
@@ -131,14 +136,14 @@ def _close(unawaited: Any) -> None:
 # plans may rely on. No message holds an answer, of which only the type is told.
 
 
-def values_of(answer: object) -> Mapping[str, bytes]:
+def values_of(answer: object, method: str = "get_many") -> Mapping[str, Any]:
     """Return what ``get_many`` answered. Raises ConfigError for all but a mapping of names."""
     if not isinstance(answer, Mapping):
-        raise _wrong("get_many", answer, "a mapping of those keys that are there to their values")
-    found = cast("Mapping[str, bytes]", answer)
+        raise _wrong(method, answer, "a mapping of those keys that are there to their values")
+    found = cast("Mapping[str, Any]", answer)
     name: object = next(iter(found), "")
     if not isinstance(name, str):
-        raise _wrong("get_many", answer, f"a mapping whose keys are str, not {_kind(name)}")
+        raise _wrong(method, answer, f"a mapping whose keys are str, not {_kind(name)}")
     return found
 
 
@@ -147,7 +152,7 @@ def all_stored(answer: object, names: Collection[str], method: str = "set_many")
 
     Django's caches and pymemcache answer with the keys that were not stored.
     """
-    if answer is None or isinstance(answer, str | bytes) or not isinstance(answer, Collection):
+    if not _is_several(answer):
         return
     known = frozenset(names)
     failed = sum(isinstance(name, str) and name in known for name in cast("Any", answer))
@@ -174,14 +179,38 @@ def yes_or_no(answer: object, method: str) -> bool:
     raise OutcomeUnknown(str(wrong.args[0]), stage="store")
 
 
-def versioned(answer: object) -> tuple[bytes, Token] | None:
+def versioned_ones(answer: object) -> dict[str, tuple[bytes, Token]]:
+    """Return what ``get_many_versioned`` answered. Raises ConfigError as the others do."""
+    method, found = "get_many_versioned", dict[str, tuple[bytes, Token]]()
+    for name, pair in values_of(answer, method).items():
+        held = versioned(pair, method)
+        if held is not None:
+            found[name] = held
+    return found
+
+
+def replaced(answer: object, names: Collection[str]) -> Collection[str]:
+    """Return what ``set_many_if_version`` answered. Raises OutcomeUnknown for no such names."""
+    done: Collection[str] = cast("Any", answer)
+    if _is_several(answer) and all(name in names for name in done):
+        return done
+    wanted = "a collection of those keys whose values it replaced"
+    wrong = _wrong("set_many_if_version", answer, wanted)
+    raise OutcomeUnknown(str(wrong.args[0]), stage="store")
+
+
+def versioned(answer: object, method: str = "get_versioned") -> tuple[bytes, Token] | None:
     """Return what ``get_versioned`` answered. Raises ConfigError for all but None and a pair."""
     if answer is None:
         return None
     pair: Any = answer
     if isinstance(answer, tuple | list) and len(pair) == 2 and pair[0] is not None:
         return pair[0], pair[1]
-    raise _wrong("get_versioned", pair, "a pair of the value and its token, or None")
+    raise _wrong(method, pair, "a pair of the value and its token, or None")
+
+
+def _is_several(answer: object) -> bool:
+    return isinstance(answer, Collection) and not isinstance(answer, str | bytes)
 
 
 def _wrong(method: str, answer: object, wanted: str) -> ConfigError:
@@ -266,6 +295,9 @@ _GROUPS: Final = {
     "purge": (_method("purge", 0),),
     "claims": (_method("set_if_absent", 3),),
     "versions": (_method("get_versioned", 1), _method("set_if_version", 4)),
+    "many_versions": tuple(
+        _method(name, 1, several=True) for name in ("get_many_versioned", "set_many_if_version")
+    ),
     "deletes": (_method("delete_if_version", 2),),
 }
 """The methods of each field of ``Capabilities``."""

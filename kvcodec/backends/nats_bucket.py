@@ -80,8 +80,8 @@ class Bucket:
 
     def __init__(self, client: Any, js: Any, stream: str, subjects: str) -> None:
         self.client = client  # nats-py leaves the types of most of its methods unknown
-        self.name = stream.removeprefix("KV_")
-        self.mortal = False
+        self.name: str = stream.removeprefix("KV_")
+        self.mortal: bool = False
         """Whether single values may have a ttl."""
         self._js = js
         self._stream = stream

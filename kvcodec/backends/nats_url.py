@@ -37,6 +37,7 @@ class Opening:
     """
 
     def __init__(self, url: str, *, create: bool, replicas: int, timeout: float) -> None:
+        self.name: str
         self._servers, self.name, self._login = _parts(url)
         if not (1 <= replicas <= 5 and timeout > 0):
             raise ConfigError("replicas= is a number from 1 to 5, timeout= seconds above 0")

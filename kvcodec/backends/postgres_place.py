@@ -29,7 +29,7 @@ class Sharing:
 
     def __init__(self, handle: Any, lock: Any) -> None:
         self.lock = lock
-        self.database = _database(handle)
+        self.database: Hashable = _database(handle)
         self._ttl_writes = itertools.count()
 
     def due(self, writes: int) -> int:

@@ -196,7 +196,7 @@ class OnPool:
     """A pool: each call on a connection of its own, in a transaction of its own."""
 
     def __init__(self, pool: Any) -> None:
-        self.pool = pool
+        self.pool: Any = pool
         self._sessions: dict[Any, Session] = {}
 
     def run(self, call: Call[R]) -> Steps[R]:

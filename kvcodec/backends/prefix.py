@@ -18,7 +18,13 @@ from typing import Any, ClassVar, Final
 from msgspec.structs import replace
 
 from kvcodec.backends.adapt import as_async_kv, as_kv
-from kvcodec.backends.capabilities import all_stored, limits_of, place_behind, values_of
+from kvcodec.backends.capabilities import (
+    all_stored,
+    limits_of,
+    place_behind,
+    replaced,
+    values_of,
+)
 from kvcodec.backends.listings import alet_go, let_go
 from kvcodec.backends.wrapping import Wrapping
 from kvcodec.errors import ConfigError, forgetful
@@ -78,6 +84,32 @@ def _set_if_version(
     return self._kv.set_if_version(self._prefix + key, value, token, ttl)
 
 
+@forgetful
+def _get_many_versioned(self: _Prefixed, keys: Sequence[str], /) -> dict[str, Any]:
+    prefix = self._prefix
+    return _stripped(self._kv.get_many_versioned([prefix + key for key in keys]), prefix)
+
+
+@forgetful
+async def _async_get_many_versioned(self: _Prefixed, keys: Sequence[str], /) -> dict[str, Any]:
+    prefix = self._prefix
+    return _stripped(await self._kv.get_many_versioned([prefix + key for key in keys]), prefix)
+
+
+@forgetful
+def _set_many_if_version(self: _Prefixed, changes: Mapping[str, Any], /) -> list[str]:
+    whole = _whole(self, changes)
+    done = replaced(self._kv.set_many_if_version(whole), whole)
+    return [key[len(self._prefix) :] for key in done]
+
+
+@forgetful
+async def _async_set_many_if_version(self: _Prefixed, changes: Mapping[str, Any], /) -> list[str]:
+    whole = _whole(self, changes)
+    done = replaced(await self._kv.set_many_if_version(whole), whole)
+    return [key[len(self._prefix) :] for key in done]
+
+
 def _delete_if_version(self: _Prefixed, key: str, token: Token, /) -> Any:
     return self._kv.delete_if_version(self._prefix + key, token)
 
@@ -86,7 +118,7 @@ def _delete_many(self: _Prefixed, keys: Sequence[str], /) -> Any:
     return self._kv.delete_many([self._prefix + key for key in keys])
 
 
-def _whole(self: _Prefixed, items: Mapping[str, bytes]) -> dict[str, bytes]:
+def _whole(self: _Prefixed, items: Mapping[str, Any]) -> dict[str, Any]:
     return {self._prefix + key: value for key, value in items.items()}
 
 
@@ -116,7 +148,7 @@ async def _async_get_many(self: _Prefixed, keys: Sequence[str], /) -> dict[str, 
     return _stripped(await self._kv.get_many([prefix + key for key in keys]), prefix)
 
 
-def _stripped(answer: object, prefix: str) -> dict[str, bytes]:
+def _stripped(answer: object, prefix: str) -> dict[str, Any]:
     return {key[len(prefix) :]: value for key, value in values_of(answer).items()}
 
 
@@ -225,6 +257,8 @@ class PrefixKV(_Prefixed):
     _offers: ClassVar = {
         **_OFFERS,
         "get_many": _get_many,
+        "get_many_versioned": _get_many_versioned,
+        "set_many_if_version": _set_many_if_version,
         "set_many": _set_many,
         "set_many_with_ttl": _set_many_with_ttl,
         "scan_keys": _scan_keys,
@@ -284,6 +318,8 @@ class AsyncPrefixKV(_Prefixed):
     _offers: ClassVar = {
         **_OFFERS,
         "get_many": _async_get_many,
+        "get_many_versioned": _async_get_many_versioned,
+        "set_many_if_version": _async_set_many_if_version,
         "set_many": _async_set_many,
         "set_many_with_ttl": _async_set_many_with_ttl,
         "scan_keys": _async_scan_keys,

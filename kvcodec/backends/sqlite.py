@@ -7,7 +7,7 @@ import itertools
 import math
 import sqlite3
 import time
-from typing import TYPE_CHECKING, Any, Final, Literal, Self
+from typing import TYPE_CHECKING, Any, Final, Literal, Self, TypeVar
 
 from kvcodec.backends.sqlite_pool import Connections, error_code
 from kvcodec.backends.sqlite_statements import IN_SIZES, PAGE_KEYS
@@ -32,6 +32,8 @@ __all__ = ["SQLiteKV"]
 
 _ROW_BYTES: Final = 65_536
 """Of SQLite's limit on a row (SQLITE_MAX_LENGTH), what is kept for the key and the header."""
+
+T = TypeVar("T")
 
 _CHECK_EVERY: Final = 1_024
 """Reads of single values between two looks whether the file is still there; every write looks."""
@@ -179,13 +181,7 @@ class SQLiteKV:
 
         Not a snapshot: keys are read in groups, and writes between two groups are seen.
         """
-        now = self._clock()
-        found: dict[str, bytes] = {}
-        for start in range(0, len(keys), IN_SIZES[-1]):
-            group = keys[start : start + IN_SIZES[-1]]
-            size = next(size for size in IN_SIZES if size >= len(group))
-            filler = (group[0],) * (size - len(group))
-            found.update(self._read(self._sql.get_many[size], (now, *group, *filler), None))
+        found: dict[str, bytes] = dict(self._read_many(self._sql.get_many, keys))
         return {key: found[key] for key in keys if key in found}
 
     @forgetful
@@ -274,6 +270,11 @@ class SQLiteKV:
         rows: list[tuple[bytes, Token]] = self._read(sql, (key, self._clock()), key)
         return rows[0] if rows else None
 
+    def get_many_versioned(self, keys: Sequence[str], /) -> dict[str, tuple[bytes, Token]]:
+        """Return the values that are there with their tokens. Not a snapshot, as ``get_many``."""
+        rows = self._read_many(self._sql.get_many_versions, keys)
+        return {key: (value, token) for key, value, token in rows}
+
     @forgetful
     def set_if_version(self, key: str, value: bytes, token: Token, ttl: float | None, /) -> bool:
         """Replace the value if it is still the one of ``token``; say whether it was.
@@ -287,11 +288,46 @@ class SQLiteKV:
         self._purge_sometimes(ttl)
         return done
 
+    @forgetful
+    def set_many_if_version(
+        self, changes: Mapping[str, tuple[bytes, Token, float | None]], /
+    ) -> list[str]:
+        """Replace each value that is still the one of its token, all in one transaction.
+
+        Returns the keys of these. By key the value, the token and the ttl of ``set_if_version``.
+        """
+        now = self._clock()
+        rows = [
+            (self._expiry(ttl), self._checked(value, key), key, token, now)
+            for key, (value, token, ttl) in changes.items()
+        ]
+
+        def write(cursor: sqlite3.Cursor) -> list[str]:
+            # One by one: executemany does not say which rows were there to be changed.
+            sql = self._sql.set_version
+            return [row[2] for row in rows if cursor.execute(sql, row).rowcount == 1]
+
+        done = self._transact(write, sum(len(row[1]) for row in rows))
+        lives = [row[0] for row in rows if row[0] is not None]
+        self._purge_sometimes(lives[0] if lives else None, len(lives))
+        return done
+
     def delete_if_version(self, key: str, token: Token, /) -> bool:
         """Remove the value if it is still the one of ``token``; say whether it was."""
         return self._write(self._sql.delete_version, (key, token, self._clock()), key) == 1
 
     # ------------------------------------------------------------------------ running statements
+
+    def _read_many(self, sqls: Mapping[int, str], keys: Sequence[str]) -> list[Any]:
+        """Return the rows of keys, read in groups: ``sqls`` by how many keys they take."""
+        now = self._clock()
+        rows: list[Any] = []
+        for start in range(0, len(keys), IN_SIZES[-1]):
+            group = keys[start : start + IN_SIZES[-1]]
+            size = next(size for size in IN_SIZES if size >= len(group))
+            filler = (group[0],) * (size - len(group))
+            rows += self._read(sqls[size], (now, *group, *filler), None)
+        return rows
 
     def _read(self, sql: str, parameters: tuple[object, ...], key: str | None) -> list[Any]:
         idle = self._connections.idle
@@ -332,6 +368,10 @@ class SQLiteKV:
 
     def _write_all(self, sql: str, rows: Iterable[tuple[object, ...]], size: int) -> None:
         """Run a statement for every row, in one transaction. ``size``: bytes of their values."""
+        self._transact(lambda cursor: cursor.executemany(sql, rows), size)
+
+    def _transact(self, write: Callable[[sqlite3.Cursor], T], size: int) -> T:
+        """Run statements in one transaction. ``size``: bytes of the values in them."""
         connections = self._connections
         idle = connections.idle
         cursor = connections.take(idle)
@@ -339,7 +379,7 @@ class SQLiteKV:
             # Immediate: a transaction that reads first and then asks for the lock can be refused
             # without waiting, because what it read may be outdated.
             cursor.execute("begin immediate")
-            cursor.executemany(sql, rows)
+            result = write(cursor)
             cursor.execute("commit")
             connections.log.wrote(cursor, size)
         except sqlite3.Error as error:
@@ -348,7 +388,7 @@ class SQLiteKV:
             reason, name = error.reason, error.object
         else:
             connections.check()
-            return
+            return result
         finally:
             if cursor.connection.in_transaction:
                 connections.discard(cursor.connection)  # closing rolls back, and cannot fail

@@ -175,6 +175,10 @@ class AsyncSQLiteKV:
         """Return the value and a token that stands for this very write of it, or None."""
         return await self._thread.call(self._kv.get_versioned, key)
 
+    async def get_many_versioned(self, keys: Sequence[str], /) -> dict[str, tuple[bytes, Token]]:
+        """Return the values that are there with their tokens. Not a snapshot, as ``get_many``."""
+        return await self._submit(self._kv.get_many_versioned, keys)
+
     @forgetful
     async def set_if_version(
         self, key: str, value: bytes, token: Token, ttl: float | None, /
@@ -185,6 +189,16 @@ class AsyncSQLiteKV:
         and set again, has another token.
         """
         return await self._thread.call(self._kv.set_if_version, key, value, token, ttl)
+
+    @forgetful
+    async def set_many_if_version(
+        self, changes: Mapping[str, tuple[bytes, Token, float | None]], /
+    ) -> list[str]:
+        """Replace each value that is still the one of its token, all in one transaction.
+
+        Returns the keys of these. By key the value, the token and the ttl of ``set_if_version``.
+        """
+        return await self._submit(self._kv.set_many_if_version, changes)
 
     async def delete_if_version(self, key: str, token: Token, /) -> bool:
         """Remove the value if it is still the one of ``token``; say whether it was."""

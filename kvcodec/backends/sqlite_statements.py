@@ -95,12 +95,16 @@ class Statements:
         self.set_version = f"""update {name} set rev = random(), exp = ?, v = ?
             where k = ? and rev = ? and {_LIVE}"""
         self.delete_version = f"delete from {name} where k = ? and rev = ? and {_LIVE}"
-        self.get_many = {
-            size: f"select k, v from {name} where {_LIVE} and k in ({', '.join('?' * size)})"
-            for size in IN_SIZES
-        }
+        self.get_many = _of_many("k, v", name)
+        self.get_many_versions = _of_many("k, v, rev", name)
         self.page = f"""select k from {name} where k >= ? and k < cast(? as text) and {_LIVE}
             order by k limit {PAGE_KEYS}"""
         self.any_expired = f"select 1 from {name} where exp <= ? limit 1"
         self.purge = f"""delete from {name} where id in (
             select id from {name} where exp <= ? order by exp limit {PURGE_ROWS})"""
+
+
+def _of_many(columns: str, name: str) -> dict[int, str]:
+    """The statements that read several keys, by how many they take."""
+    start = f"select {columns} from {name} where {_LIVE} and k in"
+    return {size: f"{start} ({', '.join('?' * size)})" for size in IN_SIZES}

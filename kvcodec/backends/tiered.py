@@ -75,6 +75,12 @@ class _Tiered(Wrapping):
     def _get_versioned(self, key: str) -> Steps[Any]:
         return (yield self._kv.get_versioned, key)
 
+    def _get_many_versioned(self, keys: Sequence[str]) -> Steps[Any]:
+        return (yield self._kv.get_many_versioned, keys)
+
+    def _set_many_if_version(self, changes: Mapping[str, Any]) -> Steps[Any]:
+        return self._change_many([*changes], "set_many_if_version", changes)
+
     def _get(self, key: str) -> Steps[bytes | None]:
         value = yield from _read(self._near, key)
         if value is not None:
@@ -211,6 +217,8 @@ _STEPS: Mapping[str, Any] = {
     "exists": _Tiered._exists,
     "get_many": _Tiered._get_many,
     "get_versioned": _Tiered._get_versioned,
+    "get_many_versioned": _Tiered._get_many_versioned,
+    "set_many_if_version": _Tiered._set_many_if_version,
     "set": _Tiered._set,
     "set_many": _Tiered._set_many,
     "set_with_ttl": _Tiered._set_with_ttl,

@@ -11,6 +11,9 @@
     postgresql://...?table=kv&schema=app
     nats://user:password@host/bucket NatsKV.from_url(...): async only
     nats://one,two/bucket?create=yes&replicas=2&timeout=2
+    s3://bucket/prefix?region=eu    ObjectKV.from_url(...), all options of obstore; gs:// and az://
+    s3://...?endpoint=https://...&conditional=yes
+    file:///var/lib/app             ObjectKV on a folder
 
 SQLite's slashes are those of SQLAlchemy's URLs. Paths and options are percent-decoded. A backend
 is imported when its URL is opened, and not before.
@@ -47,8 +50,11 @@ def open_kv(url: str) -> KV:
     ``RedisKV`` does, and options of redis-py's connections. ``postgresql://user@host/database``
     takes libpq's options, and ``table`` and ``schema``, as ``PostgresKV`` says.
     ``nats://host:4222/bucket``, for async stores only, takes ``create=yes``, ``replicas`` and
-    ``timeout``, as ``NatsKV`` does. ``memory:`` is a new one each time. Close it with its own
-    ``close`` or ``aclose``, if it has one.
+    ``timeout``, as ``NatsKV`` does.
+    ``s3://bucket/prefix``, ``gs://bucket/prefix`` and ``az://container/prefix`` take obstore's
+    options, and ``conditional=yes`` or ``no``, ``file:///folder`` the latter, as ``ObjectKV``
+    says. ``memory:`` is a new one each time. Close it with its own ``close`` or ``aclose``, if it
+    has one.
 
     Raises ConfigError if the scheme, an option or its value is unknown, or the path or a package is
     missing. The message never repeats the URL, which may hold a password.
@@ -60,6 +66,7 @@ def open_kv(url: str) -> KV:
         "postgres": _postgres,
     }
     openers.update((name, partial(_redis, name)) for name in _REDIS)
+    openers.update((name, partial(_object, name)) for name in _OBJECTS)
     return _open(url, openers)
 
 
@@ -74,8 +81,11 @@ def open_async_kv(url: str) -> AsyncKV:
     ``RedisKV`` does, and options of redis-py's connections. ``postgresql://user@host/database``
     takes libpq's options, and ``table`` and ``schema``, as ``PostgresKV`` says.
     ``nats://host:4222/bucket``, for async stores only, takes ``create=yes``, ``replicas`` and
-    ``timeout``, as ``NatsKV`` does. ``memory:`` is a new one each time. Close it with its own
-    ``close`` or ``aclose``, if it has one.
+    ``timeout``, as ``NatsKV`` does.
+    ``s3://bucket/prefix``, ``gs://bucket/prefix`` and ``az://container/prefix`` take obstore's
+    options, and ``conditional=yes`` or ``no``, ``file:///folder`` the latter, as ``ObjectKV``
+    says. ``memory:`` is a new one each time. Close it with its own ``close`` or ``aclose``, if it
+    has one.
 
     Raises ConfigError if the scheme, an option or its value is unknown, or the path or a package is
     missing. The message never repeats the URL, which may hold a password.
@@ -88,6 +98,7 @@ def open_async_kv(url: str) -> AsyncKV:
         "nats": _async_nats,
     }
     openers.update((name, partial(_async_redis, name)) for name in _REDIS)
+    openers.update((name, partial(_async_object, name)) for name in _OBJECTS)
     return _open(url, openers)
 
 
@@ -187,11 +198,13 @@ def _async_sqlite(place: str, options: dict[str, str]) -> AsyncKV:
 
 
 _REDIS: Final = ("redis", "rediss", "redis+cluster", "rediss+cluster")
+_OBJECTS: Final = ("s3", "gs", "az", "file")
 
 _EXTRAS: Final = {
     **dict.fromkeys(("postgresql", "postgres"), "postgres"),
     **dict.fromkeys(_REDIS, "redis"),
     "nats": "nats",
+    **dict.fromkeys(_OBJECTS, "s3"),
 }
 """What brings the client of a scheme."""
 
@@ -284,3 +297,25 @@ def _async_nats(place: str, options: dict[str, str]) -> AsyncKV:
     from kvcodec.backends.nats import NatsKV
 
     return NatsKV.from_url(f"nats:{place}", create=create, replicas=replicas, timeout=timeout)
+
+
+def _object(scheme: str, place: str, options: dict[str, str]) -> KV:
+    url, conditional = _object_place(scheme, place, options)
+    from kvcodec.backends.object import ObjectKV
+
+    return ObjectKV.from_url(url, conditional=conditional)
+
+
+def _async_object(scheme: str, place: str, options: dict[str, str]) -> AsyncKV:
+    url, conditional = _object_place(scheme, place, options)
+    from kvcodec.backends.object_async import AsyncObjectKV
+
+    return AsyncObjectKV.from_url(url, conditional=conditional)
+
+
+def _object_place(scheme: str, place: str, options: dict[str, str]) -> tuple[str, bool | None]:
+    said = options.pop("conditional", None)
+    if said not in (None, "yes", "no"):
+        raise ConfigError(f"conditional in a {scheme}: URL is yes or no")
+    url = f"{scheme}:{place}{'?' if options else ''}{urlencode(options)}"
+    return url, None if said is None else said == "yes"

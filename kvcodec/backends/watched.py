@@ -129,7 +129,7 @@ class _Watch:
         return answer
 
 
-_READS: Final = ("get", "get_many", "get_versioned")
+_READS: Final = ("get", "get_many", "get_versioned", "get_many_versioned")
 
 
 def _failed(method: str, error: BaseException) -> Outcome:
@@ -141,6 +141,8 @@ def _failed(method: str, error: BaseException) -> Outcome:
 
 
 def _sent(method: str, arguments: tuple[Any, ...]) -> int:
+    if method == "set_many_if_version":
+        return sum(_size(change[0]) for change in arguments[0].values())
     if method.startswith("set_many"):
         return sum(map(_size, arguments[0].values()))
     return _size(arguments[1]) if method.startswith("set") else 0
@@ -149,6 +151,8 @@ def _sent(method: str, arguments: tuple[Any, ...]) -> int:
 def _received(method: str, answer: Any) -> int:
     if method == "get_many":
         return sum(map(_size, answer.values())) if is_mapping(answer) else 0
+    if method == "get_many_versioned":
+        return sum(_size(pair[0]) for pair in answer.values()) if is_mapping(answer) else 0
     return _size(answer[0] if method == "get_versioned" and answer else answer)
 
 

@@ -50,7 +50,9 @@ __all__ = [
 
 T = TypeVar("T")
 
-CONDITIONAL: Final = frozenset({"set_if_absent", "set_if_version", "delete_if_version"})
+CONDITIONAL: Final = frozenset(
+    {"set_if_absent", "set_if_version", "set_many_if_version", "delete_if_version"}
+)
 """Methods that do nothing if something is so, and say whether it was."""
 
 WRITES: Final = CONDITIONAL | {
@@ -169,6 +171,17 @@ def _set_if_version(self: Any, key: str, value: bytes, token: Token, ttl: float 
     return self._call("set_if_version", key, value, token, ttl)
 
 
+def _get_many_versioned(self: Any, keys: Sequence[str], /) -> Any:
+    return self._call("get_many_versioned", keys)
+
+
+@forgetful
+def _set_many_if_version(
+    self: Any, changes: Mapping[str, tuple[bytes, Token, float | None]], /
+) -> Any:
+    return self._call("set_many_if_version", changes)
+
+
 def _delete_if_version(self: Any, key: str, token: Token, /) -> Any:
     return self._call("delete_if_version", key, token)
 
@@ -185,6 +198,8 @@ _ALL: Final[Mapping[str, Callable[..., Any]]] = {
     "set_if_absent": _set_if_absent,
     "get_versioned": _get_versioned,
     "set_if_version": _set_if_version,
+    "get_many_versioned": _get_many_versioned,
+    "set_many_if_version": _set_many_if_version,
     "delete_if_version": _delete_if_version,
 }
 

@@ -27,6 +27,7 @@ not of the declared form is an error, not a hint.
 from __future__ import annotations
 
 import zlib
+from functools import lru_cache
 from typing import Literal, TypeAlias
 
 from msgspec import Struct
@@ -128,13 +129,23 @@ def open_envelope(data: bytes) -> tuple[Header, bytes, bytes, bytes]:
     end = 3 + data[2]
     if len(data) < end:
         raise MalformedEnvelope("damaged: its header is cut short")
-    fields = _fields(data[3:end])
-    checksum = fields.pop(_CHECKSUM, b"")
-    header = _header(fields)
-    encoded = data[3 : end - (5 if checksum else 0)]
+    header, encoded, checksum = _taken_apart(data[3:end])
+    return header, encoded, checksum, data[end:]
+
+
+@lru_cache(64)
+def _taken_apart(fields: bytes) -> tuple[Header, bytes, bytes]:
+    """The header, its encoded fields, and the checksum behind them or b"".
+
+    Remembered: where no times are in them, all values of a keyspace have the same.
+    """
+    found = _fields(fields)
+    checksum = found.pop(_CHECKSUM, b"")
+    header = _header(found)
+    encoded = fields[: len(fields) - (5 if checksum else 0)]
     if header.encode() != encoded or header.version < 1 or _is_absurd(header):
         raise MalformedEnvelope("damaged: its header is not as kvcodec writes one")
-    return header, encoded, checksum, data[end:]
+    return header, encoded, checksum
 
 
 _LATEST_MS = 2**57

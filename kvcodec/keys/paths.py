@@ -46,10 +46,9 @@ class Scheme(Declared, Generic[K]):
         self._is_verbatim = any(part.is_verbatim for part in shape.parts)
         self._pattern: re.Pattern[str] | None = None  # compiled by who lists
         self.prefix = literals[0]
-        # One text part with nothing behind it, and no dot before it that could meet another.
-        self._is_text = (
-            shape.parts == (TEXT,) and literals[1] == "" and not literals[0].endswith(".")
-        )
+        # A text with nothing behind it, and no dot before it that could meet another.
+        is_text = shape.parts == (TEXT,) and not shape.fields
+        self._is_text = is_text and literals[1] == "" and not literals[0].endswith(".")
 
     @property
     def plain(self) -> bool:
@@ -135,6 +134,9 @@ class Scheme(Declared, Generic[K]):
 
         Raises KeyNameError if it is not one that ``join`` makes.
         """
+        text = raw_key[len(self.prefix) :]
+        if self._is_text and text and is_safe(text) and raw_key.startswith(self.prefix):
+            return cast("K", text)  # as in ``join``
         texts = self._texts_of(raw_key)
         if texts is not None:
             key = self._rebuild(texts)

@@ -68,6 +68,7 @@ class Wrapping:
     """
 
     __slots__ = (
+        "_alike",
         "_bare",
         "_constant",
         "_dated",
@@ -88,6 +89,8 @@ class Wrapping:
         self.form: Form = form
         self._plain, self._bare = form.is_plain, form.bare
         self._first = first
+        self._alike: Header | None = None
+        """The last header that was like the declaration's: most are the very same."""
         self.is_any: bool = kind == "value" and codec == "raw" and not form.is_enveloped_always
         """Whether values are stored as they are, and may be any bytes but other declarations'."""
         loose = form.cipher is None and not form.checksum and form.is_enveloped_always
@@ -314,8 +317,11 @@ class Wrapping:
             return Header(), b"", b"", data  # plain, from before versions were introduced
         try:
             opened = open_envelope(data)
+            if opened[0] is self._alike and not opened[2]:
+                return opened
             problem = unlike(self.form, opened[0], opened[2])
             if problem is None:
+                self._alike = None if opened[2] else opened[0]
                 return opened
             problem += "; see previous="
         except MalformedEnvelope as error:

@@ -94,7 +94,7 @@ class _Part:
 
 
 _SETS = ("set", "set_with_ttl", "set_if_absent", "set_if_version")
-_SETS_MANY = ("set_many", "set_many_with_ttl")
+_SETS_MANY = ("set_many", "set_many_with_ttl", "set_many_if_version")
 _WRITES = frozenset((*_SETS, *_SETS_MANY, "delete", "delete_if_version", "delete_many"))
 
 

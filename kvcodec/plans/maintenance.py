@@ -7,6 +7,8 @@ through many.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import suppress
+from functools import partial
 from typing import Any, NamedTuple, TypeAlias
 
 from msgspec import structs
@@ -17,12 +19,28 @@ from kvcodec.keyspace.place import Place
 from kvcodec.keyspace.wrapping import as_bytes
 from kvcodec.plans.driver import Clock, Plan
 from kvcodec.plans.parts import log_form, move_aside, pipelines
-from kvcodec.plans.report import Finding
-from kvcodec.plans.swap import get, swap
+from kvcodec.plans.report import Finding, State
+from kvcodec.plans.swap import read, swap
 from kvcodec.plans.values import Held, drop_older, find
 
-__all__ = ["STEPS", "Step", "key_ids", "quarantine", "unreadable"]
+__all__ = ["STEPS", "Change", "Step", "key_ids", "quarantine", "replace_exactly", "unreadable"]
 
+
+class Change(NamedTuple):
+    """What is to be written in place of what was read."""
+
+    raw_key: str
+    data: bytes
+    left: float | None
+    """How many seconds it still lives; None for ever."""
+    held: Held
+    finding: Finding
+    """What is found of the name once it is written."""
+    key_ids: tuple[str, ...]
+    """Under which keys it stays sealed where it is not."""
+
+
+_Decide: TypeAlias = Callable[["Place[Any]", Held | None, Clock], "Finding | Change"]
 _Taken: TypeAlias = Callable[["Place[Any]", Clock, Capabilities], Plan[Finding]]
 
 
@@ -34,49 +52,50 @@ class Step(NamedTuple):
     """With parts of logs and files and with shards of the index too: with keys only, otherwise."""
     notes: bool = False
     """Whether a key that the index lacks is put into it."""
+    decide: _Decide | None = None
+    """The step of names that have none of older declarations, by their bytes: many at once."""
 
 
-def rewrap(place: Place[Any], clock: Clock, can: Capabilities) -> Plan[Finding]:
+def _taken(decide: _Decide, place: Place[Any], clock: Clock, can: Capabilities) -> Plan[Finding]:
+    """Take a step with one name: look, and write what it says."""
+    found = decide(place, (yield from find(place, can)), clock)
+    if isinstance(found, Change):
+        done = yield from replace_exactly(found, can)
+        found = found.finding if done else _conflict(found)
+    return found
+
+
+def _conflict(change: Change) -> Finding:
+    return structs.replace(change.finding, key_ids=change.key_ids, changed=False, conflict=True)
+
+
+def rewrap(place: Place[Any], held: Held | None, clock: Clock) -> Finding | Change:
     """Seal one value under the primary key, if it is under another one."""
-    held = yield from find(place, can)
     if held is None:
         return Finding(place.raw_key, "missing")
     older = _of_older_declaration(place, held, clock)
-    if older is not None:
-        return (yield from rewrap(older, clock, can))  # in its own form, under its own ring
-    fresh = _resealed(place, held.data, clock)
-    if isinstance(fresh, Finding):
-        return fresh
-    done = yield from _replace_exactly(place, fresh.data, fresh.time_left, held, can)
-    ids = fresh.key_ids if done else fresh.key_ids_before
-    return Finding(place.raw_key, "older key", ids, changed=done, conflict=not done)
+    if older is not None:  # in its own form, under its own ring
+        return rewrap(older, Held(held.stored, older.raw_key, None), clock)
+    return _resealed(place, held, clock())
 
 
-class _Resealed(NamedTuple):
-    """A value under the primary key, and what is to be known of it."""
-
-    data: bytes
-    time_left: float | None
-    key_ids: tuple[str, ...]
-    key_ids_before: tuple[str, ...]
-
-
-def _resealed(place: Place[Any], data: bytes, clock: Clock) -> _Resealed | Finding:
+def _resealed(place: Place[Any], held: Held, now: float) -> Finding | Change:
     """The value under the primary key; or what was found, where there is nothing to do."""
-    raw_key = place.raw_key
+    raw_key, data = place.raw_key, held.data
     wrong: Finding | None = None
     for pipeline in pipelines(place):
         ids: tuple[str, ...] = ()
         try:
             ids = pipeline.key_ids(raw_key, data)
-            is_newer = pipeline.wrapping.header(data).version > pipeline.form.version
+            is_newer = pipeline.wrapping.header(as_bytes(data)).version > pipeline.form.version
             if is_newer or all(key_id == pipeline.primary for key_id in ids):
                 pipeline.verify(raw_key, data)  # neither a key id nor a version is believed
                 # What is newer is left to the code that wrote it.
                 return Finding(raw_key, "newer" if is_newer else "fine", ids)
             fresh = pipeline.reseal(raw_key, data)
-            left = pipeline.wrapping.time_left(fresh, clock())
-            return _Resealed(fresh, left, pipeline.key_ids(raw_key, fresh), ids)
+            left = pipeline.wrapping.time_left(as_bytes(data), now)  # its times stay
+            finding = Finding(raw_key, "older key", (pipeline.primary,), changed=True)
+            return Change(raw_key, fresh, left, held, finding, ids)
         except NewerVersion as error:
             # Under which keys its Secret fields are cannot be told: an error keeps all in use.
             wrong = structs.replace(unreadable(place, error, ids), state="newer")
@@ -86,29 +105,47 @@ def _resealed(place: Place[Any], data: bytes, clock: Clock) -> _Resealed | Findi
     return wrong
 
 
-def migrate(place: Place[Any], clock: Clock, can: Capabilities) -> Plan[Finding]:
+def migrate(place: Place[Any], held: Held | None, clock: Clock) -> Finding | Change:
     """Write one value in today's form, if it is in an older one."""
-    held, now = (yield from find(place, can)), clock()
+    now = clock()
+    if held is not None and not place.declaration.older:
+        with suppress(KVCodecError):  # said below
+            if _is_of_older_version(place, held):
+                ids = key_ids(place, held.data)
+                return _renewed(place, held, Finding(place.raw_key, "older version", ids), now)
     finding = look(place, held, now)
-    if held is not None and held.older is None and finding.state == "fine":
-        yield from drop_older(place)  # left by who was stopped before this
     if held is None or finding.state not in ("older version", "older form"):
         return finding
     try:
-        data = place.todays(held.data, held.older, now)
+        return _renewed(place, held, finding, now)
     except KVCodecError as error:
         # Readable, but not to be stored: too large, for one.
         return unreadable(place, error, finding.key_ids)
+
+
+def _renewed(place: Place[Any], held: Held, finding: Finding, now: float) -> Change:
+    """The change to today's form, which opens what is held."""
+    data = place.todays(held.data, held.older, now)
     left = place.declaration.pipeline.wrapping.time_left(data, now)
-    done = yield from _replace_exactly(place, data, left, held, can)
-    if done:
-        yield from drop_older(place)
-    return Finding(place.raw_key, finding.state, finding.key_ids, changed=done, conflict=not done)
+    done = structs.replace(finding, changed=True)
+    return Change(place.raw_key, data, left, held, done, finding.key_ids)
 
 
-def verify(place: Place[Any], clock: Clock, can: Capabilities) -> Plan[Finding]:
+def _is_of_older_version(place: Place[Any], held: Held) -> bool:
+    pipeline = place.declaration.pipeline
+    return pipeline.wrapping.header(as_bytes(held.data)).version < pipeline.form.version
+
+
+def _migrated(place: Place[Any], clock: Clock, can: Capabilities) -> Plan[Finding]:
+    """Take the step ``migrate``; what older names still hold goes, which nobody reads any more."""
+    finding = yield from _taken(migrate, place, clock, can)
+    if finding.changed or finding.state == "fine":
+        yield from drop_older(place)  # of one that is fine, left by who was stopped before this
+    return finding
+
+
+def verify(place: Place[Any], held: Held | None, clock: Clock) -> Finding:
     """Look at one value, and change nothing."""
-    held = yield from find(place, can)
     return look(place, held, clock())
 
 
@@ -127,12 +164,10 @@ def look(place: Place[Any], held: Held | None, now: float) -> Finding:
         return Finding(place.raw_key, "newer")
     except KVCodecError as error:
         return unreadable(place, error, key_ids(place, held.data))
-    pipeline = place.declaration.pipeline
     if place.declaration.older_form(place.raw_key, held.data, now) is not None:
         return Finding(place.raw_key, "older form")
-    older = pipeline.wrapping.header(as_bytes(held.data)).version < pipeline.form.version
-    ids = key_ids(place, held.data)
-    return Finding(place.raw_key, "older version" if older else "fine", ids)
+    state: State = "older version" if _is_of_older_version(place, held) else "fine"
+    return Finding(place.raw_key, state, key_ids(place, held.data))
 
 
 def key_ids(place: Place[Any], data: bytes) -> tuple[str, ...]:
@@ -172,19 +207,19 @@ def _of_older_declaration(place: Place[Any], held: Held, clock: Clock) -> Place[
     return None if part is None else Place(part[0], raw_key)
 
 
-def _replace_exactly(
-    place: Place[Any], data: bytes, left: float | None, held: Held, can: Capabilities
-) -> Plan[bool]:
-    """Write in place of what was read, and of nothing else; say whether that was still there.
-
-    ``left``: how many seconds the value still lives; None for ever.
-    """
-    # Without compare-and-set the window between this read and the write stays open for who holds
-    # no lock of this process: `set`, and other processes. `update`, `add` and `pop` hold it.
-    if not can.versions and (yield from get(held.raw_key)) != held.data:
-        return False
-    stored = None if held.older is not None else held.stored
-    return (yield from swap(place.raw_key, data, stored, left, can))
+def replace_exactly(change: Change, can: Capabilities) -> Plan[bool]:
+    """Write in place of what was read, and of nothing else; say whether that was still there."""
+    held, stored = change.held, change.held.stored
+    if stored.token is None:
+        # Without compare-and-set the window between this read and the write stays open for who
+        # holds no lock of this process: `set`, and other processes. `update`, `add` and `pop`
+        # hold it.
+        there = yield from read(held.raw_key, can)
+        if there is None or there.data != held.data:
+            return False
+        stored = there
+    over = None if held.raw_key != change.raw_key else stored
+    return (yield from swap(change.raw_key, change.data, over, change.left, can))
 
 
 def unreadable(place: Place[Any], error: KVCodecError, ids: tuple[str, ...]) -> Finding:
@@ -194,8 +229,8 @@ def unreadable(place: Place[Any], error: KVCodecError, ids: tuple[str, ...]) -> 
 
 
 STEPS: Mapping[str, Step] = {
-    "rewrap": Step(rewrap, every_name=True),
-    "migrate": Step(migrate, notes=True),
-    "verify": Step(verify),
+    "rewrap": Step(partial(_taken, rewrap), every_name=True, decide=rewrap),
+    "migrate": Step(_migrated, notes=True, decide=migrate),
+    "verify": Step(partial(_taken, verify), decide=verify),
 }
 """By the names of a store's methods."""

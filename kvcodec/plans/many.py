@@ -8,13 +8,28 @@ from typing import Any
 
 from typing_extensions import TypeVar
 
-from kvcodec.backends.capabilities import Capabilities, all_stored, values_of
+from kvcodec.backends.capabilities import (
+    Capabilities,
+    all_stored,
+    values_of,
+    versioned_ones,
+)
 from kvcodec.errors import ConfigError
 from kvcodec.format.plain import is_mapping, is_tuple
 from kvcodec.plans.driver import Plan
-from kvcodec.plans.swap import get, put, remove
+from kvcodec.plans.swap import Stored, get, put, remove
 
-__all__ = ["BATCH", "GROUP", "batches", "get_many", "pairs", "put_many", "remove_many", "several"]
+__all__ = [
+    "BATCH",
+    "GROUP",
+    "batches",
+    "get_many",
+    "pairs",
+    "put_many",
+    "read_many",
+    "remove_many",
+    "several",
+]
 
 T = TypeVar("T")
 
@@ -37,6 +52,18 @@ def get_many(raw_keys: Sequence[str], can: Capabilities) -> Plan[Mapping[str, by
         if data is not None:
             found[raw_key] = data
     return found
+
+
+def read_many(raw_keys: Sequence[str], can: Capabilities) -> Plan[dict[str, Stored]]:
+    """What is stored under those names that are there, to be swapped for something else.
+
+    Without its token, which is None, where tokens are read one by one.
+    """
+    if not can.many_versions:
+        found = yield from get_many(raw_keys, can)
+        return {raw_key: Stored(data, None) for raw_key, data in found.items()}
+    held = versioned_ones((yield "get_many_versioned", raw_keys))
+    return {raw_key: Stored(*pair) for raw_key, pair in held.items()}
 
 
 def put_many(items: Mapping[str, bytes], ttl: float | None, can: Capabilities) -> Plan[None]:

@@ -6,25 +6,32 @@ in maintenance.py.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from typing import Any, NamedTuple
 
-from kvcodec.errors import DecodeError
+from kvcodec.backends.capabilities import replaced
+from kvcodec.errors import DecodeError, LimitExceeded
 from kvcodec.format.derived import is_derived, lock_name
 from kvcodec.keyspace.declaration import Declaration
 from kvcodec.keyspace.place import Place, place_of
-from kvcodec.plans.driver import Plan, located, told
+from kvcodec.plans.driver import Plan, each, located, told
 from kvcodec.plans.index import Index
 from kvcodec.plans.listing import Listing, Pages, Scan
-from kvcodec.plans.maintenance import Step
-from kvcodec.plans.many import batches
+from kvcodec.plans.maintenance import Change, Step, replace_exactly
+from kvcodec.plans.many import BATCH, batches, read_many
 from kvcodec.plans.parts import beside
-from kvcodec.plans.report import Finding, Report, count
+from kvcodec.plans.report import Finding, Report, Scope, count
 from kvcodec.plans.shards import is_shard
-from kvcodec.plans.swap import exclusively
-from kvcodec.plans.values import NO_DEFAULT
+from kvcodec.plans.swap import exclusively, is_exact
+from kvcodec.plans.values import NO_DEFAULT, Held
 
 __all__ = ["pages_of", "walk"]
+
+GROUP_BYTES = 64 * 1024 * 1024
+"""Of stored values that are read together, at most, if each is as large as it may be."""
+
+_KEYS: tuple[Scope, ...] = ("given", "indexed")
+"""Where keys are walked with their parts, one after the other."""
 
 
 def walk(
@@ -41,14 +48,16 @@ def walk(
     at: the cursor is always a name of the pages.
     """
     before, taking = report.checked, _Walk(listing, step, report, on_progress)
-    take = taking.key if report.scope in ("given", "indexed") else taking.name
     try:
         while (page := (yield from pages.pull())) is not None:
-            for place in page:
-                yield from take(place)
-                report.cursor = place.raw_key
+            while page:
+                room = len(page) if limit is None else limit - (report.checked - before)
+                some = taking.group(page[:room])
+                yield from taking.each(some)
+                report.cursor = some[-1].raw_key
                 if limit is not None and report.checked - before >= limit:
                     return report
+                page = page[len(some) :]
     finally:
         yield from pages.close()
     report.complete = True
@@ -63,20 +72,100 @@ class _Walk(NamedTuple):
     report: Report
     on_progress: Callable[[Finding], object] | None
 
+    def group(self, places: list[Place[Any]]) -> list[Place[Any]]:
+        """The first of these places: as many as are taken together."""
+        most = min(len(places), self._most())
+        for number in range(most):
+            place = places[number]
+            if place.older or not _owns(place.declaration, place.raw_key):
+                return places[: number or 1]
+        return places[: most or 1]
+
+    def _most(self) -> int:
+        """How many names are taken together, at most: so many that memory holds their values."""
+        listing, scope = self.listing, self.report.scope
+        if not listing.can.many or self.step.decide is None or scope in _KEYS:
+            return 1
+        if listing.index_of(listing.declared) is not None:
+            return 1  # each has an entry of its own, first
+        return min(BATCH, GROUP_BYTES // listing.declared.pipeline.form.max_bytes)
+
+    def each(self, places: list[Place[Any]]) -> Plan[None]:
+        """Take the step with places that ``group`` has put together."""
+        if self.report.scope in _KEYS:
+            yield from self.key(places[0])
+            return
+        looked = yield from self._looked(places)
+        done = yield from self._swapped([one for one in looked if isinstance(one, Change)])
+        for place, found in zip(places, looked, strict=True):
+            finding = (yield from self._done(found, done)) if found is not None else None
+            if finding is None:
+                yield from self.name(place)
+            else:
+                self.found(finding)
+
+    def _looked(self, places: list[Place[Any]]) -> Plan[list[Finding | Change | None]]:
+        """What the step says of each place; None of one that has to be looked at by itself."""
+        decide, clock = self.step.decide, self.listing.clock
+        alone: list[Finding | Change | None] = [None] * len(places)
+        if len(places) == 1 or decide is None:
+            return alone
+        names = [place.raw_key for place in places]
+        try:
+            stored = yield from read_many(names, self.listing.can)
+        except Exception:  # noqa: BLE001 - of one of them, perhaps, which will say so
+            return alone
+
+        def look(place: Place[Any]) -> Finding | Change | None:
+            found = stored.get(place.raw_key)
+            held = None if found is None else Held(found, place.raw_key, None)
+            try:
+                return decide(place, held, clock)
+            except Exception:  # noqa: BLE001 - at its turn, when all before it is done
+                return None
+
+        return (yield from each(look, places))
+
+    @property
+    def _swaps(self) -> bool:
+        return self.listing.can.many_versions and is_exact(self.listing.can)
+
+    def _swapped(self, changes: list[Change]) -> Plan[Collection[str]]:
+        """Write changes in one call, where that is exact; the names of those that are done."""
+        if not changes or not self._swaps:
+            return ()
+        wanted = {one.raw_key: (one.data, one.held.stored.token, one.left) for one in changes}
+        try:
+            answer = yield "set_many_if_version", wanted
+        except LimitExceeded:
+            return ()  # of one of them, which will say so
+        return frozenset(replaced(answer, wanted))
+
+    def _done(self, found: Finding | Change, done: Collection[str]) -> Plan[Finding | None]:
+        """What is found of a name, once it is written; None where another writer was faster."""
+        if not isinstance(found, Change):
+            return found
+        if self._swaps:
+            return found.finding if found.raw_key in done else None
+        raw_key, can = found.raw_key, self.listing.can
+        plan = located(replace_exactly(found, can), self.listing.declared.name, raw_key)
+        written = yield from exclusively(plan, lock_name(raw_key), can)
+        return found.finding if written else None
+
     def key(self, place: Place[Any]) -> Plan[None]:
         """Take the step with a key under each of its names, older ones too, and their parts."""
         listing, report = self.listing, self.report
         lock, before = lock_name(place.raw_key), report.checked
-        for each in _names_of(place):
-            yield from self.name(each, lock)
+        for there in _names_of(place):
+            yield from self.name(there, lock)
             try:
-                names = yield from beside(each, listing.clock, listing.can)
+                names = yield from beside(there, listing.clock, listing.can)
             except DecodeError as error:
                 # It opens, and nobody can say what is beside it: no key is free.
-                report.unreadable[each.raw_key] = f"{error.stage}: {type(error).__name__}"
+                report.unreadable[there.raw_key] = f"{error.stage}: {type(error).__name__}"
                 continue
             for name in names:
-                yield from self.name(Place(each.declaration, name))
+                yield from self.name(Place(there.declaration, name))
         if report.checked == before and not is_derived(place.raw_key):
             self.say(Finding(place.raw_key, "missing"))
 
@@ -91,6 +180,10 @@ class _Walk(NamedTuple):
         plan = self.step.take(place, listing.clock, listing.can)
         plan = located(plan, place.declaration.name, raw_key)
         finding = yield from exclusively(plan, lock or lock_name(raw_key), listing.can)
+        self.found(finding)
+
+    def found(self, finding: Finding) -> None:
+        """Say what was found, where that is of interest."""
         # Of a walk with parts: gone since its owner named it, or under another name of its key.
         if finding.state != "missing" or self.report.scope == "keys":
             self.say(finding)
@@ -160,10 +253,10 @@ class Given:
     def _of_index(self) -> Plan[list[Place[Any]]]:
         # Today's last: of an older declaration of this name it keeps the index too.
         declared, kept = self._listing.declared, dict[str, Declaration[Any, Any]]()
-        for each in [*declared.elsewhere, declared] if self._shards else []:
-            if each.indexed:
-                kept.update(dict.fromkeys((yield from self._listing.shards(each)), each))
-        return [Place(each, name) for name, each in kept.items()]
+        for one in [*declared.elsewhere, declared] if self._shards else []:
+            if one.indexed:
+                kept.update(dict.fromkeys((yield from self._listing.shards(one)), one))
+        return [Place(one, name) for name, one in kept.items()]
 
 
 class Everywhere:
@@ -271,6 +364,8 @@ class KeyPlaces:
 
     def _place(self, raw_key: str) -> Plan[Place[Any]]:
         declared = self._listing.declared
+        if declared.names.stored is None and not declared.older:
+            return Place(declared, raw_key)  # all that there is to say of it
         key = yield from self._listing.key_of(declared, raw_key)
         return Place(declared, raw_key) if key is NO_DEFAULT else place_of(declared, key)
 

@@ -7,7 +7,15 @@ it is.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterable, Awaitable, Hashable, Iterable, Mapping, Sequence
+from collections.abc import (
+    AsyncIterable,
+    Awaitable,
+    Collection,
+    Hashable,
+    Iterable,
+    Mapping,
+    Sequence,
+)
 from typing import Any, Protocol, TypeAlias
 
 from msgspec import Struct
@@ -17,6 +25,7 @@ __all__ = [
     "AsyncExists",
     "AsyncKV",
     "AsyncMany",
+    "AsyncManyVersioned",
     "AsyncManyWithTTL",
     "AsyncNativeTTL",
     "AsyncPurging",
@@ -29,6 +38,7 @@ __all__ = [
     "KV",
     "Limits",
     "Many",
+    "ManyVersioned",
     "ManyWithTTL",
     "NativeTTL",
     "Purging",
@@ -56,6 +66,9 @@ class Limits(Struct, frozen=True):
 
     alphabet: str | None = None
     """The characters that a raw key may have."""
+
+    chunk_bytes: int | None = None
+    """No limit: of the chunks in which large content moves best, where it matters."""
 
 
 # --------------------------------------------------------------------------- the three methods
@@ -214,6 +227,26 @@ class Versioned(Protocol):
         ...
 
 
+class ManyVersioned(Protocol):
+    """Compare-and-set of several keys in one go, beside ``Many`` and ``Versioned``.
+
+    As little atomic as ``set_many``: a fault may leave a part of them written.
+    """
+
+    def get_many_versioned(self, keys: Sequence[str], /) -> Mapping[str, tuple[bytes, Token]]:
+        """Return what ``get_versioned`` does of each key that is there."""
+        ...
+
+    def set_many_if_version(
+        self, changes: Mapping[str, tuple[bytes, Token, float | None]], /
+    ) -> Collection[str]:
+        """Replace each value that is still the one of its token; return the keys of these.
+
+        By key the value, the token and the ttl of ``set_if_version``. Each is decided by itself.
+        """
+        ...
+
+
 class DeleteIfVersion(Protocol):
     """Conditional deletion, beside ``Versioned``: object stores have none.
 
@@ -337,6 +370,25 @@ class AsyncVersioned(Protocol):
         """Replace the value if it is still the one of ``token``; say whether it was.
 
         ``ttl`` as in ``SetIfAbsent``. False for a key that is missing, too.
+        """
+        ...
+
+
+class AsyncManyVersioned(Protocol):
+    """``ManyVersioned`` whose methods return awaitables."""
+
+    def get_many_versioned(
+        self, keys: Sequence[str], /
+    ) -> Awaitable[Mapping[str, tuple[bytes, Token]]]:
+        """Return what ``get_versioned`` does of each key that is there."""
+        ...
+
+    def set_many_if_version(
+        self, changes: Mapping[str, tuple[bytes, Token, float | None]], /
+    ) -> Awaitable[Collection[str]]:
+        """Replace each value that is still the one of its token; return the keys of these.
+
+        By key the value, the token and the ttl of ``set_if_version``. Each is decided by itself.
         """
         ...
 

@@ -36,7 +36,7 @@ When: TypeAlias = Literal["before", "during", "after"]
 
 _WHEN: Final[tuple[When, ...]] = ("before", "during", "after")
 
-_MANY: Final = ("set_many", "set_many_with_ttl", "delete_many")
+_MANY: Final = ("set_many", "set_many_with_ttl", "set_many_if_version", "delete_many")
 """The only operations that have a middle: a KV stores a single value whole or not at all."""
 
 MAX_OPERATIONS: Final = 10_000

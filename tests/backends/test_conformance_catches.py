@@ -101,6 +101,12 @@ class _Sound:
         self.put(key, value, ttl)
         return True
 
+    def get_many_versioned(self, keys: Sequence[str]) -> Mapping[str, tuple[bytes, Any]]:
+        return {key: row[:2] for key in keys if (row := self.row(key)) is not None}
+
+    def set_many_if_version(self, changes: Mapping[str, Any]) -> list[str]:
+        return [key for key, change in changes.items() if self.set_if_version(key, *change)]
+
     def delete_if_version(self, key: str, token: Any) -> bool:
         if not self.current(key, token):
             return False
@@ -489,7 +495,29 @@ class ReplacesForGood(_Sound):
         return super().set_if_version(key, value, token, None)
 
 
+@caught_by("test_each_of_several_has_its_own_ttl")
+class ReplacesSeveralForGood(_Sound):
+    def set_many_if_version(self, changes: Mapping[str, Any]) -> list[str]:
+        return super().set_many_if_version(
+            {key: (value, token, None) for key, (value, token, _) in changes.items()}
+        )
+
+
 # ----------------------------------------------------------------- set-if-absent, compare-and-set
+
+
+@caught_by("test_several_are_swapped_each_by_its_own_token")
+class ReplacesSeveralOrNone(_Sound):
+    def set_many_if_version(self, changes: Mapping[str, Any]) -> list[str]:
+        good = all(self.current(key, token) for key, (_, token, _) in changes.items())
+        return super().set_many_if_version(changes) if good else []
+
+
+@caught_by("test_several_are_swapped_each_by_its_own_token")
+class SaysThatAllWereReplaced(_Sound):
+    def set_many_if_version(self, changes: Mapping[str, Any]) -> list[str]:
+        super().set_many_if_version(changes)
+        return [*changes]
 
 
 @caught_by("test_set_if_absent_claims_once", "test_set_if_absent_goes_by_presence")
@@ -645,6 +673,12 @@ class RemembersDeleteMany(_Sound):
 @caught_by("test_claims_are_whole")
 class DeletesByNoToken(_Sound):
     get_versioned = set_if_version = None  # type: ignore[assignment]
+    get_many_versioned = set_many_if_version = None  # type: ignore[assignment]
+
+
+@caught_by("test_claims_are_whole")
+class ReadsTokensOfManyAlone(_Sound):
+    set_many_if_version = None  # type: ignore[assignment]
 
 
 @caught_by("test_claims_are_whole")

@@ -16,6 +16,7 @@ import pydantic
 import redis
 import redis.asyncio
 from nats.js.kv import KeyValue
+from obstore.store import AzureStore, GCSStore, LocalStore, MemoryStore, S3Store
 from psycopg_pool import AsyncConnectionPool, ConnectionPool
 
 from kvcodec import (
@@ -24,6 +25,7 @@ from kvcodec import (
     AsyncFiles,
     AsyncKV,
     AsyncMemoryKV,
+    AsyncObjectKV,
     AsyncPostgresKV,
     AsyncRedisKV,
     AsyncSQLiteKV,
@@ -41,6 +43,7 @@ from kvcodec import (
     MappingKV,
     MemoryKV,
     NatsKV,
+    ObjectKV,
     Ordered,
     PathKeys,
     PostgresKV,
@@ -51,6 +54,7 @@ from kvcodec import (
     Store,
     TemplateKeys,
     Value,
+    check_atomic,
     open_async_kv,
     open_kv,
 )
@@ -495,6 +499,19 @@ async def nats_buckets(bucket: KeyValue) -> None:
         assert_type(AsyncStore(PREFERENCES, kv), AsyncStore[Preferences, str])
     raw: AsyncKV = NatsKV(bucket)
     assert_type(await raw.get("key"), bytes | None)
+
+
+async def objects(
+    aws: S3Store, gcs: GCSStore, azure: AzureStore, files: LocalStore, memory: MemoryStore
+) -> None:
+    """Every store of obstore is a KV's of both kinds, without a cast."""
+    for store in (aws, gcs, azure, files, memory):
+        assert_type(Store(PREFERENCES, ObjectKV(store)).get("ada"), Preferences | None)
+        akv = AsyncObjectKV(store, conditional=True)
+        assert_type(await AsyncStore(PREFERENCES, akv).get("ada"), Preferences | None)
+        check_atomic(store)
+    raw: KV = ObjectKV.from_url("s3://bucket")
+    assert_type(raw.get("key"), bytes | None)
 
 
 async def clients(

@@ -83,7 +83,7 @@ def chunk_size(form: Form, limits: Limits, wanted: int | None) -> int:
             "max_bytes, or this backend's limit, is too small for a part of a file: raise "
             "max_bytes="
         )
-    size: object = min(CHUNK_BYTES, most) if wanted is None else wanted
+    size: object = min(limits.chunk_bytes or CHUNK_BYTES, most) if wanted is None else wanted
     if isinstance(size, bool) or not isinstance(size, int) or not 0 < size <= most:
         raise ConfigError(
             f"chunk_bytes: {size!r}, an integer from 1 to {most} fits into one value of this "

@@ -8,6 +8,7 @@ from kvcodec.protocols import AsyncKV
 from kvcodec.testing.conformance.reading import (
     LARGE,
     MANY,
+    MANY_VERSIONED,
     VERSIONED,
     FullKV,
     has,
@@ -27,12 +28,15 @@ _CAPABILITIES: Final = {
     "native ttl": ("set_with_ttl",),
     "set-if-absent": ("set_if_absent",),
     "compare-and-set": VERSIONED,
+    "compare-and-set of many": MANY_VERSIONED,
 }
 
 _BESIDE: Final = (
     ("set_many_with_ttl", "set_many"),
     ("set_many_with_ttl", "set_with_ttl"),
     ("delete_if_version", "get_versioned"),
+    ("get_many_versioned", "get_versioned"),
+    ("get_many_versioned", "get_many"),
 )
 """Methods that nobody calls without another one."""
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from kvcodec.testing.conformance.reading import (
     HOUR,
+    MANY_VERSIONED,
     FullKV,
     as_dict,
     has,
@@ -105,6 +106,21 @@ class LifetimeChecks(Suite):
         self.advance(self._seconds(120))
         expect_equal(claims, [True, False, True], "set_if_absent before and after the ttl")
         expect_equal(await read(kv, "key"), b"third", "a claim without a ttl stays")
+
+    @check(*MANY_VERSIONED, "set_with_ttl", hook="advance")
+    async def test_each_of_several_has_its_own_ttl(self, kv: FullKV) -> None:
+        """With a ttl in the change a value is gone once it is over, without one it stays."""
+        await kv.set("a", b"old")
+        await kv.set_with_ttl("b", b"old", HOUR)
+        found = await kv.get_many_versioned(["a", "b"])
+        ttls = {"a": self._seconds(60), "b": None}
+        changes = {key: (b"new", found[key][1], ttl) for key, ttl in ttls.items()}
+        expect_equal(sorted(await kv.set_many_if_version(changes)), ["a", "b"], "both")
+        self.advance(self._seconds(30))
+        expect_equal(await read(kv, "a"), b"new", "after 30 of 60 seconds")
+        self.advance(self._seconds(120))
+        expect_equal(await read(kv, "a"), None, "after its 60 seconds")
+        expect_equal(await read(kv, "b"), b"new", "without a ttl of its own any more")
 
     @check("set_with_ttl", "get_versioned", "set_if_version", hook="advance")
     async def test_set_if_version_decides_the_ttl(self, kv: FullKV) -> None:

@@ -11,6 +11,7 @@ from kvcodec.protocols import (
     AsyncExists,
     AsyncKV,
     AsyncMany,
+    AsyncManyVersioned,
     AsyncManyWithTTL,
     AsyncNativeTTL,
     AsyncPurging,
@@ -25,6 +26,7 @@ __all__ = [
     "LARGE",
     "MANY",
     "MANY_KEYS",
+    "MANY_VERSIONED",
     "VERSIONED",
     "FullKV",
     "as_dict",
@@ -41,6 +43,7 @@ __all__ = [
 
 MANY: Final = ("get_many", "set_many", "delete_many")
 VERSIONED: Final = ("get_versioned", "set_if_version")
+MANY_VERSIONED: Final = ("get_many_versioned", "set_many_if_version")
 """Methods that are there together or not at all."""
 
 HOUR: Final = 3600.0
@@ -64,6 +67,7 @@ class FullKV(
     AsyncPurging,
     AsyncSetIfAbsent,
     AsyncVersioned,
+    AsyncManyVersioned,
     AsyncDeleteIfVersion,
     Protocol,
 ):
@@ -95,7 +99,7 @@ def long_name(size: int, limits: Limits) -> str:
     """Return a name of ``size`` bytes, in parts where the KV limits these."""
     part = min(limits.part_bytes or size, size)
     name = ("n" * part + "/") * (size // (part + 1)) + "n" * (size % (part + 1))
-    return name[:-1] + "n" if part < size else name
+    return f"{name[:-2]}/n" if name.endswith("/") else name
 
 
 def within(limit: int | None, wanted: int) -> int:

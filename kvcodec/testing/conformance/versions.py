@@ -9,6 +9,7 @@ import pytest
 
 from kvcodec.testing.conformance.reading import (
     HOUR,
+    MANY_VERSIONED,
     VERSIONED,
     FullKV,
     has,
@@ -93,6 +94,25 @@ class VersionChecks(Suite):
         await kv.delete("key3")
         expect_false(await kv.set_if_version("key", b"2", stale, None), "a stale token")
         expect_true(await kv.set_if_version("key", b"2", token, None), "a token still good")
+
+    @check(*MANY_VERSIONED, *VERSIONED)
+    async def test_several_are_swapped_each_by_its_own_token(self, kv: FullKV) -> None:
+        """Those alone whose token is good still are replaced, and named; absent keys are not."""
+        for key in ("a", "b", "c", "gone"):
+            await kv.set(key, b"old")
+        found = await kv.get_many_versioned(["a", "b", "absent", "gone", "c"])
+        expect_equal(sorted(found), ["a", "b", "c", "gone"], "get_many_versioned leaves out")
+        expect_equal(bytes(found["a"][0]), b"old", "get_many_versioned returns the value")
+        await kv.set("b", b"newer")
+        await kv.delete("gone")
+        changes = {key: (b"new", token, None) for key, (_, token) in found.items()}
+        done = sorted(await kv.set_many_if_version(changes))
+        expect_equal(done, ["a", "c"], "the keys whose values were replaced")
+        stored = [await read(kv, key) for key in ("a", "b", "c", "gone")]
+        expect_equal(stored, [b"new", b"newer", b"new", None], "the values after it")
+        expect_equal([*await kv.set_many_if_version({})], [], "no changes at all")
+        _, token = await read_versioned(kv, "a")
+        expect_true(await kv.set_if_version("a", b"last", token, None), "a token read singly")
 
     @check(*VERSIONED)
     async def test_every_write_outdates_a_token(self, kv: FullKV) -> None:

@@ -22,9 +22,10 @@ __all__ = [
     "World",
 ]
 
-READS: Final = frozenset({"get", "exists", "get_many", "get_versioned"})
+READS: Final = frozenset({"get", "exists", "get_many", "get_versioned", "get_many_versioned"})
 LISTS: Final = frozenset({"scan_keys"})
-_MANY: Final = frozenset({"set_many", "set_many_with_ttl", "delete_many"})
+_SETS_MANY: Final = frozenset({"set_many", "set_many_with_ttl", "set_many_if_version"})
+_MANY: Final = _SETS_MANY | {"delete_many"}
 WRITES: Final = _MANY | {
     "set",
     "delete",
@@ -125,8 +126,8 @@ class World:
 
     def apply_part(self, method: str, arguments: Arguments, items: int) -> Plan[None]:
         """The first ``items`` of an operation on many keys; nothing of any other."""
-        if method in ("set_many", "set_many_with_ttl"):
-            several = cast("Mapping[str, bytes]", arguments[0])
+        if method in _SETS_MANY:
+            several = cast("Mapping[str, Any]", arguments[0])
             arguments = ({key: several[key] for key in [*several][:items]}, *arguments[1:])
         elif method == "delete_many":
             arguments = ([*arguments[0]][:items],)
@@ -142,10 +143,11 @@ class World:
         return None if value is None else (value, None)
 
     def _stale(self, method: str, arguments: Arguments) -> Plan[Any]:
-        if method == "get_many":
-            several: dict[str, bytes] = {}
+        if method in ("get_many", "get_many_versioned"):
+            several: dict[str, Any] = {}
+            single = "get" if method == "get_many" else "get_versioned"
             for key in arguments[0]:
-                value = yield from self._stale("get", (key,))
+                value = yield from self._stale(single, (key,))
                 if value is not None:
                     several[key] = value
             return several
@@ -159,6 +161,6 @@ class World:
 
 
 def _keys_of(method: str, arguments: Arguments) -> tuple[str, ...]:
-    if method in _MANY or method == "get_many":
+    if method in _MANY or method in ("get_many", "get_many_versioned"):
         return tuple(arguments[0])
     return (arguments[0],)

@@ -23,6 +23,7 @@ MODULES = (
     "stores.cache",
     "stores.log",
     "stores.index",
+    "stores.walks",
     "stores.opening",
 )
 """In the order of the table."""
