@@ -283,7 +283,8 @@ class OnOwnPool(OnPool):
             before = self._opened_in or here
             if before[0] != here[0]:
                 # The parent's pool and its connections stay the parent's.
-                self.pool, self._opened_in = self._make(), None
+                self.pool: Any = self._make()
+                self._opened_in = None
             elif before != here:
                 raise ConfigError(
                     "this KV is in use in another event loop: open its URL in each", stage="store"

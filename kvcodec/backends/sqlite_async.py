@@ -177,7 +177,7 @@ class AsyncSQLiteKV:
 
     async def get_many_versioned(self, keys: Sequence[str], /) -> dict[str, tuple[bytes, Token]]:
         """Return the values that are there with their tokens. Not a snapshot, as ``get_many``."""
-        return await self._submit(self._kv.get_many_versioned, keys)
+        return await self._thread.call(self._kv.get_many_versioned, keys)
 
     @forgetful
     async def set_if_version(
@@ -198,7 +198,7 @@ class AsyncSQLiteKV:
 
         Returns the keys of these. By key the value, the token and the ttl of ``set_if_version``.
         """
-        return await self._submit(self._kv.set_many_if_version, changes)
+        return await self._thread.call(self._kv.set_many_if_version, changes)
 
     async def delete_if_version(self, key: str, token: Token, /) -> bool:
         """Remove the value if it is still the one of ``token``; say whether it was."""

@@ -96,7 +96,7 @@ class Statements:
             where k = ? and rev = ? and {_LIVE}"""
         self.delete_version = f"delete from {name} where k = ? and rev = ? and {_LIVE}"
         self.get_many = _of_many("k, v", name)
-        self.get_many_versions = _of_many("k, v, rev", name)
+        self.get_many_versions: dict[int, str] = _of_many("k, v, rev", name)
         self.page = f"""select k from {name} where k >= ? and k < cast(? as text) and {_LIVE}
             order by k limit {PAGE_KEYS}"""
         self.any_expired = f"select 1 from {name} where exp <= ? limit 1"
