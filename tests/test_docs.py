@@ -226,6 +226,19 @@ def test_blocks_share_their_names(tmp_path: Path) -> None:
     assert run_page(page) == 3
 
 
+def test_a_file_of_the_readers_is_written_and_imported(tmp_path: Path) -> None:
+    """It is not run by itself, whatever its language, and stands there before the first block."""
+    page = tmp_path / "page.md"
+    page.write_text(
+        "```python\nfrom of_a_page import x\n```\n```pycon\n>>> x\n1\n```\n"
+        "<!-- file: of_a_page.py -->\n```python\nx = 1\n```\n"
+        "<!-- file: sub/tool.py -->\n```python\nimport no_such_module\n```\n",
+        encoding="utf-8",
+    )
+    assert run_page(page) == 2
+    assert (tmp_path / "sub" / "tool.py").read_text("utf-8") == "import no_such_module\n"
+
+
 @pytest.mark.parametrize(
     ("page", "error"),
     [
