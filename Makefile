@@ -9,7 +9,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
-.PHONY: demo test lint docs bench chaos clean
+.PHONY: demo test suite test-all lint docs bench chaos clean
 .DELETE_ON_ERROR:
 
 # Writes, then reads in a second process, in a fresh database under .demo/.
@@ -19,8 +19,24 @@ demo: $(VENV)/.stamp-run
 	@$(BIN)/python examples/assistant.py --db .demo/assistant.db
 
 # Everything that has to pass: the linters first, because they take seconds.
-test: lint
+test: lint suite
+
+suite: $(VENV)/.stamp-dev
 	$(BIN)/python -m pytest -n auto
+
+# The suite on each Python that this machine has, in an environment of its own.
+test-all:
+	@summary=; passed=; failed=; \
+	for v in 3.11 3.12 3.13 3.14; do \
+		found=; \
+		for p in python$$v $${PYENV_ROOT:-$$HOME/.pyenv}/versions/$$v.*/bin/python; do \
+			test -z "$$found" && $$p -c '' 2>/dev/null && found=$$p; \
+		done; \
+		if test -z "$$found"; then said='not found'; \
+		elif $(MAKE) suite PYTHON=$$found VENV=.venvs/$$v; then said="passed, $$found"; passed=1; \
+		else said="FAILED, $$found"; failed=1; fi; \
+		summary="$${summary}Python $$v: $$said\n"; \
+	done; printf "$$summary"; test -n "$$passed" && test -z "$$failed"
 
 lint: $(VENV)/.stamp-dev
 	$(BIN)/ruff check
@@ -40,7 +56,7 @@ chaos: $(VENV)/.stamp-dev
 	$(BIN)/python -m tests.chaos
 
 clean:
-	rm -rf .demo docs/_build .mypy_cache .pytest_cache .ruff_cache .hypothesis .benchmarks build dist $(VENV)
+	rm -rf .demo docs/_build .mypy_cache .pytest_cache .ruff_cache .hypothesis .benchmarks build dist $(VENV) .venvs
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(BIN)/python:

@@ -13,24 +13,37 @@ import pytest
 from kvcodec import AsyncStore, Keyspace, MappingKV, MemoryKV, SQLiteKV, Store
 from kvcodec.backends.dify import DifyKV
 from kvcodec.testing import ManualClock, like_dify
+from tests.servers.engines import ENGINES, awaited, on_engine, twin
 
 NOW = 1_700_000_000.25
 
 
-class Awaited:
-    """An AsyncStore whose methods are awaited at once, on an async face of a sync KV."""
+class Waiting:
+    """Something async whose methods are awaited at once, by ``run``."""
 
-    def __init__(self, keyspace: Keyspace[Any, Any], kv: Any, clock: Callable[[], float]) -> None:
-        face: Any = _AsyncFace(kv)
-        self.store = AsyncStore(keyspace, face, clock=clock)
+    def __init__(self, inside: Any, run: Callable[[Any], Any]) -> None:
+        self._inside = inside
+        self._run = run
 
     def __getattr__(self, name: str) -> Any:
-        method = getattr(self.store, name)
+        method = getattr(self._inside, name)
 
         def call(*args: Any, **named: Any) -> Any:
-            return asyncio.run(_collected(method(*args, **named)))
+            return self._run(_collected(method(*args, **named)))
 
         return call
+
+
+class Awaited(Waiting):
+    """An AsyncStore whose methods are awaited at once.
+
+    On the async backend of an engine; else on an async face of a sync KV.
+    """
+
+    def __init__(self, keyspace: Keyspace[Any, Any], kv: Any, clock: Callable[[], float]) -> None:
+        face: Any = twin(kv) if on_engine(kv) else _AsyncFace(kv)
+        self.store = AsyncStore(keyspace, face, clock=clock)
+        super().__init__(self.store, awaited if on_engine(kv) else asyncio.run)
 
 
 def awaited_kv(kv: Any) -> Any:
@@ -123,22 +136,25 @@ FACES: list[type[Any]] = [Plainly, Awaited]
 
 
 def backends(folder: Path) -> dict[str, Callable[[], Any]]:
-    """Backends by name: with compare-and-set, with listing only, with three methods, Dify's."""
+    """Backends by name: with compare-and-set, listing only, three methods, Dify's, engines."""
     files = iter(range(1_000_000))
     return {
         "memory": MemoryKV,
         "sqlite": lambda: SQLiteKV(folder / f"{next(files)}.db"),
         "dict": lambda: MappingKV({}),
         "dify": lambda: DifyKV(like_dify()),
+        **ENGINES,
     }
 
 
-BACKENDS = ["memory", "sqlite", "dict", "dify"]
-LISTING = ["memory", "sqlite", "dict"]
+BACKENDS = ["memory", "sqlite", "dict", "dify", *ENGINES]
+LISTING = [name for name in BACKENDS if name != "dify"]
 
 
 def _worlds(names: list[str]) -> pytest.MarkDecorator:
-    pairs = [(face, name) for face in FACES for name in names]
+    pairs = [(face, name) for face in FACES for name in names if name not in ENGINES]
+    # An engine by one twin, which takes half the time; by both: tests/stores/test_on_engines.py.
+    pairs += zip(FACES, ENGINES, strict=True)
     return pytest.mark.parametrize(
         "world", pairs, indirect=True, ids=[f"{face.__name__}-{name}" for face, name in pairs]
     )

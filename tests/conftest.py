@@ -13,11 +13,19 @@ import pytest
 from hypothesis import settings
 
 from tests.both import World, backends
+from tests.servers.engines import close_engines
 
 # No deadline in either: machines are shared, and time is measured by `make bench`.
 settings.register_profile("default", deadline=None)
 settings.register_profile("ci", deadline=None, derandomize=True, print_blob=True)
 settings.load_profile("ci" if os.environ.get("CI") else "default")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _engines() -> Iterator[None]:
+    """End the servers that tests have started."""
+    yield
+    close_engines()
 
 
 @pytest.fixture

@@ -679,6 +679,14 @@ EXTRAS = {
             "langchain-core"
         ),
     ),
+    "opentelemetry": (
+        ("opentelemetry",),
+        "import kvcodec.integrations.opentelemetry",
+        (
+            "ModuleNotFoundError: kvcodec.integrations.opentelemetry needs opentelemetry-api: "
+            "pip install 'kvcodec[opentelemetry]'"
+        ),
+    ),
     "zstandard": (
         ("zstandard", "compression.zstd"),
         "from kvcodec import Keyspace; Keyspace('a', int, compress='zstd')",

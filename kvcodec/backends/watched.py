@@ -8,7 +8,7 @@ from contextlib import suppress
 from threading import Lock
 from time import perf_counter
 from types import TracebackType
-from typing import Any, Final, Literal, NamedTuple, Self, TypeAlias
+from typing import Any, Final, Literal, NamedTuple, Self, TypeAlias, TypeVar
 
 from kvcodec.backends.adapt import as_async_kv, as_kv
 from kvcodec.backends.listings import alet_go, let_go
@@ -17,7 +17,18 @@ from kvcodec.errors import BackendError, forgetful
 from kvcodec.format.plain import is_mapping
 from kvcodec.protocols import KV, AsyncKV
 
-__all__ = ["AsyncWatchedKV", "Count", "Counters", "Observed", "Outcome", "WatchedKV"]
+__all__ = [
+    "AsyncWatchedKV",
+    "Count",
+    "Counters",
+    "Observed",
+    "Outcome",
+    "Watch",
+    "WatchedKV",
+    "Watcher",
+]
+
+T = TypeVar("T")
 
 Outcome: TypeAlias = Literal["done", "missing", "refused", "failed", "unknown"]
 """How an operation ended: done; ``get`` of what is not there; a conditional write that came too
@@ -37,9 +48,34 @@ class Observed(NamedTuple):
     """The name of the exception's class, which was raised on."""
     keys: tuple[str, ...] | None
     """The raw keys, or the prefix of a listing; None unless they were asked for (``names=``)."""
+    items: int = 1
+    """How many keys it was given; of a listing, how many it gave."""
 
 
 Told: TypeAlias = Callable[[Observed], object]
+
+
+class Watch:
+    """One operation, for who watches it from its beginning: nothing is done here."""
+
+    __slots__ = ()
+
+    def enter(self) -> None:
+        """Begin a step in the context of its caller: of a listing each name, else the only one."""
+
+    def leave(self) -> None:
+        """End the step, in the same context."""
+
+    def end(self, observed: Observed, /) -> None:
+        """Be told of the whole operation, once it has ended."""
+
+
+class Watcher:
+    """A ``tell`` that is told when an operation begins, too: for spans that hold other spans."""
+
+    def begin(self, method: str, /) -> Watch:
+        """Return the watch of one operation, in the context of its caller."""
+        raise NotImplementedError
 
 
 class Count(NamedTuple):
@@ -90,20 +126,38 @@ class Counters:
         return f"Counters({self.snapshot()!r})"
 
 
-class _Watch:
+class _Operation:
     """One operation while it goes on: a context that is entered for each of its steps."""
 
-    __slots__ = ("_began", "_clock", "bytes", "error", "method", "outcome", "seconds")
+    __slots__ = (
+        *("_began", "_clock", "_watch"),
+        *("bytes", "error", "items", "method", "outcome", "seconds", "tell"),
+    )
 
-    def __init__(self, method: str, arguments: tuple[Any, ...], clock: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        method: str,
+        arguments: tuple[Any, ...],
+        clock: Callable[[], float],
+        tell: Told | Watcher,
+    ) -> None:
         self.method = method
         self.bytes = _sent(method, arguments) if method in WRITES else 0
+        self.items = _size(arguments[0]) if method in _MANY else len(arguments[:1])
         self.outcome: Outcome = "done"
         self.error: str | None = None
         self.seconds = 0.0
         self._clock = clock
+        self._watch: Watch | None = None
+        if isinstance(tell, Watcher):
+            self._watch = _unfailing(tell.begin, method) or Watch()
+            self.tell: Told = self._watch.end
+        else:
+            self.tell = tell
 
     def __enter__(self) -> Self:
+        if self._watch is not None:
+            _unfailing(self._watch.enter)
         self._began = self._clock()
         return self
 
@@ -115,6 +169,8 @@ class _Watch:
         /,
     ) -> None:
         self.seconds += self._clock() - self._began
+        if self._watch is not None:
+            _unfailing(self._watch.leave)
         if error is not None:
             self.error = type(error).__name__
             self.outcome = _failed(self.method, error)
@@ -130,6 +186,22 @@ class _Watch:
 
 
 _READS: Final = ("get", "get_many", "get_versioned", "get_many_versioned")
+_MANY: Final = (
+    "get_many",
+    "set_many",
+    "delete_many",
+    "set_many_with_ttl",
+    "get_many_versioned",
+    "set_many_if_version",
+)
+
+
+def _unfailing(function: Callable[..., T], *arguments: Any) -> T | None:
+    try:
+        return function(*arguments)
+    except Exception as error:  # noqa: BLE001 - what was done must not read as failed
+        sys.excepthook(type(error), error, error.__traceback__)
+        return None
 
 
 def _failed(method: str, error: BaseException) -> Outcome:
@@ -165,17 +237,17 @@ def _size(value: object) -> int:
 class _Watched:
     """What the twins share: who is told, and what."""
 
-    _tell: Told
+    _tell: Told | Watcher
     _names: bool
     _clock: Callable[[], float]
 
-    def _done(self, watch: _Watch, arguments: tuple[Any, ...]) -> None:
+    def _begun(self, method: str, arguments: tuple[Any, ...]) -> _Operation:
+        return _Operation(method, arguments, self._clock, self._tell)
+
+    def _done(self, done: _Operation, arguments: tuple[Any, ...]) -> None:
         keys = _keys(arguments) if self._names else None
-        told = Observed(watch.method, watch.seconds, watch.bytes, watch.outcome, watch.error, keys)
-        try:
-            self._tell(told)
-        except Exception as error:  # noqa: BLE001 - what was done must not read as failed
-            sys.excepthook(type(error), error, error.__traceback__)
+        told = (done.method, done.seconds, done.bytes, done.outcome, done.error, keys, done.items)
+        _unfailing(done.tell, Observed(*told))
 
 
 def _keys(arguments: tuple[Any, ...]) -> tuple[str, ...]:
@@ -196,7 +268,8 @@ class WatchedKV(_Watched, Through):
     operation: it goes to ``sys.excepthook``. ``clock``: seconds, for differences only.
 
     What a store does is one operation or several: an ``update`` is a ``get_versioned`` and a
-    ``set_if_version``. A listing is told when it ends, or is left.
+    ``set_if_version``. A listing is told when it ends, or is left. A ``Watcher`` is told of the
+    beginnings as well: see kvcodec/integrations/opentelemetry.py.
     """
 
     __slots__ = ("_clock", "_names", "_tell")
@@ -204,7 +277,7 @@ class WatchedKV(_Watched, Through):
     def __init__(
         self,
         kv: KV | MutableMapping[str, bytes],
-        tell: Told,
+        tell: Told | Watcher,
         *,
         names: bool = False,
         clock: Callable[[], float] = perf_counter,
@@ -214,28 +287,29 @@ class WatchedKV(_Watched, Through):
 
     @forgetful
     def _call(self, method: str, /, *arguments: Any) -> Any:
-        watch = _Watch(method, arguments, self._clock)
+        operation = self._begun(method, arguments)
         try:
-            with watch:
-                return watch.answered(getattr(self._kv, method)(*arguments))
+            with operation:
+                return operation.answered(getattr(self._kv, method)(*arguments))
         finally:
-            self._done(watch, arguments)
+            self._done(operation, arguments)
 
     def _list(self, prefix: str, start_after: str) -> Iterator[str]:
-        watch = _Watch("scan_keys", (), self._clock)
+        listing = self._begun("scan_keys", ())
         names: Any = None
         try:
-            with watch:
+            with listing:
                 names = iter(self._kv.scan_keys(prefix, start_after))
             while True:
-                with watch:
+                with listing:
                     name = next(names, None)
                 if name is None:
                     return
+                listing.items += 1
                 yield name
         finally:
             let_go(names)
-            self._done(watch, (prefix,))
+            self._done(listing, (prefix,))
 
 
 class AsyncWatchedKV(_Watched, AsyncThrough):
@@ -250,7 +324,8 @@ class AsyncWatchedKV(_Watched, AsyncThrough):
     operation: it goes to ``sys.excepthook``. ``clock``: seconds, for differences only.
 
     What a store does is one operation or several: an ``update`` is a ``get_versioned`` and a
-    ``set_if_version``. A listing is told when it ends, or is left.
+    ``set_if_version``. A listing is told when it ends, or is left. A ``Watcher`` is told of the
+    beginnings as well: see kvcodec/integrations/opentelemetry.py.
     """
 
     __slots__ = ("_clock", "_names", "_tell")
@@ -258,7 +333,7 @@ class AsyncWatchedKV(_Watched, AsyncThrough):
     def __init__(
         self,
         kv: AsyncKV | MutableMapping[str, bytes],
-        tell: Told,
+        tell: Told | Watcher,
         *,
         names: bool = False,
         clock: Callable[[], float] = perf_counter,
@@ -268,25 +343,26 @@ class AsyncWatchedKV(_Watched, AsyncThrough):
 
     @forgetful
     async def _call(self, method: str, /, *arguments: Any) -> Any:
-        watch = _Watch(method, arguments, self._clock)
+        operation = self._begun(method, arguments)
         try:
-            with watch:
-                return watch.answered(await getattr(self._kv, method)(*arguments))
+            with operation:
+                return operation.answered(await getattr(self._kv, method)(*arguments))
         finally:
-            self._done(watch, arguments)
+            self._done(operation, arguments)
 
     async def _list(self, prefix: str, start_after: str) -> AsyncIterator[str]:
-        watch = _Watch("scan_keys", (), self._clock)
+        listing = self._begun("scan_keys", ())
         names: Any = None
         try:
-            with watch:
+            with listing:
                 names = aiter(self._kv.scan_keys(prefix, start_after))
             while True:
-                with watch:
+                with listing:
                     name = await anext(names, None)
                 if name is None:
                     return
+                listing.items += 1
                 yield name
         finally:
             await alet_go(names)
-            self._done(watch, (prefix,))
+            self._done(listing, (prefix,))

@@ -1,5 +1,6 @@
 """kvcodec in the places where other libraries ask for storage; one module for each library.
 
-``kvcodec.integrations.langchain``: LangChain's ``BaseStore`` and ``BaseChatMessageHistory``. A
-module imports its library: kvcodec itself depends on none of them.
+``kvcodec.integrations.langchain``: LangChain's ``BaseStore`` and ``BaseChatMessageHistory``.
+``kvcodec.integrations.opentelemetry``: spans and metrics of a ``WatchedKV``. A module imports its
+library: kvcodec itself depends on none of them.
 """

@@ -36,6 +36,7 @@ from kvcodec import (
     WatchedKV,
 )
 from kvcodec.backends.capabilities import capabilities_of
+from kvcodec.backends.watched import Watch, Watcher
 from tests.engines import AsyncHolding, Holding, Objects
 
 COUNTS = Keyspace("wrapped counts", int)
@@ -245,6 +246,7 @@ def test_each_operation_is_told_once() -> None:
         ("delete", 0, "done"),
     ]
     assert {(each.seconds, each.error, each.keys) for each in told} == {(1.0, None, None)}
+    assert [each.items for each in told] == [1, 1, 1, 2, 3, 1, 1, 1, 1]
 
 
 def test_names_are_told_if_they_are_asked_for() -> None:
@@ -255,6 +257,7 @@ def test_names_are_told_if_they_are_asked_for() -> None:
     list(kv.scan_keys("b"))
     kv.purge()
     assert [each.keys for each in told] == [("a",), ("b", "c"), ("b",), ()]
+    assert [each.items for each in told] == [1, 2, 1, 0]
 
 
 @pytest.mark.parametrize(
@@ -337,7 +340,68 @@ def test_the_twin_lets_go_of_a_listing() -> None:
         assert asyncio.run(main(wrap)) == 0
 
 
-def test_who_is_told_cannot_fail_an_operation(monkeypatch: pytest.MonkeyPatch) -> None:
+class Noisy(Watcher):
+    """Writes down what it is asked, and raises where it is to fail."""
+
+    def __init__(self, *failing: str) -> None:
+        self.failing = failing
+        self.asked: list[str] = []
+
+    def note(self, what: str) -> None:
+        self.asked.append(what)
+        if what in self.failing:
+            raise ZeroDivisionError
+
+    def begin(self, method: str, /) -> Watch:
+        self.note("begin")
+        return _NoisyWatch(self)
+
+
+class _NoisyWatch(Watch):
+    def __init__(self, noisy: Noisy) -> None:
+        self.note = noisy.note
+
+    def enter(self) -> None:
+        self.note("enter")
+
+    def leave(self) -> None:
+        self.note("leave")
+
+    def end(self, observed: Observed, /) -> None:
+        self.note(f"end {observed.method}")
+
+
+def test_a_watcher_is_told_of_each_step() -> None:
+    """Also of an operation that fails; of a listing it is told name by name."""
+    noisy = Noisy()
+    kv = WatchedKV(failing(MemoryKV(), [Unavailable("x")]), noisy)
+    with pytest.raises(Unavailable):
+        kv.set("a", b"1")
+    kv.set("a", b"1")
+    step = ["enter", "leave"]
+    assert noisy.asked == ["begin", *step, "end set"] * 2
+    noisy.asked.clear()
+    assert list(kv.scan_keys("")) == ["a"]
+    assert noisy.asked == ["begin", *step, *step, *step, "end scan_keys"]
+
+
+def _tell(_: Observed) -> None:
+    raise ZeroDivisionError
+
+
+@pytest.mark.parametrize(
+    ("tell", "reports"),
+    [
+        (_tell, 2),
+        (Noisy("begin"), 2),
+        (Noisy("enter", "leave"), 4),
+        (Noisy("end set"), 1),
+    ],
+    ids=["function", "begin", "step", "end"],
+)
+def test_who_is_told_cannot_fail_an_operation(
+    monkeypatch: pytest.MonkeyPatch, tell: Any, reports: int
+) -> None:
     """What it raises is reported as an uncaught exception is, and the value is stored."""
     seen: list[type[BaseException]] = []
 
@@ -345,14 +409,10 @@ def test_who_is_told_cannot_fail_an_operation(monkeypatch: pytest.MonkeyPatch) -
         seen.append(kind)
 
     monkeypatch.setattr(sys, "excepthook", hook)
-
-    def tell(_: Observed) -> None:
-        raise ZeroDivisionError
-
     kv = WatchedKV(MemoryKV(), tell)
     kv.set("a", b"1")
     assert kv.get("a") == b"1"
-    assert seen == [ZeroDivisionError] * 2
+    assert seen == [ZeroDivisionError] * reports
 
 
 def test_counters_count() -> None:

@@ -9,6 +9,7 @@ It ends with 1 if anything was lost, doubled, torn, leaked or left behind.
 from __future__ import annotations
 
 import argparse
+import logging
 import random
 import sys
 import tempfile
@@ -24,6 +25,7 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=random.randrange(2**31), metavar="N")
     parser.add_argument("--only", default="", metavar="NAME", help="experiments with this in it")
     options = parser.parse_args()
+    logging.getLogger("psycopg").setLevel(logging.CRITICAL)  # its pools tell of every kill
     print(f"seed {options.seed}\n")
     print("| experiment | operations | acknowledged | faults | wrong |\n|---|---|---|---|---|")
     wrong: list[str] = []

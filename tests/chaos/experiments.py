@@ -10,9 +10,17 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+from tests.chaos.engines import (
+    bare_failover,
+    failover,
+    lost_answers,
+    resharding,
+    restarts,
+)
 from tests.chaos.inside import cancellations, threads
 from tests.chaos.nats import kills_of_nats
 from tests.chaos.processes import ROOT, Result, failing_disk, kills
+from tests.chaos.sharing import sharing
 
 
 def full_disk(place: Path, rounds: int, seed: int) -> Result:
@@ -38,6 +46,12 @@ EXPERIMENTS: dict[str, Callable[[Path, int, int], Result]] = {
     "kills": kills,
     "disk": failing_disk,
     "full": full_disk,
+    "sharing": sharing,
+    "answers": lost_answers,
+    "resharding": resharding,
+    "restarts": restarts,
+    "failover": failover,
+    "bare": bare_failover,
     "threads": lambda place, rounds, seed: threads(place, 25 * rounds, seed),
     "cancellations": lambda place, rounds, seed: cancellations(place, 50 * rounds, seed),
     "nats": kills_of_nats,

@@ -73,7 +73,7 @@ class Work:
             "listed gone": (own, None, lambda: self._listed.delete(own)),
             "count": (slot, 1, lambda: self._counts.update(slot, _more, default=0)),
             "claim": (f"{number}", self._owner, lambda: self._claims.add(f"{number}", self._owner)),
-            "message": (slot, text, lambda: self._history.append(slot, text, id=text)),
+            "message": (slot, text, lambda: self._append(slot, text)),
             "file": (own, number, lambda: self._files.put(own, content(text))),
         }
         name, value, call = todo[shape]
@@ -88,6 +88,13 @@ class Work:
         else:
             outcome = "refused" if result is False else "done"  # another one has the claim
         self._journal(told._replace(outcome=outcome))
+
+    def _append(self, slot: str, text: str) -> None:
+        """Append, and once more where nobody knows: by its id it is there once."""
+        try:
+            self._history.append(slot, text, id=text)
+        except OutcomeUnknown:
+            self._history.append(slot, text, id=text)
 
 
 def content(text: str) -> bytes:

@@ -34,7 +34,7 @@ from kvcodec import (
 )
 from kvcodec.backends.dify import DifyKV
 from kvcodec.testing import crash_everywhere, like_dify
-from tests.both import FACES, NOW, World, backends, every_listing_world, every_world
+from tests.both import BACKENDS, FACES, NOW, World, backends, every_listing_world, every_world
 
 KEY = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8="
 RING = KeyRing(KEY)
@@ -286,7 +286,7 @@ def test_raw_explain_and_quarantine_find_it(world: World, path: str) -> None:
 
 
 @every_path
-@pytest.mark.parametrize("backend", ["memory", "dict", "sqlite", "dify"])
+@pytest.mark.parametrize("backend", BACKENDS)
 @pytest.mark.parametrize("step", ["migrate", "update", "set", "pop", "delete"])
 def test_a_crash_after_every_operation(
     path: str, backend: str, step: str, tmp_path_factory: pytest.TempPathFactory

@@ -35,6 +35,7 @@ from tests.plans.support import (
     steps,
     stored_shards,
 )
+from tests.servers.engines import ENGINES, unlisted
 
 NOTES = Keyspace("p", int, indexed=True)
 
@@ -340,7 +341,7 @@ def at(moment: float) -> Callable[[], float]:
 
 def everything_is_listed(kv: Any) -> None:
     """What is there is listed, by two listings in turn, of which the first may mend."""
-    there = {str(number) for number in range(40) if kv.get(f"p/{number}") is not None}
+    there = set(Store(NOTES, kv).get_many(map(str, range(24))))
     for _ in range(2):
         assert set(Store(NOTES, kv, clock=lambda: 3e6)) == there
 
@@ -383,6 +384,23 @@ def test_a_crash_at_any_operation_leaves_every_value_listed(
     """Splits, marks, moves and the removal of shards included; the next run goes on."""
     report = crash_everywhere(run, everything_is_listed, make_kv=make)
     assert report.stops > 100
+    assert f"p!i{FIRST}" in {key for each in report.operations for key in each.keys}
+
+
+def add_a_few(kv: Any) -> None:
+    """Adds until a shard is split, removes, lists, and adds again."""
+    store = Store(NOTES, kv, clock=lambda: 1e6)
+    store.set_many({str(number): number for number in range(6)})
+    store.delete_many(["0", "1"])
+    list(store)
+    store.set("0", 0)
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.usefixtures("small")
+def test_a_crash_on_an_engine_leaves_every_value_listed(engine: str) -> None:
+    """Likewise, where the engine's own listing is not to be used."""
+    report = crash_everywhere(add_a_few, everything_is_listed, make_kv=unlisted(ENGINES[engine]))
     assert f"p!i{FIRST}" in {key for each in report.operations for key in each.keys}
 
 

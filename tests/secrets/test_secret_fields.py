@@ -906,10 +906,21 @@ def _down(frames: int, act: Callable[[], Any]) -> Any:
     return act() if frames <= 0 else _down(frames - 1, act)
 
 
+def first_failure(act: Callable[[], Any]) -> Exception:
+    """What it raises first, where fewer and fewer frames are left to it."""
+    for frames in range(120, 0, -1):
+        try:
+            far_down(frames, act)
+        except Exception as error:  # noqa: BLE001 - looked at by who asked
+            return error
+    raise AssertionError("it never failed")
+
+
 def test_deeper_than_the_interpreter() -> None:
     """Where Python's own recursion ends before max_depth=, that is TooDeep, not a RecursionError.
 
-    As it may for a caller that is far down itself.
+    As it may for a caller that is far down itself. Until Python 3.11 the depth of a value counts
+    for that as well; from 3.12 on only the library's own frames do.
     """
     deep: Any = "x"
     for _ in range(250):
@@ -917,10 +928,10 @@ def test_deeper_than_the_interpreter() -> None:
     space = Keyspace("k", Holder, cipher=RING, max_depth=256)
     raw_key, data = space.pack("a", Holder(Secret("x"), deep), now=0)
     assert space.unpack(raw_key, data, now=0).more == deep
-    with pytest.raises(TooDeep):
-        far_down(120, lambda: space.pack("a", Holder(Secret("x"), deep), now=0))
-    with pytest.raises((TooDeep, DecodeError)):
-        far_down(120, lambda: space.unpack(raw_key, data, now=0))
+    packing = first_failure(lambda: space.pack("a", Holder(Secret("x"), deep), now=0))
+    assert isinstance(packing, TooDeep)
+    unpacking = first_failure(lambda: space.unpack(raw_key, data, now=0))
+    assert isinstance(unpacking, (TooDeep, DecodeError))
 
 
 def test_nan_inside_a_secret() -> None:

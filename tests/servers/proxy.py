@@ -13,7 +13,8 @@ class Proxy:
     """Passes on what comes in on a port of its own to a server on ``port``.
 
     After ``lose(marker)`` the next request that has this text in it is passed on, and its answer
-    awaited; then the connection is closed in place of it. ``passed`` counts all such requests.
+    awaited; then the connection is closed in place of it. ``passed`` counts all such requests,
+    ``lost`` all answers that were lost.
     """
 
     def __init__(self, port: int) -> None:
@@ -23,6 +24,7 @@ class Proxy:
         self._marker: bytes | None = None
         self._losing = False
         self.passed = 0
+        self.lost = 0
         threading.Thread(target=self._accept, daemon=True).start()
 
     def lose(self, marker: bytes) -> None:
@@ -50,6 +52,7 @@ class Proxy:
                         if self._losing:
                             self._losing = False
                             lost.set()
+                            self.lost += 1
                             self._swallow(request)
                             break
                     server.sendall(request)

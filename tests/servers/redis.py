@@ -5,12 +5,14 @@ from __future__ import annotations
 import socket
 from functools import partial
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
+
+import redis
 
 from tests.requires import require_binary
 from tests.servers.process import Process, free_port
 
-__all__ = ["RedisServer", "ask"]
+__all__ = ["SLOT", "Move", "RedisCluster", "RedisServer", "ask"]
 
 
 def ask(port: int, *command: str) -> bytes:
@@ -48,6 +50,10 @@ class RedisServer(Process):
     def identity(self) -> str:
         """Return its name in a cluster."""
         return self.ask("CLUSTER", "MYID").split(b"\r\n")[1].decode()
+
+
+SLOT = 12182
+"""Of ``foo``, and of whatever else has ``{foo}`` in its name."""
 
 
 class RedisCluster:
@@ -105,9 +111,49 @@ class RedisCluster:
         for server in self.servers:
             server.stop()
 
+    def empty(self) -> None:
+        """Remove every key."""
+        for server in self.servers:
+            server.ask("FLUSHALL")  # which a replica refuses
+
     def primary_of(self, slot: int) -> RedisServer:
         """Return the server that has a slot, as they were given out."""
         return self.primaries[slot * len(self.primaries) // 16384]
+
+
+class Move:
+    """The slot on its way from one server to the next: its keys one by one, then all of it."""
+
+    def __init__(self, cluster: RedisCluster) -> None:
+        self.source = cluster.primary_of(SLOT)
+        self.target = next(each for each in cluster.primaries if each is not self.source)
+        self._servers = cluster.primaries
+
+    def begin(self) -> None:
+        """From now on the source says ASK for keys that it does not have."""
+        slot = ("CLUSTER", "SETSLOT", str(SLOT))
+        assert self.target.ask(*slot, "IMPORTING", self.source.identity()) == b"+OK\r\n"
+        assert self.source.ask(*slot, "MIGRATING", self.target.identity()) == b"+OK\r\n"
+
+    def carry(self, *names: str) -> None:
+        """Carry keys over."""
+        port = str(self.target.port)
+        for name in names:
+            self.source.ask("MIGRATE", "127.0.0.1", port, name, "0", "5000")
+
+    def carry_all(self) -> None:
+        """Carry over whatever is in the slot, while others write to it."""
+        port = str(self.target.port)
+        with redis.Redis(port=self.source.port) as opened:
+            client: Any = opened
+            while names := client.execute_command("CLUSTER GETKEYSINSLOT", SLOT, 50):
+                client.execute_command("MIGRATE", "127.0.0.1", port, "", 0, 5000, "KEYS", *names)
+
+    def end(self) -> None:
+        """From now on the source says MOVED."""
+        for server in (self.target, self.source, *self._servers):
+            server.ask("CLUSTER", "SETSLOT", str(SLOT), "NODE", self.target.identity())
+        self.source, self.target = self.target, self.source
 
 
 _OPTIONS = (

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from kvcodec import AsyncSubjects, KeyRing, Keyspace, Subjects, Tampered
-from tests.both import Awaited, awaited_kv
+from tests.both import Waiting, awaited_kv
 from tests.leaks import CANARY
 
 OLD, NEW = KeyRing.generate_key(), KeyRing.generate_key()
@@ -92,9 +92,7 @@ class Waits:
 
     def store(self, keyspace: Keyspace[Any, Any], subject: Any) -> Any:
         """An AsyncStore, its methods awaited at once."""
-        opened: Any = Awaited.__new__(Awaited)
-        opened.store = asyncio.run(self._subjects.store(keyspace, subject))
-        return opened
+        return Waiting(asyncio.run(self._subjects.store(keyspace, subject)), asyncio.run)
 
 
 async def _ended(result: Any) -> Any:

@@ -45,7 +45,7 @@ class StoreMachine(AgingMachine):
 
     @property
     def _lists(self) -> bool:
-        lists: bool = capabilities_of(self.kv).scan
+        lists: bool = self.keyspace.indexed or capabilities_of(self.kv).scan
         return lists
 
     # ------------------------------------------------------------------------------ rules

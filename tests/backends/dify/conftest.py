@@ -13,7 +13,7 @@ from tests.backends.dify.daemon import Daemon, LocalDisk, Persistence, PluginPro
 from tests.requires import require_module
 
 MIB = 1024 * 1024
-INSTALL = "pip install dify_plugin==0.7.4 (Python 3.12 and later: any newer one)"
+INSTALL = "pip install dify_plugin==0.7.4 (Python 3.12 and later: 0.10.2 or newer)"
 
 
 class Clock:

@@ -9,16 +9,16 @@ import psycopg
 import pytest
 from psycopg.sql import SQL, Identifier
 
-from tests.servers.postgres import Postgres, postgres
+from tests.servers.engines import postgres_server
+from tests.servers.postgres import Postgres
 
 _numbers = itertools.count(1)
 
 
 @pytest.fixture(scope="session")
-def server() -> Iterator[Postgres]:
+def server() -> Postgres:
     """A server that runs."""
-    with postgres() as started:
-        yield started
+    return postgres_server()
 
 
 @pytest.fixture

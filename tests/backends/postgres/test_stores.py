@@ -1,4 +1,4 @@
-"""Everything that kvcodec opens, on PostgreSQL: against models, from four processes, by handles."""
+"""Everything that kvcodec opens, on PostgreSQL: from four processes, by handles."""
 
 from __future__ import annotations
 
@@ -11,8 +11,6 @@ from typing import Any
 
 import psycopg
 import pytest
-from hypothesis import settings
-from hypothesis.stateful import run_state_machine_as_test
 from psycopg_pool import AsyncConnectionPool, ConnectionPool
 
 from kvcodec import (
@@ -31,17 +29,8 @@ from kvcodec import (
     open_kv,
 )
 from kvcodec.backends.adapt import as_async_kv, as_kv
-from kvcodec.testing import cache_machine, files_machine, log_machine, store_machine
 from tests.backends.postgres.worker import COUNTS, NOTES, ROUNDS
 from tests.servers.postgres import Postgres
-
-MACHINES: dict[str, Callable[[Any], Any]] = {
-    "store": lambda make: store_machine(make, Keyspace("s", dict[str, int], ttl=60)),
-    "index": lambda make: store_machine(make, Keyspace("i", int, indexed=True)),
-    "log": lambda make: log_machine(make, Keyspace("l", str)),
-    "files": lambda make: files_machine(make, Keyspace("f", bytes)),
-    "cache": lambda make: cache_machine(make, Keyspace("c", int, ttl=60)),
-}
 
 
 @pytest.fixture
@@ -50,19 +39,6 @@ def pool(server: Postgres, table: str) -> Iterator[ConnectionPool[Any]]:
     with ConnectionPool(server.url, min_size=1, max_size=8, open=True) as opened:
         PostgresKV(opened, table=table).create_table()
         yield opened
-
-
-@pytest.mark.parametrize("shape", MACHINES)
-def test_against_a_model(shape: str, pool: ConnectionPool[Any], table: str) -> None:
-    """Whatever is done in whatever order, it is as with a dict."""
-
-    def make() -> PostgresKV:
-        with pool.connection() as conn:
-            conn.execute(f"truncate {table}".encode())
-        return PostgresKV(pool, table=table)
-
-    few = settings(max_examples=10, stateful_step_count=15, deadline=None)
-    run_state_machine_as_test(MACHINES[shape](make), settings=few)
 
 
 def test_four_processes(server: Postgres, table: str) -> None:

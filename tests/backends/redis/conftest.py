@@ -6,19 +6,18 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.servers import engines
 from tests.servers.redis import RedisCluster, RedisServer
 
 
 @pytest.fixture(scope="session")
-def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
+def redis_server() -> RedisServer:
     """A server that keeps what it is given: no concern for anybody."""
-    folder = tmp_path_factory.mktemp("redis")
-    with RedisServer(folder, "--save", "", "--appendonly", "yes") as server:
-        yield server
+    return engines.redis_server()
 
 
 @pytest.fixture(scope="session")
 def redis_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisCluster]:
-    """A cluster of three."""
-    with RedisCluster(tmp_path_factory.mktemp("cluster")) as cluster:
+    """A cluster of three masters, each with a replica."""
+    with RedisCluster(tmp_path_factory.mktemp("cluster"), replicas=1) as cluster:
         yield cluster

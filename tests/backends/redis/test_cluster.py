@@ -13,39 +13,9 @@ from redis import asyncio as aioredis
 from kvcodec import BackendError
 from kvcodec.backends.redis import RedisKV
 from kvcodec.backends.redis_async import AsyncRedisKV
-from tests.servers.redis import RedisCluster, RedisServer
-
-SLOT = 12182
-"""Of ``foo``, and of whatever else has ``{foo}`` in its name."""
+from tests.servers.redis import SLOT, Move, RedisCluster, RedisServer
 
 NAMES = [f"{{foo}}{number}" for number in range(8)]
-
-
-class Move:
-    """The slot on its way from one server to the next: its keys one by one, then all of it."""
-
-    def __init__(self, cluster: RedisCluster) -> None:
-        self.source = cluster.primary_of(SLOT)
-        self.target = next(each for each in cluster.primaries if each is not self.source)
-        self._servers = cluster.primaries
-
-    def begin(self) -> None:
-        """From now on the source says ASK for keys that it does not have."""
-        slot = ("CLUSTER", "SETSLOT", str(SLOT))
-        assert self.target.ask(*slot, "IMPORTING", self.source.identity()) == b"+OK\r\n"
-        assert self.source.ask(*slot, "MIGRATING", self.target.identity()) == b"+OK\r\n"
-
-    def carry(self, *names: str) -> None:
-        """Carry keys over."""
-        port = str(self.target.port)
-        for name in names:
-            self.source.ask("MIGRATE", "127.0.0.1", port, name, "0", "5000")
-
-    def end(self) -> None:
-        """From now on the source says MOVED."""
-        for server in (self.target, self.source, *self._servers):
-            server.ask("CLUSTER", "SETSLOT", str(SLOT), "NODE", self.target.identity())
-        self.source, self.target = self.target, self.source
 
 
 @pytest.fixture

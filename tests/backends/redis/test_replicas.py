@@ -1,23 +1,22 @@
-"""Writes that are proven to be on replicas, and those that are not."""
+"""Writes that are proven to be on replicas, and those that are not.
+
+A master that is killed under writers: tests/chaos.
+"""
 
 from __future__ import annotations
 
 import asyncio
-import itertools
-import threading
 from collections.abc import Iterator
-from functools import partial
-from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 import pytest
 import redis
 from redis import asyncio as aioredis
 
-from kvcodec import BackendError, NotReplicated, OutcomeUnknown
+from kvcodec import NotReplicated
 from kvcodec.backends.redis import RedisKV
 from kvcodec.backends.redis_async import AsyncRedisKV
-from tests.servers.redis import RedisCluster, RedisServer
+from tests.servers.redis import RedisServer
 
 WRITES = [
     (("set", "key", b"2"), b"2"),
@@ -98,81 +97,3 @@ def test_written_and_proven(pair: tuple[RedisServer, RedisServer]) -> None:
             assert replica.get("key") == b"%d" % number
         assert kv.set_if_absent("another", b"1", None) is True
         assert replica.get("another") == b"1"
-
-
-# ---------------------------------------------------------------------------------- failover
-
-
-class Writers:
-    """Threads that write one value after the other, each under a name of its own."""
-
-    def __init__(self, kv: RedisKV, count: int) -> None:
-        self._kv = kv
-        self._done = threading.Event()
-        self._threads = [threading.Thread(target=self._write, args=(n,)) for n in range(count)]
-        self.stored: list[str] = []
-        self.errors: list[BackendError] = []
-
-    def __enter__(self) -> Self:
-        for each in self._threads:
-            each.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._done.set()
-        for each in self._threads:
-            each.join()
-
-    def _write(self, number: int) -> None:
-        for count in itertools.count():
-            if self._done.is_set():
-                return
-            name = f"{number}/{count}"
-            try:
-                self._kv.set(name, value_of(name))
-            except BackendError as error:
-                self.errors.append(error)
-            else:
-                self.stored.append(name)
-
-    def has_stored(self, count: int) -> bool:
-        """Say whether so many writes were acknowledged by now."""
-        return len(self.stored) >= count
-
-
-def value_of(name: str) -> bytes:
-    """Return what is stored under a name: some 4 kB that tell it."""
-    return name.encode() * 500
-
-
-def is_proven(kv: RedisKV, name: str) -> bool:
-    """Write, and say whether that is on a replica."""
-    try:
-        kv.set(name, b"bar")
-    except NotReplicated:
-        return False
-    return True
-
-
-WRITES_BEFORE = 400
-WRITES_AFTER = 100
-
-
-def test_a_master_is_killed_under_writers(tmp_path: Path) -> None:
-    """What was acknowledged with a replica is there after the failover; the rest has raised."""
-    with (
-        RedisCluster(tmp_path, primaries=3, replicas=1) as cluster,
-        redis.RedisCluster(host="127.0.0.1", port=cluster.port) as client,
-    ):
-        kv = RedisKV(client, replicas=1, timeout=0.05, deadline=20)
-        victim, other = cluster.primary_of(12182), cluster.primary_of(0)
-        with Writers(kv, 2) as writers:
-            other.until(partial(writers.has_stored, WRITES_BEFORE))
-            victim.kill()
-            kv.get("foo")  # rides out the failover
-            other.until(partial(writers.has_stored, len(writers.stored) + WRITES_AFTER))
-        found = RedisKV(client).get_many(writers.stored)
-        assert [name for name in writers.stored if found.get(name) != value_of(name)] == []
-        assert {type(error) for error in writers.errors} <= {NotReplicated, OutcomeUnknown}
-        victim.start()  # as a replica of the one that has taken over
-        victim.until(partial(is_proven, kv, "foo"))

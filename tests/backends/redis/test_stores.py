@@ -1,12 +1,8 @@
-"""Whole stores on Redis: beside models, and shared by processes."""
+"""Whole stores on Redis: what is shared by processes is in tests/chaos."""
 
 from __future__ import annotations
 
-import json
-import subprocess
-import sys
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,10 +10,9 @@ import redis
 from hypothesis import settings
 from hypothesis.stateful import run_state_machine_as_test
 
-from kvcodec import KeyRing, Keyspace, Log, Store
+from kvcodec import KeyRing, Keyspace, Store
 from kvcodec.backends.redis import RedisKV
 from kvcodec.testing import cache_machine, files_machine, log_machine, store_machine
-from tests.backends.redis.worker import CHATS, CLAIMS, COUNTS
 from tests.servers.redis import RedisCluster, RedisServer
 
 NOTES = Keyspace("notes", str, ttl=60)
@@ -54,22 +49,8 @@ EVERY = pytest.mark.parametrize("name", MACHINES)
 
 
 @EVERY
-def test_beside_a_model(name: str, redis_server: RedisServer) -> None:
-    """On a server, in any order of operations."""
-    with redis.Redis(port=redis_server.port) as client:
-
-        def empty() -> RedisKV:
-            client.flushall()
-            return Slowly(client)
-
-        run_state_machine_as_test(
-            MACHINES[name](empty), settings=settings(max_examples=15, stateful_step_count=20)
-        )
-
-
-@EVERY
 def test_beside_a_model_on_a_cluster(name: str, redis_cluster: RedisCluster) -> None:
-    """Likewise."""
+    """In any order of operations. One server: tests/stores/test_on_engines.py."""
     with redis.RedisCluster(host="127.0.0.1", port=redis_cluster.port) as client:
 
         def empty() -> RedisKV:
@@ -79,39 +60,6 @@ def test_beside_a_model_on_a_cluster(name: str, redis_cluster: RedisCluster) -> 
         run_state_machine_as_test(
             MACHINES[name](empty), settings=settings(max_examples=10, stateful_step_count=15)
         )
-
-
-PROCESSES = 4
-ROUNDS = 50
-
-
-def test_processes_share_it(redis_server: RedisServer) -> None:
-    """Every increment counts, a claim has one winner, no message is lost, a load is done once."""
-    redis_server.ask("FLUSHALL")
-    worker = Path(__file__).with_name("worker.py")
-    command = [sys.executable, str(worker), str(redis_server.port)]
-    running = [
-        subprocess.Popen(
-            [*command, str(number), str(ROUNDS)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            encoding="utf-8",
-        )
-        for number in range(PROCESSES)
-    ]
-    for each in running:
-        assert each.stdin is not None
-        each.stdin.write("go\n")
-        each.stdin.flush()
-    told = [json.loads(each.communicate()[0]) for each in running]
-    assert [each.returncode for each in running] == [0] * PROCESSES
-    with redis.Redis(port=redis_server.port) as client:
-        kv = RedisKV(client)
-        assert Store(COUNTS, kv).get("all") == PROCESSES * ROUNDS
-        assert sum(each["won"] for each in told) == ROUNDS == len(list(Store(CLAIMS, kv).keys()))
-        messages = list(Log(CHATS, kv, writers="many").iterate("all"))
-    assert sorted(messages) == sorted(f"{n}/{m}" for n in range(PROCESSES) for m in range(ROUNDS))
-    assert all(each["loads"] <= 5 for each in told)
 
 
 def test_a_listing_needs_no_index(redis_server: RedisServer) -> None:

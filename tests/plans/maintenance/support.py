@@ -18,6 +18,7 @@ from kvcodec import (
     MemoryKV,
     Store,
 )
+from tests.servers.engines import ENGINES
 
 OLD, NEW = KeyRing.generate_key(), KeyRing.generate_key()
 
@@ -180,6 +181,22 @@ def memory(values: Mapping[str, bytes]) -> MemoryKV:
     kv = MemoryKV()
     for raw_key, data in values.items():
         kv.set(raw_key, data)
+    return kv
+
+
+def on_redis(values: Mapping[str, bytes]) -> Any:
+    """A Redis that holds ``values``."""
+    return _holding(ENGINES["redis"], values)
+
+
+def on_postgres(values: Mapping[str, bytes]) -> Any:
+    """A PostgreSQL that holds ``values``."""
+    return _holding(ENGINES["postgres"], values)
+
+
+def _holding(make: Callable[[], Any], values: Mapping[str, bytes]) -> Any:
+    kv = make()
+    kv.set_many(dict(values))
     return kv
 
 

@@ -9,7 +9,16 @@ import pytest
 
 from kvcodec import AESGCMCipher, Conflict, DecodeError, Keyspace, SQLiteKV, Store
 from kvcodec.testing.faulty import FaultyKV, Stop, Stopped
-from tests.plans.maintenance.support import AFTER, Bare, Between, Twin, memory, plain_dict
+from tests.plans.maintenance.support import (
+    AFTER,
+    Bare,
+    Between,
+    Twin,
+    memory,
+    on_postgres,
+    on_redis,
+    plain_dict,
+)
 
 COUNTS = Keyspace("counts", int)
 BAD = {"counts/ada": b"not a number", "counts/bob": b"2"}
@@ -23,7 +32,9 @@ def bare(values: Mapping[str, bytes]) -> Bare:
 
 
 MAKERS = pytest.mark.parametrize(
-    "make", [memory, plain_dict, bare], ids=["compare-and-set", "dict", "three methods"]
+    "make",
+    [memory, plain_dict, bare, on_redis, on_postgres],
+    ids=["compare-and-set", "dict", "three methods", "redis", "postgres"],
 )
 Maker = Callable[[Mapping[str, bytes]], Any]
 

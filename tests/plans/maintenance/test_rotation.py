@@ -51,10 +51,13 @@ from tests.plans.maintenance.support import (
     Twin,
     filled,
     memory,
+    on_postgres,
+    on_redis,
     opened,
     plain_dict,
     sealed,
 )
+from tests.servers.engines import ENGINES
 
 HUNDRED = {f"user-{number:03}": f"token {number}" for number in range(100)}
 TEN = {f"user-{number}": f"token {number}" for number in range(10)}
@@ -88,7 +91,10 @@ def test_a_rewrap_of_100_values_can_be_stopped_before_and_after_every_operation(
             assert opened(sealed(AFTER), kv, HUNDRED) == HUNDRED
 
 
-def test_every_kind_of_sealed_value_survives_a_stop_anywhere() -> None:
+@pytest.mark.parametrize("make", [memory, on_redis, on_postgres])
+def test_every_kind_of_sealed_value_survives_a_stop_anywhere(
+    make: Callable[[Mapping[str, bytes]], Any],
+) -> None:
     """As above, with Fernet, Secret fields and a rewrap that goes on from its cursor."""
     both: list[Callable[[KeyRing], Any]] = [_fernet, _accounts]
     before = {**filled(_fernet(BEFORE), TEN), **filled(_accounts(BEFORE), ACCOUNTS)}
@@ -101,10 +107,10 @@ def test_every_kind_of_sealed_value_survives_a_stop_anywhere() -> None:
             ).complete:
                 cursor = report.cursor
 
-    whole = FaultyKV(memory(before))
+    whole = FaultyKV(make(before))
     run(whole)
     for at in range(len(whole.operations)):
-        kv = memory(before)
+        kv = make(before)
         with pytest.raises(Stopped):
             run(FaultyKV(kv, [*[None] * at, Stop("after")]))
         assert opened(_fernet(ROTATED), kv, TEN) == TEN
@@ -128,14 +134,15 @@ ACCOUNTS = {f"user-{number}": Account("ada", Secret(f"pw {number}")) for number 
 # ------------------------------------------------------------------------------ beside a writer
 
 
-@pytest.mark.parametrize("backend", ["memory", "sqlite"])
+@pytest.mark.parametrize("backend", ["memory", "sqlite", *ENGINES])
 def test_no_writers_value_is_lost_in_1000_rounds(backend: str, tmp_path: Path) -> None:
     """With compare-and-set: whenever a writer steps in, its value is what is there at the end."""
     chance = random.Random(4)
-    kv: Any = memory({}) if backend == "memory" else SQLiteKV(tmp_path / "kv.db")
+    sqlite = lambda: SQLiteKV(tmp_path / "kv.db")  # noqa: E731
+    kv: Any = {"memory": lambda: memory({}), "sqlite": sqlite, **ENGINES}[backend]()
     before, rotated = sealed(BEFORE), sealed(ROTATED)
     keys = ["ada", "bob"]
-    for number in range(1000):
+    for number in range(100 if backend in ENGINES else 1000):
         kv.set_many(filled(before, dict.fromkeys(keys, "old")))
         expected = dict.fromkeys(keys, "old")
         at, key = chance.randrange(6), chance.choice(keys)
@@ -224,7 +231,11 @@ def test_updates_of_another_thread_are_not_lost(backend: str, tmp_path: Path) ->
 # --------------------------------------------------------------------------- going on, and again
 
 
-@pytest.mark.parametrize("make", [memory, plain_dict], ids=["ordered", "not ordered"])
+@pytest.mark.parametrize(
+    "make",
+    [memory, plain_dict, on_redis, on_postgres],
+    ids=["ordered", "not ordered", "redis", "postgres"],
+)
 def test_a_walk_in_parts_meets_every_name_once(make: Callable[[Mapping[str, bytes]], Any]) -> None:
     """``limit`` and ``after=report.cursor``: all of them, each once, on any order of listing."""
     shuffled = random.Random(6).sample([*HUNDRED], 100)

@@ -20,6 +20,7 @@ from kvcodec import (
     SQLiteKV,
 )
 from kvcodec.testing import LikeDify, like_dify
+from tests.servers.engines import ENGINES
 
 CHUNK = 64
 """Bytes: small, so that a few hundred bytes are several chunks."""
@@ -41,7 +42,7 @@ KEYSPACES: dict[str, Keyspace[bytes]] = {
 
 Open = Callable[[], Any]
 
-HANDLES = ["dict", "memory", "sqlite", "dify"]
+HANDLES = ["dict", "memory", "sqlite", "dify", *ENGINES]
 
 
 def opener(kind: str, directory: Path) -> Open:
@@ -59,6 +60,7 @@ def opener(kind: str, directory: Path) -> Open:
         "memory": MemoryKV,
         "sqlite": emptied,
         "dify": lambda: like_dify(quota_bytes=1 << 30),
+        **ENGINES,
     }
     return makers[kind]
 

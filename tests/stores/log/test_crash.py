@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ import pytest
 
 from kvcodec import DecodeError, KeyRing, Keyspace, Log
 from kvcodec.testing import crash_everywhere
+from tests.servers.engines import ENGINES
 from tests.stores.log.stores import BARE, CLOCK, MakeKV, names, sqlite_maker
 
 NOTES = Keyspace("notes", str)
@@ -19,10 +21,15 @@ SEALED = Keyspace("notes", str, cipher=KeyRing.generate())
 TEXTS = [f"{number:03} {'x' * (number % 7 * 6)}" for number in range(24)]
 
 
-@pytest.fixture(params=[*BARE, "sqlite"])
-def make_kv(request: pytest.FixtureRequest, tmp_path: Path) -> MakeKV:
-    """What makes an empty KV of each kind."""
-    return BARE[request.param] if request.param in BARE else sqlite_maker(tmp_path)
+@pytest.fixture(params=[*BARE, "sqlite", *ENGINES])
+def make_kv(
+    request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> MakeKV:
+    """What makes an empty KV of each kind. On engines there are fewer messages: they take time."""
+    if request.param in ENGINES:
+        monkeypatch.setattr(sys.modules[__name__], "TEXTS", TEXTS[:14])
+    makers = {**BARE, "sqlite": sqlite_maker(tmp_path), **ENGINES}
+    return makers[request.param]
 
 
 class Appender:

@@ -7,7 +7,7 @@ from contextlib import suppress
 from itertools import count
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import Any, ClassVar
 
 from hypothesis import settings
 from hypothesis import strategies as st
@@ -30,6 +30,7 @@ from kvcodec.testing import (
     Unknown,
     like_dify,
 )
+from tests.servers.engines import ENGINES
 
 PLAIN = Keyspace("h", str)
 RING = KeyRing.generate()
@@ -62,6 +63,7 @@ FAULTS = st.sampled_from(
 class LogMachine(RuleBasedStateMachine):
     """One log beside a list. After a fault the list is what the log says, if that can be."""
 
+    backends: ClassVar[dict[str, Callable[[Path], Any]]] = BACKENDS
     log: Log[Any]
     kv: FaultyKV
 
@@ -74,13 +76,16 @@ class LogMachine(RuleBasedStateMachine):
 
     @initialize(
         form=st.sampled_from(sorted(FORMS)),
-        backend=st.sampled_from(sorted(BACKENDS)),
+        backend=st.data(),
         segment_bytes=st.sampled_from([1, 40, 200, 32768]),
         max_items=st.sampled_from([None, None, 1, 3, 10]),
     )
-    def open(self, form: str, backend: str, segment_bytes: int, max_items: int | None) -> None:
+    def open(
+        self, form: str, backend: st.DataObject, segment_bytes: int, max_items: int | None
+    ) -> None:
         self.form, self.max_items = form, max_items
-        self.inner = BACKENDS[backend](Path(self.directory.name))
+        name = backend.draw(st.sampled_from(sorted(self.backends)), label="backend")
+        self.inner = self.backends[name](Path(self.directory.name))
         self.options: dict[str, Any] = {"segment_bytes": segment_bytes, "max_items": max_items}
         self.reopen([])
 
@@ -203,3 +208,16 @@ class LogMachine(RuleBasedStateMachine):
 
 TestLog = LogMachine.TestCase
 TestLog.settings = settings(max_examples=60, stateful_step_count=25, deadline=None)
+
+
+class EngineLogMachine(LogMachine):
+    """Likewise on real engines."""
+
+    backends: ClassVar[dict[str, Callable[[Path], Any]]] = {
+        "redis": lambda _: ENGINES["redis"](),
+        "postgres": lambda _: ENGINES["postgres"](),
+    }
+
+
+TestLogOnEngines = EngineLogMachine.TestCase
+TestLogOnEngines.settings = settings(TestLog.settings, max_examples=20)
