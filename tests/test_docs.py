@@ -96,6 +96,7 @@ def run_page(path: Path) -> int:
     module = ModuleType("__main__")
     sys.modules["__main__"] = module  # where annotations of a page's classes are looked up
     write_files(path, Path.cwd())
+    importlib.invalidate_caches()
     ran = 0
     for block in blocks(path.read_text(encoding="utf-8")):
         if block.file is not None or block.language not in {"python", "py", "pycon"}:
@@ -134,7 +135,7 @@ def run_session(block: Block, path: Path, module: ModuleType) -> None:
 def _somewhere_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """An empty directory to import from; the environment and the modules are put back."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr(sys, "path", [str(tmp_path), *sys.path])
     monkeypatch.setitem(sys.modules, "__main__", sys.modules["__main__"])
     before = os.environ.copy()
     yield
