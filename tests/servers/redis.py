@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import time
 from functools import partial
 from pathlib import Path
 from typing import Any, Self
@@ -66,6 +67,7 @@ class RedisCluster:
             place.mkdir()
             self.servers.append(RedisServer(place, *_OPTIONS))
         self.primaries = self.servers[:primaries]
+        self._meets = 0.0
 
     def __enter__(self) -> Self:
         try:
@@ -92,12 +94,10 @@ class RedisCluster:
         count = len(self.primaries)
         for number, server in enumerate(self.servers):
             server.ask("CLUSTER", "SET-CONFIG-EPOCH", str(number + 1))
-            server.ask("CLUSTER", "MEET", "127.0.0.1", str(self.port))
             if number < count:
                 first, after = 16384 * number // count, 16384 * (number + 1) // count
                 server.ask("CLUSTER", "ADDSLOTSRANGE", str(first), str(after - 1))
-        for server in self.servers:
-            server.until(partial(_knows, server, len(self.servers)))
+        self.primaries[0].until(self._have_met)
         for number, server in enumerate(self.servers[count:]):
             above = self.primaries[number % count].identity()
             server.until(partial(_replicates, server, above))
@@ -110,6 +110,16 @@ class RedisCluster:
         """End all."""
         for server in self.servers:
             server.stop()
+
+    def _have_met(self) -> bool:
+        """Say whether each knows of all. A meeting that takes a second is given up: once more."""
+        if all(_knows(server, len(self.servers)) for server in self.servers):
+            return True
+        if time.monotonic() >= self._meets:
+            self._meets = time.monotonic() + 3
+            for server in self.servers[1:]:
+                server.ask("CLUSTER", "MEET", "127.0.0.1", str(self.port))
+        return False
 
     def empty(self) -> None:
         """Remove every key."""
