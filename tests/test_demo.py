@@ -98,6 +98,46 @@ def test_a_copied_token_does_not_open(tmp_path: Path) -> None:
     assert "tokens/mallory/weather" not in stored(database)
 
 
+def test_each_declaration_stands_beside_what_it_stored(tmp_path: Path) -> None:
+    """As the program declares it, with every name of the database below, once, and what it is."""
+    database = tmp_path / "demo.db"
+    demo(database)
+    shown = demo(database).stdout
+    section = shown.partition("what each declaration has stored\n")[2].partition("\n\n")[0]
+    declared = [line.strip() for line in section.splitlines() if line.startswith("  Keyspace(")]
+    source = PROGRAM.read_text(encoding="utf-8")
+    assert len(declared) == 5
+    assert all(declaration in source for declaration in declared)
+    for raw_key, data in stored(database).items():
+        (line,) = (each for each in section.splitlines() if each.strip().startswith(f"{raw_key} "))
+        assert f" {len(data):,} bytes  " in line
+        above = section.partition(line)[0].rpartition("  Keyspace(")[2]
+        assert above.startswith(f'"{raw_key.partition("/")[0]}"')
+
+
+def test_a_derived_name_is_taken_apart(tmp_path: Path) -> None:
+    """The parts that are explained, one below the other, make up the name."""
+    database = tmp_path / "demo.db"
+    demo(database)
+    shown = demo(database).stdout
+    section = shown.partition("how a name is read: ")[2].partition("\n\n")[0]
+    name, *parts = section.splitlines()
+    keyspace, key, *derived, number = [line.split()[0] for line in parts]
+    assert f"{keyspace}/{key}{''.join(derived)}.{number}" == name
+    assert name in stored(database)
+
+
+def test_it_ends_with_what_to_read_next(tmp_path: Path) -> None:
+    """Pages that there are."""
+    database = tmp_path / "demo.db"
+    demo(database)
+    pages = [
+        line.split()[0] for line in demo(database).stdout.partition("read next\n")[2].splitlines()
+    ]
+    assert len(pages) >= 3
+    assert all((ROOT / page).is_file() for page in pages)
+
+
 def test_another_key_file_opens_nothing(tmp_path: Path) -> None:
     """With another key the demo ends with the error's name and status 1, and shows no token."""
     database = tmp_path / "demo.db"

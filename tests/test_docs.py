@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import pytest
 
 import kvcodec
+from tests.kms import KMS, TOKEN
 from tests.servers.postgres import postgres
 from tests.servers.redis import RedisCluster, RedisServer
 
@@ -164,10 +165,18 @@ def _postgres(_: Path) -> Generator[str]:
         yield server.url
 
 
+@contextlib.contextmanager
+def _kms(_: Path) -> Generator[str]:
+    os.environ["KMS_TOKEN"] = TOKEN  # put back with the rest of the environment
+    with KMS() as service:
+        yield service.url
+
+
 SERVERS: dict[str, Callable[[Path], AbstractContextManager[str]]] = {
     "REDIS_URL": _redis,
     "CLUSTER_URL": _cluster,
     "POSTGRES_URL": _postgres,
+    "KMS_URL": _kms,
 }
 
 
@@ -201,7 +210,12 @@ def broken_links(page: Path) -> Iterator[str]:
 
 
 def anchors(page: Path) -> set[str]:
-    """Return what stands for a page's headings in links to them, as GitHub makes it."""
+    """Return what stands for a page's headings in links to them, as GitHub makes it.
+
+    Of a Python file: the names of its functions.
+    """
+    if page.suffix == ".py":
+        return {*re.findall(r"^def (\w+)", page.read_text(encoding="utf-8"), re.MULTILINE)}
     text = CODE.sub("", page.read_text(encoding="utf-8"))
     return {
         re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-")

@@ -27,9 +27,6 @@ ONLY_SYNC = {
     "Store": {"mapping", "__getitem__", "__setitem__", "__delitem__"} | EVERY_SHAPE,
     "Log": EVERY_SHAPE,
     "Files": EVERY_SHAPE,
-    "RedisKV": {"__enter__", "__exit__"},
-    "SQLiteKV": {"__enter__", "__exit__"},
-    "PostgresKV": {"__enter__", "__exit__"},
 }
 """What has no form that can be awaited: brackets, ``in``, ``len``, and what goes with them."""
 
@@ -37,10 +34,10 @@ ONLY_ASYNC = {
     "AsyncStore": {"__aiter__"},
     "AsyncLog": {"__aiter__"},
     "AsyncFiles": {"__aiter__"},
-    "AsyncRedisKV": {"__aenter__", "__aexit__"},
-    "AsyncSQLiteKV": {"__aenter__", "__aexit__"},
-    "AsyncPostgresKV": {"__aenter__", "__aexit__"},
 }
+
+AWAITED = {"aclose": "close", "__aenter__": "__enter__", "__aexit__": "__exit__"}
+"""What has another name where it is awaited."""
 
 BOUND: dict[str, set[str]] = {"MemoryKV": {"get"}, "MappingKV": {"get", "set", "exists"}}
 """Methods that are bound in the constructor, to the C method of what is behind them."""
@@ -99,7 +96,7 @@ def test_twins_have_the_same_methods(sync: str, twin: str) -> None:
     left = public(getattr(kvcodec, sync), ONLY_SYNC.get(sync, set()))
     right = public(getattr(kvcodec, twin), ONLY_ASYNC.get(twin, set()))
     bound = BOUND.get(sync, set())
-    assert left.keys() | bound == {name.replace("aclose", "close") for name in right} | bound
+    assert left.keys() | bound == {AWAITED.get(name, name) for name in right} | bound
 
 
 @pytest.mark.parametrize(("sync", "twin"), TWINS)

@@ -22,6 +22,7 @@ import time
 from collections.abc import AsyncIterator, Callable, Hashable, Iterator, Mapping, Sequence
 from threading import RLock
 
+from kvcodec.backends.closing import AsyncClosing, Closing
 from kvcodec.errors import ConfigError, forgetful
 from kvcodec.protocols import Token
 
@@ -87,7 +88,7 @@ class _Values(dict[str, bytes]):
         return key not in self and token is not None and self.live(key) is token
 
 
-class MemoryKV:
+class MemoryKV(Closing):
     """Values in memory, gone with the process; for tests, for caches and as a first backend.
 
     Safe to share between threads: each operation happens at one moment, ``set_many`` and
@@ -230,7 +231,7 @@ class MemoryKV:
         return ("handle", id(self._values)), key
 
 
-class AsyncMemoryKV:
+class AsyncMemoryKV(AsyncClosing):
     """``MemoryKV`` whose methods are coroutines; none of them ever waits for anything.
 
     ``clock`` gives the time in seconds, as ``time.time`` does; lifetimes are measured by it. An

@@ -7,6 +7,7 @@ import math
 from collections.abc import AsyncIterator, Callable, Coroutine, Hashable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final, Self, TypeVar
 
+from kvcodec.backends.closing import AsyncClosing
 from kvcodec.backends.limits import check_value
 from kvcodec.backends.loops import running_loop
 from kvcodec.backends.nats_bucket import Bucket, Entry, bucket_of, headers_for, marker_for
@@ -16,8 +17,6 @@ from kvcodec.errors import BackendError, ConfigError, OutcomeUnknown, forgetful
 from kvcodec.protocols import Limits
 
 if TYPE_CHECKING:
-    from types import TracebackType
-
     from nats.js.kv import KeyValue
 
     from kvcodec.protocols import Token
@@ -35,7 +34,7 @@ _HEADERS: Final = 512
 the connection, and nats-py never opens it again."""
 
 
-class NatsKV:
+class NatsKV(AsyncClosing):
     """Keeps values in a bucket of NATS JetStream, for any number of processes. Async only.
 
     ``bucket``: of nats-py, ``await js.key_value("app")``. Its connection stays yours to close, and
@@ -82,18 +81,6 @@ class NatsKV:
 
     def __repr__(self) -> str:
         return f"<NatsKV on {self._source.servers()}/{self._source.name}>"
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-        /,
-    ) -> None:
-        await self.aclose()
 
     async def aclose(self) -> None:
         """Close the connection, if ``from_url`` made it. Closing twice is no error."""

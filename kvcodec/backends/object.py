@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, Self
 
+from kvcodec.backends.closing import Closing
 from kvcodec.backends.object_place import opened, place_of
 from kvcodec.backends.object_steps import PAGE_KEYS, Asking, ObjectPlace
 from kvcodec.backends.wrapping import Steps, drive
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 __all__ = ["ObjectKV"]
 
 
-class ObjectKV(ObjectPlace):
+class ObjectKV(ObjectPlace, Closing):
     """Keeps each value as an object in a bucket, or as a file in a folder, by a store of obstore.
 
     ``store``: an ``S3Store``, ``GCSStore``, ``AzureStore``, ``LocalStore`` or ``MemoryStore``. One

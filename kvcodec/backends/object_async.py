@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Self
 
+from kvcodec.backends.closing import AsyncClosing
 from kvcodec.backends.object_place import opened, place_of
 from kvcodec.backends.object_steps import PAGE_KEYS, Asking, ObjectPlace
 from kvcodec.backends.wrapping import Steps, adrive
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 __all__ = ["AsyncObjectKV"]
 
 
-class AsyncObjectKV(ObjectPlace):
+class AsyncObjectKV(ObjectPlace, AsyncClosing):
     """Keeps each value as an object in a bucket, or as a file in a folder, by a store of obstore.
 
     ``store``: an ``S3Store``, ``GCSStore``, ``AzureStore``, ``LocalStore`` or ``MemoryStore``. One

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 import psycopg
 
+from kvcodec.backends.closing import Closing
 from kvcodec.backends.postgres_place import PostgresTable, checked_url, sharing
 from kvcodec.backends.postgres_statements import LIMITS, PAGE_KEYS, statements
 from kvcodec.backends.postgres_steps import Calling, OnConnection, OnOwnPool, OnPool, run
@@ -14,7 +15,6 @@ from kvcodec.errors import forgetful
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
-    from types import TracebackType
 
     from psycopg import Connection
     from psycopg_pool import ConnectionPool
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 __all__ = ["PostgresKV"]
 
 
-class PostgresKV(PostgresTable):
+class PostgresKV(PostgresTable, Closing):
     """Keeps values in a table of PostgreSQL (13 or later), for any number of processes.
 
     ``handle``: a ``psycopg_pool.ConnectionPool`` or a ``psycopg.Connection``, yours to
@@ -110,18 +110,6 @@ class PostgresKV(PostgresTable):
 
     def __repr__(self) -> str:
         return f"PostgresKV(table={self._sql.name})"
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-        /,
-    ) -> None:
-        self.close()
 
     def close(self) -> None:
         """Close what ``from_url`` opened. A pool or connection of yours stays open.

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 import psycopg
 
+from kvcodec.backends.closing import AsyncClosing
 from kvcodec.backends.loops import running_loop
 from kvcodec.backends.postgres_place import PostgresTable, checked_url, sharing
 from kvcodec.backends.postgres_statements import LIMITS, PAGE_KEYS, statements
@@ -15,7 +16,6 @@ from kvcodec.errors import forgetful
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping, Sequence
-    from types import TracebackType
 
     from psycopg import AsyncConnection
     from psycopg_pool import AsyncConnectionPool
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 __all__ = ["AsyncPostgresKV"]
 
 
-class AsyncPostgresKV(PostgresTable):
+class AsyncPostgresKV(PostgresTable, AsyncClosing):
     """Keeps values in a table of PostgreSQL (13 or later), for any number of processes.
 
     ``handle``: a ``psycopg_pool.AsyncConnectionPool`` or a ``psycopg.AsyncConnection``, yours to
@@ -111,18 +111,6 @@ class AsyncPostgresKV(PostgresTable):
 
     def __repr__(self) -> str:
         return f"AsyncPostgresKV(table={self._sql.name})"
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-        /,
-    ) -> None:
-        await self.aclose()
 
     async def aclose(self) -> None:
         """Close what ``from_url`` opened. A pool or connection of yours stays open.

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Hashable, Iterator, Mapping, Sequence
-from types import TracebackType
 from typing import Any, Final, Literal, Self, TypeVar
 
 import redis
@@ -12,6 +11,7 @@ from redis.client import Pipeline
 from redis.cluster import ClusterPipeline
 from redis.exceptions import MovedError, ResponseError
 
+from kvcodec.backends.closing import Closing
 from kvcodec.backends.redis_delivery import FAULTS, Command, Lost, Phase, Place, Steps
 from kvcodec.backends.redis_listing import Listing
 from kvcodec.backends.redis_options import (
@@ -32,7 +32,7 @@ __all__ = ["RedisKV"]
 T = TypeVar("T")
 
 
-class RedisKV:
+class RedisKV(Closing):
     """Keeps values on a Redis or Valkey server, or on a cluster, by a client of redis-py.
 
     ``client``: a ``redis.Redis`` or ``redis.RedisCluster``, for which it does not matter whether
@@ -128,18 +128,6 @@ class RedisKV:
             return f"<RedisKV on {shown(self._identity)}, replicas={self._settings.replicas}>"
         except AttributeError:
             return "<RedisKV, refused>"  # in the traceback of its own constructor
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-        /,
-    ) -> None:
-        self.close()
 
     def close(self) -> None:
         """Close the client, if ``from_url`` made it. Closing twice is no error."""

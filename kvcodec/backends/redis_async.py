@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Hashable, Mapping, Sequence
-from types import TracebackType
 from typing import Any, Final, Literal, Self, TypeVar
 
 from redis import asyncio as redis
@@ -12,6 +11,7 @@ from redis.asyncio.client import Pipeline
 from redis.asyncio.cluster import ClusterPipeline
 from redis.exceptions import MovedError, ResponseError
 
+from kvcodec.backends.closing import AsyncClosing
 from kvcodec.backends.loops import running_loop
 from kvcodec.backends.redis_delivery import FAULTS, Command, Lost, Phase, Place, Steps
 from kvcodec.backends.redis_listing import Listing
@@ -33,7 +33,7 @@ __all__ = ["AsyncRedisKV"]
 T = TypeVar("T")
 
 
-class AsyncRedisKV:
+class AsyncRedisKV(AsyncClosing):
     """Keeps values on a Redis or Valkey server, or on a cluster, by a client of ``redis.asyncio``.
 
     ``client``: a ``redis.asyncio.Redis`` or ``redis.asyncio.RedisCluster``; it belongs to the event
@@ -109,18 +109,6 @@ class AsyncRedisKV:
             return f"<AsyncRedisKV on {shown(self._identity)}, replicas={self._settings.replicas}>"
         except AttributeError:
             return "<AsyncRedisKV, refused>"  # in the traceback of its own constructor
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-        /,
-    ) -> None:
-        await self.aclose()
 
     async def aclose(self) -> None:
         """Close the client, if ``from_url`` made it. Closing twice is no error."""

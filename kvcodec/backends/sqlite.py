@@ -7,8 +7,9 @@ import itertools
 import math
 import sqlite3
 import time
-from typing import TYPE_CHECKING, Any, Final, Literal, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar
 
+from kvcodec.backends.closing import Closing
 from kvcodec.backends.sqlite_pool import Connections, error_code
 from kvcodec.backends.sqlite_statements import IN_SIZES, PAGE_KEYS
 from kvcodec.errors import (
@@ -24,7 +25,6 @@ from kvcodec.protocols import Limits
 if TYPE_CHECKING:
     import os
     from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
-    from types import TracebackType
 
     from kvcodec.protocols import Token
 
@@ -43,7 +43,7 @@ _PURGE_EVERY: Final = 256
 written meanwhile, so expired rows cannot pile up; and it is bounded, so no write waits long."""
 
 
-class SQLiteKV:
+class SQLiteKV(Closing):
     """Keeps values in a SQLite file: durable, ordered, safe across threads, processes and forks.
 
     ``path``: the file, made with mode 0600 if it is not there (its directory must be). It must be
@@ -104,18 +104,6 @@ class SQLiteKV:
         except AttributeError:
             return "<SQLiteKV, refused>"  # in the traceback of its own constructor
         return f"SQLiteKV({here.path!r}, durability={here.durability!r})"
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-        /,
-    ) -> None:
-        self.close()
 
     def close(self) -> None:
         """Close the file. Operations that are under way end as they would; later ones raise.

@@ -8,9 +8,10 @@ its own, as in ``SQLiteKV``; only the handing over is done for many at once.
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Literal, Self
+from typing import TYPE_CHECKING, Literal
 
 from kvcodec.backends.batches import BatchThread
+from kvcodec.backends.closing import AsyncClosing
 from kvcodec.backends.sqlite import SQLiteKV
 from kvcodec.backends.sqlite_statements import PAGE_KEYS
 from kvcodec.errors import forgetful
@@ -18,14 +19,13 @@ from kvcodec.errors import forgetful
 if TYPE_CHECKING:
     import os
     from collections.abc import AsyncIterator, Callable, Hashable, Mapping, Sequence
-    from types import TracebackType
 
     from kvcodec.protocols import Limits, Token
 
 __all__ = ["AsyncSQLiteKV"]
 
 
-class AsyncSQLiteKV:
+class AsyncSQLiteKV(AsyncClosing):
     """Keeps values in a SQLite file, as ``SQLiteKV`` does, without blocking the event loop.
 
     ``path``, ``durability``, ``clock``, ``timeout``, ``table``, the promises and the errors are
@@ -62,18 +62,6 @@ class AsyncSQLiteKV:
             return f"Async{self._kv!r}"
         except AttributeError:
             return "<AsyncSQLiteKV, refused>"  # in the traceback of its own constructor
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-        /,
-    ) -> None:
-        await self.aclose()
 
     async def aclose(self) -> None:
         """Close the file, after the operations that are under way. Later ones raise Unavailable.

@@ -29,7 +29,7 @@ from urllib.parse import quote, unquote, urlencode
 from kvcodec.errors import ConfigError, forgetful
 
 if TYPE_CHECKING:
-    from kvcodec.protocols import KV, AsyncKV
+    from kvcodec.protocols import AsyncOpenedKV, OpenedKV
 
 __all__ = ["open_async_kv", "open_kv"]
 
@@ -40,7 +40,7 @@ _DURABILITIES: Final[tuple[_Durability, ...]] = ("process", "full")
 
 
 @forgetful
-def open_kv(url: str) -> KV:
+def open_kv(url: str) -> OpenedKV:
     """Open the KV that ``url`` names: by its scheme, ``sqlite:`` for example.
 
     ``sqlite:///app.db`` is relative, ``sqlite:////var/app.db`` absolute; ``?durability=full``
@@ -53,13 +53,13 @@ def open_kv(url: str) -> KV:
     ``timeout``, as ``NatsKV`` does.
     ``s3://bucket/prefix``, ``gs://bucket/prefix`` and ``az://container/prefix`` take obstore's
     options, and ``conditional=yes`` or ``no``, ``file:///folder`` the latter, as ``ObjectKV``
-    says. ``memory:`` is a new one each time. Close it with its own ``close`` or ``aclose``, if it
-    has one.
+    says. ``memory:`` is a new one each time. Use it in ``with`` (``async with``), or close it by
+    ``close`` (``aclose``).
 
     Raises ConfigError if the scheme, an option or its value is unknown, or the path or a package is
     missing. The message never repeats the URL, which may hold a password.
     """
-    openers: dict[str, _Opener[KV]] = {
+    openers: dict[str, _Opener[OpenedKV]] = {
         "memory": _memory,
         "sqlite": _sqlite,
         "postgresql": _postgres,
@@ -71,7 +71,7 @@ def open_kv(url: str) -> KV:
 
 
 @forgetful
-def open_async_kv(url: str) -> AsyncKV:
+def open_async_kv(url: str) -> AsyncOpenedKV:
     """Open the AsyncKV that ``url`` names: by its scheme, ``sqlite:`` for example.
 
     ``sqlite:///app.db`` is relative, ``sqlite:////var/app.db`` absolute; ``?durability=full``
@@ -84,13 +84,13 @@ def open_async_kv(url: str) -> AsyncKV:
     ``timeout``, as ``NatsKV`` does.
     ``s3://bucket/prefix``, ``gs://bucket/prefix`` and ``az://container/prefix`` take obstore's
     options, and ``conditional=yes`` or ``no``, ``file:///folder`` the latter, as ``ObjectKV``
-    says. ``memory:`` is a new one each time. Close it with its own ``close`` or ``aclose``, if it
-    has one.
+    says. ``memory:`` is a new one each time. Use it in ``with`` (``async with``), or close it by
+    ``close`` (``aclose``).
 
     Raises ConfigError if the scheme, an option or its value is unknown, or the path or a package is
     missing. The message never repeats the URL, which may hold a password.
     """
-    openers: dict[str, _Opener[AsyncKV]] = {
+    openers: dict[str, _Opener[AsyncOpenedKV]] = {
         "memory": _async_memory,
         "sqlite": _async_sqlite,
         "postgresql": _async_postgres,
@@ -169,28 +169,28 @@ def _memory_place(place: str, options: dict[str, str]) -> None:
         raise ConfigError("a memory: URL has no path: each one opens a KV of its own")
 
 
-def _memory(place: str, options: dict[str, str]) -> KV:
+def _memory(place: str, options: dict[str, str]) -> OpenedKV:
     from kvcodec.backends.memory import MemoryKV
 
     _memory_place(place, options)
     return MemoryKV()
 
 
-def _async_memory(place: str, options: dict[str, str]) -> AsyncKV:
+def _async_memory(place: str, options: dict[str, str]) -> AsyncOpenedKV:
     from kvcodec.backends.memory import AsyncMemoryKV
 
     _memory_place(place, options)
     return AsyncMemoryKV()
 
 
-def _sqlite(place: str, options: dict[str, str]) -> KV:
+def _sqlite(place: str, options: dict[str, str]) -> OpenedKV:
     path, durability, table = _sqlite_place(place, options)
     from kvcodec.backends.sqlite import SQLiteKV
 
     return SQLiteKV(path, durability=durability, table=table)
 
 
-def _async_sqlite(place: str, options: dict[str, str]) -> AsyncKV:
+def _async_sqlite(place: str, options: dict[str, str]) -> AsyncOpenedKV:
     path, durability, table = _sqlite_place(place, options)
     from kvcodec.backends.sqlite_async import AsyncSQLiteKV
 
@@ -225,14 +225,14 @@ class _RedisOptions(TypedDict):
     strict: bool
 
 
-def _redis(scheme: str, place: str, options: dict[str, str]) -> KV:
+def _redis(scheme: str, place: str, options: dict[str, str]) -> OpenedKV:
     url, ours = _redis_place(scheme, place, options)
     from kvcodec.backends.redis import RedisKV
 
     return RedisKV.from_url(url, **ours)
 
 
-def _async_redis(scheme: str, place: str, options: dict[str, str]) -> AsyncKV:
+def _async_redis(scheme: str, place: str, options: dict[str, str]) -> AsyncOpenedKV:
     url, ours = _redis_place(scheme, place, options)
     from kvcodec.backends.redis_async import AsyncRedisKV
 
@@ -267,14 +267,14 @@ def _yes(options: dict[str, str], scheme: str, name: str) -> bool:
     return options.get(name) == "yes"
 
 
-def _postgres(place: str, options: dict[str, str]) -> KV:
+def _postgres(place: str, options: dict[str, str]) -> OpenedKV:
     url, table, schema = _postgres_place(place, options)
     from kvcodec.backends.postgres import PostgresKV
 
     return PostgresKV.from_url(url, table=table, schema=schema)
 
 
-def _async_postgres(place: str, options: dict[str, str]) -> AsyncKV:
+def _async_postgres(place: str, options: dict[str, str]) -> AsyncOpenedKV:
     url, table, schema = _postgres_place(place, options)
     from kvcodec.backends.postgres_async import AsyncPostgresKV
 
@@ -289,7 +289,7 @@ def _postgres_place(place: str, options: dict[str, str]) -> tuple[str, str, str 
     return f"postgresql:{place}" + (f"?{rest}" if rest else ""), table, schema
 
 
-def _async_nats(place: str, options: dict[str, str]) -> AsyncKV:
+def _async_nats(place: str, options: dict[str, str]) -> AsyncOpenedKV:
     _known(options, "nats", ("create", "replicas", "timeout"))
     create = _yes(options, "nats", "create")
     replicas = int(_number(options.get("replicas", "1")))
@@ -299,14 +299,14 @@ def _async_nats(place: str, options: dict[str, str]) -> AsyncKV:
     return NatsKV.from_url(f"nats:{place}", create=create, replicas=replicas, timeout=timeout)
 
 
-def _object(scheme: str, place: str, options: dict[str, str]) -> KV:
+def _object(scheme: str, place: str, options: dict[str, str]) -> OpenedKV:
     url, conditional = _object_place(scheme, place, options)
     from kvcodec.backends.object import ObjectKV
 
     return ObjectKV.from_url(url, conditional=conditional)
 
 
-def _async_object(scheme: str, place: str, options: dict[str, str]) -> AsyncKV:
+def _async_object(scheme: str, place: str, options: dict[str, str]) -> AsyncOpenedKV:
     url, conditional = _object_place(scheme, place, options)
     from kvcodec.backends.object_async import AsyncObjectKV
 

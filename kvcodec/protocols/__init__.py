@@ -32,6 +32,7 @@ from kvcodec.protocols.kv import (
     Token,
     Versioned,
 )
+from kvcodec.protocols.opened import AsyncOpenedKV, OpenedKV
 from kvcodec.protocols.values import (
     BindableCodec,
     BindableKeys,
@@ -58,6 +59,7 @@ __all__ = [
     "AsyncManyVersioned",
     "AsyncManyWithTTL",
     "AsyncNativeTTL",
+    "AsyncOpenedKV",
     "AsyncPurging",
     "AsyncScan",
     "AsyncSetIfAbsent",
@@ -80,6 +82,7 @@ __all__ = [
     "MemorableKeys",
     "NamedCodec",
     "NativeTTL",
+    "OpenedKV",
     "PartedKeys",
     "Purging",
     "Scan",

@@ -48,6 +48,25 @@ def test_sqlite_paths(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     absolute.close()
 
 
+@pytest.mark.parametrize("scheme", ["memory:", "sqlite:///closed.db", "file:///{}/folder"])
+def test_with_closes_what_it_opened(
+    scheme: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever the URL names, also what holds nothing open: a program need not know which."""
+    monkeypatch.chdir(tmp_path)
+    url = scheme.format(tmp_path)
+    with open_kv(url) as kv:
+        kv.set("key", b"value")
+    kv.close()
+
+    async def run() -> None:
+        async with open_async_kv(url) as kv:
+            await kv.set("key", b"value")
+        await kv.aclose()
+
+    asyncio.run(run())
+
+
 def test_async_sqlite(tmp_path: Path) -> None:
     """The twin opens the same file."""
 

@@ -291,6 +291,9 @@ def handles() -> None:
         Store(PREFERENCES, kv)
     with SQLiteKV("app.db") as kv:
         Store(PREFERENCES, kv, clock=lambda: datetime.now(UTC).timestamp())
+    with open_kv("sqlite:///app.db") as kv:
+        Store(PREFERENCES, kv)
+    open_kv("memory:").close()
 
 
 class Client:
@@ -357,6 +360,9 @@ async def async_handles() -> None:
     AsyncStore(PREFERENCES, dict[str, bytes]())
     async with AsyncSQLiteKV("app.db") as kv:
         AsyncStore(PREFERENCES, kv)
+    async with open_async_kv("sqlite:///app.db") as kv:
+        AsyncStore(PREFERENCES, kv)
+    await open_async_kv("memory:").aclose()
 
 
 class Account(msgspec.Struct):
