@@ -9,7 +9,9 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
-.PHONY: demo test suite test-all lint docs bench chaos clean
+LOWEST := .venv-lowest
+
+.PHONY: demo test suite test-all test-lowest lint docs bench chaos clean
 .DELETE_ON_ERROR:
 
 # Writes, then reads in a second process, in a fresh database under .demo/.
@@ -38,6 +40,13 @@ test-all:
 		summary="$${summary}Python $$v: $$said\n"; \
 	done; printf "$$summary"; test -n "$$passed" && test -z "$$failed"
 
+# On exactly the floors of pyproject.toml, which are true if this passes. What it does not run needs
+# other projects beside, or looks at text only.
+test-lowest: $(LOWEST)/.stamp
+	$(LOWEST)/bin/python -m pytest -n auto tests/backends tests/codecs tests/format \
+		tests/integrations tests/keys tests/keyspace tests/plans tests/secrets tests/stores \
+		tests/testing
+
 lint: $(VENV)/.stamp-dev
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
@@ -56,7 +65,7 @@ chaos: $(VENV)/.stamp-dev
 	$(BIN)/python -m tests.chaos
 
 clean:
-	rm -rf .demo docs/_build .mypy_cache .pytest_cache .ruff_cache .hypothesis .benchmarks build dist $(VENV) .venvs
+	rm -rf .demo docs/_build .mypy_cache .pytest_cache .ruff_cache .hypothesis .benchmarks build dist $(VENV) .venvs $(LOWEST)
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(BIN)/python:
@@ -71,8 +80,16 @@ $(VENV)/.stamp-run: pyproject.toml | $(BIN)/python
 # Dependency groups need a newer pip than the one that comes with Python 3.11.
 $(VENV)/.stamp-dev: pyproject.toml | $(BIN)/python
 	$(PIP) install --upgrade 'pip>=25.1'
-	$(PIP) install --editable . --group lint --group test --group docs
+	$(PIP) install --editable '.[all,testing]' --group lint --group test --group docs
 	@touch $@ $(VENV)/.stamp-run
+
+$(LOWEST)/.stamp: pyproject.toml tests/lowest.py
+	$(PYTHON) -m venv --clear $(LOWEST)
+	$(LOWEST)/bin/python tests/lowest.py >$(LOWEST)/floors.txt
+	$(LOWEST)/bin/python -m pip --disable-pip-version-check --quiet install --upgrade 'pip>=25.1'
+	$(LOWEST)/bin/python -m pip --disable-pip-version-check --quiet install \
+		--constraint $(LOWEST)/floors.txt --editable '.[all,testing]' --group lowest
+	@touch $@
 
 $(VENV)/.stamp-bench: $(VENV)/.stamp-dev
 	$(PIP) install --group bench

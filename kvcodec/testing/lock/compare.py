@@ -13,8 +13,10 @@ from kvcodec.format.plain import is_dict, is_list
 from kvcodec.format.shapes import member_of, part_of
 from kvcodec.keyspace.declaration import Declaration, Older
 from kvcodec.keyspace.keyspace import Keyspace
-from kvcodec.testing.lock.golden import as_bytes, decoded, entries, shown
+from kvcodec.keyspace.pipeline import Pipeline
+from kvcodec.testing.lock.golden import as_bytes, decoded, entries, shown, upgraded
 from kvcodec.testing.lock.record import Entry, form_of, has_name
+from kvcodec.testing.lock.renamed import renamed
 from kvcodec.testing.lock.shape import changes, exchanged_tag
 from kvcodec.testing.lock.views import unlike
 
@@ -22,6 +24,7 @@ __all__ = ["problems"]
 
 _WAY_OUT = "record it with: pytest --kvcodec-lock-update"
 _OTHER_WAY_OUT = "raise version= with an upgrade, or name the old declaration in previous="
+_TAKE_ALONG = "else let the upgrade (or convert=) take it along, or pop it there if it is to go"
 
 
 def problems(
@@ -140,32 +143,60 @@ class _Golden(NamedTuple):
 
 def _problem(reader: _Reader, golden: _Golden) -> str | None:
     keyspace = reader.keyspace
-    version, encoded = golden.version, golden.encoded
     too_much = _over_limits(keyspace, golden)
     if too_much is not None:
         return f"cannot be read any more ({too_much}): raise it again"
-    if version > keyspace.version:
+    if golden.version > keyspace.version:
         return f"today's code writes version {keyspace.version}: versions only go up"
+    is_todays = golden.version == keyspace.version and not reader.way
     try:
-        value = decoded(keyspace.declaration.pipeline, version, encoded)
-        for today, older in reversed(reader.way):
-            value = today.todays(older, value)
-        if version != keyspace.version or reader.way:
-            return None
-        again = keyspace.declaration.pipeline.encoding.encode(value)
+        return _changed(keyspace, golden) if is_todays else _lost_on_the_way(reader, golden)
     except KVCodecError as error:
         return (
             f"cannot be read any more ({error.args[0]}): {_OTHER_WAY_OUT}; a new field needs a "
-            f"default\n    stored: {shown(encoded)}"
+            f"default\n    stored: {shown(golden.encoded)}"
         )
-    codec = keyspace.declaration.pipeline.codec
-    lost = _Lost(codec.secrets).of(codec.shape, codec.to_plain(encoded), codec.to_plain(again), "$")
+
+
+def _changed(keyspace: Keyspace[Any, Any], golden: _Golden) -> str | None:
+    """How a golden value of today's version comes back as another one."""
+    pipeline, encoded = keyspace.declaration.pipeline, golden.encoded
+    value = decoded(pipeline, golden.version, encoded)
+    again = pipeline.encoding.encode(value)
+    codec = pipeline.codec
+    stored, written = codec.to_plain(encoded), codec.to_plain(again)
+    lost = _Lost(codec.secrets).of(codec.shape, stored, written, "$")
     if lost is None:
         return _other_meaning(golden, value)
+    new_name = renamed(codec.shape, stored, stored, written)
     return (
         f"would be stored differently ({lost}): {_OTHER_WAY_OUT}\n"
-        f"    stored: {shown(encoded)}\n    today:  {shown(again)}"
+        + ("" if new_name is None else f"    {new_name}\n")
+        + f"    stored: {shown(encoded)}\n    today:  {shown(again)}"
     )
+
+
+def _lost_on_the_way(reader: _Reader, golden: _Golden) -> str | None:
+    """What a golden value loses that no upgrade and no ``convert=`` has looked at."""
+    pipeline = reader.keyspace.declaration.pipeline
+    given = upgraded(pipeline, golden.version, golden.encoded)
+    value = pipeline.encoding.decode(given)
+    again = _written(pipeline, value)
+    to_plain, shape = pipeline.codec.to_plain, pipeline.codec.shape
+    found = renamed(shape, to_plain(golden.encoded), to_plain(given), again)
+    for today, older in reversed(reader.way):
+        value, before = today.todays(older, value), again
+        again = _written(today.pipeline, value)
+        if found is None and older.convert is None:
+            found = renamed(today.pipeline.codec.shape, before, before, again)
+    if found is None:
+        return None
+    return f"may lose a field ({found}); {_TAKE_ALONG}\n    stored: {shown(golden.encoded)}"
+
+
+def _written(pipeline: Pipeline[Any], value: Any) -> Any:
+    """A value as plain data, as this declaration writes it."""
+    return pipeline.codec.to_plain(pipeline.encoding.encode_any(value))
 
 
 def _other_meaning(golden: _Golden, value: Any) -> str | None:

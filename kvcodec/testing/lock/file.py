@@ -38,8 +38,9 @@ class SchemaLock:
         is not recorded yet; a form or name that is not read any more; a golden value that today's
         code cannot read, reads as another value (fields, defaults or members of an Enum that have
         changed places), or would store differently under the same version; a limit that is below
-        a golden value; a recorded keyspace that is not given. A new field with a default is
-        compatible: what was stored reads back, and nothing of it is lost.
+        a golden value; a recorded keyspace that is not given; a field that no upgrade has touched,
+        not read any more beside a new one that reads as its default (was it renamed?). A new
+        field with a default is compatible: what was stored reads back, and nothing of it is lost.
 
         With ``update`` (by default where pytest was told ``--kvcodec-lock-update``) what is
         compatible is recorded, beside what is recorded already. What is not compatible raises

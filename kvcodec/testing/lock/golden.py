@@ -20,7 +20,7 @@ from kvcodec.keyspace.wrapping import Payload
 from kvcodec.secrets.marks import MARK
 from kvcodec.testing.strategies import members, values
 
-__all__ = ["as_bytes", "as_text", "decoded", "entries", "golden_of", "samples", "shown"]
+__all__ = ["as_bytes", "as_text", "decoded", "entries", "golden_of", "samples", "shown", "upgraded"]
 
 DRAWN = 200
 """Values that golden ones are chosen from: each member of an Enum of 20 is among them."""
@@ -148,12 +148,17 @@ def shown(encoded: bytes) -> str:
     return as_text(encoded.replace(MARK.encode(), b""))
 
 
-def decoded(pipeline: Pipeline[Any], version: int, encoded: bytes) -> Any:
-    """Return what an encoding of this version is read as. Raises as a keyspace does."""
+def upgraded(pipeline: Pipeline[Any], version: int, encoded: bytes) -> bytes:
+    """Return an encoding of this version in today's. Raises as a keyspace does."""
     header = Header(version=version)
     payload = Payload(header, encoded)
     if pipeline.fields is not None:
         contexts = pipeline.fields.contexts("", header)
         plain = pipeline.codec.to_plain(encoded)
         payload = Payload(header, pipeline.fields.seal_any(plain, contexts))
-    return pipeline.encoding.decode(pipeline.upgraded("", payload))
+    return pipeline.upgraded("", payload)
+
+
+def decoded(pipeline: Pipeline[Any], version: int, encoded: bytes) -> Any:
+    """Return what an encoding of this version is read as. Raises as a keyspace does."""
+    return pipeline.encoding.decode(upgraded(pipeline, version, encoded))
