@@ -334,7 +334,8 @@ def explain_names(memory: Memory, chat: Chat) -> None:
 READ_NEXT = {
     "README.md": "why, beside what you would use instead, and five uses",
     "examples/assistant.py": "this program",
-    "docs/GUIDE.md": "one section per job",
+    "docs/tutorial/index.md": "an app from a file to a cluster, and a Dify plugin from nothing",
+    "docs/guide/index.md": "one page a subject",
     "docs/ENGINES.md": "the same on Redis, PostgreSQL, NATS or S3: only the KV changes",
     "docs/FORMAT.md": "every byte above, with a reader that does without kvcodec",
 }

@@ -2,8 +2,9 @@
 
 The blocks of one page share their names, from top to bottom, and run in an empty directory with
 the environment put back afterwards. A block that cannot run carries the reason in the comment
-right before it, ``<!-- not run: needs a Redis server -->``. A page that reads the URL of a server
-from the environment (``os.environ["REDIS_URL"]``) gets a real one.
+right before it, ``<!-- not run: needs a Redis server -->``. One that is a file of the reader's,
+``<!-- file: stored.py -->``, is written and not run: later blocks import it. A page that reads the
+URL of a server from the environment (``os.environ["REDIS_URL"]``) gets a real one.
 """
 
 from __future__ import annotations
@@ -39,6 +40,7 @@ MODULES = [
 
 FENCE = re.compile(r"^(?P<indent> *)(?P<fence>```+|~~~+) *(?P<language>[\w+-]*)[^\n]*$")
 NOT_RUN = re.compile(r"^<!--\s*not run\b:?(?P<reason>.*?)-->$")
+FILE = re.compile(r"^<!--\s*file: (?P<name>\S+)\s*-->$")
 
 CODE = re.compile(r"^ *```.*?^ *```$", re.MULTILINE | re.DOTALL)
 HEADING = re.compile(r"^#+ (.+)$", re.MULTILINE)
@@ -46,12 +48,13 @@ LINK = re.compile(r"\]\(((?!\w+:)[^)\s]+)\)")
 
 
 class Block(NamedTuple):
-    """A fenced block: the line of its first code line, its text, and why it is not run."""
+    """A fenced block: the line of its first code line, its text, why it is not run, its file."""
 
     line: int
     language: str
     text: str
     not_run: str | None
+    file: str | None
 
 
 def blocks(page: str) -> Iterator[Block]:
@@ -66,7 +69,9 @@ def blocks(page: str) -> Iterator[Block]:
         text = "\n".join(_until(fence["fence"], fence["indent"], lines))
         mark = NOT_RUN.match(before)
         reason = None if mark is None else mark["reason"].strip()
-        yield Block(number + 1, fence["language"], text, reason)
+        file = FILE.match(before)
+        name = None if file is None else file["name"]
+        yield Block(number + 1, fence["language"], text, reason, name)
         before = ""
 
 
@@ -78,13 +83,24 @@ def _until(fence: str, indent: str, lines: Iterator[tuple[int, str]]) -> Iterato
     pytest.fail(f"a block opened by {fence} is never closed")
 
 
+def write_files(page: Path, folder: Path) -> None:
+    """Write the blocks of a page that are files of the reader's, as the reader does."""
+    for block in blocks(page.read_text(encoding="utf-8")):
+        if block.file is not None:
+            path = folder / block.file
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(block.text + "\n", encoding="utf-8")
+
+
 def run_page(path: Path) -> int:
     """Run the Python blocks of a page; return how many ran."""
     module = ModuleType("__main__")
     sys.modules["__main__"] = module  # where annotations of a page's classes are looked up
+    write_files(path, Path.cwd())
+    importlib.invalidate_caches()
     ran = 0
     for block in blocks(path.read_text(encoding="utf-8")):
-        if block.language not in {"python", "py", "pycon"}:
+        if block.file is not None or block.language not in {"python", "py", "pycon"}:
             continue
         if block.not_run is not None:
             assert block.not_run, f"{path.name}:{block.line}: not run, but no reason is given"
@@ -118,13 +134,17 @@ def run_session(block: Block, path: Path, module: ModuleType) -> None:
 
 @pytest.fixture(autouse=True)
 def _somewhere_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """An empty directory, and an environment and a ``__main__`` that are put back."""
+    """An empty directory to import from; the environment and the modules are put back."""
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [str(tmp_path), *sys.path])
     monkeypatch.setitem(sys.modules, "__main__", sys.modules["__main__"])
     before = os.environ.copy()
     yield
     os.environ.clear()
     os.environ.update(before)
+    for name, module in list(sys.modules.items()):
+        if Path(module.__dict__.get("__file__") or "/").is_relative_to(tmp_path):
+            del sys.modules[name]
 
 
 @contextlib.contextmanager
@@ -219,6 +239,19 @@ def test_blocks_share_their_names(tmp_path: Path) -> None:
         encoding="utf-8",
     )
     assert run_page(page) == 3
+
+
+def test_a_file_of_the_readers_is_written_and_imported(tmp_path: Path) -> None:
+    """It is not run by itself, whatever its language, and stands there before the first block."""
+    page = tmp_path / "page.md"
+    page.write_text(
+        "```python\nfrom of_a_page import x\n```\n```pycon\n>>> x\n1\n```\n"
+        "<!-- file: of_a_page.py -->\n```python\nx = 1\n```\n"
+        "<!-- file: sub/tool.py -->\n```python\nimport no_such_module\n```\n",
+        encoding="utf-8",
+    )
+    assert run_page(page) == 2
+    assert (tmp_path / "sub" / "tool.py").read_text("utf-8") == "import no_such_module\n"
 
 
 @pytest.mark.parametrize(

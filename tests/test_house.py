@@ -261,14 +261,14 @@ def test_files_that_are_named_are_there() -> None:
     assert [
         f"{file.path}: {name}"
         for file in package()
-        for name in re.findall(r"[\w/]+\.py\b|docs/\w+\.md", file.text)
+        for name in re.findall(r"[\w/]+\.py\b|docs/[\w/-]+\.md", file.text)
         if not any((top / name).exists() for top in (PACKAGE / file.folder, PACKAGE, ROOT))
     ] == []
 
 
 def test_pages_name_files_that_are_there() -> None:
     """What a page sends its reader to has not moved away."""
-    pages = [ROOT / "README.md", ROOT / "CHANGELOG.md", *(ROOT / "docs").glob("*.md")]
+    pages = [ROOT / "README.md", ROOT / "CHANGELOG.md", *(ROOT / "docs").rglob("*.md")]
     assert [
         f"{page.name}: {name}"
         for page in pages

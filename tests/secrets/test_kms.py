@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -11,14 +10,13 @@ from typing import Any
 
 import pytest
 
-import kvcodec
 from kvcodec import KeyRing, Keyspace, MemoryKV, Subjects, Tampered, Unavailable, UnknownKey
 from tests.kms import KMS, TOKEN
 from tests.leaks import leaks
 from tests.stores.subjects import adds_bob, known
 from tests.test_docs import Block, blocks, run_block
 
-GUIDE = Path(__file__).parent.parent.parent / "docs" / "GUIDE.md"
+GUIDE = Path(__file__).parents[2] / "docs" / "guide" / "kms.md"
 RING = KeyRing.generate()
 KEYS = Keyspace("subject-keys", bytes, cipher=RING)
 NOTES = Keyspace("notes", str, cipher=RING)
@@ -33,7 +31,6 @@ def written(mark: str) -> list[Block]:
 def guide() -> ModuleType:
     """The names that the guide's wrapper is written in, and the wrapper."""
     module = ModuleType("guide")
-    vars(module).update({name: getattr(kvcodec, name) for name in kvcodec.__all__}, os=os)
     (block,) = written("class HttpKMS")
     run_block(block, GUIDE, module)
     return module
