@@ -15,7 +15,7 @@ from obstore.store import AzureStore, GCSStore, LocalStore, MemoryStore, S3Store
 from kvcodec.errors import ConfigError
 from kvcodec.protocols import Limits
 
-__all__ = ["Place", "opened", "place_of"]
+__all__ = ["Place", "opened", "place_of", "see_that_threads_live"]
 
 _MOST: Final = 5000 * 2**20
 """Bytes of an object that is written in one request: Azure takes 5,000 MiB, S3 and Google 5 GiB."""
@@ -28,6 +28,9 @@ _FILE_NAME: Final = 250
 
 _ENDPOINTS: Final = ("AWS_ENDPOINT", "AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3")
 """Variables by which a store that is told no endpoint leads elsewhere than to AWS."""
+
+_IN_USE: Final[set[int]] = set()
+"""The process in which obstore has been asked for something, and so has its threads."""
 
 _OWN_RETRIES: Final = {"max_retries": 5, "retry_timeout": timedelta(seconds=15)}
 
@@ -163,6 +166,23 @@ def _remote(
 
 def _host(endpoint: str) -> str:
     return urlsplit(endpoint).hostname or ""
+
+
+def see_that_threads_live() -> None:
+    """Raise ConfigError in a child that was forked after obstore was in use.
+
+    obstore has one set of threads for all of a process. No thread lives on in such a child, and
+    what is asked there is never answered.
+    """
+    here = os.getpid()
+    if not _IN_USE:
+        _IN_USE.add(here)
+    elif here not in _IN_USE:
+        raise ConfigError(
+            "obstore was in use before this process was forked, and answers nothing here: start "
+            "processes by spawn or forkserver, or ask for nothing before the fork",
+            stage="store",
+        )
 
 
 # -------------------------------------------------------------------------------------- by URL

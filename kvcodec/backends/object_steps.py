@@ -18,7 +18,7 @@ from kvcodec.backends.object_faults import (
     no_room_for,
 )
 from kvcodec.backends.object_names import folder_of, key_of, name_of
-from kvcodec.backends.object_place import Place
+from kvcodec.backends.object_place import Place, see_that_threads_live
 from kvcodec.backends.wrapping import Steps
 from kvcodec.errors import KVCodecError, OutcomeUnknown, Unsupported
 from kvcodec.protocols import Limits, Token
@@ -187,6 +187,7 @@ class Asking:
 
     def listing(self, prefix: str) -> Steps[Any]:
         """The stream of the objects in the folder that all names with a prefix have in common."""
+        see_that_threads_live()
         return (yield self._link.listed, folder_of(prefix))
 
     def page(self, stream: Any, prefix: str, after: str) -> Steps[list[str] | None]:
@@ -258,6 +259,7 @@ class Asking:
         )
 
     def _named(self, key: str) -> str:
+        see_that_threads_live()
         check_key(key, _NO_LIMITS, _WHO)
         name = name_of(key)
         check_key(name, self._limits, _WHO)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -251,3 +253,40 @@ def test_what_errors_mean(error: Exception, *, writes: bool, kind: type[Exceptio
     fault = fault_of(error, "key", writes=writes)
     assert isinstance(fault, kind)
     assert "CANARY" not in str(fault)
+
+
+_FORKED = """
+import asyncio, os, signal, sys
+from obstore.store import LocalStore
+from kvcodec import ConfigError
+from kvcodec.backends.object import ObjectKV
+from kvcodec.backends.object_async import AsyncObjectKV
+
+def told(ask):
+    try:
+        return ask()
+    except ConfigError as error:
+        return "forked" in str(error)
+
+def child(expected):
+    pid = os.fork()
+    if pid == 0:
+        signal.alarm(60)  # of a child that waits for ever
+        got = [
+            told(lambda: ObjectKV(store).get("key")),
+            told(lambda: [*ObjectKV(store).scan_keys("")]),
+            told(lambda: asyncio.run(AsyncObjectKV(store).get("key"))),
+        ]
+        os._exit(got != expected)
+    assert os.waitpid(pid, 0)[1] == 0, expected
+
+store = LocalStore(sys.argv[1])
+child([None, [], None])
+ObjectKV(store).set("key", b"value")
+child([True, True, True])
+"""
+
+
+def test_a_fork(tmp_path: Path) -> None:
+    """Before the first use all is well; after it the child is told, in place of no answer."""
+    subprocess.run([sys.executable, "-c", _FORKED, str(tmp_path)], check=True, timeout=180)
