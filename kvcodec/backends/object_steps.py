@@ -20,7 +20,7 @@ from kvcodec.backends.object_faults import (
 from kvcodec.backends.object_names import folder_of, key_of, name_of
 from kvcodec.backends.object_place import Place, see_that_threads_live
 from kvcodec.backends.wrapping import Steps
-from kvcodec.errors import KVCodecError, OutcomeUnknown, Unsupported
+from kvcodec.errors import BackendError, KVCodecError, OutcomeUnknown, Unsupported
 from kvcodec.protocols import Limits, Token
 
 __all__ = ["PAGE_KEYS", "Asking", "ObjectPlace"]
@@ -167,7 +167,7 @@ class Asking:
         for start in range(0, len(keys), _GROUP):
             group = slice(start, start + _GROUP)
             if self._place.bulk:
-                yield from self._done((self._link.delete, names[group]), None)
+                yield from self._removed(names[group], before=start)
             else:
                 each = [self.delete(key) for key in keys[group]]
                 yield from self._all(each, len(keys), before=start)
@@ -221,6 +221,14 @@ class Asking:
             return
         raise fault
 
+    def _removed(self, names: Sequence[str], *, before: int) -> Steps[None]:
+        try:
+            yield from self._done((self._link.delete, names), None)
+        except BackendError as error:
+            if before:
+                error.after_a_part()
+            raise
+
     def _if(self, name: str, data: bytes, mode: Any, key: str) -> Steps[bool]:
         try:
             yield self._link.put_if, name, data, mode
@@ -249,12 +257,13 @@ class Asking:
         failed = [answer for answer in answers if isinstance(answer, Exception)]
         if not failed:
             return
-        first = failed[0]
-        if not isinstance(first, KVCodecError) or (len(failed) == of and not before):
-            raise first
+        unknown = [error for error in failed if isinstance(error, OutcomeUnknown)]
+        worst = (unknown or failed)[0]
+        if not isinstance(worst, KVCodecError) or (len(failed) == of and not before):
+            raise worst
         raise OutcomeUnknown(
             f"of {of} keys {before + len(each) - len(failed)} are done, the others are not or may "
-            f"be: do all again ({first.args[0]})",
+            f"be: do all again ({worst.args[0]})",
             stage="store",
         )
 

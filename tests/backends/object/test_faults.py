@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 from obstore.exceptions import AlreadyExistsError, GenericError, PermissionDeniedError
+from obstore.store import MemoryStore
 
 from kvcodec import (
     BackendError,
@@ -24,6 +25,9 @@ from kvcodec import (
 from kvcodec.backends.object import ObjectKV
 from kvcodec.backends.object_async import AsyncObjectKV
 from kvcodec.backends.object_faults import fault_of
+from kvcodec.backends.object_place import place_of
+from kvcodec.backends.object_steps import Asking
+from kvcodec.backends.wrapping import Steps, drive
 from tests.servers.process import free_port
 from tests.servers.proxy import Proxy
 from tests.servers.seaweed import SeaweedServer
@@ -253,6 +257,58 @@ def test_what_errors_mean(error: Exception, *, writes: bool, kind: type[Exceptio
     fault = fault_of(error, "key", writes=writes)
     assert isinstance(fault, kind)
     assert "CANARY" not in str(fault)
+
+
+NOT_SENT = GenericError("\n    kind: Connect,\n    retries: 0,\n")
+NO_ANSWER = GenericError("connection closed")
+
+
+class _Failing:
+    """A link to a store of which each request ends as it is said."""
+
+    def __init__(self, *answers: Exception | None) -> None:
+        self._answers = iter(answers)
+
+    def put(self, *_: object) -> None:
+        if (error := next(self._answers)) is not None:
+            raise error
+
+    delete = put
+
+    def together(self, each: Sequence[Steps[Any]]) -> list[Any]:
+        return [_outcome(steps) for steps in each]
+
+
+def _outcome(steps: Steps[Any]) -> Any:
+    try:
+        return drive(steps)
+    except BackendError as error:
+        return error
+
+
+def _asking(link: Any, *, bulk: bool) -> Asking:
+    return Asking(place_of(MemoryStore(), conditional=None)._replace(bulk=bulk), link)
+
+
+def test_many_of_which_one_may_be_done() -> None:
+    """If that is not the first one either: nobody is told that nothing was applied."""
+    asking = _asking(_Failing(NOT_SENT, NO_ANSWER), bulk=False)
+    with pytest.raises(OutcomeUnknown):
+        drive(asking.set_many({"a": b"1", "b": b"2"}))
+    asking = _asking(_Failing(NO_ANSWER, NOT_SENT), bulk=False)
+    with pytest.raises(OutcomeUnknown):
+        drive(asking.delete_many(["a", "b"]))
+
+
+def test_many_that_are_deleted_in_several_requests() -> None:
+    """The first one went through, the second was not sent: a part is done."""
+    keys = [f"{number}" for number in range(501)]
+    with pytest.raises(Unavailable) as raised:
+        drive(_asking(_Failing(None, NOT_SENT), bulk=True).delete_many(keys))
+    assert raised.value.possibly_stored
+    with pytest.raises(Unavailable) as raised:
+        drive(_asking(_Failing(NOT_SENT), bulk=True).delete_many(keys))
+    assert not raised.value.possibly_stored
 
 
 _FORKED = """
