@@ -64,6 +64,7 @@ class NatsKV:
         self._loop: asyncio.AbstractEventLoop | None = None
 
     @classmethod
+    @forgetful
     def from_url(
         cls, url: str, *, create: bool = False, replicas: int = 1, timeout: float = 5.0
     ) -> Self:

@@ -20,7 +20,7 @@ _PAYLOAD: Final = 1_048_576
 """Bytes of a message, as servers come; each says what it takes once there is a connection."""
 
 _BUCKET: Final = re.compile(r"[A-Za-z0-9_-]+")
-_HOST: Final = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[^\s\[\]:,@]+)(:[0-9]+)?")
+_HOST: Final = re.compile(r"(?:\[[0-9A-Fa-f:.]+\]|[^\s\[\]:,@]+)(?::([0-9]{1,5}))?")
 _PORT: Final = re.compile(r":[0-9]+$")
 
 _OPTIONS: Final[dict[str, Any]] = {
@@ -121,6 +121,11 @@ async def _quiet(_: Exception) -> None:
     """Say nothing: whoever asks for something while there is no connection is told."""
 
 
+def _is_address(host: str) -> bool:
+    found = _HOST.fullmatch(host)
+    return found is not None and 0 < int(found[1] or 4222) < 65_536
+
+
 def _parts(url: str) -> tuple[list[str], str, dict[str, str]]:
     """Return the servers, the bucket, and what nats-py is told of the user."""
     try:
@@ -133,7 +138,7 @@ def _parts(url: str) -> tuple[list[str], str, dict[str, str]]:
     if (
         parts.scheme not in ("nats", "tls")
         or parts.query
-        or not all(map(_HOST.fullmatch, servers))
+        or not all(map(_is_address, servers))
         or not _BUCKET.fullmatch(bucket)
     ):
         raise ConfigError(

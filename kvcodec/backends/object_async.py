@@ -51,6 +51,7 @@ class AsyncObjectKV(ObjectPlace):
         self._asking = Asking(self._place, _Link(store, self._place))
 
     @classmethod
+    @forgetful
     def from_url(cls, url: str, *, conditional: bool | None = None) -> Self:
         """Open the KV of a URL.
 

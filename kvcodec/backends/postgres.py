@@ -73,6 +73,7 @@ class PostgresKV(PostgresTable):
         self._calls = Calling(carrier, self._sql, self._shared)
 
     @classmethod
+    @forgetful
     def from_url(
         cls,
         url: str,

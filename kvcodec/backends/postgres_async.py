@@ -74,6 +74,7 @@ class AsyncPostgresKV(PostgresTable):
         self._calls = Calling(carrier, self._sql, self._shared)
 
     @classmethod
+    @forgetful
     def from_url(
         cls,
         url: str,
