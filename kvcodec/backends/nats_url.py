@@ -72,7 +72,7 @@ class Opening:
     async def _open(self) -> Bucket:
         async with self._lock:  # the others wait for the first
             if self._closed:
-                raise Unavailable("this KV is closed", stage="store")
+                raise _is_closed()
             if self._bucket is None:
                 self._bucket = await self._found(await self._connected())
             return self._bucket
@@ -87,10 +87,12 @@ class Opening:
         try:
             await asyncio.wait_for(connecting, self._timeout)
         except FAULTS as error:
-            fault = fault_of(client.last_error or error, None, writing=False)
+            fault: KVCodecError = fault_of(client.last_error or error, None, writing=False)
         else:
-            self._client = client
-            return client
+            if not self._closed:
+                self._client = client
+                return client
+            fault = _is_closed()  # in the meantime
         finally:
             if self._client is None:
                 await _close(client)
@@ -112,9 +114,16 @@ class Opening:
         raise fault
 
 
+def _is_closed() -> Unavailable:
+    return Unavailable("this KV is closed", stage="store")
+
+
 async def _close(client: Any) -> None:
     """Close a connection. While it is being made anew, nats-py's ``close`` cancels itself."""
-    await asyncio.wait([asyncio.ensure_future(client.close())])
+    closing = asyncio.ensure_future(client.close())
+    await asyncio.wait([closing])
+    if not closing.cancelled():
+        closing.exception()  # of one that was never made; or asyncio tells of it
 
 
 async def _quiet(_: Exception) -> None:
