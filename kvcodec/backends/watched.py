@@ -21,7 +21,8 @@ __all__ = ["AsyncWatchedKV", "Count", "Counters", "Observed", "Outcome", "Watche
 
 Outcome: TypeAlias = Literal["done", "missing", "refused", "failed", "unknown"]
 """How an operation ended: done; ``get`` of what is not there; a conditional write that came too
-late; an error with nothing applied; an error, or a cancellation, of a write that may be applied."""
+late, of many for each of them; an error with nothing applied; an error, or a cancellation, of a
+write that may be applied."""
 
 
 class Observed(NamedTuple):
@@ -121,7 +122,7 @@ class _Watch:
 
     def answered(self, answer: Any) -> Any:
         """Note what the operation returned, and return it."""
-        if self.method in CONDITIONAL and answer is False:
+        if self.method in CONDITIONAL and answer is not None and not answer:
             self.outcome = "refused"
         elif self.method in _READS:
             self.bytes = _received(self.method, answer)
