@@ -125,7 +125,8 @@ def _s3(store: S3Store, *, conditional: bool | None) -> Place:
     aws = endpoint is None or _host(endpoint).endswith(".amazonaws.com")
     can = aws if conditional is None else conditional
     can = can and config.get("conditional_put", "etag") != "disabled"
-    identity = ("s3", None if aws else endpoint, config.get("bucket"))
+    where = None if aws or endpoint is None else endpoint.rstrip("/")
+    identity = ("s3", where, config.get("bucket"))
     # Others keep objects as files, whose names are shorter.
     part = None if aws else 255
     return _remote(S3Store, store, identity, part, version_of="bytes", can=can, bulk=True)

@@ -171,6 +171,10 @@ def test_handles_on_one_store_know_of_each_other(tmp_path: Path) -> None:
     assert AsyncObjectKV(S3Store("b", **AWS)).backing("a/key") == here
     assert ObjectKV(S3Store("c", **AWS)).backing("a/key") != here
     assert ObjectKV(S3Store("b", **ELSEWHERE)).backing("a/key") != here
+    there: Any = {**ELSEWHERE, "endpoint": f"{ELSEWHERE['endpoint']}/"}
+    assert ObjectKV(S3Store("b", **there)).backing("key") == (
+        ObjectKV(S3Store("b", **ELSEWHERE)).backing("key")
+    )
     (tmp_path / "a").mkdir()
     assert ObjectKV(LocalStore(tmp_path)).backing("a/key") == (
         ObjectKV(LocalStore(tmp_path / "a")).backing("key")
