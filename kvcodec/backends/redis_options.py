@@ -138,8 +138,9 @@ def _not_taken() -> ConfigError:
 def _takes(url: str, *, cluster: bool) -> bool:
     """Say whether redis-py can connect by a URL, which it finds out when it does so."""
     path = urlsplit(url).path.strip("/")
+    kind: Any = ConnectionPool
     try:
-        pool = ConnectionPool.from_url(url)
+        pool = kind.from_url(url)
         pool.make_connection()  # which does not connect
     except (RedisError, TypeError, ValueError):
         return False
