@@ -5,6 +5,7 @@ Steps as ``wrapping.drive`` does them, by a link that each twin has for itself.
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Collection, Hashable, Mapping, Sequence
 from typing import Any, Final, Literal, Protocol, TypeVar
 
@@ -16,6 +17,7 @@ from kvcodec.backends.object_faults import (
     is_folder,
     is_missing,
     no_room_for,
+    number_of,
 )
 from kvcodec.backends.object_names import folder_of, key_of, name_of
 from kvcodec.backends.object_place import Place, see_that_threads_live
@@ -32,6 +34,9 @@ PAGE_KEYS: Final = 1000
 
 _GROUP: Final = 500
 """Keys of ``set_many`` and its like that are under way together."""
+
+_FOLDERS_GONE: Final = 10
+"""How often a folder may go while a file is written into it, before that is an error."""
 
 _WHO: Final = "this object store"
 
@@ -214,12 +219,27 @@ class Asking:
 
     def _done(self, operation: tuple[Any, ...], key: str | None) -> Steps[None]:
         try:
-            yield operation
+            yield from self._sent(*operation)
         except FAULTS as error:
             fault = fault_of(error, key, writes=True)
         else:
             return
         raise fault
+
+    def _sent(self, *operation: Any) -> Steps[None]:
+        """Do what writes; among files again where its folder went before it was there.
+
+        Whoever deletes the last file of a folder removes that too. Nothing was written by then.
+        """
+        for _ in range(_FOLDERS_GONE if self._place.identity == ("file",) else 0):
+            try:
+                yield operation
+            except FAULTS as error:
+                if number_of(error) != errno.ENOENT:
+                    raise
+            else:
+                return
+        yield operation
 
     def _removed(self, names: Sequence[str], *, before: int) -> Steps[None]:
         try:
@@ -231,7 +251,7 @@ class Asking:
 
     def _if(self, name: str, data: bytes, mode: Any, key: str) -> Steps[bool]:
         try:
-            yield self._link.put_if, name, data, mode
+            yield from self._sent(self._link.put_if, name, data, mode)
         except REFUSED:
             return False
         except FAULTS as error:

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from obstore.exceptions import AlreadyExistsError, GenericError, PermissionDeniedError
-from obstore.store import MemoryStore
+from obstore.store import LocalStore, MemoryStore
 
 from kvcodec import (
     BackendError,
@@ -268,12 +268,14 @@ class _Failing:
 
     def __init__(self, *answers: Exception | None) -> None:
         self._answers = iter(answers)
+        self.asked = 0
 
     def put(self, *_: object) -> None:
+        self.asked += 1
         if (error := next(self._answers)) is not None:
             raise error
 
-    delete = put
+    delete = put_if = put
 
     def together(self, each: Sequence[Steps[Any]]) -> list[Any]:
         return [_outcome(steps) for steps in each]
@@ -309,6 +311,26 @@ def test_many_that_are_deleted_in_several_requests() -> None:
     with pytest.raises(Unavailable) as raised:
         drive(_asking(_Failing(NOT_SENT), bulk=True).delete_many(keys))
     assert not raised.value.possibly_stored
+
+
+FOLDER_GONE = GenericError("CANARY: No such file or directory (os error 2)")
+
+
+def test_a_folder_that_goes_while_a_file_is_written(tmp_path: Path) -> None:
+    """Whoever deleted its last file has removed it: again, as nothing was written. Not for ever."""
+    place = place_of(LocalStore(tmp_path), conditional=None)
+    link: Any = _Failing(FOLDER_GONE, FOLDER_GONE, None, FOLDER_GONE, None)
+    drive(Asking(place, link).set("a/b", b"1"))
+    assert link.asked == 3
+    assert drive(Asking(place, link).set_if_absent("a/b", b"1"))
+    assert link.asked == 5
+    link = _Failing(*[FOLDER_GONE] * 99)
+    with pytest.raises(Unavailable):
+        drive(Asking(place, link).set("a/b", b"1"))
+    link = _Failing(FOLDER_GONE, None)
+    with pytest.raises(Unavailable):
+        drive(_asking(link, bulk=False).set("a/b", b"1"))
+    assert link.asked == 1
 
 
 _FORKED = """
