@@ -132,6 +132,7 @@ class _Batch:
     def refuse(self, reason: Callable[[], Exception]) -> None:
         """Tell all who wait that their calls are not made."""
         self.done.extend((future, None, reason()) for future, _, _ in self.calls)
+        self.calls.clear()  # or whoever looks would look for ever
         self.settle()
 
 

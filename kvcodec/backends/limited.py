@@ -58,3 +58,6 @@ def _check(method: str, arguments: tuple[Any, ...], limits: Limits) -> None:
     elif method in _OF_MANY:
         for key, value in keys.items():
             check_value(key, len(value), limits)
+    elif method == "set_many_if_version":
+        for key, change in keys.items():
+            check_value(key, len(change[0]), limits)

@@ -63,6 +63,7 @@ class NatsKV(AsyncClosing):
         self._loop: asyncio.AbstractEventLoop | None = None
 
     @classmethod
+    @forgetful
     def from_url(
         cls, url: str, *, create: bool = False, replicas: int = 1, timeout: float = 5.0
     ) -> Self:

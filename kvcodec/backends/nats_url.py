@@ -20,7 +20,7 @@ _PAYLOAD: Final = 1_048_576
 """Bytes of a message, as servers come; each says what it takes once there is a connection."""
 
 _BUCKET: Final = re.compile(r"[A-Za-z0-9_-]+")
-_HOST: Final = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[^\s\[\]:,@]+)(:[0-9]+)?")
+_HOST: Final = re.compile(r"(?:\[[0-9A-Fa-f:.]+\]|[^\s\[\]:,@]+)(?::([0-9]{1,5}))?")
 _PORT: Final = re.compile(r":[0-9]+$")
 
 _OPTIONS: Final[dict[str, Any]] = {
@@ -72,7 +72,7 @@ class Opening:
     async def _open(self) -> Bucket:
         async with self._lock:  # the others wait for the first
             if self._closed:
-                raise Unavailable("this KV is closed", stage="store")
+                raise _is_closed()
             if self._bucket is None:
                 self._bucket = await self._found(await self._connected())
             return self._bucket
@@ -87,10 +87,12 @@ class Opening:
         try:
             await asyncio.wait_for(connecting, self._timeout)
         except FAULTS as error:
-            fault = fault_of(client.last_error or error, None, writing=False)
+            fault: KVCodecError = fault_of(client.last_error or error, None, writing=False)
         else:
-            self._client = client
-            return client
+            if not self._closed:
+                self._client = client
+                return client
+            fault = _is_closed()  # in the meantime
         finally:
             if self._client is None:
                 await _close(client)
@@ -112,13 +114,25 @@ class Opening:
         raise fault
 
 
+def _is_closed() -> Unavailable:
+    return Unavailable("this KV is closed", stage="store")
+
+
 async def _close(client: Any) -> None:
     """Close a connection. While it is being made anew, nats-py's ``close`` cancels itself."""
-    await asyncio.wait([asyncio.ensure_future(client.close())])
+    closing = asyncio.ensure_future(client.close())
+    await asyncio.wait([closing])
+    if not closing.cancelled():
+        closing.exception()  # of one that was never made; or asyncio tells of it
 
 
 async def _quiet(_: Exception) -> None:
     """Say nothing: whoever asks for something while there is no connection is told."""
+
+
+def _is_address(host: str) -> bool:
+    found = _HOST.fullmatch(host)
+    return found is not None and 0 < int(found[1] or 4222) < 65_536
 
 
 def _parts(url: str) -> tuple[list[str], str, dict[str, str]]:
@@ -133,7 +147,7 @@ def _parts(url: str) -> tuple[list[str], str, dict[str, str]]:
     if (
         parts.scheme not in ("nats", "tls")
         or parts.query
-        or not all(map(_HOST.fullmatch, servers))
+        or not all(map(_is_address, servers))
         or not _BUCKET.fullmatch(bucket)
     ):
         raise ConfigError(

@@ -40,8 +40,9 @@ class ObjectKV(ObjectPlace, Closing):
     repeated may overwrite what another writer has set meanwhile.
 
     Every method may raise Unavailable (out of reach, not applied), ConfigError (no such bucket, no
-    right to it), BackendError (the server refused), KeyNameError (a lone surrogate; among files
-    ``a`` beside ``a/b``) and LimitExceeded (over ``limits``; nothing was sent). Those that write:
+    right to it, or a process that was forked after obstore was in use, whose threads it lacks),
+    BackendError (the server refused), KeyNameError (a lone surrogate; among files ``a`` beside
+    ``a/b``) and LimitExceeded (over ``limits``; nothing was sent). Those that write:
     OutcomeUnknown (sent, and no answer came), QuotaExceeded (the disk is full), TypeError (a value
     that is not bytes-like). The constructor, which sends nothing: ConfigError for what is no store.
     """
@@ -51,6 +52,7 @@ class ObjectKV(ObjectPlace, Closing):
         self._asking = Asking(self._place, _Link(store, self._place))
 
     @classmethod
+    @forgetful
     def from_url(cls, url: str, *, conditional: bool | None = None) -> Self:
         """Open the KV of a URL.
 

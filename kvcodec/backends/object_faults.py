@@ -31,7 +31,7 @@ from kvcodec.errors import (
     Unsupported,
 )
 
-__all__ = ["FAULTS", "REFUSED", "fault_of", "is_folder", "is_missing", "no_room_for"]
+__all__ = ["FAULTS", "REFUSED", "fault_of", "is_folder", "is_missing", "no_room_for", "number_of"]
 
 FAULTS: Final = (BaseError, NotImplementedError, OSError, ValueError)
 """What obstore raises."""
@@ -56,7 +56,7 @@ def is_missing(error: Exception, name: str) -> bool:
     """Say whether an error means that there is no such object, in a bucket that there is."""
     if isinstance(error, FileNotFoundError):
         return _code(error, name) not in _NO_BUCKET
-    return _number(error) in _FOLDERS
+    return number_of(error) in _FOLDERS
 
 
 def is_folder(error: Exception) -> bool:
@@ -76,7 +76,7 @@ def no_room_for(key: str) -> KeyNameError:
 def fault_of(error: Exception, key: str | None, *, writes: bool) -> KVCodecError:
     """Return what an error means. ``writes``: what was asked changes something."""
     where: dict[str, Any] = {"raw_key": key, "stage": "store"}
-    status, code, number = _status(error), _code(error, key or ""), _number(error)
+    status, code, number = _status(error), _code(error, key or ""), number_of(error)
     if isinstance(error, NotImplementedError):
         return Unsupported("the object store cannot do this", **where)
     if code in _NO_BUCKET:
@@ -123,6 +123,7 @@ def _code(error: Exception, name: str) -> str | None:
     return found[1] if found else None
 
 
-def _number(error: Exception) -> int | None:
+def number_of(error: Exception) -> int | None:
+    """Return the number of the system's error, if it is one."""
     found = _NUMBER.search(str(error).partition("\n")[0])
     return int(found[1]) if found else None

@@ -12,10 +12,11 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 from obstore.exceptions import BaseError
 from obstore.store import AzureStore, GCSStore, LocalStore, MemoryStore, S3Store, from_url
 
+from kvcodec.backends.object_faults import number_of
 from kvcodec.errors import ConfigError
 from kvcodec.protocols import Limits
 
-__all__ = ["Place", "opened", "place_of"]
+__all__ = ["Place", "opened", "place_of", "see_that_threads_live"]
 
 _MOST: Final = 5000 * 2**20
 """Bytes of an object that is written in one request: Azure takes 5,000 MiB, S3 and Google 5 GiB."""
@@ -28,6 +29,20 @@ _FILE_NAME: Final = 250
 
 _ENDPOINTS: Final = ("AWS_ENDPOINT", "AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3")
 """Variables by which a store that is told no endpoint leads elsewhere than to AWS."""
+
+_IN_USE: Final[set[int]] = set()
+"""The process in which obstore has been asked for something, and so has its threads."""
+
+_OF_CLIENTS: Final = frozenset(
+    (
+        *("allow_http", "allow_invalid_certificates", "connect_timeout", "default_content_type"),
+        *("http1_only", "http2_keep_alive_interval", "http2_keep_alive_timeout"),
+        *("http2_keep_alive_while_idle", "http2_max_frame_size", "http2_only"),
+        *("pool_idle_timeout", "pool_max_idle_per_host", "proxy_ca_certificate", "proxy_excludes"),
+        *("proxy_url", "randomize_addresses", "read_timeout", "timeout", "user_agent"),
+    )
+)
+"""Options of obstore's ClientConfig: it panics where they stand among those of a store."""
 
 _OWN_RETRIES: Final = {"max_retries": 5, "retry_timeout": timedelta(seconds=15)}
 
@@ -110,7 +125,8 @@ def _s3(store: S3Store, *, conditional: bool | None) -> Place:
     aws = endpoint is None or _host(endpoint).endswith(".amazonaws.com")
     can = aws if conditional is None else conditional
     can = can and config.get("conditional_put", "etag") != "disabled"
-    identity = ("s3", None if aws else endpoint, config.get("bucket"))
+    where = None if aws or endpoint is None else endpoint.rstrip("/")
+    identity = ("s3", where, config.get("bucket"))
     # Others keep objects as files, whose names are shorter.
     part = None if aws else 255
     return _remote(S3Store, store, identity, part, version_of="bytes", can=can, bulk=True)
@@ -165,6 +181,23 @@ def _host(endpoint: str) -> str:
     return urlsplit(endpoint).hostname or ""
 
 
+def see_that_threads_live() -> None:
+    """Raise ConfigError in a child that was forked after obstore was in use.
+
+    obstore has one set of threads for all of a process. No thread lives on in such a child, and
+    what is asked there is never answered.
+    """
+    here = os.getpid()
+    if not _IN_USE:
+        _IN_USE.add(here)
+    elif here not in _IN_USE:
+        raise ConfigError(
+            "obstore was in use before this process was forked, and answers nothing here: start "
+            "processes by spawn or forkserver, or ask for nothing before the fork",
+            stage="store",
+        )
+
+
 # -------------------------------------------------------------------------------------- by URL
 
 
@@ -179,13 +212,15 @@ def opened(url: str) -> Any:
     if scheme.lower() == "file":
         if config or not rest.startswith("/"):
             raise ConfigError("a file: URL is file:///absolute/folder, without options")
-        return LocalStore(unquote(rest), mkdir=True, automatic_cleanup=True)
+        return _files(unquote(rest))
     if scheme.lower() not in ("s3", "gs", "az") or not rest.strip("/"):
         raise ConfigError(
             "an object store's URL is s3://bucket/prefix, gs://bucket/prefix, "
             "az://container/prefix or file:///folder"
         )
-    options: Any = {"allow_http": True} if config.get("endpoint", "").startswith("http:") else None
+    options: Any = {name: config.pop(name) for name in [*config] if name.lower() in _OF_CLIENTS}
+    if config.get("endpoint", "").startswith("http:"):
+        options = {"allow_http": True, **options}
     try:
         opening: Any = from_url
         return opening(place, config=config, client_options=options, retry_config=_OWN_RETRIES)
@@ -193,5 +228,14 @@ def opened(url: str) -> Any:
         pass
     raise ConfigError(
         "obstore does not take this URL: its options are those of obstore's S3Config, GCSConfig or "
-        "AzureConfig (endpoint, region, access_key_id ...)"
+        "AzureConfig (endpoint, region, access_key_id ...), and of its ClientConfig (timeout ...)"
     )
+
+
+def _files(folder: str) -> LocalStore:
+    try:
+        return LocalStore(folder, mkdir=True, automatic_cleanup=True)
+    except (BaseError, OSError, ValueError) as error:
+        number = number_of(error)
+    why = os.strerror(number) if number is not None else "no name of a folder"
+    raise ConfigError(f"the folder of this file: URL cannot be made or used: {why}")

@@ -5,6 +5,7 @@ Steps as ``wrapping.drive`` does them, by a link that each twin has for itself.
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Collection, Hashable, Mapping, Sequence
 from typing import Any, Final, Literal, Protocol, TypeVar
 
@@ -16,11 +17,12 @@ from kvcodec.backends.object_faults import (
     is_folder,
     is_missing,
     no_room_for,
+    number_of,
 )
 from kvcodec.backends.object_names import folder_of, key_of, name_of
-from kvcodec.backends.object_place import Place
+from kvcodec.backends.object_place import Place, see_that_threads_live
 from kvcodec.backends.wrapping import Steps
-from kvcodec.errors import KVCodecError, OutcomeUnknown, Unsupported
+from kvcodec.errors import BackendError, KVCodecError, OutcomeUnknown, Unsupported
 from kvcodec.protocols import Limits, Token
 
 __all__ = ["PAGE_KEYS", "Asking", "ObjectPlace"]
@@ -32,6 +34,9 @@ PAGE_KEYS: Final = 1000
 
 _GROUP: Final = 500
 """Keys of ``set_many`` and its like that are under way together."""
+
+_FOLDERS_GONE: Final = 10
+"""How often a folder may go while a file is written into it, before that is an error."""
 
 _WHO: Final = "this object store"
 
@@ -167,7 +172,7 @@ class Asking:
         for start in range(0, len(keys), _GROUP):
             group = slice(start, start + _GROUP)
             if self._place.bulk:
-                yield from self._done((self._link.delete, names[group]), None)
+                yield from self._removed(names[group], before=start)
             else:
                 each = [self.delete(key) for key in keys[group]]
                 yield from self._all(each, len(keys), before=start)
@@ -187,6 +192,7 @@ class Asking:
 
     def listing(self, prefix: str) -> Steps[Any]:
         """The stream of the objects in the folder that all names with a prefix have in common."""
+        see_that_threads_live()
         return (yield self._link.listed, folder_of(prefix))
 
     def page(self, stream: Any, prefix: str, after: str) -> Steps[list[str] | None]:
@@ -213,16 +219,39 @@ class Asking:
 
     def _done(self, operation: tuple[Any, ...], key: str | None) -> Steps[None]:
         try:
-            yield operation
+            yield from self._sent(*operation)
         except FAULTS as error:
             fault = fault_of(error, key, writes=True)
         else:
             return
         raise fault
 
+    def _sent(self, *operation: Any) -> Steps[None]:
+        """Do what writes; among files again where its folder went before it was there.
+
+        Whoever deletes the last file of a folder removes that too. Nothing was written by then.
+        """
+        for _ in range(_FOLDERS_GONE if self._place.identity == ("file",) else 0):
+            try:
+                yield operation
+            except FAULTS as error:
+                if number_of(error) != errno.ENOENT:
+                    raise
+            else:
+                return
+        yield operation
+
+    def _removed(self, names: Sequence[str], *, before: int) -> Steps[None]:
+        try:
+            yield from self._done((self._link.delete, names), None)
+        except BackendError as error:
+            if before:
+                error.after_a_part()
+            raise
+
     def _if(self, name: str, data: bytes, mode: Any, key: str) -> Steps[bool]:
         try:
-            yield self._link.put_if, name, data, mode
+            yield from self._sent(self._link.put_if, name, data, mode)
         except REFUSED:
             return False
         except FAULTS as error:
@@ -248,16 +277,18 @@ class Asking:
         failed = [answer for answer in answers if isinstance(answer, Exception)]
         if not failed:
             return
-        first = failed[0]
-        if not isinstance(first, KVCodecError) or (len(failed) == of and not before):
-            raise first
+        unknown = [error for error in failed if isinstance(error, OutcomeUnknown)]
+        worst = (unknown or failed)[0]
+        if not isinstance(worst, KVCodecError) or (len(failed) == of and not before):
+            raise worst
         raise OutcomeUnknown(
             f"of {of} keys {before + len(each) - len(failed)} are done, the others are not or may "
-            f"be: do all again ({first.args[0]})",
+            f"be: do all again ({worst.args[0]})",
             stage="store",
         )
 
     def _named(self, key: str) -> str:
+        see_that_threads_live()
         check_key(key, _NO_LIMITS, _WHO)
         name = name_of(key)
         check_key(name, self._limits, _WHO)

@@ -45,13 +45,13 @@ class PostgresKV(PostgresTable, Closing):
     outside of transactions.
 
     Every method may raise Unavailable (no connection, no answer in time, the statement was refused
-    or cancelled; not applied), ConfigError (no right to the table, or it is not kvcodec's),
-    KeyNameError (a key with a lone surrogate, which UTF-8 cannot hold) and LimitExceeded (a key
-    or value over ``limits``; nothing was sent). Those that write: OutcomeUnknown (the connection
-    broke while a statement was under way, outside of a transaction), Conflict (a deadlock, or a
-    transaction of REPEATABLE READ or SERIALIZABLE that was overtaken; not applied), QuotaExceeded
-    (the disk is full), TypeError (a value that is not bytes-like). The constructor: ConfigError
-    for a name that is none.
+    or cancelled; not applied), ConfigError (no right to the table, it is not kvcodec's, or the
+    connection is in pipeline mode), KeyNameError (a key with a lone surrogate, which UTF-8 cannot
+    hold) and LimitExceeded (a key or value over ``limits``; nothing was sent). Those that write:
+    OutcomeUnknown (the connection broke while a statement was under way, outside of a
+    transaction), Conflict (a deadlock, or a transaction of REPEATABLE READ or SERIALIZABLE that
+    was overtaken; not applied), QuotaExceeded (the disk is full), TypeError (a value that is not
+    bytes-like). The constructor: ConfigError for a name that is none.
     """
 
     limits = LIMITS
@@ -73,6 +73,7 @@ class PostgresKV(PostgresTable, Closing):
         self._calls = Calling(carrier, self._sql, self._shared)
 
     @classmethod
+    @forgetful
     def from_url(
         cls,
         url: str,

@@ -14,7 +14,7 @@ import select
 from typing import TYPE_CHECKING, Any, Final
 
 import psycopg
-from psycopg.pq import ConnStatus, TransactionStatus
+from psycopg.pq import ConnStatus, PipelineStatus, TransactionStatus
 
 from kvcodec.backends.postgres_statements import LIMITS
 from kvcodec.errors import (
@@ -119,8 +119,14 @@ def _unread(socket: int) -> bool:
 
 def unusable(
     conn: psycopg.Connection[Any] | psycopg.AsyncConnection[Any], status: int
-) -> Unavailable | None:
+) -> KVCodecError | None:
     """Return what keeps a user's own connection, of this status, from taking a statement."""
+    if conn.pgconn.pipeline_status != PipelineStatus.OFF:
+        # How many rows a statement changed is not known there when it returns, nor its fault.
+        return ConfigError(
+            "the connection is in pipeline mode, which tells no outcome: leave its block first",
+            stage="store",
+        )
     if status == TransactionStatus.INERROR:
         return Unavailable(
             "the connection's transaction has failed: roll it back first", stage="store"

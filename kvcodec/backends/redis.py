@@ -95,6 +95,7 @@ class RedisKV(Closing):
         self._owned = False
 
     @classmethod
+    @forgetful
     def from_url(
         cls,
         url: str,

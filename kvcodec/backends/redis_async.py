@@ -76,6 +76,7 @@ class AsyncRedisKV(AsyncClosing):
         self._loop: asyncio.AbstractEventLoop | None = None
 
     @classmethod
+    @forgetful
     def from_url(
         cls,
         url: str,

@@ -7,6 +7,8 @@ from collections.abc import Callable, Hashable, Sequence
 from typing import Any, Final
 from urllib.parse import urlsplit
 
+from redis import ConnectionPool, RedisError
+
 from kvcodec.backends.redis_delivery import FAULTS, Settings, told
 from kvcodec.errors import ConfigError, Unavailable
 
@@ -94,7 +96,8 @@ def looked_at(identity: Hashable) -> bool:
 def url_of(url: str) -> tuple[bool, str]:
     """Return whether a URL is of a cluster, and what redis-py calls the same.
 
-    Raises ConfigError for any other scheme; the message does not repeat the URL.
+    Raises ConfigError for any other scheme, and for what redis-py does not take; the message does
+    not repeat the URL.
     """
     scheme, _, rest = url.partition(":")
     kind = scheme.lower()
@@ -104,21 +107,45 @@ def url_of(url: str) -> tuple[bool, str]:
             "a URL of Redis is redis://host:port/0, rediss:// (TLS), redis+cluster:// or"
             " rediss+cluster://"
         )
-    return kind != plain, f"{plain}:{rest}"
+    cluster, url = kind != plain, f"{plain}:{rest}"
+    if not _takes(url, cluster=cluster):
+        raise _not_taken()
+    return cluster, url
 
 
 def opened(make: Callable[[str], Any], url: str) -> Any:
-    """Return the client that ``make`` makes of a URL.
+    """Return the client that ``make`` makes of a URL, as ``url_of`` returned it.
 
-    Raises ConfigError for one that it does not take, Unavailable where it asks a cluster at once.
+    Raises Unavailable where it asks a cluster at once, ConfigError for an option that its
+    connections take and it does not.
     """
     try:
         return make(url)
-    except ValueError:
+    except (TypeError, ValueError):
         pass  # which may repeat what it does not take
     except FAULTS as error:
         raise Unavailable(told(error), stage="store") from error
-    raise ConfigError("redis-py does not take this URL: an option, or the database, is no number")
+    raise _not_taken()
+
+
+def _not_taken() -> ConfigError:
+    return ConfigError(
+        "redis-py does not take this URL: an option is unknown to it, or has no value of its kind,"
+        " or the database is no number (of a cluster: 0)"
+    )
+
+
+def _takes(url: str, *, cluster: bool) -> bool:
+    """Say whether redis-py can connect by a URL, which it finds out when it does so."""
+    path = urlsplit(url).path.strip("/")
+    kind: Any = ConnectionPool
+    try:
+        pool = kind.from_url(url)
+        pool.make_connection()  # which does not connect
+    except (RedisError, TypeError, ValueError):
+        return False
+    database = pool.connection_kwargs.get("db") or 0
+    return (not path or path.isdecimal()) and not (cluster and database)
 
 
 def _has_address(url: str) -> bool:

@@ -244,7 +244,7 @@ def _redis_place(scheme: str, place: str, options: dict[str, str]) -> tuple[str,
     _known(options, scheme, (*own, *_OF_CONNECTIONS))
     deadline = options.get("deadline")
     ours: _RedisOptions = {
-        "replicas": int(_number(options.get("replicas", "0"))),
+        "replicas": _whole(options.get("replicas", "0")),
         "timeout": _number(options.get("timeout", "1")),
         "deadline": None if deadline is None else _number(deadline),
         "strict": _yes(options, scheme, "strict"),
@@ -258,7 +258,13 @@ def _number(text: str) -> float:
         return float(text)
     except ValueError:
         pass
-    raise ConfigError("replicas, timeout and deadline in a KV's URL are numbers")
+    raise ConfigError("timeout and deadline in a KV's URL are numbers")
+
+
+def _whole(text: str) -> int:
+    if text.isdecimal():
+        return int(text)
+    raise ConfigError("replicas in a KV's URL is a whole number from 0 on")
 
 
 def _yes(options: dict[str, str], scheme: str, name: str) -> bool:
@@ -292,7 +298,7 @@ def _postgres_place(place: str, options: dict[str, str]) -> tuple[str, str, str 
 def _async_nats(place: str, options: dict[str, str]) -> AsyncOpenedKV:
     _known(options, "nats", ("create", "replicas", "timeout"))
     create = _yes(options, "nats", "create")
-    replicas = int(_number(options.get("replicas", "1")))
+    replicas = _whole(options.get("replicas", "1"))
     timeout = _number(options.get("timeout", "5"))
     from kvcodec.backends.nats import NatsKV
 

@@ -32,7 +32,8 @@ T = TypeVar("T")
 
 Outcome: TypeAlias = Literal["done", "missing", "refused", "failed", "unknown"]
 """How an operation ended: done; ``get`` of what is not there; a conditional write that came too
-late; an error with nothing applied; an error, or a cancellation, of a write that may be applied."""
+late, of many for each of them; an error with nothing applied; an error, or a cancellation, of a
+write that may be applied."""
 
 
 class Observed(NamedTuple):
@@ -177,7 +178,7 @@ class _Operation:
 
     def answered(self, answer: Any) -> Any:
         """Note what the operation returned, and return it."""
-        if self.method in CONDITIONAL and answer is False:
+        if self.method in CONDITIONAL and answer is not None and not answer:
             self.outcome = "refused"
         elif self.method in _READS:
             self.bytes = _received(self.method, answer)

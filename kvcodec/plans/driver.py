@@ -82,8 +82,8 @@ class _Part:
         self.opened = opened
 
     def note(self, operation: Operation, answer: Any) -> None:
-        """Note an operation of the KV that was done. One that came too late returned False."""
-        if not self.is_stored and operation[0] in _WRITES and answer is not False:
+        """Note an operation of the KV that was done, if it did not come too late."""
+        if not self.is_stored and operation[0] in _WRITES and not _came_late(operation, answer):
             names = (operation[1],) if isinstance(operation[1], str) else operation[1]
             self.is_stored = not all(map(is_beside, names))
 
@@ -96,6 +96,12 @@ class _Part:
 _SETS = ("set", "set_with_ttl", "set_if_absent", "set_if_version")
 _SETS_MANY = ("set_many", "set_many_with_ttl", "set_many_if_version")
 _WRITES = frozenset((*_SETS, *_SETS_MANY, "delete", "delete_if_version", "delete_many"))
+
+
+def _came_late(operation: Operation, answer: Any) -> bool:
+    if operation[0] == "set_many_if_version":
+        return answer is not None and not answer
+    return answer is False
 
 
 def run(plan: Plan[T], kv: KV, opened: str) -> T:

@@ -343,6 +343,25 @@ def test_closed_by_another_loop_in_between(path: Path) -> None:
         assert again.get("a") is None
 
 
+def test_what_is_refused_leaves_no_timer(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Several at a time: the loop would look for their outcomes for as long as it runs."""
+    monkeypatch.setattr("kvcodec.backends.batches._LOOK_SECONDS", 3600)
+    kv = AsyncSQLiteKV(path)
+
+    async def use() -> None:
+        loop: Any = asyncio.get_running_loop()
+        tasks = begun(*(kv.set(key, b"1") for key in "abc"))
+        loop.call_soon(kv._thread._executor.shutdown)  # after the tasks' first step
+        answers = await asyncio.gather(*tasks, return_exceptions=True)
+        assert [type(each) for each in answers] == [Unavailable] * 3
+        (look,) = [timer for timer in loop._scheduled if not timer.cancelled()]
+        look._run()
+        assert loop._scheduled == [look]
+
+    asyncio.run(use())
+    kv._kv.close()
+
+
 def test_a_clock_that_stops(path: Path) -> None:
     """StopIteration, which no future takes, costs those behind it nothing."""
     clock = iter([1.0])

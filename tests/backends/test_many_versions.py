@@ -15,6 +15,8 @@ from kvcodec import (
     AsyncSQLiteKV,
     AsyncTieredKV,
     AsyncWatchedKV,
+    LimitExceeded,
+    Limits,
     MemoryKV,
     PrefixKV,
     ReadOnlyKV,
@@ -25,7 +27,9 @@ from kvcodec import (
     Unsupported,
     WatchedKV,
 )
+from kvcodec.backends.adapt import as_kv
 from kvcodec.backends.capabilities import capabilities_of
+from kvcodec.plans.driver import run
 from tests.backends.test_wrappers import failing
 
 WRAPPERS: dict[str, Callable[[Any], Any]] = {
@@ -98,3 +102,54 @@ def test_many_swaps_are_never_sent_twice_nor_through_a_read_only_kv(tmp_path: Pa
         again: Any = RetryKV(failing(inside, [Unavailable("gone", stage="store")]))
         with pytest.raises(Unavailable):
             again.set_many_if_version({"a": (b"new", 1, None)})
+
+
+def test_who_is_told_of_many(tmp_path: Path) -> None:
+    """Refused, if none was replaced."""
+    told: list[Any] = []
+    with SQLiteKV(tmp_path / "kv.db") as inside:
+        kv: Any = WatchedKV(inside, told.append)
+        inside.set("a", b"1")
+        _, token = inside.get_versioned("a") or (b"", None)
+        changes = {"a": (b"new", token, None), "b": (b"new", token, None)}
+        assert kv.set_many_if_version(changes) == ["a"]
+        assert kv.set_many_if_version(changes) == []
+    assert [each.outcome for each in told] == ["done", "refused"]
+
+
+class _Limited(SQLiteKV):
+    """Somebody's own, with a limit of its own."""
+
+
+def test_limits_of_many(tmp_path: Path) -> None:
+    """Of keys and of values, before anything is asked."""
+    with _Limited(tmp_path / "kv.db") as inside:
+        inside.limits = Limits(key_bytes=3, value_bytes=3)
+        inside.set("a", b"1")
+        _, token = inside.get_versioned("a") or (b"", None)
+        kv: Any = as_kv(inside)
+        for changes in ({"a": (b"1234", token, None)}, {"a123": (b"1", token, None)}):
+            with pytest.raises(LimitExceeded):
+                kv.set_many_if_version(changes)
+        with pytest.raises(LimitExceeded):
+            kv.get_many_versioned(["a", "a123"])
+        assert kv.set_many_if_version({"a": (b"123", token, None)}) == ["a"]
+
+
+def test_what_came_too_late_is_no_part(tmp_path: Path) -> None:
+    """An error behind it does not say that a part is stored; behind a replacement it does."""
+    kv: Any
+
+    def plan(changes: Any) -> Any:
+        yield "set_many_if_version", changes
+        kv.errors.append(Unavailable("gone"))
+        yield ("purge",)
+
+    with SQLiteKV(tmp_path / "kv.db") as inside:
+        inside.set("a", b"1")
+        _, token = inside.get_versioned("a") or (b"", None)
+        kv = failing(inside)
+        for wrong, stored in ((0, False), (token, True)):
+            with pytest.raises(Unavailable) as raised:
+                run(plan({"a": (b"new", wrong, None)}), kv, "Store")
+            assert raised.value.possibly_stored == stored

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterator, Mapping
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from kvcodec.backends.sqlite import SQLiteKV
 from kvcodec.backends.sqlite_async import AsyncSQLiteKV
 from kvcodec.backends.tiered import AsyncTieredKV, TieredKV
 from kvcodec.backends.watched import AsyncWatchedKV, WatchedKV
-from kvcodec.errors import Unsupported
+from kvcodec.errors import ConfigError, Unsupported
 from tests.leaks import CANARY, leaks
 
 SECRET = CANARY.encode()
@@ -243,3 +244,32 @@ def _put(part: Any, what: str | bytes, instead: str | bytes) -> Any:
     if part == {"key": SECRET}:
         return {_put(key, what, instead): _put(value, what, instead) for key, value in part.items()}
     return instead if part == what else part
+
+
+@pytest.mark.parametrize(
+    ("kind", "url"),
+    [
+        ("redis.RedisKV", "http://:{}@host"),
+        ("redis.RedisKV", "redis://:{}@host?no_such=1"),
+        ("redis.RedisKV", "redis+cluster://:{}@host:1?timeout=2"),
+        ("redis_async.AsyncRedisKV", "http://:{}@host"),
+        ("redis_async.AsyncRedisKV", "redis+cluster://:{}@host:1?timeout=2"),
+        ("redis_async.AsyncRedisKV", "redis+cluster://:{}@host:1?retry_on_timeout=yes"),
+        ("postgres.PostgresKV", "postgresql://ada:{}@host/database?no_such=1"),
+        ("postgres_async.AsyncPostgresKV", "postgresql://ada:{}@host/database?no_such=1"),
+        ("nats.NatsKV", "nats://ada:{}@host"),
+        ("object.ObjectKV", "s3://bucket?no_such=1&secret_access_key={}"),
+        ("object_async.AsyncObjectKV", "s3://bucket?no_such=1&secret_access_key={}"),
+    ],
+)
+def test_a_url_with_a_password(kind: str, url: str) -> None:
+    """Of one that is refused nothing is told, by whatever way it came."""
+    module, _, name = kind.rpartition(".")
+    opening: Any = getattr(import_module(f"kvcodec.backends.{module}"), name).from_url
+
+    async def use() -> None:
+        opening(url.format(CANARY))
+
+    with pytest.raises(ConfigError) as raised:
+        asyncio.run(use())
+    assert leaks(raised.value) == []

@@ -78,9 +78,13 @@ def test_what_it_can_do() -> None:
         ("nats://host/canary.canary", "nats://user:password@host:4222/bucket"),
         ("nats://host/app?canary=1", "known: create, replicas, timeout"),
         ("nats://host/app?create=canary", "yes or no"),
-        ("nats://host/app?replicas=canary", "numbers"),
+        ("nats://host/app?replicas=canary", "whole number"),
         ("nats://host/app?replicas=6", "from 1 to 5"),
         ("nats://host/app?timeout=0", "seconds above 0"),
+        ("nats://u:canary@host:99999/b", "a URL of NATS"),
+        ("nats://u:canary@host,host:0/b", "a URL of NATS"),
+        ("nats://u:canary@host/b?replicas=nan", "whole number"),
+        ("nats://u:canary@host/b?replicas=inf", "whole number"),
     ],
 )
 def test_urls_that_are_none(url: str, reason: str) -> None:

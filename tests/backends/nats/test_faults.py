@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -218,6 +218,27 @@ def test_a_first_use_that_is_cancelled(nats_server: NatsServer, bucket: str) -> 
             return await kv.get("key")
 
     assert asyncio.run(use()) == b"value"
+
+
+def test_closed_while_it_is_opened(nats_server: NatsServer, bucket: str) -> None:
+    """However far it is: what was asked for ends, and no connection stays."""
+
+    async def use(steps: int) -> None:
+        kv = NatsKV.from_url(f"{nats_server.url}/{bucket}", create=True)
+        asked = asyncio.ensure_future(kv.get("key"))
+        for _ in range(steps):
+            await asyncio.sleep(0)
+        await kv.aclose()
+        with suppress(Unavailable):
+            await asked
+        with pytest.raises(Unavailable, match="is closed"):
+            await kv.get("key")
+        others = asyncio.all_tasks() - {asyncio.current_task()}
+        await asyncio.wait([*others, asyncio.ensure_future(asyncio.sleep(0))], timeout=30)
+        assert asyncio.all_tasks() == {asyncio.current_task()}
+
+    for steps in range(12):
+        asyncio.run(use(steps))
 
 
 # ------------------------------------------------------------------------- servers that end

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kvcodec import KeyNameError, LimitExceeded
+from kvcodec import KeyNameError, LimitExceeded, NatsKV
 from kvcodec.backends.nats_names import KEY_BYTES, key_of, name_of, subjects_under
+from tests.servers.nats import NatsServer
 
 VALID = re.compile(r"[-/_=A-Za-z0-9]+(?:\.[-/_=A-Za-z0-9]+)*")
 """What NATS takes: no dot at an end, no two that meet."""
@@ -76,3 +78,37 @@ def test_a_lone_surrogate_is_refused() -> None:
     for ask in (name_of, subjects_under):
         with pytest.raises(KeyNameError):
             ask("a\ud800/b")
+
+
+def test_listings_beside_a_dict(nats_server: NatsServer, bucket: str) -> None:
+    """Keys that NATS would refuse, or take for others: each is itself, by whatever prefix."""
+    ends = [
+        "",
+        "/",
+        "//",
+        "a",
+        "a/",
+        "/a",
+        ".",
+        "..",
+        "=",
+        "=z",
+        "=e",
+        "*",
+        ">",
+        " ",
+        "%",
+        "é",
+        "\0",
+    ]
+    keys = sorted({f"{one}{other}" for one in ends for other in ends} - {""})
+
+    async def use() -> None:
+        async with NatsKV.from_url(f"{nats_server.url}/{bucket}", create=True) as kv:
+            await kv.set_many({key: key.encode() for key in keys})
+            assert await kv.get_many(keys) == {key: key.encode() for key in keys}
+            for prefix in ends:
+                found = sorted([key async for key in kv.scan_keys(prefix)])
+                assert found == [key for key in keys if key.startswith(prefix)]
+
+    asyncio.run(use())

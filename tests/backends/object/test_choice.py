@@ -114,6 +114,12 @@ def test_what_is_refused() -> None:
         "file://CANARY",
         "s3://b?conditional=CANARY",
         "gs://bucket?service_account_key=CANARY",
+        "s3://bucket?allow_http=CANARY",
+        "az://container?account_name=account&timeout=CANARY",
+        "file:///proc/CANARY",
+        "file:///CANARY/%00",
+        f"file://{__file__}",
+        f"file://{__file__}/CANARY",
     ):
         for opening in (open_kv, open_async_kv):
             with pytest.raises(ConfigError) as raised:
@@ -141,6 +147,7 @@ def test_urls(seaweed: SeaweedServer, new_folder: Callable[[], str], tmp_path: P
     files.set("a/b", b"1")
     assert (tmp_path / "new folder" / "a" / "b").read_bytes() == b"1"
     assert isinstance(open_kv("gs://bucket/prefix?skip_signature=true"), ObjectKV)
+    assert isinstance(open_kv("gs://bucket/prefix?timeout=3s&Allow_HTTP=true"), ObjectKV)
     azure = "az://container/prefix?account_name=account&account_key=a2V5"
     assert isinstance(open_kv(azure), ObjectKV)
 
@@ -164,6 +171,10 @@ def test_handles_on_one_store_know_of_each_other(tmp_path: Path) -> None:
     assert AsyncObjectKV(S3Store("b", **AWS)).backing("a/key") == here
     assert ObjectKV(S3Store("c", **AWS)).backing("a/key") != here
     assert ObjectKV(S3Store("b", **ELSEWHERE)).backing("a/key") != here
+    there: Any = {**ELSEWHERE, "endpoint": f"{ELSEWHERE['endpoint']}/"}
+    assert ObjectKV(S3Store("b", **there)).backing("key") == (
+        ObjectKV(S3Store("b", **ELSEWHERE)).backing("key")
+    )
     (tmp_path / "a").mkdir()
     assert ObjectKV(LocalStore(tmp_path)).backing("a/key") == (
         ObjectKV(LocalStore(tmp_path / "a")).backing("key")

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 from obstore.exceptions import AlreadyExistsError, GenericError, PermissionDeniedError
+from obstore.store import LocalStore, MemoryStore
 
 from kvcodec import (
     BackendError,
@@ -22,6 +25,9 @@ from kvcodec import (
 from kvcodec.backends.object import ObjectKV
 from kvcodec.backends.object_async import AsyncObjectKV
 from kvcodec.backends.object_faults import fault_of
+from kvcodec.backends.object_place import place_of
+from kvcodec.backends.object_steps import Asking
+from kvcodec.backends.wrapping import Steps, drive
 from tests.servers.process import free_port
 from tests.servers.proxy import Proxy
 from tests.servers.seaweed import SeaweedServer
@@ -251,3 +257,114 @@ def test_what_errors_mean(error: Exception, *, writes: bool, kind: type[Exceptio
     fault = fault_of(error, "key", writes=writes)
     assert isinstance(fault, kind)
     assert "CANARY" not in str(fault)
+
+
+NOT_SENT = GenericError("\n    kind: Connect,\n    retries: 0,\n")
+NO_ANSWER = GenericError("connection closed")
+
+
+class _Failing:
+    """A link to a store of which each request ends as it is said."""
+
+    def __init__(self, *answers: Exception | None) -> None:
+        self._answers = iter(answers)
+        self.asked = 0
+
+    def put(self, *_: object) -> None:
+        self.asked += 1
+        if (error := next(self._answers)) is not None:
+            raise error
+
+    delete = put_if = put
+
+    def together(self, each: Sequence[Steps[Any]]) -> list[Any]:
+        return [_outcome(steps) for steps in each]
+
+
+def _outcome(steps: Steps[Any]) -> Any:
+    try:
+        return drive(steps)
+    except BackendError as error:
+        return error
+
+
+def _asking(link: Any, *, bulk: bool) -> Asking:
+    return Asking(place_of(MemoryStore(), conditional=None)._replace(bulk=bulk), link)
+
+
+def test_many_of_which_one_may_be_done() -> None:
+    """If that is not the first one either: nobody is told that nothing was applied."""
+    asking = _asking(_Failing(NOT_SENT, NO_ANSWER), bulk=False)
+    with pytest.raises(OutcomeUnknown):
+        drive(asking.set_many({"a": b"1", "b": b"2"}))
+    asking = _asking(_Failing(NO_ANSWER, NOT_SENT), bulk=False)
+    with pytest.raises(OutcomeUnknown):
+        drive(asking.delete_many(["a", "b"]))
+
+
+def test_many_that_are_deleted_in_several_requests() -> None:
+    """The first one went through, the second was not sent: a part is done."""
+    keys = [f"{number}" for number in range(501)]
+    with pytest.raises(Unavailable) as raised:
+        drive(_asking(_Failing(None, NOT_SENT), bulk=True).delete_many(keys))
+    assert raised.value.possibly_stored
+    with pytest.raises(Unavailable) as raised:
+        drive(_asking(_Failing(NOT_SENT), bulk=True).delete_many(keys))
+    assert not raised.value.possibly_stored
+
+
+FOLDER_GONE = GenericError("CANARY: No such file or directory (os error 2)")
+
+
+def test_a_folder_that_goes_while_a_file_is_written(tmp_path: Path) -> None:
+    """Whoever deleted its last file has removed it: again, as nothing was written. Not for ever."""
+    place = place_of(LocalStore(tmp_path), conditional=None)
+    link: Any = _Failing(FOLDER_GONE, FOLDER_GONE, None, FOLDER_GONE, None)
+    drive(Asking(place, link).set("a/b", b"1"))
+    assert link.asked == 3
+    assert drive(Asking(place, link).set_if_absent("a/b", b"1"))
+    assert link.asked == 5
+    link = _Failing(*[FOLDER_GONE] * 99)
+    with pytest.raises(Unavailable):
+        drive(Asking(place, link).set("a/b", b"1"))
+    link = _Failing(FOLDER_GONE, None)
+    with pytest.raises(Unavailable):
+        drive(_asking(link, bulk=False).set("a/b", b"1"))
+    assert link.asked == 1
+
+
+_FORKED = """
+import asyncio, os, signal, sys
+from obstore.store import LocalStore
+from kvcodec import ConfigError
+from kvcodec.backends.object import ObjectKV
+from kvcodec.backends.object_async import AsyncObjectKV
+
+def told(ask):
+    try:
+        return ask()
+    except ConfigError as error:
+        return "forked" in str(error)
+
+def child(expected):
+    pid = os.fork()
+    if pid == 0:
+        signal.alarm(60)  # of a child that waits for ever
+        got = [
+            told(lambda: ObjectKV(store).get("key")),
+            told(lambda: [*ObjectKV(store).scan_keys("")]),
+            told(lambda: asyncio.run(AsyncObjectKV(store).get("key"))),
+        ]
+        os._exit(got != expected)
+    assert os.waitpid(pid, 0)[1] == 0, expected
+
+store = LocalStore(sys.argv[1])
+child([None, [], None])
+ObjectKV(store).set("key", b"value")
+child([True, True, True])
+"""
+
+
+def test_a_fork(tmp_path: Path) -> None:
+    """Before the first use all is well; after it the child is told, in place of no answer."""
+    subprocess.run([sys.executable, "-c", _FORKED, str(tmp_path)], check=True, timeout=180)

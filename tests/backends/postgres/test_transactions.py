@@ -213,3 +213,19 @@ def test_async_in_a_transaction(
     asyncio.run(work())
     assert set(outside.scan_keys("")) <= {"counts/kept", "counts/cancelled"}
     assert Store(COUNTS, outside).get("kept") == 1
+
+
+def test_a_pipeline_is_refused(conn: Connection[Any], outside: PostgresKV, table: str) -> None:
+    """A claim that was stored would read as refused there: nothing is sent."""
+    kv = PostgresKV(conn, table=table)
+    with conn.pipeline():
+        for ask in (
+            lambda: kv.set_if_absent("claim", b"mine", None),
+            lambda: kv.set("key", b"value"),
+            lambda: kv.get("key"),
+        ):
+            with pytest.raises(ConfigError, match="pipeline"):
+                ask()
+    conn.commit()
+    assert list(outside.scan_keys("")) == []
+    assert kv.set_if_absent("claim", b"mine", None)
