@@ -131,8 +131,9 @@ class Files(OpenedFiles[K], Maintained[bytes, K]):
     ) -> int:
         """Remove what killed puts left and no file refers to; return how many chunks it was.
 
-        Of all files, or of ``keys`` only; of expired files too. ``on_progress`` gets a Finding for
-        each file. Run it while no other process
+        Of all files, or of ``keys`` only; of expired files too. A file that cannot be read with
+        this keyspace, as one under another's keys, keeps all its chunks. ``on_progress`` gets a
+        Finding for each file. Run it while no other process
         puts files here: it takes their unfinished puts for dead, and they raise Conflict.
 
         Raises Unsupported without ``keys`` where the backend cannot list; what ``delete`` raises.
@@ -248,8 +249,9 @@ class AsyncFiles(OpenedFiles[K], AsyncMaintained[bytes, K]):
     ) -> int:
         """Remove what killed puts left and no file refers to; return how many chunks it was.
 
-        Of all files, or of ``keys`` only; of expired files too. ``on_progress`` gets a Finding for
-        each file. Run it while no other process
+        Of all files, or of ``keys`` only; of expired files too. A file that cannot be read with
+        this keyspace, as one under another's keys, keeps all its chunks. ``on_progress`` gets a
+        Finding for each file. Run it while no other process
         puts files here: it takes their unfinished puts for dead, and they raise Conflict.
 
         Raises Unsupported without ``keys`` where the backend cannot list; what ``delete`` raises.

@@ -141,8 +141,12 @@ def _remove_closed(at: FilePlace, trace: Seen) -> Plan[int]:
 def sweep(at: FilePlace, names: Iterable[str], now: float) -> Plan[int]:
     """Remove what is left of puts that were killed, and an expired file; count the chunks.
 
-    ``names``: of chunks that a listing has found, for what no trace names.
+    ``names``: of chunks that a listing has found, for what no trace names. Nothing is removed of a
+    file whose manifest cannot be read here: it may be another ring's, and which chunks are its own
+    is not known.
     """
+    if (yield from _is_unreadable(at)):
+        return 0
     removed = yield from tidy(at, {})
     data = yield from get(at.raw_key)
     gone = (yield from current(at)).lots
@@ -158,6 +162,18 @@ def sweep(at: FilePlace, names: Iterable[str], now: float) -> Plan[int]:
             yield from remove(name)
             removed += 1
     return removed
+
+
+def _is_unreadable(at: FilePlace) -> Plan[bool]:
+    """Whether something is stored in the manifest's place that this declaration cannot read."""
+    data = yield from get(at.raw_key)
+    if data is None:
+        return False
+    try:
+        at.manifest(data, ANY_AGE)
+    except DecodeError:
+        return True
+    return False
 
 
 def _count_chunks(at: FilePlace, generation: str) -> Plan[int]:

@@ -36,7 +36,7 @@ def current(at: FilePlace) -> Plan[Seen]:
     """The stored manifest, and the chunks that it refers to.
 
     Whatever its age: chunks outlast it where the backend forgets nothing by itself. One that
-    cannot be read is written over like any value, and a sweep that lists finds its chunks.
+    cannot be read is written over like any value; then a sweep that lists finds its chunks.
     """
     held = yield from read(at.raw_key, at.can)
     if held is not None:

@@ -20,6 +20,7 @@ from kvcodec import (
     Conflict,
     DecodeError,
     Files,
+    KeyRing,
     Keyspace,
     KVCodecError,
     MemoryKV,
@@ -170,6 +171,26 @@ def test_what_no_trace_names_is_found_by_listing() -> None:
     files = Files(PLAIN, kv, chunk_bytes=CHUNK)
     files.put("b", LONG)
     assert files.sweep() == orphans > 0
+    assert names_on(kv) == expected_names({"b": len(LONG)})
+
+
+@pytest.mark.parametrize("keys", [None, ["a"]], ids=["all", "keys"])
+def test_a_sweep_leaves_what_it_cannot_read(keys: list[str] | None) -> None:
+    """Files sealed under another ring, as each person's are, kept their names and lost their bytes.
+
+    Once such a file is deleted, its chunks are found.
+    """
+    kv: dict[str, bytes] = {}
+    theirs = Files(Keyspace("files", bytes, cipher=KeyRing.generate()), kv, chunk_bytes=CHUNK)
+    ours = Files(Keyspace("files", bytes, cipher=KeyRing.generate()), kv, chunk_bytes=CHUNK)
+    for key in ("a", "b"):
+        theirs.put(key, LONG)
+    before = dict(kv)
+    assert ours.sweep(keys) == 0
+    assert kv == before
+    ours.delete("a")
+    assert ours.sweep(keys) > 0
+    assert [theirs.get(key) for key in ("a", "b")] == [None, LONG]
     assert names_on(kv) == expected_names({"b": len(LONG)})
 
 
