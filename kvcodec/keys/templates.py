@@ -72,7 +72,11 @@ class TemplateKeys(Scheme[K]):
         Raises ConfigError if the keyspace declares another one.
         """
         if key_type is not str and key_type != self.key_type:
-            raise ConfigError(f"key= and the type of {self.template!r} differ", keyspace=name)
+            raise ConfigError(
+                f"the type of the keys stands in the template: TemplateKeys({self.template!r}, "
+                "KeyType); key= says another one, and is not needed",
+                keyspace=name,
+            )
         return self
 
 

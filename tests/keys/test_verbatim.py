@@ -36,6 +36,19 @@ class Prefs(msgspec.Struct):
 
 PREFS = TemplateKeys("user:{id}:prefs", verbatim=True)
 
+
+def test_the_type_of_the_keys_stands_in_the_template() -> None:
+    """Another one in ``key=`` is refused, and the message says where it belongs."""
+    with pytest.raises(ConfigError, match=r"TemplateKeys\('user:\{id\}:prefs', KeyType\)"):
+        Keyspace("prefs", Prefs, key=int, keys=PREFS)
+    numbers = TemplateKeys("user:{id}:prefs", int, verbatim=True)
+    for keyspace in (
+        Keyspace("a", Prefs, keys=numbers),
+        Keyspace("b", Prefs, key=int, keys=numbers),
+    ):
+        assert keyspace.key("user:7:prefs") == 7
+
+
 NAMES: list[tuple[TemplateKeys[Any], Any, str]] = [
     (PREFS, "ada@x.org", "user:ada@x.org:prefs"),
     (PREFS, "a:b c", "user:a:b c:prefs"),
