@@ -21,7 +21,6 @@ from kvcodec.plans.files.traces import THE_FILE, Seen, current, rewrite, traced,
 from kvcodec.plans.many import batches, remove_many
 from kvcodec.plans.swap import (
     Raced,
-    get,
     is_there,
     read,
     remove,
@@ -78,7 +77,7 @@ def tidy(at: FilePlace, replaced: Lots, finished: str = "") -> Plan[int]:
     """
 
     def attempt() -> Plan[int]:
-        held, lots = yield from traced(at)
+        held, lots, _ = yield from traced(at)
         lots |= replaced  # its put may not have taken its own entry back yet
         lots.pop(finished, None)
         if held is None and not lots:
@@ -145,35 +144,24 @@ def sweep(at: FilePlace, names: Iterable[str], now: float) -> Plan[int]:
     file whose manifest cannot be read here: it may be another ring's, and which chunks are its own
     is not known.
     """
-    if (yield from _is_unreadable(at)):
+    if not (yield from current(at)).is_readable:
         return 0
     removed = yield from tidy(at, {})
-    data = yield from get(at.raw_key)
-    gone = (yield from current(at)).lots
-    if data is not None and is_expired(at, data, now):
+    before = yield from current(at)
+    if before.held is not None and is_expired(at, before.held.data, now):
         removed += yield from delete(at)
     # After the listing: a put that has written its manifest since is seen here.
     manifest = yield from current(at)
+    if not manifest.is_readable:
+        return removed
     trace = yield from traced(at)
-    known = {*gone, *manifest.lots, *trace.lots, *uploading}
+    known = {*before.lots, *manifest.lots, *trace.lots, *uploading}
     for name in names:
         generation = name[len(at.chunk_prefix) :].partition(".")[0]
         if name.startswith(at.chunk_prefix) and generation not in known:
             yield from remove(name)
             removed += 1
     return removed
-
-
-def _is_unreadable(at: FilePlace) -> Plan[bool]:
-    """Whether something is stored in the manifest's place that this declaration cannot read."""
-    data = yield from get(at.raw_key)
-    if data is None:
-        return False
-    try:
-        at.manifest(data, ANY_AGE)
-    except DecodeError:
-        return True
-    return False
 
 
 def _count_chunks(at: FilePlace, generation: str) -> Plan[int]:

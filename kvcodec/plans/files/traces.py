@@ -6,8 +6,7 @@ not name, and after those that it names are gone.
 
 from __future__ import annotations
 
-from contextlib import suppress
-from typing import NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from kvcodec.errors import DecodeError
 from kvcodec.format.files import Lots
@@ -15,6 +14,9 @@ from kvcodec.keyspace.pipeline import ANY_AGE
 from kvcodec.plans.driver import Plan
 from kvcodec.plans.files.layout import FilePlace
 from kvcodec.plans.swap import Raced, Stored, read, swap, swap_out
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 __all__ = ["THE_FILE", "Seen", "current", "replaceable", "rewrite", "traced", "uploading"]
 
@@ -30,6 +32,8 @@ class Seen(NamedTuple):
 
     held: Stored | None
     lots: Lots
+    is_readable: bool = True
+    """Whether this declaration can read what is stored. If not, which these are is not known."""
 
 
 def current(at: FilePlace) -> Plan[Seen]:
@@ -39,10 +43,7 @@ def current(at: FilePlace) -> Plan[Seen]:
     cannot be read is written over like any value; then a sweep that lists finds its chunks.
     """
     held = yield from read(at.raw_key, at.can)
-    if held is not None:
-        with suppress(DecodeError):
-            return Seen(held, at.manifest(held.data, ANY_AGE).chunks)
-    return Seen(held, {})
+    return _seen(held, lambda data: at.manifest(data, ANY_AGE).chunks)
 
 
 def replaceable(at: FilePlace) -> Plan[Seen]:
@@ -62,11 +63,16 @@ def replaceable(at: FilePlace) -> Plan[Seen]:
 
 def traced(at: FilePlace) -> Plan[Seen]:
     """The stored trace; one that cannot be read as for a manifest."""
-    held = yield from read(at.trace_name, at.can)
-    if held is not None:
-        with suppress(DecodeError):
-            return Seen(held, at.trace(held.data))
-    return Seen(held, {})
+    return _seen((yield from read(at.trace_name, at.can)), at.trace)
+
+
+def _seen(held: Stored | None, lots_of: Callable[[Any], Lots]) -> Seen:
+    if held is None:
+        return Seen(None, {})
+    try:
+        return Seen(held, lots_of(held.data))
+    except DecodeError:
+        return Seen(held, {}, is_readable=False)
 
 
 def rewrite(at: FilePlace, lots: Lots, held: Stored | None) -> Plan[None]:

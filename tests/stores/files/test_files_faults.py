@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import sys
 import threading
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -41,6 +41,7 @@ from kvcodec.testing import (
     faults,
     like_dify,
 )
+from tests.plans.maintenance.support import Between
 from tests.servers.engines import ENGINES
 from tests.stores.files.handles import (
     CHUNK,
@@ -192,6 +193,59 @@ def test_a_sweep_leaves_what_it_cannot_read(keys: list[str] | None) -> None:
     assert ours.sweep(keys) > 0
     assert [theirs.get(key) for key in ("a", "b")] == [None, LONG]
     assert names_on(kv) == expected_names({"b": len(LONG)})
+
+
+def test_a_sweep_beside_a_put_that_it_cannot_read() -> None:
+    """Another process's put, under another ring, ends before any operation: whole, or Conflict."""
+    ours, theirs = (Keyspace("files", bytes, cipher=KeyRing.generate()) for _ in range(2))
+    whole = at = 0
+    ended = True
+    while ended:
+        kv = MemoryKV()
+        beside = Files(theirs, kv, chunk_bytes=CHUNK)
+        with _begun(beside) as end:
+            left = iter(range(at, -1, -1))
+
+            def happens(*_: str, left: Iterator[int] = left, end: Callable[[], None] = end) -> None:
+                if next(left, None) == 0:
+                    end()
+
+            Files(ours, Between(kv, happens), chunk_bytes=CHUNK).sweep()
+            ended = next(left, None) is None
+        if beside.exists("a"):
+            assert beside.get("a") == LONG, at
+            whole += ended
+        at += 1
+    assert whole > 3
+
+
+@contextmanager
+def _begun(files: Files) -> Generator[Callable[[], None]]:
+    """A put of ``a`` as if by another process, stopped after some chunks; what lets it end."""
+    going, goes_on = threading.Event(), threading.Event()
+
+    def pieces() -> Iterator[bytes]:
+        yield LONG[: 3 * CHUNK]
+        going.set()
+        assert goes_on.wait(30)
+        yield LONG[3 * CHUNK :]
+
+    def put() -> None:
+        with suppress(Conflict):
+            files.put("a", pieces())
+
+    def end() -> None:
+        goes_on.set()
+        thread.join(30)
+
+    thread = threading.Thread(target=put)
+    thread.start()
+    assert going.wait(30)
+    uploading.clear()
+    try:
+        yield end
+    finally:
+        end()
 
 
 def test_a_manifest_that_cannot_be_read_is_written_over() -> None:
