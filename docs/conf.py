@@ -31,5 +31,6 @@ python_maximum_signature_line_length = 160  # it counts qualified names
 html_theme = "furo"
 html_title = "kvcodec"
 html_static_path = ["_static"]
+html_css_files = ["site.css"]
 pygments_style = "friendly"
 pygments_dark_style = "monokai"

@@ -35,14 +35,13 @@ from __future__ import annotations
 from contextlib import suppress
 from copy import copy
 from functools import wraps
-from typing import TYPE_CHECKING, Any, Literal, ParamSpec, TypeAlias, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypeVar, cast
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Callable
     from types import FunctionType, TracebackType
 
-P = ParamSpec("P")
-R = TypeVar("R")
+F = TypeVar("F", bound="Callable[..., Any]")
 
 __all__ = [
     "BackendError",
@@ -318,17 +317,17 @@ def locate(error: BaseException, keyspace: str, raw_key: str | None) -> None:
             error.raw_key = shorten(raw_key, _RAW_KEY_CHARS)
 
 
-def forgetful(function: Callable[P, R]) -> Callable[P, R]:
+def forgetful(function: F) -> F:
     """Let errors leave a function, or a coroutine function, without what it was given.
 
     For what is called with values and sets no keyspace or name: the same as ``forget`` in an
     ``except`` block, for the decorated function and whatever of the library it called.
     """
     if cast("FunctionType", function).__code__.co_flags & _COROUTINE:
-        return cast("Callable[P, R]", _forgetful_coroutine(cast("Any", function)))
+        return cast("F", _forgetful_coroutine(function))
 
     @wraps(function)
-    def forgets(*args: P.args, **kwargs: P.kwargs) -> R:
+    def forgets(*args: Any, **kwargs: Any) -> Any:
         try:
             return function(*args, **kwargs)
         except BaseException as error:
@@ -336,12 +335,12 @@ def forgetful(function: Callable[P, R]) -> Callable[P, R]:
             forget(error)
             raise
 
-    return forgets
+    return cast("F", forgets)
 
 
-def _forgetful_coroutine(function: Callable[P, Awaitable[R]]) -> Callable[P, Awaitable[R]]:
+def _forgetful_coroutine(function: Callable[..., Any]) -> Callable[..., Any]:
     @wraps(function)
-    async def forgets(*args: P.args, **kwargs: P.kwargs) -> R:
+    async def forgets(*args: Any, **kwargs: Any) -> Any:
         try:
             return await function(*args, **kwargs)
         except BaseException as error:

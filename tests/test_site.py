@@ -9,12 +9,19 @@ from pathlib import Path
 
 import kvcodec
 import kvcodec.integrations.langchain
+import kvcodec.integrations.opentelemetry
 import kvcodec.protocols
 import kvcodec.testing
 
 ROOT = Path(__file__).parents[1]
 REFERENCE = ROOT / "docs" / "reference"
-PUBLIC = [kvcodec, kvcodec.protocols, kvcodec.testing, kvcodec.integrations.langchain]
+PUBLIC = [
+    kvcodec,
+    kvcodec.protocols,
+    kvcodec.testing,
+    kvcodec.integrations.langchain,
+    kvcodec.integrations.opentelemetry,
+]
 
 
 def test_it_builds(tmp_path: Path) -> None:

@@ -20,10 +20,12 @@ try:
         get_tracer,
         set_span_in_context,
     )
-except ModuleNotFoundError as error:
-    what = "kvcodec.integrations.opentelemetry needs opentelemetry-api"
-    what = f"{what}: pip install 'kvcodec[opentelemetry]'"
-    raise ModuleNotFoundError(what, name=error.name) from error
+except ModuleNotFoundError as _error:
+    what = (
+        "kvcodec.integrations.opentelemetry needs opentelemetry-api: "
+        "pip install 'kvcodec[opentelemetry]'"
+    )
+    raise ModuleNotFoundError(what, name=_error.name) from _error
 
 from kvcodec.backends.watched import Observed, Watch, Watcher
 
@@ -40,6 +42,8 @@ Attributes: TypeAlias = Mapping[str, str | int]
 
 class Telemetry(Watcher):
     """What a ``WatchedKV`` or ``AsyncWatchedKV`` tells, as spans and metrics of OpenTelemetry.
+
+    Around the KV of an engine::
 
         kv = WatchedKV(RedisKV(client), Telemetry("redis", {"server.address": "cache-1"}))
 

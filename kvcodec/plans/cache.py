@@ -143,14 +143,15 @@ class Caching(Generic[V]):
 
     # -------------------------------------------------------------------------------- loading
 
-    def get_or_load(self, place: Place[V], loader: Callable[[], Any]) -> Plan[Any]:
+    def get_or_load(self, place: Place[V], loader: Callable[[], Any]) -> Plan[V | None]:
         """The value, or what the loader gives, which is stored: one load at a time."""
         found = yield from self._find(place)
         self._note(found)
         if found is not None and not self._is_due(found):
-            return found.value
+            value: V | None = found.value
+            return value
         load = partial(self._reload, place, loader, found)
-        loaded = yield "turn", place.raw_key, load, found is None
+        loaded: V | None = yield "turn", place.raw_key, load, found is None
         return found.value if loaded is BUSY and found is not None else loaded
 
     def _reload(

@@ -50,6 +50,7 @@ __all__ = [
 ]
 
 V = TypeVar("V")
+D = TypeVar("D")
 
 
 class _NoDefault:
@@ -268,10 +269,10 @@ def _added(
     return True
 
 
-def pop(place: Place[Any], default: Any, clock: Clock, can: Capabilities) -> Plan[Any]:
+def pop(place: Place[V], default: D, clock: Clock, can: Capabilities) -> Plan[V | D]:
     """Remove a value and return it: of any number of callers, one gets it."""
 
-    def attempt() -> Plan[Any]:
+    def attempt() -> Plan[V | D]:
         held, now = (yield from find(place, can)), clock()
         if held is None:
             return default

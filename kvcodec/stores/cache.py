@@ -152,7 +152,7 @@ class Cache(_Cached[V, K]):
     @overload
     def get_or_load(self, key: K, loader: Callable[[], V | None]) -> V | None: ...
     @forgetful
-    def get_or_load(self, key: K, loader: Callable[[], Any]) -> Any:
+    def get_or_load(self, key: K, loader: Callable[[], V | None]) -> V | None:
         """Return the value of ``key``, or what ``loader()`` returns, which is stored.
 
         Of the callers that find nothing one loads, and the others wait for it and get what it
@@ -250,7 +250,7 @@ class AsyncCache(_Cached[V, K]):
     @overload
     async def get_or_load(self, key: K, loader: Callable[[], Awaitable[V | None]]) -> V | None: ...
     @forgetful
-    async def get_or_load(self, key: K, loader: Callable[[], Awaitable[Any]]) -> Any:
+    async def get_or_load(self, key: K, loader: Callable[[], Awaitable[V | None]]) -> V | None:
         """Return the value of ``key``, or what ``loader()`` returns, which is stored.
 
         Of the callers that find nothing one loads, and the others wait for it and get what it

@@ -24,6 +24,7 @@ from kvcodec.stores.shape import OpenedShape, StepName
 __all__ = ["Opened"]
 
 V = TypeVar("V")
+D = TypeVar("D")
 K = TypeVar("K", default=str)
 
 
@@ -69,7 +70,7 @@ class Opened(OpenedShape[V, K]):
     def _setting(self, key: K, value: V, ttl: timedelta | float | None) -> Plan[None]:
         return writing.set_value(self._listing, self._place(key), value, seconds(ttl))
 
-    def _popping(self, place: Place[V], default: Any) -> Plan[Any]:
+    def _popping(self, place: Place[V], default: D) -> Plan[V | D]:
         return values.pop(place, default, self._clock, self._capabilities)
 
     def _adding(self, place: Place[V], value: V, ttl: timedelta | float | None) -> Plan[bool]:

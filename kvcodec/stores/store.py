@@ -64,7 +64,7 @@ class Store(Opened[V, K], Maintained[V, K]):
     def get(self, key: K, default: V) -> V: ...  # so that `get(key, [])` is a list[Message]
     @overload
     def get(self, key: K, default: D) -> V | D: ...
-    def get(self, key: Any, default: Any = None) -> Any:
+    def get(self, key: K, default: V | D | None = None) -> V | D | None:
         """Return the value of ``key``, or ``default`` if there is none or it has expired.
 
         Raises KeyNameError; a DecodeError if what is stored cannot be read as declared;
@@ -96,7 +96,9 @@ class Store(Opened[V, K], Maintained[V, K]):
                 return default
             if not self._older:
                 return default
-            return self._done(values.read_older(self._place(key), default, self._clock))
+            return cast(
+                "V | D", self._done(values.read_older(self._place(key), default, self._clock))
+            )
         except BaseException as error:
             data = None
             del default
@@ -156,7 +158,7 @@ class Store(Opened[V, K], Maintained[V, K]):
     @overload
     def pop(self, key: K, default: D) -> V | D: ...
     @forgetful
-    def pop(self, key: Any, default: Any = None) -> Any:
+    def pop(self, key: K, default: V | D | None = None) -> V | D | None:
         """Remove the value of ``key`` and return it, or ``default`` if there is none.
 
         Of any number of callers exactly one gets the value: everywhere on backends with

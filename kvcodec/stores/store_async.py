@@ -62,7 +62,7 @@ class AsyncStore(Opened[V, K], AsyncMaintained[V, K]):
     async def get(self, key: K, default: V) -> V: ...  # so that `get(key, [])` is a list[Message]
     @overload
     async def get(self, key: K, default: D) -> V | D: ...
-    async def get(self, key: Any, default: Any = None) -> Any:
+    async def get(self, key: K, default: V | D | None = None) -> V | D | None:
         """Return the value of ``key``, or ``default`` if there is none or it has expired.
 
         Raises KeyNameError; a DecodeError if what is stored cannot be read as declared;
@@ -150,7 +150,7 @@ class AsyncStore(Opened[V, K], AsyncMaintained[V, K]):
     @overload
     async def pop(self, key: K, default: D) -> V | D: ...
     @forgetful
-    async def pop(self, key: Any, default: Any = None) -> Any:
+    async def pop(self, key: K, default: V | D | None = None) -> V | D | None:
         """Remove the value of ``key`` and return it, or ``default`` if there is none.
 
         Of any number of callers exactly one gets the value: everywhere on backends with

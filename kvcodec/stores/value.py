@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, MutableMapping
 from datetime import timedelta
-from typing import Any, Generic, overload
+from typing import Generic, overload
 
 from typing_extensions import TypeVar
 
@@ -60,7 +60,7 @@ class Value(Generic[V]):
     def get(self, default: V) -> V: ...  # as for Store.get
     @overload
     def get(self, default: D) -> V | D: ...
-    def get(self, default: Any = None) -> Any:
+    def get(self, default: V | D | None = None) -> V | D | None:
         """Return the value, or ``default`` if there is none. Raises what ``Store.get`` raises."""
         try:
             return self._store.get(None, default)
@@ -106,7 +106,7 @@ class Value(Generic[V]):
     @overload
     def pop(self, default: D) -> V | D: ...
     @forgetful
-    def pop(self, default: Any = None) -> Any:
+    def pop(self, default: V | D | None = None) -> V | D | None:
         """Remove the value and return it, or ``default`` if there is none, as ``Store.pop``."""
         return self._store.pop(None, default)
 
@@ -198,7 +198,7 @@ class AsyncValue(Generic[V]):
     @overload
     async def get(self, default: D) -> V | D: ...
     @forgetful
-    async def get(self, default: Any = None) -> Any:
+    async def get(self, default: V | D | None = None) -> V | D | None:
         """Return the value, or ``default`` if there is none. Raises what ``Store.get`` raises."""
         return await self._store.get(None, default)
 
@@ -237,7 +237,7 @@ class AsyncValue(Generic[V]):
     @overload
     async def pop(self, default: D) -> V | D: ...
     @forgetful
-    async def pop(self, default: Any = None) -> Any:
+    async def pop(self, default: V | D | None = None) -> V | D | None:
         """Remove the value and return it, or ``default`` if there is none, as ``Store.pop``."""
         return await self._store.pop(None, default)
 
