@@ -198,8 +198,8 @@ QUOTED = "it stands in quotes, which belong to it here: write it without them"
 PLAIN = '"+" or "/", as plain base64 has (openssl rand -base64): use KeyRing.generate_key()'
 URL = (
     "a KV's URL is text that begins with memory:, sqlite:, postgresql:, postgres:, redis:, "
-    "rediss:, redis+cluster:, rediss+cluster:. A path is SQLiteKV(path); for another service pass "
-    "its client where a KV is wanted"
+    "rediss:, redis+cluster:, rediss+cluster:, s3:, gs:, az:, file:. A path is SQLiteKV(path); for "
+    "another service pass its client where a KV is wanted"
 )
 
 # ------------------------------------------------------------------- the fifteen of a newcomer
