@@ -133,8 +133,8 @@ class Files(OpenedFiles[K], Maintained[bytes, K]):
 
         Of all files, or of ``keys`` only; of expired files too. A file that cannot be read with
         this keyspace, as one under another's keys, keeps all its chunks. ``on_progress`` gets a
-        Finding for each file. Run it while no other process
-        puts files here: it takes their unfinished puts for dead, and they raise Conflict.
+        Finding for each file, ``unreadable`` for such a one. Run it while no other process puts
+        files here: it takes their unfinished puts for dead, and they raise Conflict.
 
         Raises Unsupported without ``keys`` where the backend cannot list; what ``delete`` raises.
         """
@@ -251,8 +251,8 @@ class AsyncFiles(OpenedFiles[K], AsyncMaintained[bytes, K]):
 
         Of all files, or of ``keys`` only; of expired files too. A file that cannot be read with
         this keyspace, as one under another's keys, keeps all its chunks. ``on_progress`` gets a
-        Finding for each file. Run it while no other process
-        puts files here: it takes their unfinished puts for dead, and they raise Conflict.
+        Finding for each file, ``unreadable`` for such a one. Run it while no other process puts
+        files here: it takes their unfinished puts for dead, and they raise Conflict.
 
         Raises Unsupported without ``keys`` where the backend cannot list; what ``delete`` raises.
         """

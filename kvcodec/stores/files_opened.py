@@ -25,7 +25,7 @@ from kvcodec.plans.files.layout import (
 from kvcodec.plans.files.reading import Cursor
 from kvcodec.plans.files.writing import Upload
 from kvcodec.plans.many import several
-from kvcodec.plans.report import Finding
+from kvcodec.plans.report import Finding, State
 from kvcodec.plans.swap import exclusively
 from kvcodec.stores.shape import OpenedShape, StepName
 
@@ -181,8 +181,9 @@ class OpenedFiles(OpenedShape[bytes, K]):
         on_progress: Callable[[Finding], object] | None = None,
     ) -> Plan[int]:
         swept = yield from self._exclusively(removing.sweep(at, names, self._clock()), at)
-        told(on_progress, Finding(at.raw_key, "fine", changed=swept > 0))
-        return swept
+        state: State = "unreadable" if swept is None else "fine"
+        told(on_progress, Finding(at.raw_key, state, changed=bool(swept)))
+        return swept or 0
 
     def _chunks(self, at: FilePlace) -> Plan[list[str]]:
         """The names of a file's chunks, where the backend lists them."""

@@ -137,15 +137,15 @@ def _remove_closed(at: FilePlace, trace: Seen) -> Plan[int]:
     return removed
 
 
-def sweep(at: FilePlace, names: Iterable[str], now: float) -> Plan[int]:
+def sweep(at: FilePlace, names: Iterable[str], now: float) -> Plan[int | None]:
     """Remove what is left of puts that were killed, and an expired file; count the chunks.
 
     ``names``: of chunks that a listing has found, for what no trace names. Nothing is removed of a
     file whose manifest cannot be read here: it may be another ring's, and which chunks are its own
-    is not known.
+    is not known. None says so.
     """
     if not (yield from current(at)).is_readable:
-        return 0
+        return None
     removed = yield from tidy(at, {})
     before = yield from current(at)
     if before.held is not None and is_expired(at, before.held.data, now):

@@ -20,6 +20,7 @@ from kvcodec import (
     Conflict,
     DecodeError,
     Files,
+    Finding,
     KeyRing,
     Keyspace,
     KVCodecError,
@@ -186,9 +187,10 @@ def test_a_sweep_leaves_what_it_cannot_read(keys: list[str] | None) -> None:
     ours = Files(Keyspace("files", bytes, cipher=KeyRing.generate()), kv, chunk_bytes=CHUNK)
     for key in ("a", "b"):
         theirs.put(key, LONG)
-    before = dict(kv)
-    assert ours.sweep(keys) == 0
+    before, told = dict(kv), list[Finding]()
+    assert ours.sweep(keys, on_progress=told.append) == 0
     assert kv == before
+    assert {each.state for each in told} == {"unreadable"}
     ours.delete("a")
     assert ours.sweep(keys) > 0
     assert [theirs.get(key) for key in ("a", "b")] == [None, LONG]
