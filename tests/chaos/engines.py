@@ -9,8 +9,9 @@ import asyncio
 import itertools
 import random
 import threading
-from collections.abc import Callable, Coroutine, Generator, Sequence
+from collections.abc import Callable, Coroutine, Generator, Iterable, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any, Self
 
@@ -105,21 +106,12 @@ def _cluster_twins(port: int, **options: Any) -> Generator[list[Any]]:
 # ------------------------------------------------------------------------- every shape, threads
 
 
-class _Workers:
-    """Four threads that do whatever there is, for as long as the ``with`` lasts.
+class _Threads:
+    """Threads that run for as long as the ``with`` lasts, and are told its end by ``_done``."""
 
-    They take the KVs in turn, which are of one place.
-    """
-
-    def __init__(self, kvs: Sequence[KV], seed: int) -> None:
-        self.expected = Expected()
-        self.errors: list[str] = []
+    def __init__(self, works: Iterable[Callable[[], None]]) -> None:
         self._done = threading.Event()
-        self._moved = threading.Condition()
-        self._threads = [
-            threading.Thread(target=self._work, args=(kv, f"t{owner}", f"{seed} {owner}"))
-            for owner, kv in enumerate([*kvs, *kvs])
-        ]
+        self._threads = [threading.Thread(target=work) for work in works]
 
     def __enter__(self) -> Self:
         for each in self._threads:
@@ -130,6 +122,22 @@ class _Workers:
         self._done.set()
         for each in self._threads:
             each.join()
+
+
+class _Workers(_Threads):
+    """Four threads that do whatever there is, for as long as the ``with`` lasts.
+
+    They take the KVs in turn, which are of one place.
+    """
+
+    def __init__(self, kvs: Sequence[KV], seed: int) -> None:
+        self.expected = Expected()
+        self.errors: list[str] = []
+        self._moved = threading.Condition()
+        super().__init__(
+            partial(self._work, kv, f"t{owner}", f"{seed} {owner}")
+            for owner, kv in enumerate([*kvs, *kvs])
+        )
 
     def _work(self, kv: KV, owner: str, seed: str) -> None:
         numbers = itertools.takewhile(lambda _: not self._done.is_set(), itertools.count())
@@ -215,7 +223,7 @@ def restarts(place: Path, rounds: int, seed: int) -> Result:
 # ------------------------------------------------------------------------------------- failover
 
 
-class _Writers:
+class _Writers(_Threads):
     """Four threads that write one value after the other, each under a name of its own.
 
     They take the ways to ``write`` in turn; ``known`` is what may be raised.
@@ -226,21 +234,9 @@ class _Writers:
         self.refused: list[str] = []
         self.errors: list[Exception] = []
         self._known = known
-        self._done = threading.Event()
-        self._threads = [
-            threading.Thread(target=self._run, args=(number, write))
-            for number, write in enumerate([*writes, *writes])
-        ]
-
-    def __enter__(self) -> Self:
-        for each in self._threads:
-            each.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._done.set()
-        for each in self._threads:
-            each.join()
+        super().__init__(
+            partial(self._run, number, write) for number, write in enumerate([*writes, *writes])
+        )
 
     def _run(self, number: int, write: Callable[[str, bytes], object]) -> None:
         for count in itertools.count():

@@ -7,30 +7,21 @@ import signal
 import socket
 import subprocess
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Self
 
 import pytest
 
-__all__ = ["Process", "free_port"]
+__all__ = ["Process", "Started", "free_port"]
 
 PATIENCE = 30.0
 """Seconds in which a server has to answer: machines are shared."""
 
 
-class Process:
-    """A program that serves, with its own folder, for as long as a ``with`` lasts.
-
-    ``start`` again after ``kill`` keeps its files.
-
-    ``answers`` says whether it does, and returns at once. What it prints is in ``log``.
-    """
-
-    def __init__(self, program: Sequence[str], folder: Path, answers: Callable[[], bool]) -> None:
-        self.program, self.folder, self.log = [*program], folder, folder / "log"
-        self._answers = answers
-        self._process: subprocess.Popen[bytes] | None = None
+class Started(ABC):
+    """What runs for as long as a ``with`` lasts."""
 
     def __enter__(self) -> Self:
         try:
@@ -42,6 +33,28 @@ class Process:
 
     def __exit__(self, *_: object) -> None:
         self.stop()
+
+    @abstractmethod
+    def start(self) -> None:
+        """Start it and wait until it answers."""
+
+    @abstractmethod
+    def stop(self) -> None:
+        """Stop it, also where it has not quite started."""
+
+
+class Process(Started):
+    """A program that serves, with its own folder, for as long as a ``with`` lasts.
+
+    ``start`` again after ``kill`` keeps its files.
+
+    ``answers`` says whether it does, and returns at once. What it prints is in ``log``.
+    """
+
+    def __init__(self, program: Sequence[str], folder: Path, answers: Callable[[], bool]) -> None:
+        self.program, self.folder, self.log = [*program], folder, folder / "log"
+        self._answers = answers
+        self._process: subprocess.Popen[bytes] | None = None
 
     @property
     def running(self) -> subprocess.Popen[bytes]:

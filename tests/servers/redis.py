@@ -6,12 +6,12 @@ import socket
 import time
 from functools import partial
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 import redis
 
 from tests.requires import require_binary
-from tests.servers.process import Process, free_port
+from tests.servers.process import Process, Started, free_port
 
 __all__ = ["SLOT", "Move", "RedisCluster", "RedisServer", "ask"]
 
@@ -57,7 +57,7 @@ SLOT = 12182
 """Of ``foo``, and of whatever else has ``{foo}`` in its name."""
 
 
-class RedisCluster:
+class RedisCluster(Started):
     """Processes that make one cluster: primaries first, then the replicas of each, in turn."""
 
     def __init__(self, folder: Path, primaries: int = 3, replicas: int = 0) -> None:
@@ -68,17 +68,6 @@ class RedisCluster:
             self.servers.append(RedisServer(place, *_OPTIONS))
         self.primaries = self.servers[:primaries]
         self._meets = 0.0
-
-    def __enter__(self) -> Self:
-        try:
-            self.start()
-        except BaseException:
-            self.stop()
-            raise
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.stop()
 
     @property
     def port(self) -> int:
