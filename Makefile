@@ -80,7 +80,7 @@ $(VENV)/.stamp-run: pyproject.toml | $(BIN)/python
 # Dependency groups need a newer pip than the one that comes with Python 3.11.
 $(VENV)/.stamp-dev: pyproject.toml | $(BIN)/python
 	$(PIP) install --upgrade 'pip>=25.1'
-	$(PIP) install --editable '.[all,testing]' --group lint --group test --group docs
+	$(PIP) install --editable '.[all,frameworks,testing]' --group lint --group test --group docs
 	@touch $@ $(VENV)/.stamp-run
 
 $(LOWEST)/.stamp: pyproject.toml tests/lowest.py
@@ -88,7 +88,7 @@ $(LOWEST)/.stamp: pyproject.toml tests/lowest.py
 	$(LOWEST)/bin/python tests/lowest.py >$(LOWEST)/floors.txt
 	$(LOWEST)/bin/python -m pip --disable-pip-version-check --quiet install --upgrade 'pip>=25.1'
 	$(LOWEST)/bin/python -m pip --disable-pip-version-check --quiet install \
-		--constraint $(LOWEST)/floors.txt --editable '.[all,testing]' --group lowest
+		--constraint $(LOWEST)/floors.txt --editable '.[all,frameworks,testing]' --group lowest
 	@touch $@
 
 $(VENV)/.stamp-bench: $(VENV)/.stamp-dev

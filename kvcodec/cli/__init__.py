@@ -1,0 +1,1 @@
+"""The program ``kvcodec``: looks into a KV, verifies, migrates, rotates and copies it."""
