@@ -33,9 +33,9 @@ FLOORS = (
 """What lies in the package, lowest first: each imports itself and what stands before it."""
 
 ROOMS = ("testing", "integrations", "cli")
-"""Shipped to users: each sees every floor, and none of them is seen."""
+"""Shipped to users: each sees every floor, and none of them is seen, but by ``cli``, the program."""
 
-AT_THE_ROOT = ("__init__", "errors")
+AT_THE_ROOT = ("__init__", "__main__", "errors")
 
 
 def module_name(path: Path, root: Path) -> str:
@@ -72,8 +72,10 @@ def _inside(base: str, names: list[str], root: Path, line: int) -> Iterator[tupl
 def fault(importer: str, imported: str) -> str | None:
     """Say what is wrong with this import, or return None."""
     top, below = importer.split(".", maxsplit=1)[0], imported.split(".", maxsplit=1)[0]
-    if top in ("", below):
-        return None  # the root re-exports everything; circles are looked for inside a folder
+    if top in ("", "cli", "__main__", below):
+        # The root re-exports everything, the program stands on it all; circles are looked for
+        # inside a folder.
+        return None
     if top not in (*FLOORS, *ROOMS):
         return "a folder without a floor: give it one in FLOORS"
     if top in ROOMS:

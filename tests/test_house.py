@@ -42,6 +42,8 @@ MOST_DELETES = 15
 rim; where every method deletes its own, the next one forgets to."""
 
 FIRST_LOOKS = {
+    ("cli/places.py", "_bridged"): "what a user's function returned: a handle of any kind",
+    ("cli/places.py", "_by_function"): "as above",
     ("codecs/parts.py", "field_names"): "a user's value: attrs marks its classes by an attribute",
     ("codecs/values.py", "_custom"): "a user's codec: is it one at all",
     ("codecs/parts.py", "is_pydantic"): "a user's type: pydantic may not be installed",

@@ -1,1 +1,28 @@
-"""The program ``kvcodec``: looks into a KV, verifies, migrates, rotates and copies it."""
+"""The program ``kvcodec``: looks into a KV, verifies, migrates, rotates and copies it.
+
+app.py has its commands, each in a module of its name; places.py what their arguments name;
+output.py how they speak, to people and to programs.
+"""
+
+from __future__ import annotations
+
+import sys
+
+__all__ = ["main"]
+
+_NEEDED = ("cyclopts", "rich")
+
+
+def main() -> int:
+    """Run the program with the process's arguments; return its exit code.
+
+    0 fine, 1 something was found, 2 wrong usage, 3 the backend is not available, 130 interrupted.
+    """
+    try:
+        from kvcodec.cli.app import run
+    except ModuleNotFoundError as error:
+        if (error.name or "").partition(".")[0] not in _NEEDED:
+            raise
+        print("kvcodec: the program needs pip install 'kvcodec[cli]'", file=sys.stderr)  # noqa: T201
+        return 2
+    return run(sys.argv[1:])

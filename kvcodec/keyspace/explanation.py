@@ -15,7 +15,7 @@ from kvcodec.keyspace.declaration import Declaration, Older
 from kvcodec.keyspace.opening import SHAPE_OF, other_shape, shape_error
 from kvcodec.keyspace.pipeline import Pipeline
 
-__all__ = ["Explanation", "Step"]
+__all__ = ["Explanation", "Step", "explain", "explain_older"]
 
 _SHOWN_CHARS = 200
 """Of a value that is shown: enough to know it again."""

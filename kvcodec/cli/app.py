@@ -1,0 +1,78 @@
+"""The commands of ``kvcodec``, and what becomes of an error: a message and an exit code."""
+
+from __future__ import annotations
+
+import sys
+import traceback
+from collections.abc import Sequence
+from importlib import metadata
+from typing import Any, Final
+
+from cyclopts import App, CycloptsError
+
+from kvcodec.cli.output import FOUND, UNAVAILABLE, WRONG, printable
+from kvcodec.errors import (
+    BackendError,
+    ConfigError,
+    KeyNameError,
+    KVCodecError,
+    LimitExceeded,
+    Unsupported,
+)
+
+__all__ = ["run"]
+
+_COMMANDS: Final = {
+    "ls": "kvcodec.cli.ls:ls",
+}
+"""Each with its function, whose docstring is its help; imported when it is called."""
+
+_INTERRUPTED: Final = 130  # 128 and SIGINT's number, as shells have it
+
+
+def _app() -> App:
+    app = App(
+        name="kvcodec",
+        help="Look into a KV, verify, migrate, rotate and copy what kvcodec keeps in it.",
+        version=lambda: metadata.version("kvcodec"),
+        result_action="return_value",
+        help_format="markdown",
+    )
+    for name, place in _COMMANDS.items():
+        app.command(place, name=name)
+    completing: Any = app  # what this method takes is told in part only
+    completing.register_install_completion_command(name="--install-completion")
+    return app
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run one command; return the exit code."""
+    # Wherever it stands: it is about the program, and the command has no part in it.
+    debug = "--debug" in arguments
+    tokens = [each for each in arguments if each != "--debug"]
+    try:
+        code: Any = _app()(tokens, exit_on_error=False)
+    except CycloptsError:
+        return WRONG  # cyclopts has said what is wrong
+    except KeyboardInterrupt:
+        return _INTERRUPTED
+    except BrokenPipeError:
+        sys.stderr.close()  # whoever read has had enough, as `head` has
+        return 0
+    except Exception as error:  # noqa: BLE001 - a traceback is for --debug
+        if debug:
+            traceback.print_exc()
+        return _say(error)
+    return code if isinstance(code, int) else 0
+
+
+def _say(error: Exception) -> int:
+    known = isinstance(error, KVCodecError | OSError)
+    # What a client says may repeat a URL, with its password: its kind alone is told.
+    said = str(error) if known else "see more with --debug"
+    print(f"kvcodec: {type(error).__name__}: {printable(said)}", file=sys.stderr)  # noqa: T201
+    if isinstance(error, ConfigError | KeyNameError | Unsupported | LimitExceeded):
+        return WRONG
+    if isinstance(error, BackendError) or not isinstance(error, KVCodecError):
+        return UNAVAILABLE
+    return FOUND

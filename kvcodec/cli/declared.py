@@ -1,0 +1,157 @@
+"""Which declarations an argument names, and as which shape each is opened.
+
+A Keyspace does not say whether a program opens it as a Store, a Log or Files. What is stored does:
+a log and a file derive names from a key's, and begin with what is no value of anybody's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from itertools import islice
+from typing import Any, Final, Literal, TypeAlias, TypeGuard
+
+from kvcodec.backends.capabilities import capabilities_of
+from kvcodec.cli.places import imported, named
+from kvcodec.errors import ConfigError, KeyNameError
+from kvcodec.format.derived import is_derived
+from kvcodec.format.envelope import Kind
+from kvcodec.format.plain import is_mapping
+from kvcodec.keyspace.explanation import explain
+from kvcodec.keyspace.keyspace import Keyspace
+from kvcodec.protocols import KV
+from kvcodec.secrets.keyring import KeyRing
+from kvcodec.stores.files import Files
+from kvcodec.stores.log import Log
+from kvcodec.stores.store import Store
+
+__all__ = [
+    "AnyKeyspace",
+    "AnyShape",
+    "Shape",
+    "declared",
+    "key_of",
+    "one_of",
+    "opened_as",
+    "shape_of",
+]
+
+AnyKeyspace: TypeAlias = Keyspace[Any, Any]
+AnyShape: TypeAlias = Store[Any, Any] | Log[Any, Any] | Files[Any]
+Shape: TypeAlias = Literal["store", "log", "files"]
+
+
+def declared(place: str, ring_env: str | None) -> list[AnyKeyspace]:
+    """Return the Keyspaces that an argument names.
+
+    ``module:NAME`` is one, several in a list or dict, or a function that returns either of a ring;
+    ``module`` alone all that are its attributes, by their names. With the name of an environment
+    variable, its ring takes the place of the one that a declaration has. Raises ConfigError where
+    there is none, where a function wants a ring and none is named, and what the declarations raise.
+    """
+    ring = None if ring_env is None else KeyRing.from_env(ring_env)
+    found: Any = named(place) if ":" in place else imported(place).__dict__
+    if callable(found):
+        if ring is None:
+            raise ConfigError(f"{place} is a function, which is given a ring: --ring-env NAME")
+        found = found(ring)
+    some = [*_keyspaces([found] if isinstance(found, Keyspace) else found)]
+    if not some:
+        raise ConfigError(f"{place} is no Keyspace, and has none")
+    return some if ring is None else [_under(each, ring) for each in some]
+
+
+def _keyspaces(found: Any) -> Iterator[AnyKeyspace]:
+    several: Any = found.values() if is_mapping(found) else found
+    listed: list[Any] = [*several] if isinstance(several, Iterable) else []
+    seen = set[int]()
+    for each in listed:
+        if _is_keyspace(each) and id(each) not in seen:
+            seen.add(id(each))
+            yield each
+
+
+def _is_keyspace(found: object) -> TypeGuard[AnyKeyspace]:
+    return isinstance(found, Keyspace)
+
+
+def _under(keyspace: AnyKeyspace, ring: KeyRing) -> AnyKeyspace:
+    sealed = keyspace.declaration.pipeline.form.cipher is not None
+    return keyspace.under(ring) if sealed else keyspace
+
+
+def one_of(keyspaces: list[AnyKeyspace], name: str) -> AnyKeyspace:
+    """Return the Keyspace that a name belongs to. Raises ConfigError where that is not told."""
+    if len(keyspaces) == 1:
+        return keyspaces[0]
+    owners = [each for each in keyspaces if name.startswith(each.prefix)]
+    if not owners:
+        known = ", ".join(sorted(each.name for each in keyspaces))
+        raise ConfigError(f"no keyspace of these has this name: {known}")
+    return max(owners, key=lambda each: len(each.prefix))
+
+
+def key_of(keyspace: AnyKeyspace, name: str) -> Any:
+    """Return the key of a name as ``ls`` shows it, or of what comes behind the keyspace's prefix.
+
+    Raises KeyNameError if it is no name of the keyspace.
+    """
+    if keyspace.key_type is None:
+        return None
+    for raw_key in (name, keyspace.prefix + name):
+        if raw_key.startswith(keyspace.prefix):
+            try:
+                return keyspace.key(raw_key)
+            except KeyNameError:
+                if keyspace.prefix + name == raw_key and keyspace.key_type is not str:
+                    raise
+    return name  # a scheme that does not tell the key of a name: the key itself was given
+
+
+# --------------------------------------------------------------------------------- which shape
+
+_SAMPLE: Final = 64
+"""Names that are looked at to know the shape of a keyspace."""
+
+_BY_LETTER: Final[dict[str, Shape]] = {"s": "log", "w": "log", "l": "log", "g": "files"}
+_BY_KIND: Final[tuple[tuple[Kind, Shape], ...]] = (("head", "log"), ("manifest", "files"))
+
+
+def opened_as(keyspace: AnyKeyspace, kv: KV, shape: Shape | None) -> AnyShape:
+    """Open a keyspace as the shape that is given, or else as the one that is stored."""
+    which = shape if shape is not None else _stored_as(keyspace, kv)
+    if which == "log":
+        return Log(keyspace, kv)
+    return Files(keyspace, kv) if which == "files" else Store(keyspace, kv)
+
+
+def _stored_as(keyspace: AnyKeyspace, kv: KV) -> Shape:
+    if not capabilities_of(kv).scan:
+        return "store"
+    names = [*islice(_scanned(kv, keyspace.prefix), _SAMPLE)]
+    for name in names:
+        derived = name.partition("!")[2]
+        if derived[:1] in _BY_LETTER:
+            return _BY_LETTER[derived[:1]]
+    for name in (each for each in names if not is_derived(each)):
+        data = kv.get(name)
+        found = None if data is None else shape_of(keyspace, name, data)
+        if found is not None:
+            return found
+    return "store"
+
+
+def shape_of(keyspace: AnyKeyspace, raw_key: str, data: bytes) -> Shape | None:
+    """Which shape stored these bytes under a key's own name; None if they do not tell."""
+    for kind, shape in _BY_KIND:
+        if _reads(keyspace, raw_key, data, kind):
+            return shape
+    return "store" if _reads(keyspace, raw_key, data, "value") else None
+
+
+def _reads(keyspace: AnyKeyspace, raw_key: str, data: bytes, kind: Kind) -> bool:
+    steps = explain(keyspace.declaration, raw_key, data, show=False, kind=kind).steps
+    return all(step.name != "error" for step in steps)
+
+
+def _scanned(kv: Any, prefix: str) -> Iterator[str]:
+    return iter(kv.scan_keys(prefix))

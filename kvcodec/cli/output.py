@@ -1,0 +1,166 @@
+"""How the commands speak: tables for people, JSON lines for programs, and nothing for ``--quiet``.
+
+What comes from a store is text that anybody may have written: it is shown escaped, so that no name
+and no value can move the cursor or colour the terminal, and it is never read as rich's markup.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Annotated, Final, Literal
+
+import msgspec
+from cyclopts import Parameter
+from rich.box import SIMPLE_HEAD
+from rich.console import Console, RenderableType
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    SpinnerColumn,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+from rich.table import Table
+from rich.text import Text
+
+__all__ = [
+    "FINE",
+    "FOUND",
+    "UNAVAILABLE",
+    "WRONG",
+    "Column",
+    "Common",
+    "Output",
+    "age",
+    "printable",
+    "size",
+]
+
+FINE: Final = 0
+FOUND: Final = 1
+"""Something unreadable, different, or missing."""
+WRONG: Final = 2
+"""Of arguments and declarations: asking again the same way is no use."""
+UNAVAILABLE: Final = 3
+"""The backend; and whatever error a handle raises that is not kvcodec's."""
+
+
+@Parameter(name="*", group="Output")
+@dataclass(frozen=True, slots=True)
+class Common:
+    """What each command takes beside its own options."""
+
+    json: Annotated[bool, Parameter(negative=(), help="A line of JSON for each thing.")] = False
+    quiet: Annotated[bool, Parameter(negative=(), help="Nothing but errors and results.")] = False
+
+
+_DEFAULT: Final = Common()
+
+
+class Output:
+    """Where one command speaks: results on standard output, progress and warnings on the other."""
+
+    def __init__(self, common: Common | None) -> None:
+        common = common or _DEFAULT
+        self.json: bool = common.json
+        self.is_for_people: bool = not (common.json or common.quiet)
+        # Piped, a line is a line however long it is: whoever reads it is `grep`.
+        width = None if sys.stdout.isatty() else _PIPED_WIDTH
+        self._out = Console(highlight=False, markup=False, width=width, emoji=False)
+        self._err = Console(stderr=True, highlight=False, markup=False, emoji=False)
+
+    def record(self, what: object) -> None:
+        """Say one thing to a program: a Struct or a dict, as a line of JSON."""
+        if self.json:
+            sys.stdout.write(msgspec.json.encode(what).decode() + "\n")
+
+    def show(self, what: RenderableType = "") -> None:
+        """Show something to people."""
+        if self.is_for_people:
+            self._out.print(what)
+
+    def table(self, columns: Sequence[Column], rows: Iterable[Sequence[object]]) -> None:
+        """Show a table, each cell as ``str`` says, escaped."""
+        if not self.is_for_people:
+            return
+        table = Table(box=SIMPLE_HEAD, pad_edge=False, show_edge=False, header_style="bold")
+        for column in columns:
+            table.add_column(
+                column.title,
+                justify=column.justify,
+                style=column.style,
+                overflow="fold",
+                no_wrap=column.no_wrap,
+            )
+        for row in rows:
+            table.add_row(*(Text(printable(str(cell))) for cell in row))
+        self._out.print(table)
+
+    def warn(self, text: str) -> None:
+        """Say something to people beside the results; ``--quiet`` does not silence it."""
+        self._err.print(Text(printable(text), style="yellow"))
+
+    def progress(self, what: str, total: int | None) -> Progress:
+        """Return a bar on standard error, to be used in ``with``; nothing is drawn when piped."""
+        columns = (
+            SpinnerColumn(),
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[rate]}"),
+            TimeElapsedColumn(),
+            TimeRemainingColumn(),
+        )
+        shown = self.is_for_people and self._err.is_terminal
+        bar = Progress(*columns, console=self._err, transient=True, disable=not shown)
+        bar.add_task(printable(what), total=total, rate="")
+        return bar
+
+
+_PIPED_WIDTH: Final = 100_000
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """One column of a table."""
+
+    title: str
+    justify: Literal["left", "right"] = "left"
+    style: str = ""
+    no_wrap: bool = False
+
+
+def printable(text: str) -> str:
+    r"""Return text as a terminal may show it: what is not printable is escaped, as ``\x1b``."""
+    if text.isprintable():
+        return text
+    return "".join(
+        each if each.isprintable() or each == "\n" else ascii(each)[1:-1] for each in text
+    )
+
+
+_UNITS: Final = ("B", "KiB", "MiB", "GiB", "TiB")
+
+
+def size(count: float) -> str:
+    """Return a number of bytes for people: ``1.2 MiB``."""
+    unit = 0
+    while count >= 1024 and unit < len(_UNITS) - 1:
+        count /= 1024
+        unit += 1
+    return f"{count:,.0f} B" if unit == 0 else f"{count:,.1f} {_UNITS[unit]}"
+
+
+_SPANS: Final = ((86_400 * 365.25, "y"), (86_400, "d"), (3_600, "h"), (60, "min"), (1, "s"))
+
+
+def age(seconds: float) -> str:
+    """Return how long ago or ahead something is, for people: ``3 d ago``, ``in 5 min``."""
+    away = abs(seconds)
+    span, unit = next((each for each in _SPANS if away >= each[0]), _SPANS[-1])
+    count = int(away // span)
+    return f"{count} {unit} ago" if seconds >= 0 else f"in {count} {unit}"

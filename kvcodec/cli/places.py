@@ -1,0 +1,166 @@
+"""What arguments name: a KV by its URL, by ``env:NAME``, or by the function that returns it."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Generator
+from contextlib import ExitStack, contextmanager, suppress
+from importlib import import_module
+from inspect import isawaitable, iscoroutinefunction
+from pathlib import Path
+from re import compile as pattern
+from typing import Any, Final
+from urllib.parse import unquote, urlsplit
+
+from kvcodec.backends.adapt import as_async_kv, as_kv, is_async
+from kvcodec.backends.url import open_async_kv, open_kv
+from kvcodec.cli.bridge import BridgedKV, running
+from kvcodec.errors import ConfigError, forgetful
+from kvcodec.protocols import KV, AsyncKV
+
+__all__ = ["imported", "named", "opened"]
+
+_URL: Final = pattern(r"[A-Za-z][A-Za-z0-9+.-]*://|memory:")
+_SECRET: Final = pattern(r"(?i)pass|secret|token|account_?key|sas|credential")
+"""In names of a URL's options: what has a value that must not stand in a list of arguments."""
+
+
+@contextmanager
+def opened(place: str, *, create: bool = False) -> Generator[KV]:
+    """Open the KV that an argument names, and close it at the end of the ``with`` statement.
+
+    A URL, as ``open_kv`` takes it; ``env:NAME``, the URL in an environment variable; or
+    ``module:function``, whose result is a handle, sync or async. With ``create`` a SQLite file or a
+    folder that is not there is made. Raises ConfigError for what is none of these, for a URL that
+    has a password in it, and for a file that is not there.
+    """
+    with ExitStack() as stack:
+        if place.startswith("env:"):
+            yield stack.enter_context(_by_url(_in_environment(place), create=create))
+        elif _URL.match(place):
+            _refuse_secrets(place)
+            yield stack.enter_context(_by_url(place, create=create))
+        else:
+            yield stack.enter_context(_by_function(place))
+
+
+def named(place: str) -> Any:
+    """Return what ``module:NAME`` names. Raises ConfigError if there is no such thing.
+
+    Modules are looked for in the working directory too, as ``python -m`` does.
+    """
+    module, colon, name = place.partition(":")
+    if not colon or not name:
+        raise ConfigError("a URL, env:NAME, or module:NAME is wanted")
+    found: Any = imported(module)
+    for part in name.split("."):
+        if not hasattr(found, part):
+            raise ConfigError(f"the module {module} has no {name}")
+        found = getattr(found, part)
+    return found
+
+
+def imported(module: str) -> Any:
+    """Import a module of the user's. Raises ConfigError if there is none of this name."""
+    if "" not in sys.path:
+        sys.path.insert(0, "")
+    try:
+        return import_module(module)
+    except ModuleNotFoundError as error:
+        if error.name is None or not f"{module}.".startswith(f"{error.name}."):
+            raise
+        raise ConfigError(f"there is no module {module} here or where Python looks") from error
+    except ValueError:
+        raise ConfigError("a URL, env:NAME, or module:NAME is wanted") from None
+
+
+@forgetful
+def _in_environment(place: str) -> str:
+    name = place.removeprefix("env:")
+    url = os.environ.get(name)
+    if not url:
+        raise ConfigError(f"the environment variable {name} is not set: it is to hold a KV's URL")
+    return url
+
+
+def _refuse_secrets(url: str) -> None:
+    parts = urlsplit(url)
+    options = [option.partition("=")[0] for option in parts.query.split("&")]
+    if parts.password or any(map(_SECRET.search, options)):
+        raise ConfigError(
+            "this URL holds a secret, which everybody on this machine can read in the list of "
+            "processes: put it into an environment variable, and give env:NAME in its place"
+        )
+
+
+@contextmanager
+def _by_url(url: str, *, create: bool) -> Generator[KV]:
+    if not create:
+        _refuse_missing(url)
+    if not url.lower().startswith("nats:"):
+        with open_kv(url) as kv:
+            yield kv
+        return
+    with _bridged(lambda: open_async_kv(url)) as bridged:
+        yield bridged
+
+
+def _refuse_missing(url: str) -> None:
+    # SQLite and folders are made when they are opened: of a name with a slip in it too.
+    scheme, _, rest = url.partition("://")
+    if scheme.lower() in {"sqlite", "file"}:
+        path = unquote(rest.partition("?")[0])
+        path = path.removeprefix("/") if scheme.lower() == "sqlite" else path
+        if not Path(path).exists():
+            raise ConfigError(f"there is nothing at {path}: a path begins in the working directory")
+
+
+@contextmanager
+def _by_function(place: str) -> Generator[KV]:
+    make: Any = named(place)
+    if not callable(make):
+        raise ConfigError(f"{place} is no function: one that returns a handle is wanted")
+    with ExitStack() as stack:
+        if iscoroutinefunction(make):
+            yield stack.enter_context(_bridged(make))
+            return
+        handle: Any = make()
+        kv = _as_kv(handle)
+        if kv is None:
+            yield stack.enter_context(_bridged(lambda: handle))
+            return
+        if callable(getattr(handle, "close", None)):
+            stack.callback(handle.close)
+        yield kv
+
+
+def _as_kv(handle: Any) -> KV | None:
+    """The KV over a handle; None over one that is to be awaited."""
+    if is_async(handle):
+        return None
+    try:
+        return as_kv(handle)
+    except ConfigError:
+        with suppress(ConfigError):
+            as_async_kv(handle)
+            return None
+        raise
+
+
+@contextmanager
+def _bridged(make: Callable[[], Any]) -> Generator[KV]:
+    """What is made on a loop: an AsyncKV, or a handle that is one."""
+    with running() as loop:
+
+        async def made() -> tuple[Any, AsyncKV]:
+            found: Any = make()
+            handle: Any = await found if isawaitable(found) else found
+            return handle, as_async_kv(handle)
+
+        handle, kv = loop.wait(made)
+        try:
+            yield BridgedKV(kv, loop)
+        finally:
+            if callable(getattr(handle, "aclose", None)):
+                loop.wait(handle.aclose)

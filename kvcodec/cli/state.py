@@ -1,0 +1,67 @@
+"""How far a long command came, in a file: an interrupted one goes on where it ended.
+
+The file is replaced whole, so that a kill leaves the last one or this one. It is private, since it
+has names of keys in it, and it is removed when the command is done.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Generic, TypeVar
+
+import msgspec
+
+from kvcodec.errors import ConfigError
+
+__all__ = ["StateFile"]
+
+T = TypeVar("T")
+
+
+class StateFile(Generic[T]):
+    """Where one command keeps its state of type ``kind``.
+
+    ``what`` is the command with all that another run must have in common to go on: places,
+    declarations, options. Raises ConfigError if the file belongs to anything else.
+    """
+
+    def __init__(self, path: str, what: list[str], kind: type[T]) -> None:
+        self._path = Path(path)
+        self._what = what
+        self._kind = kind
+
+    @property
+    def name(self) -> str:
+        """The path, for messages."""
+        return str(self._path)
+
+    def read(self) -> T | None:
+        """Return the state of an interrupted run; None if there is none."""
+        try:
+            data = self._path.read_bytes()
+        except FileNotFoundError:
+            return None
+        try:
+            whose, state = msgspec.json.decode(data, type=tuple[list[str], msgspec.Raw])
+            found = msgspec.json.decode(state, type=self._kind)
+        except msgspec.DecodeError:
+            raise ConfigError(f"{self._path} is no state of this command: give --state") from None
+        if whose != self._what:
+            raise ConfigError(
+                f"{self._path} is the state of {' '.join(whose)}: run that to its end, remove the "
+                "file, or give another one by --state"
+            )
+        return found
+
+    def write(self, state: T) -> None:
+        """Keep a state in the place of the last one."""
+        aside = self._path.with_name(f"{self._path.name}.new")
+        descriptor = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(msgspec.json.encode((self._what, state)))
+        aside.replace(self._path)
+
+    def remove(self) -> None:
+        """Forget it: the command is done."""
+        self._path.unlink(missing_ok=True)
