@@ -44,7 +44,7 @@ K = TypeVar("K")
 
 Lifetime: TypeAlias = timedelta | float | None
 
-MAX_BYTES = 256 * 1024 * 1024
+MAX_BYTES = 64 * 1024 * 1024
 """Of one checkpoint: some states hold whole documents."""
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from functools import partial
 from typing import Any, Final, TypeAlias
 
@@ -228,8 +228,6 @@ class Saving(BaseCheckpointSaver[int]):
 
     def _copying(self, source: str, target: str) -> Steps[None]:
         under, thread = (part(str(source)),), part(str(target))
-        if under == (thread,):
-            return
         latest: dict[Head, str | None] = {}
         for head in (yield self._opened.keys, self._opened.heads, under):
             latest[head] = yield self._opened.heads.get, head
@@ -243,8 +241,8 @@ class Saving(BaseCheckpointSaver[int]):
         row: Row | None = yield self._opened.checkpoints.get, place
         if row is None:
             return
-        batches = yield self._opened.written, place
-        yield self._opened.writes.delete, to  # of a copy that was stopped
+        there = yield self._opened.written, to  # of a copy that was stopped
+        batches = [each for each in (yield self._opened.written, place) if each not in there]
         if batches:
             yield self._opened.writes.extend, to, batches
         yield self._opened.checkpoints.set, to, row
@@ -296,8 +294,13 @@ class Saving(BaseCheckpointSaver[int]):
 class Search:
     """The checkpoints of a ``list``, one at a time."""
 
-    def __init__(self, read: Any, places: Iterable[Place], limit: int | None) -> None:
-        self._read = read
+    def __init__(
+        self,
+        reading: Callable[[Place], Steps[CheckpointTuple | None]],
+        places: Iterable[Place],
+        limit: int | None,
+    ) -> None:
+        self._read = reading
         self._places: Iterator[Place] = iter(places)
         self._left = -1 if limit is None else max(limit, 0)
 
@@ -307,7 +310,7 @@ class Search:
             place = next(self._places, None)
             if place is None:
                 break
-            found: CheckpointTuple | None = yield from self._read(place)
+            found = yield from self._read(place)
             if found is not None:
                 self._left -= 1
                 return found
