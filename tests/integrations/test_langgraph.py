@@ -136,8 +136,9 @@ def test_the_suite_on_redis(tmp_path: Path) -> None:
 
     async def on_redis() -> AsyncIterator[Any]:
         async with redis.asyncio.Redis(port=server.port) as client:
+            handle: Any = client
             await client.flushdb()
-            yield KVSaver(client, cipher=RING)
+            yield KVSaver(handle, cipher=RING)
 
     with RedisServer(tmp_path, "--appendonly", "yes") as server:
         assert conformance(on_redis) == BASE | OPTIONAL
