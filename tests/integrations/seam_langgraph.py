@@ -171,7 +171,7 @@ SHIPPED: dict[Attack, Outcome] = {
     "planted plaintext": "taken",
     "damaged row": "refused",
 }
-_shipped = {
+_shipped: dict[Attack, tuple[Attempt, Outcome]] = {
     attack: (attempt, SHIPPED[attack]) for attack, attempt in sqlite_attempts(shipped_serde).items()
 }
 
