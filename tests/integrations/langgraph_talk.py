@@ -6,7 +6,8 @@ Each of 40 processes is killed by SIGKILL before or after an operation of its KV
 the next one goes on. Prints how many were killed and what was said.
 """
 
-# pyright: reportMissingTypeStubs=false  # langgraph is typed, and not all of its parts say so
+# langgraph is typed, and not all of its parts say so
+# pyright: reportMissingTypeStubs=false
 from __future__ import annotations
 
 import base64

@@ -1,6 +1,7 @@
 """LangGraph's conformance suite on both halves of the adapter, and what the suite does not ask."""
 
-# pyright: reportMissingTypeStubs=false  # langgraph is typed, and not all of its parts say so
+# langgraph is typed, and not all of its parts say so
+# pyright: reportMissingTypeStubs=false
 from __future__ import annotations
 
 import asyncio
