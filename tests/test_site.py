@@ -9,6 +9,7 @@ from pathlib import Path
 
 import kvcodec
 import kvcodec.integrations.langchain
+import kvcodec.integrations.langgraph
 import kvcodec.integrations.opentelemetry
 import kvcodec.protocols
 import kvcodec.testing
@@ -20,6 +21,7 @@ PUBLIC = [
     kvcodec.protocols,
     kvcodec.testing,
     kvcodec.integrations.langchain,
+    kvcodec.integrations.langgraph,
     kvcodec.integrations.opentelemetry,
 ]
 
