@@ -10,6 +10,7 @@ from pathlib import Path
 import kvcodec
 import kvcodec.integrations.langchain
 import kvcodec.integrations.opentelemetry
+import kvcodec.integrations.pykeyvalue
 import kvcodec.protocols
 import kvcodec.testing
 
@@ -21,6 +22,7 @@ PUBLIC = [
     kvcodec.testing,
     kvcodec.integrations.langchain,
     kvcodec.integrations.opentelemetry,
+    kvcodec.integrations.pykeyvalue,
 ]
 
 

@@ -6,7 +6,7 @@ OAuthProxy(..., client_storage=KVStore(AsyncSQLiteKV("app.db"), cipher=KeyRing.f
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping, MutableMapping, Sequence
+from collections.abc import AsyncIterator, Callable, Generator, Mapping, MutableMapping, Sequence
 from contextlib import aclosing, contextmanager
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final, SupportsFloat, TypeAlias, TypeVar, cast
@@ -77,7 +77,7 @@ class KVStore:
         default_collection: str = "default_collection",
         clock: Callable[[], float] = time.time,
     ) -> None:
-        if not isinstance(default_collection, str) or not default_collection:
+        if not default_collection:
             raise ConfigError("default_collection= is a name: KVStore(kv, cipher=ring)")
         self._kv = as_async_kv(kv, "Store")
         self._clock = clock
@@ -306,7 +306,15 @@ def _keyspaces(cipher: Any, keys: Any) -> tuple[Keyspace[Entry, Key], Keyspace[E
     def declared(
         ttl: timedelta | None, previous: Sequence[Keyspace[Entry, Key]] = ()
     ) -> Keyspace[Entry, Key]:
-        return Keyspace(_NAME, Entry, key=Key, keys=keys, cipher=cipher, ttl=ttl, previous=previous)
+        return Keyspace(
+            _NAME,
+            dict[str, Any],
+            key=tuple[str, str],
+            keys=keys,
+            cipher=cipher,
+            ttl=ttl,
+            previous=previous,
+        )
 
     return declared(_DECLARED, [declared(None)]), declared(None, [declared(_DECLARED)])
 
@@ -328,7 +336,7 @@ def _entry(value: Mapping[str, Any]) -> Entry:
 
 
 @contextmanager
-def _refusals_as_theirs() -> Iterator[None]:
+def _refusals_as_theirs() -> Generator[None]:
     """What cannot be stored raises what callers of py-key-value expect."""
     try:
         yield

@@ -1,4 +1,4 @@
-"""``KVStore`` under py-key-value's own ``BaseStoreTests``: collected by test_pykeyvalue_suite.py only.
+"""``KVStore`` under py-key-value's own ``BaseStoreTests``, for test_pykeyvalue_suite.py alone.
 
 It runs in a process of its own, where the package ``tests`` is that of their repository.
 """
@@ -9,7 +9,7 @@ import os
 from collections.abc import AsyncIterator
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 from cachetools import LRUCache
@@ -32,8 +32,7 @@ class TestBounded(BaseStoreTests):
     @pytest.fixture
     async def store(self) -> KVStore:
         """On a mapping, as it is."""
-        rows: Any = LRUCache(500)
-        return KVStore(rows, cipher=KeyRing.generate())
+        return KVStore(LRUCache[str, bytes](500), cipher=KeyRing.generate())
 
 
 class Unbounded(BaseStoreTests):

@@ -1,4 +1,4 @@
-"""py-key-value's ``FernetEncryptionWrapper``, alone and as FastMCP's OAuth proxy has it by default."""
+"""py-key-value's ``FernetEncryptionWrapper``, alone, and as FastMCP's OAuth proxy has it."""
 
 from __future__ import annotations
 
@@ -130,9 +130,9 @@ def proxy(storage: AsyncKeyValue | None, secret: bytes) -> OAuthProxy:
     logging.getLogger("fastmcp").setLevel(logging.CRITICAL)  # it warns of http, which is not used
     return OAuthProxy(
         upstream_authorization_endpoint="http://127.0.0.1:9/authorize",
-        upstream_token_endpoint="http://127.0.0.1:9/token",  # noqa: S106 - an address
+        upstream_token_endpoint="http://127.0.0.1:9/token",
         upstream_client_id="app",
-        upstream_client_secret="secret-of-the-app",  # noqa: S106 - of nobody
+        upstream_client_secret="secret-of-the-app",
         token_verifier=StaticTokenVerifier({}),
         base_url="http://127.0.0.1:9",
         client_storage=storage,
@@ -146,6 +146,12 @@ def client(name: str) -> OAuthClientInformationFull:
     return OAuthClientInformationFull(client_id=name, redirect_uris=uris)
 
 
+def row_of(name: str, folder: Path) -> Path:
+    """The file of a client."""
+    (path,) = folder.rglob(f"{name}.json")
+    return path
+
+
 def default_of_proxy(attack: Attack) -> Attempt:
     """An attack on the registered clients in the files of FastMCP's own."""
 
@@ -153,7 +159,7 @@ def default_of_proxy(attack: Attack) -> Attempt:
         secret = Fernet.generate_key()
         writer = proxy(None, secret)
         await writer.register_client(client("ada"))
-        (path,) = folder.rglob("ada.json")
+        path = row_of("ada", folder)
         name, reader, row = "ada", writer, json.loads(path.read_text("utf-8"))
         match attack:
             case "wrong key":
@@ -161,7 +167,7 @@ def default_of_proxy(attack: Attack) -> Attempt:
             case "copied row":
                 await writer.register_client(client("bob"))
                 name = "bob"
-                (path,) = folder.rglob("bob.json")
+                path = row_of("bob", folder)
             case "planted plaintext":
                 row["value"] = json.loads(client("eve").model_dump_json())
             case "damaged row":

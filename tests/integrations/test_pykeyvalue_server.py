@@ -33,7 +33,7 @@ from tests.servers.redis import RedisServer
 from tests.test_docs import ROOT, write_files
 
 PAGE = ROOT / "docs" / "frameworks" / "py-key-value.md"
-SECRET = "upstream-secret-of-the-app"  # noqa: S105 - of nobody
+SECRET = "upstream-secret-of-the-app"
 
 
 class Server(Process):
@@ -183,7 +183,7 @@ class Redis(Storage):
         self.client: Any = redis.Redis(port=port)
 
     def rows(self) -> dict[str, bytes]:
-        return {name.decode(): self.client.get(name) for name in self.client.keys()}
+        return {name.decode(): self.client.get(name) for name in self.client.scan_iter()}
 
     def write(self, name: str, data: bytes) -> None:
         self.client.set(name, data, keepttl=True)
@@ -239,9 +239,7 @@ def no_row_has_a_secret_in_clear(world: World) -> None:
         assert secret.encode() not in kept
 
 
-def test_the_keys_of_the_server_are_rotated(
-    world: World, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_keys_of_the_server_are_rotated(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     """A new primary key, the old one retired; all sealed anew; the old one dropped."""
     old, new = world.key, KeyRing.generate_key()
     retired = KeyRing(old).primary

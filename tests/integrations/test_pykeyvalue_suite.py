@@ -1,4 +1,4 @@
-"""py-key-value's own ``BaseStoreTests`` over ``KVStore``: on a bounded mapping, memory, SQLite, Redis.
+"""py-key-value's own ``BaseStoreTests`` over ``KVStore``.
 
 No distribution of py-key-value has its tests, neither wheel nor sdist (0.2.8 to 0.5.0 were looked
 at): they are in its repository only. One commit of it is fetched into pytest's cache, or given as
@@ -14,7 +14,7 @@ import subprocess
 import sys
 from importlib.metadata import version
 from pathlib import Path
-from xml.etree import ElementTree
+from xml.etree import ElementTree as ET
 
 import pytest
 
@@ -27,6 +27,7 @@ COMMIT = "279e1ee26234577c4104c7e40cc83d8e1b27c554"
 
 GIVEN = "KVCODEC_PY_KEY_VALUE"
 ROOT = Path(__file__).parents[2]
+SETTINGS = "[pytest]\nasyncio_mode = auto\nasyncio_default_fixture_loop_scope = function\n"
 THEIRS = 67
 """Tests of ``BaseStoreTests`` at that commit."""
 
@@ -54,7 +55,7 @@ def fetch(folder: Path) -> None:
     ):
         try:
             subprocess.run(
-                ["git", *command],
+                ["git", *command],  # noqa: S607 - whichever git is there
                 cwd=folder,
                 check=True,
                 capture_output=True,
@@ -82,7 +83,7 @@ def test_their_suite(checkout: Path, tmp_path: Path) -> None:
 def run(checkout: Path, folder: Path, redis_url: str) -> tuple[list[tuple[str, str]], str]:
     """Run pytest in a process where ``tests`` is their package; return what came of each test."""
     settings, report = folder / "pytest.ini", folder / "report.xml"
-    settings.write_text("[pytest]\nasyncio_mode = auto\nasyncio_default_fixture_loop_scope = function\n")
+    settings.write_text(SETTINGS)
     # Out of this package, which has the name of theirs.
     stores = shutil.copy(Path(__file__).with_name("pykeyvalue_stores.py"), folder)
     options = ("--noconftest", "-q", "-c", str(settings), f"--junit-xml={report}")
@@ -99,6 +100,6 @@ def run(checkout: Path, folder: Path, redis_url: str) -> tuple[list[tuple[str, s
         },
     )
     assert report.exists(), done.stdout + done.stderr
-    cases = ElementTree.parse(report).getroot().iter("testcase")  # noqa: S314 - pytest's own
+    cases = ET.parse(report).getroot().iter("testcase")  # noqa: S314 - pytest's own
     ran = [(next((of.tag for of in case), "passed"), str(case.get("classname"))) for case in cases]
     return ran, done.stdout + done.stderr

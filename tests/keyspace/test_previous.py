@@ -410,9 +410,12 @@ def test_an_envelope_that_is_an_older_form_alone_says_what_is_wrong_by_that(worl
         world.open(today).get("ada")
     report = world.open(today).verify(["ada"])
     assert report.unreadable == {"tokens/ada": "decrypt: UnknownKey"}
-    two = [Keyspace("tokens", Token, cipher=OTHER), Keyspace("tokens", bytes, cipher=OTHER)]
+    sealed: list[Keyspace[Any]] = [
+        Keyspace("tokens", Token, cipher=OTHER),
+        Keyspace("tokens", bytes, cipher=OTHER),
+    ]
     with pytest.raises(Tampered, match="no lifetime"):  # nobody can say which
-        world.open(Keyspace("tokens", Token, cipher=OTHER, ttl=60, previous=two)).get("ada")
+        world.open(Keyspace("tokens", Token, cipher=OTHER, ttl=60, previous=sealed)).get("ada")
 
 
 @every_world
