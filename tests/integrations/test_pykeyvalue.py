@@ -70,6 +70,16 @@ class NoLifetimes(AsyncMemoryKV):
     set_with_ttl = set_many_with_ttl = purge = None  # type: ignore[assignment]  # not there
 
 
+class Late(AsyncMemoryKV):
+    """A KV whose answer is on its way while other tasks go on."""
+
+    async def get(self, key: str, /) -> bytes | None:
+        """As it was when it was read."""
+        found = await super().get(key)
+        await asyncio.sleep(0)
+        return found
+
+
 def run(coroutine: Coroutine[Any, Any, object]) -> None:
     """For properties, which draw their arguments."""
     asyncio.run(coroutine)
@@ -247,6 +257,7 @@ KVS: dict[str, Callable[[Clock], Any]] = {
     "dict": lambda _: {},
     "memory": lambda clock: AsyncMemoryKV(clock=clock),
     "no lifetimes": lambda clock: NoLifetimes(clock=clock),
+    "late": lambda clock: Late(clock=clock),
 }
 every_kv = pytest.mark.parametrize("make", KVS.values(), ids=KVS)
 
