@@ -11,6 +11,7 @@ import kvcodec
 import kvcodec.integrations.langchain
 import kvcodec.integrations.langgraph
 import kvcodec.integrations.opentelemetry
+import kvcodec.integrations.pykeyvalue
 import kvcodec.protocols
 import kvcodec.testing
 
@@ -23,6 +24,7 @@ PUBLIC = [
     kvcodec.integrations.langchain,
     kvcodec.integrations.langgraph,
     kvcodec.integrations.opentelemetry,
+    kvcodec.integrations.pykeyvalue,
 ]
 
 

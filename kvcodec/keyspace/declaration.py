@@ -26,7 +26,7 @@ from kvcodec.errors import (
     Tampered,
     locate,
 )
-from kvcodec.format.envelope import Header, Kind
+from kvcodec.format.envelope import MAGIC, Header, Kind
 from kvcodec.keys.declared import Declared
 from kvcodec.keyspace.names import Names
 from kvcodec.keyspace.opening import Opening, Shape, other_shape, shape_error
@@ -320,11 +320,13 @@ class Declaration(Declared, Generic[V, K]):
     def older_form(self, raw_key: str, data: Any, now: float) -> Older | None:
         """The first older declaration that reads what is stored under today's name.
 
-        None if it is of today's form, by its exact first bytes, or if none reads it. Where it is
-        signed over other fields, only the signature tells: of today's form it is Tampered.
+        None if it is of today's form, by its exact first bytes, or if none reads it; an envelope
+        that can be of one only is that one's, read or not. Where it is signed over other fields,
+        only the signature tells: of today's form it is Tampered.
         """
-        older_ones = self.older
-        if older_ones and self.pipeline.wrapping.recognises(as_bytes(data)):
+        older_ones, data = self.older, as_bytes(data)
+        todays = bool(older_ones) and self.pipeline.wrapping.recognises(data)
+        if todays:
             older_ones = tuple(one for one in older_ones if self.signs_unlike(one.declaration))
             if not older_ones or self._verifies(raw_key, data, now):
                 return None
@@ -337,7 +339,18 @@ class Declaration(Declared, Generic[V, K]):
                 except DecodeError:
                     continue
                 return older
-        return None
+        return None if todays else self._sole_owner(raw_key, data, now)
+
+    def _sole_owner(self, raw_key: str, data: bytes, now: float) -> Older | None:
+        """The older declaration that an envelope can only be of: its errors say what is wrong."""
+        owners = [
+            older
+            for older in self.older
+            if older.is_open(now)
+            and self._shares_name(older.declaration, raw_key)
+            and older.declaration.pipeline.wrapping.recognises(data)
+        ]
+        return owners[0] if len(owners) == 1 and data[:1] == bytes((MAGIC,)) else None
 
     def signs_unlike(self, old: Declaration[Any, Any]) -> bool:
         """Whether records of an older declaration are signed over other fields (unsigned=)."""

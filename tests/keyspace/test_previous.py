@@ -31,6 +31,7 @@ from kvcodec import (
     Store,
     Tampered,
     TemplateKeys,
+    UnknownKey,
 )
 from kvcodec.backends.dify import DifyKV
 from kvcodec.testing import crash_everywhere, like_dify
@@ -398,6 +399,23 @@ def test_what_is_of_todays_form_is_never_tried_as_an_older_one(world: World) -> 
     with pytest.raises(Tampered):
         today.update("ada", lambda value: value, default=EVE)
     assert world.holds(name) == bytes(data)
+
+
+@every_world
+def test_an_envelope_that_is_an_older_form_alone_says_what_is_wrong_by_that(world: World) -> None:
+    """A key that is missing is told as such, and not as today's form having been changed."""
+    world.open(Keyspace("tokens", Token, cipher=RING)).set("ada", ADA)
+    today = declared(Keyspace("tokens", Token, cipher=OTHER), cipher=OTHER, ttl=60)
+    with pytest.raises(UnknownKey):
+        world.open(today).get("ada")
+    report = world.open(today).verify(["ada"])
+    assert report.unreadable == {"tokens/ada": "decrypt: UnknownKey"}
+    sealed: list[Keyspace[Any]] = [
+        Keyspace("tokens", Token, cipher=OTHER),
+        Keyspace("tokens", bytes, cipher=OTHER),
+    ]
+    with pytest.raises(Tampered, match="no lifetime"):  # nobody can say which
+        world.open(Keyspace("tokens", Token, cipher=OTHER, ttl=60, previous=sealed)).get("ada")
 
 
 @every_world
