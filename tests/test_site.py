@@ -9,7 +9,9 @@ from pathlib import Path
 
 import kvcodec
 import kvcodec.integrations.langchain
+import kvcodec.integrations.mcp
 import kvcodec.integrations.opentelemetry
+import kvcodec.integrations.slack
 import kvcodec.protocols
 import kvcodec.testing
 
@@ -20,7 +22,9 @@ PUBLIC = [
     kvcodec.protocols,
     kvcodec.testing,
     kvcodec.integrations.langchain,
+    kvcodec.integrations.mcp,
     kvcodec.integrations.opentelemetry,
+    kvcodec.integrations.slack,
 ]
 
 
