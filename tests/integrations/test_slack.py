@@ -255,6 +255,8 @@ def test_what_would_not_come_back_is_refused(opened: Any) -> None:
     for odd in ({1: "a"}, {"a": float("nan")}, {"a": b"x"}):
         with pytest.raises(EncodeError):
             store.save(installation(custom_values=odd))
+    with pytest.raises(EncodeError):
+        store.save(installation(incoming_webhook_url=b"x"))  # which a bot does not have
     assert list(kv.scan_keys("")) == []
 
 
