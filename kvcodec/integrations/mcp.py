@@ -226,12 +226,12 @@ class SessionManager(StreamableHTTPSessionManager):
     _events: LogEventStore | None
 
     @property
-    def event_store(self) -> LogEventStore | None:  # pyright: ignore[reportIncompatibleVariableOverride]  # asked for once per session
+    def event_store(self) -> EventStore | None:
         """The event store of the next session."""
         return None if self._events is None else self._events.scoped()
 
     @event_store.setter
-    def event_store(self, event_store: LogEventStore | None) -> None:
+    def event_store(self, event_store: EventStore | None) -> None:
         if not isinstance(event_store, LogEventStore | None):
             raise ConfigError("event_store= is a LogEventStore")
         self._events = event_store

@@ -55,7 +55,7 @@ class _RecordCodec(Generic[R]):
     name = "slack"
 
     def __init__(self, kind: type[R]) -> None:
-        self._kind = kind
+        self._kind: Callable[..., R] = kind
 
     def encode(self, record: R, /) -> bytes:
         return msgspec.json.encode(vars(record))
@@ -63,7 +63,8 @@ class _RecordCodec(Generic[R]):
     def decode(self, data: bytes, /) -> R:
         if json_too_deep(data, MAX_DEPTH):  # deeper JSON can end a process
             raise ValueError("nested too deep")
-        return self._kind(**msgspec.json.decode(data))
+        fields: dict[str, Any] = msgspec.json.decode(data)
+        return self._kind(**fields)
 
 
 class Installations:
@@ -140,7 +141,8 @@ class Installations:
 
     def finding_bot(self, at: Workspace) -> Steps[Bot | None]:
         """Find the bot of a workspace."""
-        return (yield self.bots.get(at))
+        bot: Bot | None = yield self.bots.get(at)
+        return bot
 
     def finding(self, at: Workspace, user_id: str | None) -> Steps[Installation | None]:
         """Find a person's installation, or the latest one of anybody, with the latest bot."""
@@ -148,7 +150,8 @@ class Installations:
         if user_id is None:
             users = reversed((yield self.installers.get(at, {})))
         for user in users:
-            found = yield self.installations.get(Installer(*at, user or _NONE))
+            key = Installer(*at, user or _NONE)
+            found: Installation | None = yield self.installations.get(key)
             if found is not None:
                 yield from self._with_latest_bot(at, found, user_id)
                 return found
@@ -212,7 +215,8 @@ def done(steps: Steps[T]) -> T:
         try:
             result = steps.send(result)
         except StopIteration as end:
-            return end.value
+            returned: T = end.value
+            return returned
 
 
 async def adone(steps: Steps[T]) -> T:
@@ -222,5 +226,6 @@ async def adone(steps: Steps[T]) -> T:
         try:
             step = steps.send(result)
         except StopIteration as end:
-            return end.value
+            returned: T = end.value
+            return returned
         result = await step

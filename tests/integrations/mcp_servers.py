@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from typing import Any
 
@@ -25,9 +25,9 @@ from kvcodec.integrations.mcp import LogEventStore
 
 
 @contextmanager
-def serving(app: Any, port: socket.socket | None = None) -> Iterator[str]:
+def serving(app: Any) -> Generator[str, None, None]:
     """Serve an app on a free port, in a thread with a loop of its own; give its URL."""
-    listening = port or socket.create_server(("127.0.0.1", 0))
+    listening = socket.create_server(("127.0.0.1", 0))
     config = uvicorn.Config(app, log_level="critical", lifespan="on", ws="none")
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run, args=([listening],), daemon=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeAlias
 
 from tests.requires import require_module
 
@@ -55,7 +55,8 @@ def _their_store(attack: Callable[[bytes, bytes], bytes]) -> Attempt:
     return attempt
 
 
-Attack = Callable[[bytes, bytes], bytes]
+Attack: TypeAlias = Callable[[bytes, bytes], bytes]
+Attacked: TypeAlias = Callable[[Attack, KeyRing], Attempt]
 
 
 def _read(kv: dict[str, bytes], attack: Attack, read: Callable[[], object]) -> Outcome:
@@ -67,7 +68,7 @@ def _read(kv: dict[str, bytes], attack: Attack, read: Callable[[], object]) -> O
         return "refused"
 
 
-def _our_cache(attack: Attack, ring: KeyRing = RING) -> Attempt:
+def _our_cache(attack: Attack, ring: KeyRing) -> Attempt:
     def attempt() -> Outcome:
         kv: dict[str, bytes] = {}
         for prompt in ("mine", "yours"):
@@ -77,7 +78,7 @@ def _our_cache(attack: Attack, ring: KeyRing = RING) -> Attempt:
     return attempt
 
 
-def _our_store(attack: Attack, ring: KeyRing = RING) -> Attempt:
+def _our_store(attack: Attack, ring: KeyRing) -> Attempt:
     def attempt() -> Outcome:
         kv: dict[str, bytes] = {}
 
@@ -90,7 +91,7 @@ def _our_store(attack: Attack, ring: KeyRing = RING) -> Attempt:
     return attempt
 
 
-def _our_history(attack: Attack, ring: KeyRing = RING) -> Attempt:
+def _our_history(attack: Attack, ring: KeyRing) -> Attempt:
     def attempt() -> Outcome:
         kv: dict[str, bytes] = {}
 
@@ -105,12 +106,12 @@ def _our_history(attack: Attack, ring: KeyRing = RING) -> Attempt:
     return attempt
 
 
-def _ours(attempt_of: Callable[..., Attempt]) -> Any:
+def _ours(attempt_of: Attacked) -> Any:
     return {
         "wrong key": attempt_of(lambda mine, _: mine, KeyRing.generate()),
-        "copied row": attempt_of(lambda _, yours: yours),
-        "planted plaintext": attempt_of(lambda *_: b"[]"),
-        "damaged row": attempt_of(lambda mine, _: mine[:-1] + bytes([mine[-1] ^ 1])),
+        "copied row": attempt_of(lambda _, yours: yours, RING),
+        "planted plaintext": attempt_of(lambda _, __: b"[]", RING),
+        "damaged row": attempt_of(lambda mine, _: mine[:-1] + bytes([mine[-1] ^ 1]), RING),
     }
 
 
@@ -136,8 +137,8 @@ SEAMS = [
         shipped={
             "wrong key": (_not_possible, "not possible"),
             "copied row": (_their_store(lambda _, yours: yours), "taken"),
-            "planted plaintext": (_their_store(lambda *_: b"planted"), "taken"),
-            "damaged row": (_their_store(lambda *_: b"minf"), "taken"),
+            "planted plaintext": (_their_store(lambda _, __: b"planted"), "taken"),
+            "damaged row": (_their_store(lambda _, __: b"minf"), "taken"),
         },
         ours=_ours(_our_store),
         because=BECAUSE,
@@ -149,8 +150,8 @@ SEAMS = [
         shipped={
             "wrong key": (_not_possible, "not possible"),
             "copied row": (_history_store(lambda _, yours: yours), "taken"),
-            "planted plaintext": (_history_store(lambda *_: [HumanMessage("planted")]), "taken"),
-            "damaged row": (_history_store(lambda *_: [HumanMessage("minf")]), "taken"),
+            "planted plaintext": (_history_store(lambda _, __: [HumanMessage("planted")]), "taken"),
+            "damaged row": (_history_store(lambda _, __: [HumanMessage("minf")]), "taken"),
         },
         ours=_ours(_our_history),
         because=BECAUSE,
@@ -162,8 +163,11 @@ SEAMS = [
         shipped={
             "wrong key": (_not_possible, "not possible"),
             "copied row": (_their_cache(lambda _, yours: yours), "taken"),
-            "planted plaintext": (_their_cache(lambda *_: [Generation(text="planted")]), "taken"),
-            "damaged row": (_their_cache(lambda *_: [Generation(text="minf")]), "taken"),
+            "planted plaintext": (
+                _their_cache(lambda _, __: [Generation(text="planted")]),
+                "taken",
+            ),
+            "damaged row": (_their_cache(lambda _, __: [Generation(text="minf")]), "taken"),
         },
         ours=_ours(_our_cache),
         because=BECAUSE,

@@ -67,7 +67,7 @@ def _their_states(attack: Callable[[Path], object]) -> Attempt:
     def attempt() -> Outcome:
         with TemporaryDirectory() as folder:
             store = FileOAuthStateStore(expiration_seconds=600, base_dir=folder)
-            issued = Path(folder) / store.issue()
+            issued = Path(folder) / store.issue()  # pyright: ignore[reportUnknownMemberType]
             attack(issued)
             return "taken" if store.consume(STATE) else "vanished"
 
@@ -117,7 +117,7 @@ SEAMS = [
         ours={
             "wrong key": _our_installations(lambda mine, _: mine, KeyRing.generate()),
             "copied row": _our_installations(lambda _, yours: yours),
-            "planted plaintext": _our_installations(lambda *_: b'{"user_id":"U1"}'),
+            "planted plaintext": _our_installations(lambda _, __: b'{"user_id":"U1"}'),
             "damaged row": _our_installations(_damaged),
         },
         because={"wrong key": "the shipped store has no key: its files are plain"},

@@ -268,7 +268,7 @@ class TestCacheInThreads(AsyncCacheTestSuite):
     """Without an async handle the async methods run the others in a thread."""
 
     @pytest.fixture
-    def cache(self) -> BaseCache:  # type: ignore[override]  # theirs is async: pytest needs a plugin
+    def cache(self) -> BaseCache:
         """An empty cache."""
         return KVCache(Bare())
 
@@ -334,7 +334,7 @@ def test_models_ask_the_cache() -> None:
     set_llm_cache(cache)
     try:
         for model in models:
-            said = [model.invoke("hello") for _ in range(2)]
+            said: list[Any] = [model.invoke("hello") for _ in range(2)]
             said.append(asyncio.run(model.ainvoke("hello")))
             assert [getattr(each, "content", each) for each in said] == ["one"] * 3
         cache.clear()

@@ -357,7 +357,7 @@ async def test_many_streams_at_once(tmp_path: Path) -> None:
             assert [each.message for each in got] == [note(n) for n in range(1, 20)]
         both = await asyncio.gather(fill("both"), fill("both"))
         _, got = await replayed(events, both[0][0])
-        assert len({each.event_id for each in got}) >= 38
+        assert len({each.event_id for each in got}) in (38, 39)
 
 
 async def test_a_stop_anywhere_loses_no_event_that_has_an_id() -> None:
@@ -409,7 +409,8 @@ async def count(session: ClientSession, name: str, up_to: int = 6) -> tuple[list
     """Have the server count; return what it said on the way, and in the end."""
     said: list[str] = []
 
-    async def hear(_: float, __: float | None, message: str | None) -> None:
+    async def hear(progress: float, total: float | None, message: str | None) -> None:
+        assert progress < (total or 0)
         said.append(message or "")
 
     arguments = {"up_to": up_to, "name": name}
@@ -452,7 +453,7 @@ class Wire:
     async def open(self, stack: AsyncExitStack) -> Self:
         """Begin a session."""
         self._client = await stack.enter_async_context(httpx2.AsyncClient(timeout=60))
-        about = {"protocolVersion": "2025-11-25", "capabilities": {}}
+        about: dict[str, Any] = {"protocolVersion": "2025-11-25", "capabilities": {}}
         about["clientInfo"] = {"name": "wire", "version": "1"}
         answer = await self._post({"id": 1, "method": "initialize", "params": about})
         self._headers["mcp-session-id"] = answer.headers["mcp-session-id"]
@@ -463,7 +464,7 @@ class Wire:
         """Have the server count; return the id of the first event."""
         asked = {"name": "count", "arguments": {"up_to": 0, "name": name}}
         answer = await self._post({"id": 7, "method": "tools/call", "params": asked})
-        return answer.text.partition("id: ")[2].split()[0]
+        return str(answer.text.partition("id: ")[2].split()[0])
 
     async def resume(self, after: str) -> str:
         """Come back, and return what the server sent until it had no more to send."""
