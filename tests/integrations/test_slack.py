@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import inspect
 import sqlite3
-from collections.abc import MutableMapping
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from pathlib import Path
@@ -84,9 +83,8 @@ def plain(kv: Any, ring: KeyRing = RING) -> Any:
 
 def awaited(kv: Any, ring: KeyRing = RING) -> Any:
     """Its twin."""
-    if not isinstance(kv, MutableMapping):
-        kv = awaited_kv(kv)
-    return Awaited(AsyncSealedInstallations(kv, ring))
+    over: Any = awaited_kv(kv) if hasattr(kv, "set") else kv
+    return Awaited(AsyncSealedInstallations(over, ring))
 
 
 TWINS = pytest.mark.parametrize("opened", [plain, awaited])
