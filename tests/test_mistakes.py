@@ -675,8 +675,21 @@ EXTRAS = {
         ("langchain_core",),
         "import kvcodec.integrations.langchain",
         (
-            "ModuleNotFoundError: kvcodec.integrations.langchain needs langchain-core: pip install "
-            "langchain-core"
+            "ModuleNotFoundError: kvcodec.integrations.langchain needs langchain-core: "
+            "pip install 'kvcodec[langchain]'"
+        ),
+    ),
+    "mcp": (
+        ("mcp",),
+        "import kvcodec.integrations.mcp",
+        "ModuleNotFoundError: kvcodec.integrations.mcp needs mcp: pip install 'kvcodec[mcp]'",
+    ),
+    "slack": (
+        ("slack_sdk",),
+        "import kvcodec.integrations.slack",
+        (
+            "ModuleNotFoundError: kvcodec.integrations.slack needs slack-sdk: "
+            "pip install 'kvcodec[slack]'"
         ),
     ),
     "opentelemetry": (

@@ -10,8 +10,10 @@ from pathlib import Path
 import kvcodec
 import kvcodec.integrations.langchain
 import kvcodec.integrations.langgraph
+import kvcodec.integrations.mcp
 import kvcodec.integrations.opentelemetry
 import kvcodec.integrations.pykeyvalue
+import kvcodec.integrations.slack
 import kvcodec.protocols
 import kvcodec.testing
 
@@ -23,8 +25,10 @@ PUBLIC = [
     kvcodec.testing,
     kvcodec.integrations.langchain,
     kvcodec.integrations.langgraph,
+    kvcodec.integrations.mcp,
     kvcodec.integrations.opentelemetry,
     kvcodec.integrations.pykeyvalue,
+    kvcodec.integrations.slack,
 ]
 
 

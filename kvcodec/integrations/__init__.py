@@ -1,8 +1,11 @@
 """kvcodec in the places where other libraries ask for storage; one module for each library.
 
-``kvcodec.integrations.langchain``: LangChain's ``BaseStore`` and ``BaseChatMessageHistory``.
-``kvcodec.integrations.langgraph``: LangGraph's checkpointer and serializer.
-``kvcodec.integrations.pykeyvalue``: py-key-value's ``AsyncKeyValue``, for FastMCP.
-``kvcodec.integrations.opentelemetry``: spans and metrics of a ``WatchedKV``. A module imports its
-library: kvcodec itself depends on none of them.
+A module imports its library, and kvcodec itself depends on none of them:
+
+    langchain      ``BaseStore``, ``BaseChatMessageHistory`` and ``BaseCache``
+    langgraph      a checkpointer, and a serializer for others
+    mcp            the client's ``TokenStorage``, the server's ``EventStore``
+    opentelemetry  spans and metrics of a ``WatchedKV``
+    pykeyvalue     ``AsyncKeyValue``, for FastMCP
+    slack          ``InstallationStore`` and ``OAuthStateStore``
 """
