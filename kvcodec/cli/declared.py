@@ -56,7 +56,7 @@ def declared(place: str, ring_env: str | None) -> list[AnyKeyspace]:
     if callable(found):
         if ring is None:
             raise ConfigError(f"{place} is a function, which is given a ring: --ring-env NAME")
-        found = found(ring)
+        found, ring = found(ring), None  # its own affair, what it seals by this one
     some = _todays([*_keyspaces([found] if isinstance(found, Keyspace) else found)])
     if not some:
         raise ConfigError(f"{place} is no Keyspace, and has none")
@@ -85,7 +85,7 @@ def _is_keyspace(found: object) -> TypeGuard[AnyKeyspace]:
 
 def _under(keyspace: AnyKeyspace, ring: KeyRing) -> AnyKeyspace:
     sealed = keyspace.declaration.pipeline.form.cipher is not None
-    return keyspace.under(ring) if sealed else keyspace
+    return keyspace.with_ring(ring) if sealed else keyspace
 
 
 def one_of(keyspaces: list[AnyKeyspace], name: str) -> AnyKeyspace:
@@ -142,7 +142,8 @@ def _stored_as(keyspace: AnyKeyspace, kv: KV) -> Shape:
         if derived[:1] in _BY_LETTER:
             return _BY_LETTER[derived[:1]]
     shapes = (shape_of(keyspace, *each) for each in _stored(kv, names))
-    return next((each for each in shapes if each is not None), "store")
+    found: Shape | None = next((each for each in shapes if each is not None), None)
+    return "store" if found is None else found
 
 
 def first_stored(keyspace: AnyKeyspace, kv: KV) -> tuple[str, bytes] | None:

@@ -11,7 +11,7 @@ from msgspec import Struct
 from kvcodec.cli.output import Column, Output
 from kvcodec.plans.report import Finding, Report
 
-__all__ = ["Found", "LeftOut", "Walked", "found", "is_wrong", "show", "walked"]
+__all__ = ["SHOWN_STATES", "Found", "LeftOut", "Walked", "found", "is_wrong", "show", "walked"]
 
 
 class Found(Struct, tag_field="kind", tag="finding"):
@@ -118,7 +118,11 @@ def show(out: Output, reports: Sequence[Report], *, writes: bool) -> None:
         out.show(f"... and more: --json says all of them, {_SHOWN} are shown")
 
 
+SHOWN_STATES: Final = frozenset({"skipped"})
+"""Whose names are shown, beside what is unreadable and in conflict."""
+
 _SHOWN: Final = 50
+"""Names, at most."""
 
 
 def _row(report: Report, *, writes: bool) -> list[str]:

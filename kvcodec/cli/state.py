@@ -73,7 +73,7 @@ class StateFile(Generic[T]):
         self._path.unlink(missing_ok=True)
 
 
-def _counted(kind: type, plain: Any) -> Any:
+def _counted(kind: type, plain: dict[str, int]) -> Any:
     """The counts in a report, which msgspec writes as a dict and does not read as a Counter."""
     if get_origin(kind) is not Counter:
         raise NotImplementedError

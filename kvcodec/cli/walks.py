@@ -28,7 +28,7 @@ from kvcodec.cli.declared import (
 from kvcodec.cli.interrupt import Interrupt, interruptible
 from kvcodec.cli.output import FINE, FOUND, Output
 from kvcodec.cli.places import opened
-from kvcodec.cli.reports import LeftOut, found, is_wrong, show, walked
+from kvcodec.cli.reports import SHOWN_STATES, LeftOut, found, is_wrong, show, walked
 from kvcodec.cli.state import StateFile
 from kvcodec.errors import ConfigError
 from kvcodec.format.derived import is_derived
@@ -43,7 +43,7 @@ Command: TypeAlias = Literal["verify", "migrate", "rewrap"]
 KEPT_EVERY = 1.0
 """Seconds between two times that a report is kept, at least."""
 
-_WORTH = 20
+WORTH = 20
 """How often the time that keeping it takes, with listing the names anew, is to be worked between
 them."""
 
@@ -185,6 +185,10 @@ class _Walks:
             while report == "" or not (report.complete or self._is_over):
                 stop = pace.begin()
                 report = walk(after=report, limit=self._left, on_progress=tell, stop=stop)
+                # Of what is to be changed, or was, that may be all names.
+                report.names = {
+                    each: report.names[each] for each in report.names.keys() & SHOWN_STATES
+                }
                 self._keep(number, report)
 
     def _teller(self, keyspace: str) -> Callable[[Finding], None]:
@@ -256,7 +260,7 @@ class _Pace:
         now = monotonic()
         if self._due is None:
             cost = now - self._kept  # of writing the report, and of coming back here by a listing
-            self._due = now + max(KEPT_EVERY, _WORTH * cost)
+            self._due = now + max(KEPT_EVERY, WORTH * cost)
         if now - self._drawn > _DRAWN_EVERY:
             self._draw(now)
         if not self._interrupt.asked and now < self._due:

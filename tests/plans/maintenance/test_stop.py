@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from kvcodec import ConfigError, Files, KeyRing, Keyspace, Log, MemoryKV, Store
+from kvcodec.plans.report import Finding
 from tests.plans.maintenance.support import (
     AFTER,
     BEFORE,
@@ -34,19 +35,19 @@ def test_a_walk_that_is_stopped_goes_on(walk: str, kind: str, seed: int) -> None
     draw, stored = random.Random(seed), filled(sealed(BEFORE), MANY)
     undisturbed = Twin(kind, sealed(ROTATED), stored)(walk)
     twin = Twin(kind, sealed(ROTATED), stored)
-    report, calls, met = twin(walk, stop=lambda: True), 1, list[str]()
+    report, calls, met = twin(walk, stop=lambda: True), 1, list[Finding]()
     assert not report.complete
     while not report.complete:
         report = twin(
             walk,
             after=report,
             stop=lambda: draw.random() < 0.7,
-            on_progress=lambda finding: met.append(finding.raw_key),
+            on_progress=met.append,
         )
         calls += 1
     assert calls > 2
     assert report == undisturbed
-    assert len(met) == len({*met}) < len(MANY)
+    assert len(met) == len({each.raw_key for each in met}) < len(MANY)
 
 
 @pytest.mark.parametrize("make", [memory, plain_dict, on_redis], ids=["kv", "dict", "redis"])
