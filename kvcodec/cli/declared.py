@@ -141,9 +141,11 @@ def _stored_as(keyspace: AnyKeyspace, kv: KV) -> Shape:
         derived = name.partition("!")[2]
         if derived[:1] in _BY_LETTER:
             return _BY_LETTER[derived[:1]]
-    shapes = (shape_of(keyspace, *each) for each in _stored(kv, names))
-    found: Shape | None = next((each for each in shapes if each is not None), None)
-    return "store" if found is None else found
+    for name, data in _stored(kv, names):
+        found = shape_of(keyspace, name, data)
+        if found is not None:
+            return found
+    return "store"
 
 
 def first_stored(keyspace: AnyKeyspace, kv: KV) -> tuple[str, bytes] | None:

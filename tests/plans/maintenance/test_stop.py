@@ -54,7 +54,12 @@ def test_a_walk_that_is_stopped_goes_on(walk: str, kind: str, seed: int) -> None
 def test_stop_is_asked_after_a_few_values(make: Callable[[Mapping[str, bytes]], Any]) -> None:
     """Not after each page of names, and not once for all."""
     kv, asked = make(filled(sealed(BEFORE), MANY)), list[bool]()
-    report = Store(sealed(ROTATED), kv).verify(stop=lambda: bool(asked.append(True)))
+
+    def asking() -> bool:
+        asked.append(True)
+        return False
+
+    report = Store(sealed(ROTATED), kv).verify(stop=asking)
     assert report.checked == 300
     assert len(asked) >= 300 / 16
 
