@@ -47,7 +47,8 @@ def lock(
     if broken:
         out.warn("\n".join(broken))
         return FOUND
-    out.show(f"{file}: {len(names)} keyspaces, {'recorded' if action == 'update' else 'as locked'}")
+    said = "recorded" if action == "update" else "as locked"
+    out.show(f"{file}: {', '.join(names)}: {said}")
     return FINE
 
 

@@ -34,7 +34,7 @@ def test_a_lock_is_made_and_kept_and_broken(tmp_path: Path) -> None:
     assert "kvcodec lock update" in missing.err
     assert not (tmp_path / "lock.json").exists()
     made = ran("lock", "update", "lock.json", "stored", cwd=tmp_path)
-    assert made == (0, "lock.json: 1 keyspaces, recorded\n", "")
+    assert made == (0, "lock.json: preferences: recorded\n", "")
     kept = ran("lock", "check", "lock.json", "stored:PREFERENCES", "--json", cwd=tmp_path)
     assert (kept.code, json.loads(kept.out)) == (
         0,
