@@ -23,7 +23,11 @@ from kvcodec.errors import (
 __all__ = ["run"]
 
 _COMMANDS: Final = {
+    "lock": "kvcodec.cli.lock:lock",
     "ls": "kvcodec.cli.ls:ls",
+    "migrate": "kvcodec.cli.migrate:migrate",
+    "rewrap": "kvcodec.cli.rewrap:rewrap",
+    "verify": "kvcodec.cli.verify:verify",
 }
 """Each with its function, whose docstring is its help; imported when it is called."""
 

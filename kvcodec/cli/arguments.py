@@ -8,7 +8,7 @@ from cyclopts import Parameter
 
 from kvcodec.cli.declared import Shape
 
-__all__ = ["As", "Declarations", "Place", "Prefix", "RingEnv", "State"]
+__all__ = ["As", "Declarations", "DryRun", "Limit", "Place", "Prefix", "RingEnv", "State"]
 
 Place: TypeAlias = Annotated[
     str,
@@ -43,4 +43,10 @@ State: TypeAlias = Annotated[
         name="--state",
         help="Where an interrupted run keeps how far it came; kvcodec-COMMAND.state if not given.",
     ),
+]
+DryRun: TypeAlias = Annotated[
+    bool, Parameter(negative=(), help="Write nothing, and say what would be written.")
+]
+Limit: TypeAlias = Annotated[
+    int | None, Parameter(help="End after about so many names; the same command goes on.")
 ]

@@ -30,8 +30,10 @@ __all__ = [
     "Shape",
     "declared",
     "key_of",
+    "first_stored",
     "one_of",
     "opened_as",
+    "reads",
     "shape_of",
 ]
 
@@ -44,7 +46,8 @@ def declared(place: str, ring_env: str | None) -> list[AnyKeyspace]:
     """Return the Keyspaces that an argument names.
 
     ``module:NAME`` is one, several in a list or dict, or a function that returns either of a ring;
-    ``module`` alone all that are its attributes, by their names. With the name of an environment
+    ``module`` alone all that are its attributes, by their names. Of several, one that another has
+    in its ``previous=`` is left out. With the name of an environment
     variable, its ring takes the place of the one that a declaration has. Raises ConfigError where
     there is none, where a function wants a ring and none is named, and what the declarations raise.
     """
@@ -53,8 +56,8 @@ def declared(place: str, ring_env: str | None) -> list[AnyKeyspace]:
     if callable(found):
         if ring is None:
             raise ConfigError(f"{place} is a function, which is given a ring: --ring-env NAME")
-        found = found(ring)
-    some = [*_keyspaces([found] if isinstance(found, Keyspace) else found)]
+        found, ring = found(ring), None  # its own affair, what it seals by this one
+    some = _todays([*_keyspaces([found] if isinstance(found, Keyspace) else found)])
     if not some:
         raise ConfigError(f"{place} is no Keyspace, and has none")
     return some if ring is None else [_under(each, ring) for each in some]
@@ -70,13 +73,19 @@ def _keyspaces(found: Any) -> Iterator[AnyKeyspace]:
             yield each
 
 
+def _todays(keyspaces: list[AnyKeyspace]) -> list[AnyKeyspace]:
+    """Those that no other one has in its ``previous=``: what an older one stored is that one's."""
+    older = {id(each.keyspace) for keyspace in keyspaces for each in keyspace.previous}
+    return [each for each in keyspaces if id(each) not in older]
+
+
 def _is_keyspace(found: object) -> TypeGuard[AnyKeyspace]:
     return isinstance(found, Keyspace)
 
 
 def _under(keyspace: AnyKeyspace, ring: KeyRing) -> AnyKeyspace:
     sealed = keyspace.declaration.pipeline.form.cipher is not None
-    return keyspace.under(ring) if sealed else keyspace
+    return keyspace.with_ring(ring) if sealed else keyspace
 
 
 def one_of(keyspaces: list[AnyKeyspace], name: str) -> AnyKeyspace:
@@ -127,28 +136,46 @@ def opened_as(keyspace: AnyKeyspace, kv: KV, shape: Shape | None) -> AnyShape:
 def _stored_as(keyspace: AnyKeyspace, kv: KV) -> Shape:
     if not capabilities_of(kv).scan:
         return "store"
-    names = [*islice(_scanned(kv, keyspace.prefix), _SAMPLE)]
+    names = _sample(keyspace, kv)
     for name in names:
         derived = name.partition("!")[2]
         if derived[:1] in _BY_LETTER:
             return _BY_LETTER[derived[:1]]
-    for name in (each for each in names if not is_derived(each)):
-        data = kv.get(name)
-        found = None if data is None else shape_of(keyspace, name, data)
+    for name, data in _stored(kv, names):
+        found = shape_of(keyspace, name, data)
         if found is not None:
             return found
     return "store"
 
 
+def first_stored(keyspace: AnyKeyspace, kv: KV) -> tuple[str, bytes] | None:
+    """The name of some key and what is stored there; None where nothing is, or none is listed."""
+    if not capabilities_of(kv).scan:
+        return None
+    return next(_stored(kv, _sample(keyspace, kv)), None)
+
+
+def _sample(keyspace: AnyKeyspace, kv: KV) -> list[str]:
+    return [*islice(_scanned(kv, keyspace.prefix), _SAMPLE)]
+
+
+def _stored(kv: KV, names: list[str]) -> Iterator[tuple[str, bytes]]:
+    for name in names:
+        data = None if is_derived(name) else kv.get(name)
+        if data is not None:
+            yield name, data
+
+
 def shape_of(keyspace: AnyKeyspace, raw_key: str, data: bytes) -> Shape | None:
     """Which shape stored these bytes under a key's own name; None if they do not tell."""
     for kind, shape in _BY_KIND:
-        if _reads(keyspace, raw_key, data, kind):
+        if reads(keyspace, raw_key, data, kind):
             return shape
-    return "store" if _reads(keyspace, raw_key, data, "value") else None
+    return "store" if reads(keyspace, raw_key, data, "value") else None
 
 
-def _reads(keyspace: AnyKeyspace, raw_key: str, data: bytes, kind: Kind) -> bool:
+def reads(keyspace: AnyKeyspace, raw_key: str, data: bytes, kind: Kind) -> bool:
+    """Whether these bytes are of a kind (format/envelope.py), under a key's own name."""
     steps = explain(keyspace.declaration, raw_key, data, show=False, kind=kind).steps
     return all(step.name != "error" for step in steps)
 

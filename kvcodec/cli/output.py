@@ -104,6 +104,10 @@ class Output:
         """Say something to people beside the results; ``--quiet`` does not silence it."""
         self._err.print(Text(printable(text), style="yellow"))
 
+    def flush(self) -> None:
+        """Hand on what was said so far: whoever reads may wait for it."""
+        sys.stdout.flush()
+
     def progress(self, what: str, total: int | None) -> Progress:
         """Return a bar on standard error, to be used in ``with``; nothing is drawn when piped."""
         columns = (

@@ -7,8 +7,9 @@ has names of keys in it, and it is removed when the command is done.
 from __future__ import annotations
 
 import os
+from collections import Counter
 from pathlib import Path
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar, get_origin
 
 import msgspec
 
@@ -36,6 +37,11 @@ class StateFile(Generic[T]):
         """The path, for messages."""
         return str(self._path)
 
+    @property
+    def is_there(self) -> bool:
+        """Whether a run has left anything."""
+        return self._path.exists()
+
     def read(self) -> T | None:
         """Return the state of an interrupted run; None if there is none."""
         try:
@@ -44,7 +50,7 @@ class StateFile(Generic[T]):
             return None
         try:
             whose, state = msgspec.json.decode(data, type=tuple[list[str], msgspec.Raw])
-            found = msgspec.json.decode(state, type=self._kind)
+            found = msgspec.json.decode(state, type=self._kind, dec_hook=_counted)
         except msgspec.DecodeError:
             raise ConfigError(f"{self._path} is no state of this command: give --state") from None
         if whose != self._what:
@@ -65,3 +71,10 @@ class StateFile(Generic[T]):
     def remove(self) -> None:
         """Forget it: the command is done."""
         self._path.unlink(missing_ok=True)
+
+
+def _counted(kind: type, plain: dict[str, int]) -> Any:
+    """The counts in a report, which msgspec writes as a dict and does not read as a Counter."""
+    if get_origin(kind) is not Counter:
+        raise NotImplementedError
+    return Counter(plain)

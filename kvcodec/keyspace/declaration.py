@@ -159,7 +159,7 @@ class Declaration(Declared, Generic[V, K]):
         return not self.names.are_spelt_as(old.names) or self.key_type != old.key_type
 
     def under(self, ring: KeyRing) -> Declaration[V, K]:
-        """The same with another ring. Raises ConfigError where that cannot work."""
+        """The same with one person's ring. Raises ConfigError where that cannot work."""
         cipher = self.pipeline.cipher
         if not offers(cipher, RingCipher) or self.pipeline.form.bare or self.indexed:
             raise ConfigError(
@@ -167,10 +167,17 @@ class Declaration(Declared, Generic[V, K]):
                 "are everybody's, so give the keys where a method wants to list",
                 keyspace=self.name,
             )
-        form = replace(self.pipeline.form, cipher=cipher.under(ring))
-        other = self._with(Pipeline(self.pipeline.codec, form))
+        other = self.with_ring(ring)
         other.is_shared = True
         return other
+
+    def with_ring(self, ring: KeyRing) -> Declaration[V, K]:
+        """The same, for all of its names. Raises ConfigError for another cipher than kvcodec's."""
+        cipher = self.pipeline.cipher
+        if not offers(cipher, RingCipher):
+            raise ConfigError("a ring is for a cipher of kvcodec: cipher=", keyspace=self.name)
+        form = replace(self.pipeline.form, cipher=cipher.under(ring))
+        return self._with(Pipeline(self.pipeline.codec, form))
 
     def bound_to(self, context: str) -> Declaration[V, K]:
         """The same, its sealed values tied to a context as well."""

@@ -321,6 +321,10 @@ class Keyspace(Declared, Generic[V, K]):
         """
         return self._copy(self.declaration.under(ring), self.previous)
 
+    def with_ring(self, ring: KeyRing) -> Keyspace[V, K]:
+        """The same with another ring for all of its names. Internal, for the command line."""
+        return self._copy(self.declaration.with_ring(ring), self.previous)
+
     def __repr__(self) -> str:
         try:
             return repr(self.declaration)

@@ -105,6 +105,14 @@ def _resealed(place: Place[Any], held: Held, now: float) -> Finding | Change:
     return wrong
 
 
+def foresee(place: Place[Any], held: Held | None, clock: Clock) -> Finding:
+    """Say what ``rewrap`` would do with one value, and under which keys it is; change nothing."""
+    found = rewrap(place, held, clock)
+    if isinstance(found, Finding):
+        return found
+    return structs.replace(found.finding, key_ids=found.key_ids, changed=False)
+
+
 def migrate(place: Place[Any], held: Held | None, clock: Clock) -> Finding | Change:
     """Write one value in today's form, if it is in an older one."""
     now = clock()
@@ -230,7 +238,8 @@ def unreadable(place: Place[Any], error: KVCodecError, ids: tuple[str, ...]) -> 
 
 STEPS: Mapping[str, Step] = {
     "rewrap": Step(partial(_taken, rewrap), every_name=True, decide=rewrap),
+    "foresee": Step(partial(_taken, foresee), every_name=True, decide=foresee),
     "migrate": Step(_migrated, notes=True, decide=migrate),
     "verify": Step(partial(_taken, verify), decide=verify),
 }
-"""By the names of a store's methods."""
+"""By the names of a store's methods; ``foresee`` is a ``rewrap`` that writes nothing."""

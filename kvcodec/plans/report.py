@@ -14,7 +14,16 @@ from kvcodec.keyspace.declaration import Declaration
 from kvcodec.protocols import offers
 from kvcodec.secrets.abilities import RingCipher
 
-__all__ = ["Finding", "Report", "Scope", "State", "count", "new_report", "rewrap_report"]
+__all__ = [
+    "Finding",
+    "Report",
+    "Scope",
+    "State",
+    "ciphers",
+    "count",
+    "new_report",
+    "rewrap_report",
+]
 
 State: TypeAlias = Literal[
     "fine",
@@ -226,7 +235,7 @@ def rewrap_report(
     lists: bool,
 ) -> Report:
     """As ``new_report``, of a walk over every name. Raises ConfigError where nothing is sealed."""
-    if not _ciphers(declared):
+    if not ciphers(declared):
         raise ConfigError("nothing is sealed here: neither the keyspace nor an older one")
     if keys is None:
         return new_report(declared, after, limit, "listed" if lists else "indexed")
@@ -237,17 +246,17 @@ def rewrap_report(
     return new_report(declared, after, limit, "given", digest)
 
 
-def _ciphers(declared: Declaration[Any, Any]) -> list[Any]:
+def ciphers(declared: Declaration[Any, Any]) -> list[Any]:
     """The ciphers of a declaration and its older ones: of whole values, or of their fields."""
     own = declared.pipeline.cipher
-    older = [cipher for each in declared.older for cipher in _ciphers(each.declaration)]
+    older = [cipher for each in declared.older for cipher in ciphers(each.declaration)]
     return older if own is None else [own, *older]
 
 
 def _ring(declared: Declaration[Any, Any]) -> frozenset[str] | None:
     """The ids of all keys that these ciphers hold. None if one does not tell: Cipher need not."""
     ids = set(_naming(declared))
-    for cipher in _ciphers(declared):
+    for cipher in ciphers(declared):
         if not offers(cipher, RingCipher):
             return None
         ids |= cipher.key_ids

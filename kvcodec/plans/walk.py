@@ -14,7 +14,7 @@ from kvcodec.errors import DecodeError, LimitExceeded
 from kvcodec.format.derived import is_derived, lock_name
 from kvcodec.keyspace.declaration import Declaration
 from kvcodec.keyspace.place import Place, place_of
-from kvcodec.plans.driver import Plan, each, located, told
+from kvcodec.plans.driver import NOT_AWAITED, Plan, called, each, located, told
 from kvcodec.plans.index import Index
 from kvcodec.plans.listing import Listing, Pages, Scan
 from kvcodec.plans.maintenance import Change, Step, replace_exactly
@@ -25,7 +25,7 @@ from kvcodec.plans.shards import is_shard
 from kvcodec.plans.swap import exclusively, is_exact
 from kvcodec.plans.values import NO_DEFAULT, Held
 
-__all__ = ["pages_of", "walk"]
+__all__ = ["Ends", "pages_of", "walk"]
 
 GROUP_BYTES = 64 * 1024 * 1024
 """Of stored values that are read together, at most, if each is as large as it may be."""
@@ -38,30 +38,50 @@ def walk(
     listing: Listing[Any, Any],
     step: Step,
     pages: Pages[list[Place[Any]]],
-    report: Report,
-    limit: int | None,
+    ends: Ends,
     on_progress: Callable[[Finding], object] | None,
 ) -> Plan[Report]:
-    """Take a step with every name of these pages, until ``limit`` names are in the report.
+    """Take a step with every name of these pages, until ``ends`` says that it is enough.
 
-    Where they are keys, a key's parts are walked right after it and before the limit is looked
-    at: the cursor is always a name of the pages.
+    Where they are keys, a key's parts are walked right after it and before that is asked: the
+    cursor is always a name of the pages.
     """
-    before, taking = report.checked, _Walk(listing, step, report, on_progress)
+    report = ends.report
+    taking = _Walk(listing, step, report, on_progress)
     try:
         while (page := (yield from pages.pull())) is not None:
             while page:
-                room = len(page) if limit is None else limit - (report.checked - before)
-                some = taking.group(page[:room])
+                some = taking.group(page[: ends.room(len(page))])
                 yield from taking.each(some)
                 report.cursor = some[-1].raw_key
-                if limit is not None and report.checked - before >= limit:
+                if ends.are_here():
                     return report
                 page = page[len(some) :]
     finally:
         yield from pages.close()
     report.complete = True
     return report
+
+
+class Ends:
+    """Where a walk ends before there is nothing left: at a number of names, or when it is told."""
+
+    __slots__ = ("_last", "_stop", "report")
+
+    def __init__(self, report: Report, limit: int | None, stop: Callable[[], bool] | None) -> None:
+        self.report: Report = report
+        self._last = None if limit is None else report.checked + limit
+        self._stop = stop
+
+    def room(self, most: int) -> int:
+        """How many names are left, of so many."""
+        return most if self._last is None else min(most, self._last - self.report.checked)
+
+    def are_here(self) -> bool:
+        """Whether it is enough. Raises ConfigError for a ``stop`` that has to be awaited."""
+        if self._last is not None and self.report.checked >= self._last:
+            return True
+        return self._stop is not None and bool(called(self._stop(), NOT_AWAITED.format("stop=")))
 
 
 class _Walk(NamedTuple):

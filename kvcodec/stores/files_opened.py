@@ -148,7 +148,7 @@ class OpenedFiles(OpenedShape[bytes, K]):
         from kvcodec.plans import maintenance
         from kvcodec.plans.files.checking import look_at_file
 
-        if name == "rewrap":
+        if name in ("rewrap", "foresee"):
             return maintenance.STEPS[name]
         return maintenance.Step(look_at_file, notes=name == "migrate")
 

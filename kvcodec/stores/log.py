@@ -104,7 +104,7 @@ class _OpenedLog(OpenedShape[V, K]):
         from kvcodec.plans import maintenance
         from kvcodec.plans.log.checking import look_at_log
 
-        if name == "rewrap":
+        if name in ("rewrap", "foresee"):
             return maintenance.STEPS[name]
         return maintenance.Step(partial(look_at_log, self._layout), notes=name == "migrate")
 

@@ -89,7 +89,9 @@ class Maintained(OpenedShape[V, K]):
         *,
         after: str | Report = "",
         limit: int | None = None,
+        dry_run: bool = False,
         on_progress: Callable[[Finding], object] | None = None,
+        stop: Callable[[], bool] | None = None,
     ) -> Report:
         """Seal everything that is under a retired key anew, under the primary key.
 
@@ -99,14 +101,18 @@ class Maintained(OpenedShape[V, K]):
         where it cannot: parts of logs and files are not met there, and ``may_drop`` stays False.
         ``limit`` names a call, and ``after=report`` for the next one, whose report has it all
         (``after=report.cursor`` begins a new report): a walk that was stopped anywhere can be
-        begun again, and every value opens at every moment. Values of newer code are left.
+        begun again, and every value opens at every moment. ``stop`` is asked after every few
+        values, and ends the call as ``limit`` does when it returns True. With ``dry_run`` nothing
+        is written, and the report says under which keys everything is. Values of newer code are
+        left.
 
         Compare-and-set keeps a writer's newer value; without it, a value that changed is left
         and reported. ``report.may_drop(key_id)`` says whether a retired key is still needed.
         Raises ConfigError where nothing is sealed; Unsupported where the backend cannot list and
         no keys are given; what the KV raises.
         """
-        return self._done(self._walking("rewrap", keys, after, limit, on_progress))
+        step: StepName = "foresee" if dry_run else "rewrap"
+        return self._done(self._walking(step, keys, after, limit, on_progress, stop))
 
     def migrate(
         self,
@@ -116,6 +122,7 @@ class Maintained(OpenedShape[V, K]):
         limit: int | None = None,
         dry_run: bool = False,
         on_progress: Callable[[Finding], object] | None = None,
+        stop: Callable[[], bool] | None = None,
     ) -> Report:
         """Write everything that is readable today in today's form, version and name.
 
@@ -123,7 +130,7 @@ class Maintained(OpenedShape[V, K]):
         nothing is written. Promises and arguments as for ``rewrap``.
         """
         step: StepName = "verify" if dry_run else "migrate"
-        return self._done(self._walking(step, keys, after, limit, on_progress))
+        return self._done(self._walking(step, keys, after, limit, on_progress, stop))
 
     def verify(
         self,
@@ -132,6 +139,7 @@ class Maintained(OpenedShape[V, K]):
         after: str | Report = "",
         limit: int | None = None,
         on_progress: Callable[[Finding], object] | None = None,
+        stop: Callable[[], bool] | None = None,
     ) -> Report:
         """Look at every value and say what state it is in; change nothing.
 
@@ -139,7 +147,7 @@ class Maintained(OpenedShape[V, K]):
         ``report.names`` has the raw keys that are not fine, by their state; ``on_progress`` gets
         a Finding for each. Arguments as for ``rewrap``.
         """
-        return self._done(self._walking("verify", keys, after, limit, on_progress))
+        return self._done(self._walking("verify", keys, after, limit, on_progress, stop))
 
     def raw(self, key: K) -> bytes | None:
         """Return the stored bytes of ``key`` as they are, under today's name or an older one.
@@ -264,7 +272,9 @@ class AsyncMaintained(OpenedShape[V, K]):
         *,
         after: str | Report = "",
         limit: int | None = None,
+        dry_run: bool = False,
         on_progress: Callable[[Finding], object] | None = None,
+        stop: Callable[[], bool] | None = None,
     ) -> Report:
         """Seal everything that is under a retired key anew, under the primary key.
 
@@ -274,14 +284,18 @@ class AsyncMaintained(OpenedShape[V, K]):
         where it cannot: parts of logs and files are not met there, and ``may_drop`` stays False.
         ``limit`` names a call, and ``after=report`` for the next one, whose report has it all
         (``after=report.cursor`` begins a new report): a walk that was stopped anywhere can be
-        begun again, and every value opens at every moment. Values of newer code are left.
+        begun again, and every value opens at every moment. ``stop`` is asked after every few
+        values, and ends the call as ``limit`` does when it returns True. With ``dry_run`` nothing
+        is written, and the report says under which keys everything is. Values of newer code are
+        left.
 
         Compare-and-set keeps a writer's newer value; without it, a value that changed is left
         and reported. ``report.may_drop(key_id)`` says whether a retired key is still needed.
         Raises ConfigError where nothing is sealed; Unsupported where the backend cannot list and
         no keys are given; what the KV raises.
         """
-        return await self._done(self._walking("rewrap", keys, after, limit, on_progress))
+        step: StepName = "foresee" if dry_run else "rewrap"
+        return await self._done(self._walking(step, keys, after, limit, on_progress, stop))
 
     async def migrate(
         self,
@@ -291,6 +305,7 @@ class AsyncMaintained(OpenedShape[V, K]):
         limit: int | None = None,
         dry_run: bool = False,
         on_progress: Callable[[Finding], object] | None = None,
+        stop: Callable[[], bool] | None = None,
     ) -> Report:
         """Write everything that is readable today in today's form, version and name.
 
@@ -298,7 +313,7 @@ class AsyncMaintained(OpenedShape[V, K]):
         nothing is written. Promises and arguments as for ``rewrap``.
         """
         step: StepName = "verify" if dry_run else "migrate"
-        return await self._done(self._walking(step, keys, after, limit, on_progress))
+        return await self._done(self._walking(step, keys, after, limit, on_progress, stop))
 
     async def verify(
         self,
@@ -307,6 +322,7 @@ class AsyncMaintained(OpenedShape[V, K]):
         after: str | Report = "",
         limit: int | None = None,
         on_progress: Callable[[Finding], object] | None = None,
+        stop: Callable[[], bool] | None = None,
     ) -> Report:
         """Look at every value and say what state it is in; change nothing.
 
@@ -314,7 +330,7 @@ class AsyncMaintained(OpenedShape[V, K]):
         ``report.names`` has the raw keys that are not fine, by their state; ``on_progress`` gets
         a Finding for each. Arguments as for ``rewrap``.
         """
-        return await self._done(self._walking("verify", keys, after, limit, on_progress))
+        return await self._done(self._walking("verify", keys, after, limit, on_progress, stop))
 
     async def raw(self, key: K) -> bytes | None:
         """Return the stored bytes of ``key`` as they are, under today's name or an older one.

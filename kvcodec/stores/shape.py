@@ -30,7 +30,7 @@ __all__ = ["OpenedShape", "StepName", "checked_keyspace", "shown"]
 V = TypeVar("V")
 K = TypeVar("K", default=str)
 
-StepName: TypeAlias = Literal["rewrap", "migrate", "verify"]
+StepName: TypeAlias = Literal["rewrap", "foresee", "migrate", "verify"]
 """A step of maintenance. Its module, and the walk, are imported by the first one."""
 
 
@@ -139,6 +139,7 @@ class OpenedShape(Generic[V, K]):
         after: str | Report,
         limit: int | None,
         on_progress: Callable[[Finding], object] | None,
+        stop: Callable[[], bool] | None,
     ) -> Plan[Report]:
         from kvcodec.plans import walk
 
@@ -149,7 +150,8 @@ class OpenedShape(Generic[V, K]):
         else:
             report = new_report(declared, after, limit)
         pages = walk.pages_of(listing, step, keys, report.cursor)
-        return (yield from walk.walk(listing, step, pages, report, limit, on_progress))
+        ends = walk.Ends(report, limit, stop)
+        return (yield from walk.walk(listing, step, pages, ends, on_progress))
 
     def _reading_raw(self, place: Place[V]) -> Plan[bytes | None]:
         held = yield from values.find(place, PLAINLY)

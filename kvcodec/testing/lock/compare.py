@@ -22,7 +22,7 @@ from kvcodec.testing.lock.views import unlike
 
 __all__ = ["problems"]
 
-_WAY_OUT = "record it with: pytest --kvcodec-lock-update"
+_WAY_OUT = "record it with: pytest --kvcodec-lock-update, or kvcodec lock update"
 _OTHER_WAY_OUT = "raise version= with an upgrade, or name the old declaration in previous="
 _TAKE_ALONG = "else let the upgrade (or convert=) take it along, or pop it there if it is to go"
 

@@ -26,6 +26,7 @@ MODULES = (
     "stores.index",
     "stores.walks",
     "stores.opening",
+    "cli.walks",
 )
 """In the order of the table."""
 

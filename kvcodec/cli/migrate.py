@@ -1,0 +1,30 @@
+"""``kvcodec migrate``: every value in today's form, version and name."""
+
+from __future__ import annotations
+
+from kvcodec.cli.arguments import As, Declarations, DryRun, Limit, Place, RingEnv, State
+from kvcodec.cli.output import Common, Output
+from kvcodec.cli.walks import Asked, walk_all
+
+__all__ = ["migrate"]
+
+
+def migrate(
+    url: Place,
+    declarations: Declarations,
+    *,
+    ring_env: RingEnv = None,
+    as_: As = None,
+    dry_run: DryRun = False,
+    limit: Limit = None,
+    state: State = None,
+    common: Common | None = None,
+) -> int:
+    """Write every value that is in an older form, version or name, in today's.
+
+    What newer code wrote, what has expired and what cannot be read is left, and said. 1 if
+    something cannot be read, or another writer was faster. Ctrl-C ends it after the value at hand;
+    the same command goes on from there.
+    """
+    asked = Asked("migrate", url, declarations, ring_env, as_, limit, state, dry_run=dry_run)
+    return walk_all(asked, Output(common))
