@@ -8,8 +8,11 @@ import sys
 from pathlib import Path
 
 import kvcodec
+import kvcodec.integrations.claude_agent
 import kvcodec.integrations.langchain
+import kvcodec.integrations.openai_agents
 import kvcodec.integrations.opentelemetry
+import kvcodec.integrations.pydantic_ai
 import kvcodec.protocols
 import kvcodec.testing
 
@@ -19,8 +22,11 @@ PUBLIC = [
     kvcodec,
     kvcodec.protocols,
     kvcodec.testing,
+    kvcodec.integrations.claude_agent,
     kvcodec.integrations.langchain,
+    kvcodec.integrations.openai_agents,
     kvcodec.integrations.opentelemetry,
+    kvcodec.integrations.pydantic_ai,
 ]
 
 
