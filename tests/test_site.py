@@ -8,10 +8,13 @@ import sys
 from pathlib import Path
 
 import kvcodec
+import kvcodec.integrations.claude_agent
 import kvcodec.integrations.langchain
 import kvcodec.integrations.langgraph
 import kvcodec.integrations.mcp
+import kvcodec.integrations.openai_agents
 import kvcodec.integrations.opentelemetry
+import kvcodec.integrations.pydantic_ai
 import kvcodec.integrations.pykeyvalue
 import kvcodec.integrations.slack
 import kvcodec.protocols
@@ -23,10 +26,13 @@ PUBLIC = [
     kvcodec,
     kvcodec.protocols,
     kvcodec.testing,
+    kvcodec.integrations.claude_agent,
     kvcodec.integrations.langchain,
     kvcodec.integrations.langgraph,
     kvcodec.integrations.mcp,
+    kvcodec.integrations.openai_agents,
     kvcodec.integrations.opentelemetry,
+    kvcodec.integrations.pydantic_ai,
     kvcodec.integrations.pykeyvalue,
     kvcodec.integrations.slack,
 ]

@@ -63,6 +63,7 @@ NO_DEFAULT: Any = _NoDefault()
 
 _THE_VALUE = "the value"
 _UPDATE = NOT_AWAITED.format("what update() gets")
+_ONLY = NOT_AWAITED.format("only=")
 
 
 class Held(NamedTuple):
@@ -269,15 +270,29 @@ def _added(
     return True
 
 
-def pop(place: Place[V], default: D, clock: Clock, can: Capabilities) -> Plan[V | D]:
-    """Remove a value and return it: of any number of callers, one gets it."""
+def pop(
+    place: Place[V],
+    default: D,
+    only: Callable[[V], object] | None,
+    clock: Clock,
+    can: Capabilities,
+) -> Plan[V | D]:
+    """Remove a value and return it: of any number of callers, one gets it.
+
+    ``only``: of a value to which it says no, nothing is removed.
+    """
 
     def attempt() -> Plan[V | D]:
         held, now = (yield from find(place, can)), clock()
         if held is None:
             return default
         living = _living(place, held, now)
-        value = default if living is None else _opened(place, living, now)
+        value: V | D = default
+        if living is not None:
+            opened: V = _opened(place, living, now)
+            if only is not None and not called(only(opened), _ONLY):
+                return default
+            value = opened
         yield from _drop_others(place, held)
         if not (yield from swap_out(held.raw_key, held.stored, can)):
             raise Raced

@@ -70,8 +70,10 @@ class Opened(OpenedShape[V, K]):
     def _setting(self, key: K, value: V, ttl: timedelta | float | None) -> Plan[None]:
         return writing.set_value(self._listing, self._place(key), value, seconds(ttl))
 
-    def _popping(self, place: Place[V], default: D) -> Plan[V | D]:
-        return values.pop(place, default, self._clock, self._capabilities)
+    def _popping(
+        self, place: Place[V], default: D, only: Callable[[V], object] | None
+    ) -> Plan[V | D]:
+        return values.pop(place, default, only, self._clock, self._capabilities)
 
     def _adding(self, place: Place[V], value: V, ttl: timedelta | float | None) -> Plan[bool]:
         return writing.add_value(self._listing, place, value, seconds(ttl))

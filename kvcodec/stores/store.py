@@ -152,21 +152,29 @@ class Store(Opened[V, K], Maintained[V, K]):
         return cast("V", value)
 
     @overload
-    def pop(self, key: K, default: None = None) -> V | None: ...
+    def pop(
+        self, key: K, default: None = None, *, only: Callable[[V], object] | None = None
+    ) -> V | None: ...
     @overload
-    def pop(self, key: K, default: V) -> V: ...  # as for get
+    def pop(
+        self, key: K, default: V, *, only: Callable[[V], object] | None = None
+    ) -> V: ...  # as for get
     @overload
-    def pop(self, key: K, default: D) -> V | D: ...
+    def pop(self, key: K, default: D, *, only: Callable[[V], object] | None = None) -> V | D: ...
     @forgetful
-    def pop(self, key: K, default: V | D | None = None) -> V | D | None:
+    def pop(
+        self, key: K, default: V | D | None = None, *, only: Callable[[V], object] | None = None
+    ) -> V | D | None:
         """Remove the value of ``key`` and return it, or ``default`` if there is none.
 
         Of any number of callers exactly one gets the value: everywhere on backends with
         compare-and-set, among the callers of this process on others. A value that cannot be
-        read raises as in ``get``, and stays.
+        read raises as in ``get``, and stays. So does one to which ``only(value)`` says no, and
+        ``default`` is returned: for what may go only while it is as it was seen. ``only`` is
+        called again for each newer value it meets.
         """
         place = self._place(key)
-        return self._done(self._popping(place, default), place.raw_key)
+        return self._done(self._popping(place, default, only), place.raw_key)
 
     @forgetful
     def add(self, key: K, value: V, *, ttl: timedelta | float | None = None) -> bool:

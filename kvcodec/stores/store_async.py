@@ -144,21 +144,31 @@ class AsyncStore(Opened[V, K], AsyncMaintained[V, K]):
         return cast("V", value)
 
     @overload
-    async def pop(self, key: K, default: None = None) -> V | None: ...
+    async def pop(
+        self, key: K, default: None = None, *, only: Callable[[V], object] | None = None
+    ) -> V | None: ...
     @overload
-    async def pop(self, key: K, default: V) -> V: ...  # as for get
+    async def pop(
+        self, key: K, default: V, *, only: Callable[[V], object] | None = None
+    ) -> V: ...  # as for get
     @overload
-    async def pop(self, key: K, default: D) -> V | D: ...
+    async def pop(
+        self, key: K, default: D, *, only: Callable[[V], object] | None = None
+    ) -> V | D: ...
     @forgetful
-    async def pop(self, key: K, default: V | D | None = None) -> V | D | None:
+    async def pop(
+        self, key: K, default: V | D | None = None, *, only: Callable[[V], object] | None = None
+    ) -> V | D | None:
         """Remove the value of ``key`` and return it, or ``default`` if there is none.
 
         Of any number of callers exactly one gets the value: everywhere on backends with
         compare-and-set, among the callers of this process on others. A value that cannot be
-        read raises as in ``get``, and stays.
+        read raises as in ``get``, and stays. So does one to which ``only(value)`` says no, and
+        ``default`` is returned: for what may go only while it is as it was seen. ``only`` is
+        called again for each newer value it meets.
         """
         place = self._place(key)
-        return await self._done(self._popping(place, default), place.raw_key)
+        return await self._done(self._popping(place, default, only), place.raw_key)
 
     @forgetful
     async def add(self, key: K, value: V, *, ttl: timedelta | float | None = None) -> bool:

@@ -100,15 +100,21 @@ class Value(Generic[V]):
         return self._store.update(None, change, default=default, ttl=ttl)
 
     @overload
-    def pop(self, default: None = None) -> V | None: ...
+    def pop(
+        self, default: None = None, *, only: Callable[[V], object] | None = None
+    ) -> V | None: ...
     @overload
-    def pop(self, default: V) -> V: ...  # as for Store.get
+    def pop(
+        self, default: V, *, only: Callable[[V], object] | None = None
+    ) -> V: ...  # as for Store.get
     @overload
-    def pop(self, default: D) -> V | D: ...
+    def pop(self, default: D, *, only: Callable[[V], object] | None = None) -> V | D: ...
     @forgetful
-    def pop(self, default: V | D | None = None) -> V | D | None:
+    def pop(
+        self, default: V | D | None = None, *, only: Callable[[V], object] | None = None
+    ) -> V | D | None:
         """Remove the value and return it, or ``default`` if there is none, as ``Store.pop``."""
-        return self._store.pop(None, default)
+        return self._store.pop(None, default, only=only)
 
     @forgetful
     def add(self, value: V, *, ttl: timedelta | float | None = None) -> bool:
@@ -231,15 +237,21 @@ class AsyncValue(Generic[V]):
         return await self._store.update(None, change, default=default, ttl=ttl)
 
     @overload
-    async def pop(self, default: None = None) -> V | None: ...
+    async def pop(
+        self, default: None = None, *, only: Callable[[V], object] | None = None
+    ) -> V | None: ...
     @overload
-    async def pop(self, default: V) -> V: ...  # as for Store.get
+    async def pop(
+        self, default: V, *, only: Callable[[V], object] | None = None
+    ) -> V: ...  # as for Store.get
     @overload
-    async def pop(self, default: D) -> V | D: ...
+    async def pop(self, default: D, *, only: Callable[[V], object] | None = None) -> V | D: ...
     @forgetful
-    async def pop(self, default: V | D | None = None) -> V | D | None:
+    async def pop(
+        self, default: V | D | None = None, *, only: Callable[[V], object] | None = None
+    ) -> V | D | None:
         """Remove the value and return it, or ``default`` if there is none, as ``Store.pop``."""
-        return await self._store.pop(None, default)
+        return await self._store.pop(None, default, only=only)
 
     @forgetful
     async def add(self, value: V, *, ttl: timedelta | float | None = None) -> bool:

@@ -30,6 +30,7 @@ from kvcodec import (
     Store,
     TemplateKeys,
     Unsupported,
+    Value,
 )
 from kvcodec.backends.adapt import as_kv
 from kvcodec.protocols import KV
@@ -169,6 +170,23 @@ def test_pop(kv: Any) -> None:
     store.set("a", 1)
     assert store.pop("a", 3) == 1
     assert "a" not in store
+
+
+def test_pop_of_what_is_still_as_it_was_seen(kv: Any) -> None:
+    """What ``only`` says no to stays, and so does what it raises at."""
+    store = Store(COUNTS, kv)
+    assert store.pop("a", only=lambda _: 1 // 0) is None
+    store.set("a", 1)
+    assert store.pop("a", 7, only=lambda number: number == 2) == 7
+    with pytest.raises(ZeroDivisionError):
+        store.pop("a", only=lambda number: number // 0)
+    assert store["a"] == 1
+    assert store.pop("a", only=lambda number: number == 1) == 1
+    assert "a" not in store
+    value = Value(Keyspace("count", int, key=None), kv)
+    value.set(1)
+    assert value.pop(only=lambda number: number == 2) is None
+    assert value.pop(only=lambda number: number == 1) == 1
 
 
 def test_add(kv: Any) -> None:
