@@ -8,7 +8,7 @@ from cyclopts import Parameter
 
 from kvcodec.cli.declared import Shape
 
-__all__ = ["As", "Declarations", "Place", "Prefix", "RingEnv", "State"]
+__all__ = ["As", "Declarations", "Declared", "Place", "Prefix", "RingEnv", "State"]
 
 Place: TypeAlias = Annotated[
     str,
@@ -23,6 +23,14 @@ Declarations: TypeAlias = Annotated[
     Parameter(
         help="The declarations: module:NAME of a Keyspace, of several, or of a function that "
         "returns them for a ring; module alone for all that it has."
+    ),
+]
+Declared: TypeAlias = Annotated[
+    str | None,
+    Parameter(
+        name="--declared",
+        help="The declarations, as module:NAME or module, where there are some: what is stored "
+        "tells a part without them.",
     ),
 ]
 RingEnv: TypeAlias = Annotated[

@@ -87,7 +87,14 @@ class Output:
         """Show a table, each cell as ``str`` says, escaped."""
         if not self.is_for_people:
             return
-        table = Table(box=SIMPLE_HEAD, pad_edge=False, show_edge=False, header_style="bold")
+        titled = any(column.title for column in columns)
+        table = Table(
+            box=SIMPLE_HEAD if titled else None,
+            pad_edge=False,
+            show_edge=False,
+            show_header=titled,
+            header_style="bold",
+        )
         for column in columns:
             table.add_column(
                 column.title,

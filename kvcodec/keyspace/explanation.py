@@ -15,7 +15,7 @@ from kvcodec.keyspace.declaration import Declaration, Older
 from kvcodec.keyspace.opening import SHAPE_OF, other_shape, shape_error
 from kvcodec.keyspace.pipeline import Pipeline
 
-__all__ = ["Explanation", "Step", "explain", "explain_older"]
+__all__ = ["Explanation", "Step", "explain", "explain_older", "moment", "seals"]
 
 _SHOWN_CHARS = 200
 """Of a value that is shown: enough to know it again."""
@@ -87,16 +87,16 @@ def _stored(declared: Declaration[Any, Any], data: bytes, *, show: bool) -> Step
 
 def _has_secrets(declared: Declaration[Any, Any]) -> bool:
     """Whether a value, or a field of it, is sealed in the keyspace's own form or an older one."""
-    if _seals(declared) or declared.pipeline.codec.secrets is not None:
+    if seals(declared) or declared.pipeline.codec.secrets is not None:
         return True
     return any(_has_secrets(older.declaration) for older in declared.older)
 
 
-def _seals(declared: Declaration[Any, Any]) -> bool:
+def seals(declared: Declaration[Any, Any]) -> bool:
     """Whether values of the keyspace are sealed, in its own form or in an older one."""
     if declared.pipeline.form.cipher is not None:
         return True
-    return any(_seals(older.declaration) for older in declared.older)
+    return any(seals(older.declaration) for older in declared.older)
 
 
 def _take_steps(
@@ -110,7 +110,7 @@ def _take_steps(
 ) -> None:
     try:
         if kind == "value":
-            _take(steps, declared, raw_key, data, show=show and not _seals(declared))
+            _take(steps, declared, raw_key, data, show=show and not seals(declared))
         else:
             _take_part(steps, declared, raw_key, data, kind)
     except KVCodecError as error:
@@ -155,7 +155,7 @@ def _older(declared: Declaration[Any, Any], older: Older, data: bytes) -> Step:
     at = [one is older for one in declared.older].index(True)
     facts: dict[str, str | int] = {"previous": at, "keyspace": older.declaration.name}
     if older.until is not None:
-        facts["refused from"] = _moment(math.floor(older.until * 1000))
+        facts["refused from"] = moment(math.floor(older.until * 1000))
     return Step("older form", len(data), facts)
 
 
@@ -197,9 +197,9 @@ def _decoded(pipeline: Pipeline[Any], encoded: bytes, value: Any, *, show: bool)
 def _facts(header: Header) -> dict[str, str | int]:
     facts: dict[str, str | int] = {"format": 1, "version": header.version}
     if header.written_ms is not None:
-        facts["written"] = _moment(header.written_ms)
+        facts["written"] = moment(header.written_ms)
     if header.expires_ms is not None:
-        facts["expires"] = _moment(header.expires_ms)
+        facts["expires"] = moment(header.expires_ms)
     if header.compression:
         facts["compression"] = COMPRESSIONS.get(header.compression, header.compression)
     if header.cipher:
@@ -214,7 +214,8 @@ def _form_facts(pipeline: Pipeline[Any], header: Header) -> dict[str, str | int]
     )
 
 
-def _moment(milliseconds: int) -> str:
+def moment(milliseconds: int) -> str:
+    """A moment of a header, for people and programs: ISO 8601, UTC."""
     try:
         return datetime.fromtimestamp(milliseconds / 1000, UTC).isoformat(timespec="milliseconds")
     except (OverflowError, ValueError):
