@@ -24,6 +24,10 @@ __all__ = ["run"]
 
 _COMMANDS: Final = {
     "ls": "kvcodec.cli.ls:ls",
+    "get": "kvcodec.cli.get:get",
+    "explain": "kvcodec.cli.explain:explain",
+    "keygen": "kvcodec.cli.keygen:keygen",
+    "key-id": "kvcodec.cli.key_id:key_id",
 }
 """Each with its function, whose docstring is its help; imported when it is called."""
 

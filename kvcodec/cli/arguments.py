@@ -8,7 +8,18 @@ from cyclopts import Parameter
 
 from kvcodec.cli.declared import Shape
 
-__all__ = ["As", "Declarations", "Declared", "Place", "Prefix", "RingEnv", "State"]
+__all__ = [
+    "As",
+    "Declarations",
+    "Declared",
+    "KeyName",
+    "Place",
+    "Prefix",
+    "Reveal",
+    "RingEnv",
+    "State",
+    "Yes",
+]
 
 Place: TypeAlias = Annotated[
     str,
@@ -32,6 +43,17 @@ Declared: TypeAlias = Annotated[
         help="The declarations, as module:NAME or module, where there are some: what is stored "
         "tells a part without them.",
     ),
+]
+KeyName: TypeAlias = Annotated[
+    str,
+    Parameter(help="The name, as ls shows it; or a key of the keyspace, where one is declared."),
+]
+Reveal: TypeAlias = Annotated[
+    bool, Parameter(negative=(), help="Show what is sealed, too: asks on the terminal first.")
+]
+Yes: TypeAlias = Annotated[
+    bool,
+    Parameter(negative=(), help="The answer to what --reveal asks, where there is no terminal."),
 ]
 RingEnv: TypeAlias = Annotated[
     str | None,

@@ -157,7 +157,7 @@ def _named(name: str, content: str, looked: Looked) -> Looked:
     problem, what = looked.problem, content
     if part is not None and part.kind is None:
         what = f"{part.what}: {content}"
-    elif part is not None:
+    elif part is not None and part.kind is not None:
         fits = part.kind == "chunk" or content in {"sealed", "compressed", KINDS.get(part.kind)}
         problem = problem if fits else f"its name is that of a {part.what}"
         what = part.what if fits else content
@@ -180,9 +180,9 @@ def _uncompressed(header: Header, payload: bytes) -> bytes | None:
 
 
 def whole_name(name: str, content: bytes) -> tuple[str, bytes]:
-    """Take apart what stands in an envelope under a hashed name: the key's whole name, and the rest.
+    """Take apart what stands in an envelope under a hashed name: the whole name, and the rest.
 
-    The name is "" where there is none in front.
+    The first is "" where there is none in front.
     """
     end = 4 + int.from_bytes(content[:4])
     if not _is_hashed(name) or len(content) < end:

@@ -15,7 +15,7 @@ from kvcodec.keyspace.declaration import Declaration, Older
 from kvcodec.keyspace.opening import SHAPE_OF, other_shape, shape_error
 from kvcodec.keyspace.pipeline import Pipeline
 
-__all__ = ["Explanation", "Step", "explain", "explain_older", "moment", "seals"]
+__all__ = ["Explanation", "Step", "explain", "explain_older", "header_facts", "moment", "seals"]
 
 _SHOWN_CHARS = 200
 """Of a value that is shown: enough to know it again."""
@@ -60,7 +60,7 @@ def explain(
     """Take stored bytes apart. What goes wrong is the last step, and not raised.
 
     The value is named by its type; with ``show`` its text is there too, but never that of a
-    sealed one. ``kind``: "head" of a log's, "manifest" of a file's.
+    sealed one. ``kind``: "head" of a log's, "manifest" of a file's and so on.
     """
     steps = [_stored(declared, data, show=show)]
     _take_steps(steps, declared, raw_key, data, show=show, kind=kind)
@@ -120,10 +120,15 @@ def _take_steps(
         steps.append(Step("error", None, facts | {"says": str(said.args[0])}))
 
 
+def _is_of(kind: Kind, encoded: bytes) -> bool:
+    """Whether bytes are a part of a kind; those of a chunk are the file's own."""
+    return kind in ("chunk", kind_said(encoded))
+
+
 def _is_part(declared: Declaration[Any, Any], raw_key: str, data: bytes, kind: Kind) -> bool:
     try:
         wrapping = declared.pipeline.part(kind)
-        return kind_said(wrapping.unwrap_any(raw_key, data).encoded) == kind
+        return _is_of(kind, wrapping.unwrap_any(raw_key, data).encoded)
     except KVCodecError:
         return False
 
@@ -141,12 +146,12 @@ def _take_part(
     wrapping = pipeline.part(kind)
     form = wrapping.form
     if not (form.is_plain or form.bare):
-        steps.append(Step("envelope", len(data), _facts(wrapping.header(data))))
+        steps.append(Step("envelope", len(data), header_facts(wrapping.header(data))))
     payload = wrapping.unwrap_any(raw_key, data)
     if not form.is_plain:
         name = "payload" if form.cipher is None else "decrypt"
         steps.append(Step(name, len(payload.encoded), _form_facts(pipeline, payload.header)))
-    if kind_said(payload.encoded) != kind:
+    if not _is_of(kind, payload.encoded):
         raise DecodeError(f"no {kind}, as kvcodec writes one here", stage="decode")
     steps.append(Step("decode", len(payload.encoded), {"part": kind}))
 
@@ -173,7 +178,7 @@ def _take(
         return
     header = pipeline.wrapping.header(data)
     if not (pipeline.form.is_plain or pipeline.form.bare):
-        steps.append(Step("envelope", len(data), _facts(header)))
+        steps.append(Step("envelope", len(data), header_facts(header)))
     payload = pipeline.wrapping.unwrap(raw_key, data, (header.written_ms or 0) / 1000)
     name = "decrypt" if pipeline.form.cipher is not None else "payload"
     if not pipeline.form.is_plain:
@@ -194,7 +199,8 @@ def _decoded(pipeline: Pipeline[Any], encoded: bytes, value: Any, *, show: bool)
     return Step("decode", len(encoded), facts)
 
 
-def _facts(header: Header) -> dict[str, str | int]:
+def header_facts(header: Header) -> dict[str, str | int]:
+    """What a header says, by name."""
     facts: dict[str, str | int] = {"format": 1, "version": header.version}
     if header.written_ms is not None:
         facts["written"] = moment(header.written_ms)
