@@ -23,6 +23,7 @@ from kvcodec.cli.value import has_secrets, json_of, raw_key_of, value_of
 from kvcodec.errors import ConfigError, MissingKey
 from kvcodec.keyspace.explanation import Step
 from kvcodec.keyspace.wrapping import as_bytes
+from kvcodec.plans.shards import is_shard
 from kvcodec.protocols import KV
 
 __all__ = ["explain"]
@@ -62,9 +63,9 @@ def explain(
     is shown with `--reveal` only, which asks first. The exit code is 1 for what cannot be read.
     """
     out = Output(common)
-    keyspace = None if declarations is None else one_of(declared(declarations, ring_env), name)
+    keyspace = None if declarations is None else _owner(declared(declarations, ring_env), name)
     if reveal and keyspace is None:
-        raise ConfigError("--reveal needs --declared: without a declaration nothing is opened")
+        raise ConfigError("--reveal needs --declared, and a declaration that has this name")
     with opened(url) as kv:
         raw_key, data = _found(kv, name, keyspace)
         steps = steps_of(raw_key, data, keyspace)
@@ -79,9 +80,21 @@ def explain(
     return FINE if is_read else FOUND
 
 
+def _owner(keyspaces: list[AnyKeyspace], name: str) -> AnyKeyspace | None:
+    """Whose name it is; None for a name of none of several: it is explained without."""
+    for each in keyspaces:
+        if is_shard(each.declaration, name):
+            return each
+    if len(keyspaces) > 1 and not any(name.startswith(each.prefix) for each in keyspaces):
+        return None
+    return one_of(keyspaces, name)
+
+
 def _found(kv: KV, name: str, keyspace: AnyKeyspace | None) -> tuple[str, bytes]:
     """The name and its bytes. Raises MissingKey."""
-    raw_key = name if keyspace is None else raw_key_of(keyspace, name)
+    raw_key = name
+    if keyspace is not None and not is_shard(keyspace.declaration, name):
+        raw_key = raw_key_of(keyspace, name)
     data = kv.get(raw_key)
     if data is None:
         raise MissingKey("nothing is stored under this name", raw_key=raw_key)
@@ -92,7 +105,8 @@ def _tell(out: Output, what: Explained, keyspace: AnyKeyspace | None, shown: byt
     what.keyspace = None if keyspace is None else keyspace.name
     what.value = None if shown is None else msgspec.Raw(shown)
     out.record(what)
-    out.show(Text(f"{printable(what.name)}  {size(what.bytes)}", style="bold cyan"))
+    whose = "" if what.keyspace is None else f", declared as {what.keyspace}"
+    out.show(Text(f"{printable(what.name)}  {size(what.bytes)}{whose}", style="bold cyan"))
     out.show()
     pieces = [(each.piece, each.meaning) for each in what.pieces]
     out.table([Column("piece of the name", style="bold"), Column("what it is")], pieces)

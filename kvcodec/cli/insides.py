@@ -119,11 +119,8 @@ def named_parts(name: str, keyspace: AnyKeyspace | None) -> list[Named]:
 
 
 def _own(name: str, keyspace: AnyKeyspace | None) -> Iterator[Named]:
-    if keyspace is not None and name.startswith(keyspace.prefix):
-        first = keyspace.prefix.removesuffix("/")
-        yield Named(first, "the keyspace's name")
-        if name != keyspace.prefix:
-            yield Named(name[len(first) :], _key_said(name, keyspace))
+    if keyspace is not None:
+        yield from _declared(name, keyspace)
         return
     first, slash, rest = name.partition("/")
     if not slash:
@@ -134,6 +131,16 @@ def _own(name: str, keyspace: AnyKeyspace | None) -> Iterator[Named]:
         yield Named(slash + rest, _HASH)
     else:
         yield Named(slash + rest, f"the key, part by part: {_decoded(rest)}")
+
+
+def _declared(name: str, keyspace: AnyKeyspace) -> Iterator[Named]:
+    first = keyspace.prefix.removesuffix("/")
+    if first == keyspace.name:
+        yield Named(first, "the keyspace's name")
+    elif first:
+        yield Named(first, f"what all names of the keyspace {keyspace.name} begin with")
+    if name != first:
+        yield Named(name[len(first) :], _key_said(name, keyspace))
 
 
 _HASH: Final = "a hash of the key's whole name, which is stored with the value"

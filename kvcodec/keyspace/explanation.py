@@ -114,7 +114,8 @@ def _take_steps(
         else:
             _take_part(steps, declared, raw_key, data, kind)
     except KVCodecError as error:
-        shape = other_shape(error, SHAPE_OF[kind], declared.pipeline, raw_key, data)
+        own = SHAPE_OF.get(kind)  # of what stands under a key's own name
+        shape = None if own is None else other_shape(error, own, declared.pipeline, raw_key, data)
         said = error if shape is None else shape_error(shape)
         facts: dict[str, str | int] = {"stage": said.stage or "", "kind": type(said).__name__}
         steps.append(Step("error", None, facts | {"says": str(said.args[0])}))
