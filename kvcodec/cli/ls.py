@@ -210,8 +210,10 @@ def _group_said(group: Group) -> str:
 
 def _total_said(total: Total) -> str:
     undeclared = f"; {_count(total.undeclared, 'name')} declared nowhere"
+    more = "more than " if total.keyspaces > _MOST_GROUPS else ""
+    keyspaces = _count(min(total.keyspaces, _MOST_GROUPS), "keyspace")
     return (
-        f"{_count(total.names, 'name')} in {_count(total.keyspaces, 'keyspace')}, "
+        f"{_count(total.names, 'name')} in {more}{keyspaces}, "
         f"{size(total.bytes)}{undeclared if total.undeclared else ''}"
     )
 

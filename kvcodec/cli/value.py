@@ -10,7 +10,7 @@ import msgspec
 from kvcodec.cli.declared import AnyKeyspace, key_of, shape_of
 from kvcodec.cli.kinds import part_of
 from kvcodec.errors import ConfigError, Expired, MissingKey
-from kvcodec.keyspace.explanation import seals
+from kvcodec.keyspace.explanation import explain, seals
 from kvcodec.keyspace.wrapping import as_bytes
 from kvcodec.protocols import KV
 from kvcodec.secrets.fields import replaced
@@ -48,6 +48,8 @@ def value_of(keyspace: AnyKeyspace, kv: KV, name: str) -> Any:
     shape = None if data is None else shape_of(keyspace, raw_key, as_bytes(data))
     if shape in _WHERE:
         raise ConfigError(f"{raw_key} is {_WHERE[shape]}")
+    if data is not None and shape is None and _is_record(keyspace, raw_key, as_bytes(data)):
+        raise ConfigError("a person's data keys, and no value: kvcodec explain shows their number")
     value = _read(keyspace, kv, name, raw_key, data)
     if value is None and data is None:
         raise MissingKey(
@@ -56,6 +58,11 @@ def value_of(keyspace: AnyKeyspace, kv: KV, name: str) -> Any:
     if value is None and not _holds_none(keyspace, raw_key, as_bytes(data)):
         raise Expired("its time is over", keyspace=keyspace.name, raw_key=raw_key)
     return value
+
+
+def _is_record(keyspace: AnyKeyspace, raw_key: str, data: bytes) -> bool:
+    steps = explain(keyspace.declaration, raw_key, data, show=False, kind="subject").steps
+    return all(step.name != "error" for step in steps)
 
 
 def _read(keyspace: Any, kv: KV, name: str, raw_key: str, data: Any) -> Any:
