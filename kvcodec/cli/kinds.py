@@ -127,8 +127,9 @@ class Looked(Struct, frozen=True):
     def key_ids(self) -> frozenset[str]:
         """The ids of the keys that seal it, or fields of it."""
         header = self.header
-        sealed = header is not None and header.cipher
-        return self.sealed_by | ({header.key_id.hex()} if header and sealed else set())
+        if header is None or not header.cipher:
+            return self.sealed_by
+        return self.sealed_by | {header.key_id.hex()}
 
 
 def looked_at(name: str, data: bytes) -> Looked:
