@@ -14,11 +14,14 @@ LOWEST := .venv-lowest
 .PHONY: demo test suite test-all test-lowest lint docs bench chaos clean
 .DELETE_ON_ERROR:
 
-# Writes, then reads in a second process, in a fresh database under .demo/.
+DEMO := .demo
+
+# Writes, then reads in a second process, in a fresh database under .demo/, and looks into that.
 demo: $(VENV)/.stamp-run
-	@rm -rf .demo && mkdir .demo
-	@$(BIN)/python examples/assistant.py --db .demo/assistant.db
-	@$(BIN)/python examples/assistant.py --db .demo/assistant.db
+	@rm -rf $(DEMO) && mkdir $(DEMO)
+	@$(BIN)/python examples/assistant.py --db $(DEMO)/assistant.db
+	@$(BIN)/python examples/assistant.py --db $(DEMO)/assistant.db
+	@sh examples/look.sh $(BIN)/python $(DEMO)/assistant.db
 
 # Everything that has to pass: the linters first, because they take seconds.
 test: lint suite
@@ -74,7 +77,7 @@ $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
 
 $(VENV)/.stamp-run: pyproject.toml | $(BIN)/python
-	$(PIP) install --editable .
+	$(PIP) install --editable '.[cli]'
 	@touch $@
 
 # Dependency groups need a newer pip than the one that comes with Python 3.11.

@@ -4,13 +4,12 @@
 
 The first run reads a conversation in the JSON-lines form that chat programs export and stores it,
 with preferences, an encrypted API token, a cached forecast and a file. Every later run is a new
-process that reads them back. ``make demo`` does both.
+process that reads them back. ``make demo`` does both, and looks at what was stored: look.sh.
 """
 
 from __future__ import annotations
 
 import argparse
-import ast
 import codecs
 import gzip
 import os
@@ -176,6 +175,11 @@ FORECASTS = Keyspace("forecasts", Forecast, ttl=timedelta(hours=1))
 UPLOADS = Keyspace("uploads", bytes, key=Owned)
 
 
+def tokens(ring: KeyRing) -> Keyspace[ApiToken, Owned]:
+    """Return the declaration of the tokens, which are sealed with these keys."""
+    return Keyspace("tokens", ApiToken, key=Owned, cipher=ring)
+
+
 def key_ring(database: Path) -> KeyRing:
     """Return the keys from ASSISTANT_KEYS, or from a file beside the database, made once.
 
@@ -198,7 +202,7 @@ class Memory:
         self.history = Log(HISTORY, kv)
         self.forecasts = Cache(FORECASTS, kv)
         self.uploads = Files(UPLOADS, kv)
-        self.tokens = Store(Keyspace("tokens", ApiToken, key=Owned, cipher=ring), kv)
+        self.tokens = Store(tokens(ring), kv)
 
 
 # ------------------------------------------------------------------------ first run: write
@@ -266,88 +270,6 @@ def forecast_line(memory: Memory) -> str:
     return f"{forecast.condition}, {forecast.celsius} °C, {asked}; in an hour: {later}"
 
 
-# ------------------------------------------------------------ behind it: the bytes themselves
-
-HELD = {
-    "forecasts": "a header with two times, then JSON",
-    "history": "the head of the log: its newest messages",
-    "preferences": "JSON, and nothing else",
-    "tokens": "a header, then JSON sealed for this name alone",
-    "uploads": "the manifest of the file: size, hash, chunks",
-}
-"""What stands under a key's own name, by keyspace."""
-
-DERIVED = {
-    "s": "a row of the log: older messages, written once",
-    "g": "a chunk of the file",
-}
-"""What stands under a name that kvcodec derives from a key's, by the letter behind the mark."""
-
-
-def declarations() -> dict[str, str]:
-    """Return each keyspace of this program by its name, as it is written above."""
-    source = Path(__file__).read_text(encoding="utf-8")
-    calls = [node for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Call)]
-    texts = [ast.get_source_segment(source, call) or "" for call in calls]
-    return {text.split('"')[1]: text for text in texts if text.startswith('Keyspace("')}
-
-
-def show_database(memory: Memory) -> None:
-    """Show each declaration beside what it stored: the names, and the bytes under them."""
-    title("what each declaration has stored")
-    rows = {raw_key: memory.kv.get(raw_key) or b"" for raw_key in memory.kv.scan_keys("")}
-    for name, declaration in sorted(declarations().items()):
-        print(f"  {declaration}")
-        for raw_key in (each for each in rows if each.startswith(f"{name}/")):
-            show_value(name, raw_key, rows[raw_key])
-    token = memory.tokens.require(Owned(USER, "weather")).text.encode()
-    found = sum(token in data for data in rows.values())
-    row("", f"the token can be read in {found} of these {len(rows)} values")
-
-
-def show_value(keyspace: str, raw_key: str, data: bytes) -> None:
-    """Show one name with its bytes, and what they are."""
-    derived = raw_key.partition("!")[2]
-    what = DERIVED[derived[0]] if derived else HELD[keyspace]
-    print(f"    {raw_key:<54}  {len(data):>6,} bytes  {what}")
-    if not derived:
-        print(f"      {shown(data, 90)}")
-
-
-def explain_names(memory: Memory, chat: Chat) -> None:
-    """Take the name of one row of the conversation apart."""
-    log = memory.history.keyspace.raw_key(chat)
-    raw_key = next((each for each in memory.kv.scan_keys(log) if "!" in each), "")
-    if not raw_key:
-        return  # a conversation this short is all in the head
-    title(f"how a name is read: {raw_key}")
-    _, _, derived = raw_key.partition("!")
-    drawn, _, number = derived[1:].partition(".")
-    row(memory.history.keyspace.name, "the keyspace's name")
-    row(log.partition("/")[2], f"the key, part by part: {chat}")
-    row("!", "derived by kvcodec: no key's own name has this mark")
-    row(derived[0], DERIVED[derived[0]])
-    row(drawn, "drawn when the log began: rows of one that was deleted are never taken for its own")
-    row(number, "which row, from 0")
-
-
-READ_NEXT = {
-    "README.md": "why, beside what you would use instead, and five uses",
-    "examples/assistant.py": "this program",
-    "docs/tutorial/index.md": "an app from a file to a cluster, and a Dify plugin from nothing",
-    "docs/guide/index.md": "one page a subject",
-    "docs/ENGINES.md": "the same on Redis, PostgreSQL, NATS or S3: only the KV changes",
-    "docs/FORMAT.md": "every byte above, with a reader that does without kvcodec",
-}
-
-
-def show_what_to_read_next() -> None:
-    """Name the pages for whoever wants to go on."""
-    title("read next")
-    for page, what in READ_NEXT.items():
-        row(page, what)
-
-
 def try_copied_token(memory: Memory) -> None:
     """Copy the sealed token to another person's key, as someone with the database file could."""
     title("a copied token")
@@ -360,6 +282,10 @@ def try_copied_token(memory: Memory) -> None:
         row("Tampered", error)
     finally:
         memory.kv.delete(names(theirs))
+    text = memory.tokens.require(mine).text.encode()
+    values = [memory.kv.get(raw_key) or b"" for raw_key in memory.kv.scan_keys("")]
+    found = sum(text in data for data in values)
+    row("", f"the token can be read in {found} of the {len(values)} values of this database")
 
 
 # ------------------------------------------------------------------------------- the program
@@ -394,10 +320,7 @@ def run(conversation: Path, database: Path) -> None:
         print(f"{database}, process {os.getpid()}")
         if memory.history.count(Chat(USER, conversation.stem)):
             recall(memory, conversation)
-            show_database(memory)
-            explain_names(memory, Chat(USER, conversation.stem))
             try_copied_token(memory)
-            show_what_to_read_next()
         else:
             remember(memory, conversation)
 

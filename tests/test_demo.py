@@ -1,10 +1,11 @@
-"""``make demo``: the example writes in one process and reads back in another."""
+"""``make demo``: the example writes in one process, reads in another, and the program looks."""
 
 from __future__ import annotations
 
 import json
 import os
 import runpy
+import shutil
 import stat
 import subprocess
 import sys
@@ -12,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+import pytest
 
 from kvcodec import Log, SQLiteKV
 
@@ -93,47 +95,81 @@ def test_a_copied_token_does_not_open(tmp_path: Path) -> None:
     assert "Tampered" in shown
     assert "tokens/mallory/weather" in shown
     assert "OPENED" not in shown
-    assert "the token can be read in 0 of these 12 values" in shown
+    assert "the token can be read in 0 of the 12 values of this database" in shown
     assert TOKEN.decode() not in shown
     assert "tokens/mallory/weather" not in stored(database)
 
 
-def test_each_declaration_stands_beside_what_it_stored(tmp_path: Path) -> None:
-    """As the program declares it, with every name of the database below, once, and what it is."""
-    database = tmp_path / "demo.db"
-    demo(database)
-    shown = demo(database).stdout
-    section = shown.partition("what each declaration has stored\n")[2].partition("\n\n")[0]
-    declared = [line.strip() for line in section.splitlines() if line.startswith("  Keyspace(")]
-    source = PROGRAM.read_text(encoding="utf-8")
-    assert len(declared) == 5
-    assert all(declaration in source for declaration in declared)
-    for raw_key, data in stored(database).items():
-        (line,) = (each for each in section.splitlines() if each.strip().startswith(f"{raw_key} "))
-        assert f" {len(data):,} bytes  " in line
-        above = section.partition(line)[0].rpartition("  Keyspace(")[2]
-        assert above.startswith(f'"{raw_key.partition("/")[0]}"')
+@pytest.fixture(scope="module")
+def shown(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
+    """The database that `make demo` leaves, and all that it shows."""
+    folder = tmp_path_factory.mktemp("demo")
+    # Its environment is this one: what would be installed is there already.
+    python = Path(sys.executable)
+    options = (f"VENV={python.parent.parent}", f"DEMO={folder / 'db'}")
+    run = subprocess.run(
+        [
+            shutil.which("make") or "make",
+            "-o",
+            f"{python.parent.parent}/.stamp-run",
+            "demo",
+            *options,
+        ],
+        capture_output=True,
+        check=False,
+        cwd=ROOT,
+        encoding="utf-8",
+        env={
+            **{name: text for name, text in os.environ.items() if name != "ASSISTANT_KEYS"},
+            "PYTHONIOENCODING": "utf-8",
+        },
+        stdin=subprocess.DEVNULL,
+    )
+    assert (run.returncode, run.stderr) == (0, "")
+    return folder / "db" / "assistant.db", run.stdout
 
 
-def test_a_derived_name_is_taken_apart(tmp_path: Path) -> None:
-    """The parts that are explained, one below the other, make up the name."""
-    database = tmp_path / "demo.db"
-    demo(database)
-    shown = demo(database).stdout
-    section = shown.partition("how a name is read: ")[2].partition("\n\n")[0]
-    name, *parts = section.splitlines()
-    keyspace, key, *derived, number = [line.split()[0] for line in parts]
-    assert f"{keyspace}/{key}{''.join(derived)}.{number}" == name
+def after(text: str, command: str) -> str:
+    """What a command of the program has shown, up to the next one."""
+    return text.partition(f"\n$ kvcodec {command}")[2].partition("\n$ ")[0]
+
+
+def test_everything_that_was_stored_is_listed(shown: tuple[Path, str]) -> None:
+    """Each name of the database, once, with what it is; the total is that of the database."""
+    database, text = shown
+    listed = after(text, "ls")
+    held = stored(database)
+    for raw_key in held:
+        (line,) = (each for each in listed.splitlines() if each.strip().startswith(f"{raw_key} "))
+        assert line.split()[-1] != raw_key
+    for what in ("log head", "log row", "file manifest", "file chunk", "sealed by fernet", "JSON"):
+        assert what in listed
+    assert f"\n{len(held)} names in 5 keyspaces, " in listed
+
+
+def test_a_derived_name_is_taken_apart(shown: tuple[Path, str]) -> None:
+    """The pieces that are explained, one below the other, make up the name."""
+    database, text = shown
+    section = after(text, "explain")
+    name = section.split("\n\n")[1].split()[0]
+    lines = section.partition("piece of the name")[2].partition("\n\n")[0].splitlines()[2:]
+    assert "".join(line.split()[0] for line in lines) == name
+    assert "!s" in name
     assert name in stored(database)
 
 
-def test_it_ends_with_what_to_read_next(tmp_path: Path) -> None:
+def test_what_is_sealed_is_explained_and_not_shown(shown: tuple[Path, str]) -> None:
+    """Without a declaration and with it; the token is nowhere in all that the demo shows."""
+    _, text = shown
+    assert "opens: with its declaration and its key" in text
+    assert "value: sealed, not shown" in text
+    assert TOKEN.decode() not in text
+
+
+def test_it_ends_with_what_to_read_next(shown: tuple[Path, str]) -> None:
     """Pages that there are."""
-    database = tmp_path / "demo.db"
-    demo(database)
-    pages = [
-        line.split()[0] for line in demo(database).stdout.partition("read next\n")[2].splitlines()
-    ]
+    _, text = shown
+    pages = [line.split()[0] for line in text.partition("read next\n")[2].splitlines()]
     assert len(pages) >= 3
     assert all((ROOT / page).is_file() for page in pages)
 

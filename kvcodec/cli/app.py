@@ -23,11 +23,15 @@ from kvcodec.errors import (
 __all__ = ["run"]
 
 _COMMANDS: Final = {
-    "lock": "kvcodec.cli.lock:lock",
     "ls": "kvcodec.cli.ls:ls",
+    "get": "kvcodec.cli.get:get",
+    "explain": "kvcodec.cli.explain:explain",
+    "verify": "kvcodec.cli.verify:verify",
     "migrate": "kvcodec.cli.migrate:migrate",
     "rewrap": "kvcodec.cli.rewrap:rewrap",
-    "verify": "kvcodec.cli.verify:verify",
+    "lock": "kvcodec.cli.lock:lock",
+    "keygen": "kvcodec.cli.keygen:keygen",
+    "key-id": "kvcodec.cli.key_id:key_id",
 }
 """Each with its function, whose docstring is its help; imported when it is called."""
 
@@ -49,13 +53,21 @@ def _app() -> App:
     return app
 
 
+def _app_for(tokens: list[str]) -> App:
+    """The program; where it is asked about its commands, with what they say of themselves."""
+    app = _app()
+    for name in () if tokens[:1] and tokens[0] in _COMMANDS else _COMMANDS:
+        _ = app[name]
+    return app
+
+
 def run(arguments: Sequence[str]) -> int:
     """Run one command; return the exit code."""
     # Wherever it stands: it is about the program, and the command has no part in it.
     debug = "--debug" in arguments
     tokens = [each for each in arguments if each != "--debug"]
     try:
-        code: Any = _app()(tokens, exit_on_error=False)
+        code: Any = _app_for(tokens)(tokens, exit_on_error=False)
     except CycloptsError:
         return WRONG  # cyclopts has said what is wrong
     except KeyboardInterrupt:

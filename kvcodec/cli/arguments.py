@@ -8,7 +8,20 @@ from cyclopts import Parameter
 
 from kvcodec.cli.declared import Shape
 
-__all__ = ["As", "Declarations", "DryRun", "Limit", "Place", "Prefix", "RingEnv", "State"]
+__all__ = [
+    "As",
+    "Declarations",
+    "Declared",
+    "DryRun",
+    "KeyName",
+    "Limit",
+    "Place",
+    "Prefix",
+    "Reveal",
+    "RingEnv",
+    "State",
+    "Yes",
+]
 
 Place: TypeAlias = Annotated[
     str,
@@ -24,6 +37,25 @@ Declarations: TypeAlias = Annotated[
         help="The declarations: module:NAME of a Keyspace, of several, or of a function that "
         "returns them for a ring; module alone for all that it has."
     ),
+]
+Declared: TypeAlias = Annotated[
+    str | None,
+    Parameter(
+        name="--declared",
+        help="The declarations, as module:NAME or module, where there are some: what is stored "
+        "tells a part without them.",
+    ),
+]
+KeyName: TypeAlias = Annotated[
+    str,
+    Parameter(help="The name, as ls shows it; or a key of the keyspace, where one is declared."),
+]
+Reveal: TypeAlias = Annotated[
+    bool, Parameter(negative=(), help="Show what is sealed, too: asks on the terminal first.")
+]
+Yes: TypeAlias = Annotated[
+    bool,
+    Parameter(negative=(), help="The answer to what --reveal asks, where there is no terminal."),
 ]
 RingEnv: TypeAlias = Annotated[
     str | None,

@@ -113,7 +113,8 @@ def key_of(keyspace: AnyKeyspace, name: str) -> Any:
             except KeyNameError:
                 if keyspace.prefix + name == raw_key and keyspace.key_type is not str:
                     raise
-    return name  # a scheme that does not tell the key of a name: the key itself was given
+    # A scheme that does not tell the key of a name: the key itself was given.
+    return name.removeprefix(keyspace.prefix)
 
 
 # --------------------------------------------------------------------------------- which shape

@@ -6,6 +6,7 @@ and no value can move the cursor or colour the terminal, and it is never read as
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ import msgspec
 from cyclopts import Parameter
 from rich.box import SIMPLE_HEAD
 from rich.console import Console, RenderableType
+from rich.highlighter import JSONHighlighter
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
@@ -87,7 +89,14 @@ class Output:
         """Show a table, each cell as ``str`` says, escaped."""
         if not self.is_for_people:
             return
-        table = Table(box=SIMPLE_HEAD, pad_edge=False, show_edge=False, header_style="bold")
+        titled = any(column.title for column in columns)
+        table = Table(
+            box=SIMPLE_HEAD if titled else None,
+            pad_edge=False,
+            show_edge=False,
+            show_header=titled,
+            header_style="bold",
+        )
         for column in columns:
             table.add_column(
                 column.title,
@@ -99,6 +108,16 @@ class Output:
         for row in rows:
             table.add_row(*(Text(printable(str(cell))) for cell in row))
         self._out.print(table)
+
+    def json_text(self, text: str) -> None:
+        """Show JSON, in colour on a terminal; it is a result, and stays valid JSON on both."""
+        if not sys.stdout.isatty():
+            sys.stdout.write(f"{text}\n")
+            return
+        shown = "".join(
+            each if each.isprintable() or each == "\n" else json.dumps(each)[1:-1] for each in text
+        )
+        self._out.print(JSONHighlighter()(shown), soft_wrap=True)
 
     def warn(self, text: str) -> None:
         """Say something to people beside the results; ``--quiet`` does not silence it."""

@@ -54,11 +54,16 @@ def ran(
 
 
 def drawn(
-    *arguments: str, cwd: Path, columns: int, env: dict[str, str] | None = None, typed: str = ""
+    *arguments: str,
+    cwd: Path,
+    columns: int,
+    env: dict[str, str] | None = None,
+    typed: str = "",
+    after: str = "",
 ) -> tuple[int, list[str]]:
     """Run it in a terminal of so many columns; return the code and the lines that it shows at last.
 
-    ``typed`` is what somebody types ahead.
+    ``typed`` is what somebody types: ahead, or once the program has shown ``after``.
     """
     screen = pyte.HistoryScreen(columns, 50, history=100_000)
     stream = pyte.ByteStream(screen)
@@ -74,9 +79,14 @@ def drawn(
         start_new_session=True,
     )
     os.close(theirs)
-    os.write(ours, typed.encode())
+    shown, waiting = b"", True
     with suppress(OSError):  # EIO: nobody holds the other side any more
-        while data := os.read(ours, 65_536):
+        while True:
+            if waiting and after.encode() in shown:
+                waiting = False
+                os.write(ours, typed.encode())
+            data = os.read(ours, 65_536)
+            shown += data if waiting else b""
             stream.feed(data)
     os.close(ours)
     code = process.wait(timeout=60)
