@@ -24,8 +24,11 @@ __all__ = ["run"]
 
 _COMMANDS: Final = {
     "ls": "kvcodec.cli.ls:ls",
+    "log": "kvcodec.cli.log:app",
+    "file": "kvcodec.cli.file:app",
 }
-"""Each with its function, whose docstring is its help; imported when it is called."""
+"""Each with its function, whose docstring is its help, or an App of several; imported when it is
+called."""
 
 _INTERRUPTED: Final = 130  # 128 and SIGINT's number, as shells have it
 

@@ -8,7 +8,18 @@ from cyclopts import Parameter
 
 from kvcodec.cli.declared import Shape
 
-__all__ = ["As", "Declarations", "Place", "Prefix", "RingEnv", "State"]
+__all__ = [
+    "As",
+    "Declarations",
+    "Key",
+    "Overwrite",
+    "Place",
+    "Prefix",
+    "Reveal",
+    "RingEnv",
+    "State",
+    "Yes",
+]
 
 Place: TypeAlias = Annotated[
     str,
@@ -24,6 +35,10 @@ Declarations: TypeAlias = Annotated[
         help="The declarations: module:NAME of a Keyspace, of several, or of a function that "
         "returns them for a ring; module alone for all that it has."
     ),
+]
+Key: TypeAlias = Annotated[
+    str,
+    Parameter(help="The key: a name as ls shows it, or what comes behind the keyspace's prefix."),
 ]
 RingEnv: TypeAlias = Annotated[
     str | None,
@@ -43,4 +58,16 @@ State: TypeAlias = Annotated[
         name="--state",
         help="Where an interrupted run keeps how far it came; kvcodec-COMMAND.state if not given.",
     ),
+]
+Reveal: TypeAlias = Annotated[
+    bool,
+    Parameter(
+        name="--reveal", negative=(), help="Show what is sealed, or write it; asks on the terminal."
+    ),
+]
+Yes: TypeAlias = Annotated[
+    bool, Parameter(name="--yes", negative=(), help="Yes to what would be asked on the terminal.")
+]
+Overwrite: TypeAlias = Annotated[
+    bool, Parameter(name="--overwrite", negative=(), help="Replace what is there.")
 ]

@@ -53,7 +53,7 @@ def declared(place: str, ring_env: str | None) -> list[AnyKeyspace]:
     if callable(found):
         if ring is None:
             raise ConfigError(f"{place} is a function, which is given a ring: --ring-env NAME")
-        found = found(ring)
+        found, ring = found(ring), None  # its own affair, what it seals by this one
     some = [*_keyspaces([found] if isinstance(found, Keyspace) else found)]
     if not some:
         raise ConfigError(f"{place} is no Keyspace, and has none")

@@ -17,12 +17,15 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console, RenderableType
 from rich.progress import (
     BarColumn,
+    DownloadColumn,
     MofNCompleteColumn,
     Progress,
+    ProgressColumn,
     SpinnerColumn,
     TextColumn,
     TimeElapsedColumn,
     TimeRemainingColumn,
+    TransferSpeedColumn,
 )
 from rich.table import Table
 from rich.text import Text
@@ -104,9 +107,19 @@ class Output:
         """Say something to people beside the results; ``--quiet`` does not silence it."""
         self._err.print(Text(printable(text), style="yellow"))
 
+    def ask(self, question: str) -> None:
+        """Put a question to people, on standard error: the results may go to a file."""
+        self._err.print(Text(printable(question), style="yellow"), end="")
+
+    def flush(self) -> None:
+        """Hand on what was said so far: whoever reads may wait for it."""
+        sys.stdout.flush()
+
     def progress(self, what: str, total: int | None) -> Progress:
         """Return a bar on standard error, to be used in ``with``; nothing is drawn when piped."""
-        columns = (
+        return self._bar(
+            what,
+            total,
             SpinnerColumn(),
             TextColumn("{task.description}"),
             BarColumn(),
@@ -115,6 +128,20 @@ class Output:
             TimeElapsedColumn(),
             TimeRemainingColumn(),
         )
+
+    def transfer(self, what: str, total: int | None) -> Progress:
+        """Return a bar as ``progress`` does, that counts bytes."""
+        return self._bar(
+            what,
+            total,
+            TextColumn("{task.description}"),
+            BarColumn(),
+            DownloadColumn(binary_units=True),
+            TransferSpeedColumn(),
+            TimeRemainingColumn(),
+        )
+
+    def _bar(self, what: str, total: int | None, *columns: ProgressColumn) -> Progress:
         shown = self.is_for_people and self._err.is_terminal
         bar = Progress(*columns, console=self._err, transient=True, disable=not shown)
         bar.add_task(printable(what), total=total, rate="")
