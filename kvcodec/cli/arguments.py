@@ -11,7 +11,8 @@ from kvcodec.cli.declared import Shape
 __all__ = [
     "As",
     "Declarations",
-    "Key",
+    "Declared",
+    "KeyName",
     "Overwrite",
     "Place",
     "Prefix",
@@ -36,9 +37,24 @@ Declarations: TypeAlias = Annotated[
         "returns them for a ring; module alone for all that it has."
     ),
 ]
-Key: TypeAlias = Annotated[
+Declared: TypeAlias = Annotated[
+    str | None,
+    Parameter(
+        name="--declared",
+        help="The declarations, as module:NAME or module, where there are some: what is stored "
+        "tells a part without them.",
+    ),
+]
+KeyName: TypeAlias = Annotated[
     str,
-    Parameter(help="The key: a name as ls shows it, or what comes behind the keyspace's prefix."),
+    Parameter(help="The name, as ls shows it; or a key of the keyspace, where one is declared."),
+]
+Reveal: TypeAlias = Annotated[
+    bool, Parameter(negative=(), help="Show what is sealed, too: asks on the terminal first.")
+]
+Yes: TypeAlias = Annotated[
+    bool,
+    Parameter(negative=(), help="The answer to what --reveal asks, where there is no terminal."),
 ]
 RingEnv: TypeAlias = Annotated[
     str | None,
@@ -58,15 +74,6 @@ State: TypeAlias = Annotated[
         name="--state",
         help="Where an interrupted run keeps how far it came; kvcodec-COMMAND.state if not given.",
     ),
-]
-Reveal: TypeAlias = Annotated[
-    bool,
-    Parameter(
-        name="--reveal", negative=(), help="Show what is sealed, or write it; asks on the terminal."
-    ),
-]
-Yes: TypeAlias = Annotated[
-    bool, Parameter(name="--yes", negative=(), help="Yes to what would be asked on the terminal.")
 ]
 Overwrite: TypeAlias = Annotated[
     bool, Parameter(name="--overwrite", negative=(), help="Replace what is there.")

@@ -11,14 +11,15 @@ from typing import Annotated, Any
 import msgspec
 from cyclopts import App, Parameter
 
-from kvcodec.cli.arguments import Declarations, Key, Overwrite, Place, Reveal, RingEnv, Yes
+from kvcodec.cli.arguments import Declarations, KeyName, Overwrite, Place, Reveal, RingEnv, Yes
 from kvcodec.cli.declared import AnyKeyspace, Shape, declared, key_of, one_of, opened_as
 from kvcodec.cli.output import FINE, FOUND, Column, Common, Output, age, printable, size
 from kvcodec.cli.places import opened
-from kvcodec.cli.reveal import allowed, is_sealed
+from kvcodec.cli.reveal import is_shown
 from kvcodec.cli.target import STANDARD, read_from, written
 from kvcodec.errors import ConfigError, DecodeError
 from kvcodec.format.files import FileInfo
+from kvcodec.keyspace.explanation import seals
 from kvcodec.protocols import KV
 from kvcodec.stores.files import Files
 
@@ -45,7 +46,7 @@ class Listed(msgspec.Struct, omit_defaults=True):
 def put(
     url: Place,
     declaration: Declarations,
-    key: Key,
+    key: KeyName,
     path: Annotated[str, Parameter(help="The file; - is standard input.")] = STANDARD,
     *,
     content_type: Annotated[
@@ -84,7 +85,7 @@ def put(
 def get(
     url: Place,
     declaration: Declarations,
-    key: Key,
+    key: KeyName,
     path: Annotated[str, Parameter(help="The file; - is standard output.")] = STANDARD,
     *,
     overwrite: Overwrite = False,
@@ -101,14 +102,13 @@ def get(
     out = Output(common)
     _refuse_output(out, path)
     keyspace = one_of(declared(declaration, ring_env), key)
-    sealed = is_sealed(keyspace)
-    if sealed and not allowed(out, keyspace.name, reveal=reveal, yes=yes):
+    if not is_shown(keyspace, reveal=reveal, yes=yes):
         raise ConfigError(f"{keyspace.name} is sealed, and a file on disk is not: --reveal")
     at = key_of(keyspace, key)
-    name = keyspace.raw_key(at)
+    name, private = keyspace.raw_key(at), seals(keyspace.declaration)
     with opened(url) as kv, Files(keyspace, kv).open(at) as source:
         bar = out.transfer(name, source.info.size)
-        with written(path, overwrite=overwrite, private=sealed) as file, bar:
+        with written(path, overwrite=overwrite, private=private) as file, bar:
             # Read from start to end: the last piece raises if the whole is not what was put.
             while piece := source.read(_PIECE):
                 file.write(piece)

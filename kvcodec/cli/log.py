@@ -14,14 +14,15 @@ from cyclopts.types import NonNegativeInt
 from cyclopts.validators import Number
 from rich.text import Text
 
-from kvcodec.cli.arguments import Declarations, Key, Overwrite, Place, Reveal, RingEnv, Yes
+from kvcodec.cli.arguments import Declarations, KeyName, Overwrite, Place, Reveal, RingEnv, Yes
 from kvcodec.cli.declared import AnyKeyspace, declared, key_of, one_of
 from kvcodec.cli.following import Following, Message
 from kvcodec.cli.output import FINE, Column, Common, Output, age, printable
 from kvcodec.cli.places import opened
-from kvcodec.cli.reveal import allowed, is_sealed
+from kvcodec.cli.reveal import is_shown
 from kvcodec.cli.target import STANDARD, read_from, written
 from kvcodec.errors import ConfigError, MissingKey
+from kvcodec.keyspace.explanation import seals
 from kvcodec.protocols import KV
 from kvcodec.stores.conversation import export_lines, import_lines
 from kvcodec.stores.lines import JsonLines
@@ -64,7 +65,7 @@ Newest = Annotated[NonNegativeInt, Parameter(name=("-n", "--newest"), help="So m
 def tail(
     url: Place,
     declaration: Declarations,
-    key: Key,
+    key: KeyName,
     *,
     newest: Newest = 10,
     reveal: Reveal = False,
@@ -78,7 +79,7 @@ def tail(
     """
     out = Output(common)
     keyspace = one_of(declared(declaration, ring_env), key)
-    shown = not is_sealed(keyspace) or allowed(out, keyspace.name, reveal=reveal, yes=yes)
+    shown = is_shown(keyspace, reveal=reveal, yes=yes)
     with opened(url) as kv:
         messages = _following(keyspace, kv, key, must_be=True).newest(newest)
     saying = _Saying(out, keyspace, shown=shown)
@@ -94,7 +95,7 @@ def tail(
 def follow(
     url: Place,
     declaration: Declarations,
-    key: Key,
+    key: KeyName,
     *,
     newest: Newest = 10,
     every: Annotated[
@@ -111,7 +112,7 @@ def follow(
     """
     out = Output(common)
     keyspace = one_of(declared(declaration, ring_env), key)
-    shown = not is_sealed(keyspace) or allowed(out, keyspace.name, reveal=reveal, yes=yes)
+    shown = is_shown(keyspace, reveal=reveal, yes=yes)
     saying = _Saying(out, keyspace, shown=shown)
     with opened(url) as kv:
         following = _following(keyspace, kv, key, must_be=False)
@@ -136,7 +137,7 @@ def _look(following: Following, saying: _Saying, out: Output) -> None:
 def export(
     url: Place,
     declaration: Declarations,
-    key: Key,
+    key: KeyName,
     *,
     out: Annotated[str, Parameter(help="The file; - is standard output.")] = STANDARD,
     overwrite: Overwrite = False,
@@ -151,15 +152,14 @@ def export(
     """
     said = Output(common)
     keyspace = one_of(declared(declaration, ring_env), key)
-    sealed = is_sealed(keyspace)
-    if sealed and not allowed(said, keyspace.name, reveal=reveal, yes=yes):
+    if not is_shown(keyspace, reveal=reveal, yes=yes):
         raise ConfigError(f"{keyspace.name} is sealed, and an export is not: --reveal")
     with opened(url) as kv:
         log, at = Log(keyspace, kv, writers="many"), key_of(keyspace, key)
         if not log.exists(at):
             raise _missing(keyspace, at)
         count = 0
-        with written(out, overwrite=overwrite, private=sealed) as file:
+        with written(out, overwrite=overwrite, private=seals(keyspace.declaration)) as file:
             for line in export_lines(log, at):
                 file.write(line)
                 count += 1
@@ -173,7 +173,7 @@ def export(
 def import_(
     url: Place,
     declaration: Declarations,
-    key: Key,
+    key: KeyName,
     path: Annotated[str, Parameter(help="The file; - is standard input.")] = STANDARD,
     *,
     ring_env: RingEnv = None,

@@ -107,10 +107,6 @@ class Output:
         """Say something to people beside the results; ``--quiet`` does not silence it."""
         self._err.print(Text(printable(text), style="yellow"))
 
-    def ask(self, question: str) -> None:
-        """Put a question to people, on standard error: the results may go to a file."""
-        self._err.print(Text(printable(question), style="yellow"), end="")
-
     def flush(self) -> None:
         """Hand on what was said so far: whoever reads may wait for it."""
         sys.stdout.flush()

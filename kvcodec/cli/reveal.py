@@ -1,31 +1,17 @@
-"""The question that comes before what is sealed is shown."""
+"""Whether what a keyspace stores may be shown, or written in the clear."""
 
 from __future__ import annotations
 
-import sys
-from typing import Any
+from kvcodec.cli.asking import ask_to_reveal
+from kvcodec.cli.declared import AnyKeyspace
+from kvcodec.keyspace.explanation import seals
 
-from kvcodec.cli.output import Output
-from kvcodec.errors import ConfigError
-from kvcodec.keyspace.explanation import has_secrets
-from kvcodec.keyspace.keyspace import Keyspace
-
-__all__ = ["allowed", "is_sealed"]
+__all__ = ["is_shown"]
 
 
-def is_sealed(keyspace: Keyspace[Any, Any]) -> bool:
-    """Whether values of a keyspace, or fields of them, are sealed, in today's form or an older."""
-    return has_secrets(keyspace.declaration)
-
-
-def allowed(out: Output, what: str, *, reveal: bool, yes: bool) -> bool:
-    """Whether what is sealed may be shown: wished by ``--reveal``, and by who is asked for it.
-
-    ``yes`` answers for whoever cannot be asked. Raises ConfigError where nobody can.
-    """
-    if not reveal or yes:
-        return reveal
-    if not sys.stdin.isatty():
-        raise ConfigError("--reveal asks on the terminal, and there is none: --yes answers it")
-    out.ask(f"Show {what} in plain text? [y/N] ")
-    return sys.stdin.readline().strip().lower() in {"y", "yes"}
+def is_shown(keyspace: AnyKeyspace, *, reveal: bool, yes: bool) -> bool:
+    """Whether it is not sealed, or is to be revealed. Raises ConfigError for another answer."""
+    sealed = seals(keyspace.declaration)
+    if sealed and reveal:
+        ask_to_reveal(keyspace.name, yes=yes)
+    return reveal or not sealed

@@ -15,7 +15,7 @@ from kvcodec.keyspace.declaration import Declaration, Older
 from kvcodec.keyspace.opening import SHAPE_OF, other_shape, shape_error
 from kvcodec.keyspace.pipeline import Pipeline
 
-__all__ = ["Explanation", "Step", "explain", "explain_older", "has_secrets"]
+__all__ = ["Explanation", "Step", "explain", "explain_older", "header_facts", "moment", "seals"]
 
 _SHOWN_CHARS = 200
 """Of a value that is shown: enough to know it again."""
@@ -60,7 +60,7 @@ def explain(
     """Take stored bytes apart. What goes wrong is the last step, and not raised.
 
     The value is named by its type; with ``show`` its text is there too, but never that of a
-    sealed one. ``kind``: "head" of a log's, "manifest" of a file's.
+    sealed one. ``kind``: "head" of a log's, "manifest" of a file's and so on.
     """
     steps = [_stored(declared, data, show=show)]
     _take_steps(steps, declared, raw_key, data, show=show, kind=kind)
@@ -72,7 +72,7 @@ def explain_older(
 ) -> Explanation:
     """Take apart what an older declaration stored under a name of its own, as ``explain``."""
     old = older.declaration
-    shown = show and not has_secrets(declared)
+    shown = show and not _has_secrets(declared)
     steps = [_stored(old, data, show=shown), _older(declared, older, data)]
     _take_steps(steps, old, raw_key, data, show=shown)
     return Explanation(declared.name, raw_key, tuple(steps))
@@ -80,23 +80,23 @@ def explain_older(
 
 def _stored(declared: Declaration[Any, Any], data: bytes, *, show: bool) -> Step:
     # Of an envelope, and of what may be shown: the first bytes of a PIN are the PIN.
-    if data[:1] == b"\xc1" or (show and not has_secrets(declared)):
+    if data[:1] == b"\xc1" or (show and not _has_secrets(declared)):
         return Step("stored", len(data), {"first bytes": data[:4].hex(" ")})
     return Step("stored", len(data), {})
 
 
-def has_secrets(declared: Declaration[Any, Any]) -> bool:
+def _has_secrets(declared: Declaration[Any, Any]) -> bool:
     """Whether a value, or a field of it, is sealed in the keyspace's own form or an older one."""
-    if _seals(declared) or declared.pipeline.codec.secrets is not None:
+    if seals(declared) or declared.pipeline.codec.secrets is not None:
         return True
-    return any(has_secrets(older.declaration) for older in declared.older)
+    return any(_has_secrets(older.declaration) for older in declared.older)
 
 
-def _seals(declared: Declaration[Any, Any]) -> bool:
+def seals(declared: Declaration[Any, Any]) -> bool:
     """Whether values of the keyspace are sealed, in its own form or in an older one."""
     if declared.pipeline.form.cipher is not None:
         return True
-    return any(_seals(older.declaration) for older in declared.older)
+    return any(seals(older.declaration) for older in declared.older)
 
 
 def _take_steps(
@@ -110,7 +110,7 @@ def _take_steps(
 ) -> None:
     try:
         if kind == "value":
-            _take(steps, declared, raw_key, data, show=show and not _seals(declared))
+            _take(steps, declared, raw_key, data, show=show and not seals(declared))
         else:
             _take_part(steps, declared, raw_key, data, kind)
     except KVCodecError as error:
@@ -120,10 +120,15 @@ def _take_steps(
         steps.append(Step("error", None, facts | {"says": str(said.args[0])}))
 
 
+def _is_of(kind: Kind, encoded: bytes) -> bool:
+    """Whether bytes are a part of a kind; those of a chunk are the file's own."""
+    return kind in ("chunk", kind_said(encoded))
+
+
 def _is_part(declared: Declaration[Any, Any], raw_key: str, data: bytes, kind: Kind) -> bool:
     try:
         wrapping = declared.pipeline.part(kind)
-        return kind_said(wrapping.unwrap_any(raw_key, data).encoded) == kind
+        return _is_of(kind, wrapping.unwrap_any(raw_key, data).encoded)
     except KVCodecError:
         return False
 
@@ -141,12 +146,12 @@ def _take_part(
     wrapping = pipeline.part(kind)
     form = wrapping.form
     if not (form.is_plain or form.bare):
-        steps.append(Step("envelope", len(data), _facts(wrapping.header(data))))
+        steps.append(Step("envelope", len(data), header_facts(wrapping.header(data))))
     payload = wrapping.unwrap_any(raw_key, data)
     if not form.is_plain:
         name = "payload" if form.cipher is None else "decrypt"
         steps.append(Step(name, len(payload.encoded), _form_facts(pipeline, payload.header)))
-    if kind_said(payload.encoded) != kind:
+    if not _is_of(kind, payload.encoded):
         raise DecodeError(f"no {kind}, as kvcodec writes one here", stage="decode")
     steps.append(Step("decode", len(payload.encoded), {"part": kind}))
 
@@ -155,7 +160,7 @@ def _older(declared: Declaration[Any, Any], older: Older, data: bytes) -> Step:
     at = [one is older for one in declared.older].index(True)
     facts: dict[str, str | int] = {"previous": at, "keyspace": older.declaration.name}
     if older.until is not None:
-        facts["refused from"] = _moment(math.floor(older.until * 1000))
+        facts["refused from"] = moment(math.floor(older.until * 1000))
     return Step("older form", len(data), facts)
 
 
@@ -173,7 +178,7 @@ def _take(
         return
     header = pipeline.wrapping.header(data)
     if not (pipeline.form.is_plain or pipeline.form.bare):
-        steps.append(Step("envelope", len(data), _facts(header)))
+        steps.append(Step("envelope", len(data), header_facts(header)))
     payload = pipeline.wrapping.unwrap(raw_key, data, (header.written_ms or 0) / 1000)
     name = "decrypt" if pipeline.form.cipher is not None else "payload"
     if not pipeline.form.is_plain:
@@ -194,12 +199,13 @@ def _decoded(pipeline: Pipeline[Any], encoded: bytes, value: Any, *, show: bool)
     return Step("decode", len(encoded), facts)
 
 
-def _facts(header: Header) -> dict[str, str | int]:
+def header_facts(header: Header) -> dict[str, str | int]:
+    """What a header says, by name."""
     facts: dict[str, str | int] = {"format": 1, "version": header.version}
     if header.written_ms is not None:
-        facts["written"] = _moment(header.written_ms)
+        facts["written"] = moment(header.written_ms)
     if header.expires_ms is not None:
-        facts["expires"] = _moment(header.expires_ms)
+        facts["expires"] = moment(header.expires_ms)
     if header.compression:
         facts["compression"] = COMPRESSIONS.get(header.compression, header.compression)
     if header.cipher:
@@ -214,7 +220,8 @@ def _form_facts(pipeline: Pipeline[Any], header: Header) -> dict[str, str | int]
     )
 
 
-def _moment(milliseconds: int) -> str:
+def moment(milliseconds: int) -> str:
+    """A moment of a header, for people and programs: ISO 8601, UTC."""
     try:
         return datetime.fromtimestamp(milliseconds / 1000, UTC).isoformat(timespec="milliseconds")
     except (OverflowError, ValueError):

@@ -114,13 +114,13 @@ def test_sealed(place: Path) -> None:
 
 @pytest.mark.parametrize(("typed", "shown"), [("y\n", True), ("n\n", False), ("\n", False)])
 def test_who_is_asked(place: Path, typed: str, shown: bool) -> None:  # noqa: FBT001 - a case
-    """The terminal asks, and anything but yes is no."""
+    """The terminal asks, and anything but yes is no: wrong usage, as without the option."""
     fill_sealed()
     which = (APP, "stored:sealed", "diary/ada", "--ring-env", "K", "--reveal")
     code, lines = drawn("log", "tail", *which, cwd=place, columns=80, env=KEYS, typed=typed)
     text = "\n".join(lines)
-    assert code == 0
-    assert "Show diary in plain text? [y/N]" in text
+    assert code == (0 if shown else 2)
+    assert "diary is sealed. Show it here? [y/N]" in text
     assert (SECRET in text) is shown
 
 
