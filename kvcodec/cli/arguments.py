@@ -13,7 +13,6 @@ __all__ = [
     "Declarations",
     "Declared",
     "KeyName",
-    "Overwrite",
     "Place",
     "Prefix",
     "Reveal",
@@ -74,7 +73,4 @@ State: TypeAlias = Annotated[
         name="--state",
         help="Where an interrupted run keeps how far it came; kvcodec-COMMAND.state if not given.",
     ),
-]
-Overwrite: TypeAlias = Annotated[
-    bool, Parameter(name="--overwrite", negative=(), help="Replace what is there.")
 ]

@@ -11,12 +11,12 @@ from typing import Annotated, Any
 import msgspec
 from cyclopts import App, Parameter
 
-from kvcodec.cli.arguments import Declarations, KeyName, Overwrite, Place, Reveal, RingEnv, Yes
+from kvcodec.cli.arguments import Declarations, KeyName, Place, Reveal, RingEnv, Yes
 from kvcodec.cli.declared import AnyKeyspace, Shape, declared, key_of, one_of, opened_as
 from kvcodec.cli.output import FINE, FOUND, Column, Common, Output, age, printable, size
 from kvcodec.cli.places import opened
 from kvcodec.cli.reveal import is_shown
-from kvcodec.cli.target import STANDARD, read_from, written
+from kvcodec.cli.target import STANDARD, Overwrite, read_from, written
 from kvcodec.errors import ConfigError, DecodeError
 from kvcodec.format.files import FileInfo
 from kvcodec.keyspace.explanation import seals

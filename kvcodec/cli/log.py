@@ -14,13 +14,13 @@ from cyclopts.types import NonNegativeInt
 from cyclopts.validators import Number
 from rich.text import Text
 
-from kvcodec.cli.arguments import Declarations, KeyName, Overwrite, Place, Reveal, RingEnv, Yes
+from kvcodec.cli.arguments import Declarations, KeyName, Place, Reveal, RingEnv, Yes
 from kvcodec.cli.declared import AnyKeyspace, declared, key_of, one_of
 from kvcodec.cli.following import Following, Message
 from kvcodec.cli.output import FINE, Column, Common, Output, age, printable
 from kvcodec.cli.places import opened
 from kvcodec.cli.reveal import is_shown
-from kvcodec.cli.target import STANDARD, read_from, written
+from kvcodec.cli.target import STANDARD, Overwrite, read_from, written
 from kvcodec.errors import ConfigError, MissingKey
 from kvcodec.keyspace.explanation import seals
 from kvcodec.protocols import KV

@@ -8,14 +8,20 @@ from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 from secrets import token_hex
-from typing import BinaryIO
+from typing import Annotated, BinaryIO, TypeAlias
+
+from cyclopts import Parameter
 
 from kvcodec.errors import ConfigError
 
-__all__ = ["STANDARD", "read_from", "written"]
+__all__ = ["STANDARD", "Overwrite", "read_from", "written"]
 
 STANDARD = "-"
 """In place of a path: standard input or output."""
+
+Overwrite: TypeAlias = Annotated[
+    bool, Parameter(name="--overwrite", negative=(), help="Replace what is there.")
+]
 
 
 @contextmanager
