@@ -154,7 +154,8 @@ def _files(keyspaces: list[AnyKeyspace], kv: KV) -> Iterator[Iterator[Listed]]:
     for keyspace in keyspaces:
         shape: Any = opened_as(keyspace, kv, only)
         if isinstance(shape, Files):
-            yield _listed(shape)
+            files: Files[Any] = shape
+            yield _listed(files)
 
 
 def _listed(files: Files[Any]) -> Iterator[Listed]:

@@ -7,14 +7,14 @@ import json
 import os
 import signal
 import stat
-import subprocess
 from pathlib import Path
 
 import pytest
 
 from kvcodec import Files, KeyRing, Keyspace, SQLiteKV, open_kv
-from tests.cli.program import PROGRAM, drawn, environment, ran
+from tests.cli.program import drawn, ran
 from tests.cli.stopping import place, stop
+from tests.memory import MIB, growth_of
 from tests.servers.engines import redis_server
 from tests.servers.nats import NatsServer
 
@@ -235,24 +235,28 @@ def test_progress(place: Path) -> None:
 @pytest.mark.parametrize("command", ["put", "get"])
 def test_constant_memory(place: Path, command: str) -> None:
     """A file of 64 MiB takes no more memory than one of 1 MiB, but for some chunks."""
-    used = dict[int, int]()
     for size in (1, 64):
-        with Path("a.bin").open("wb") as file:
-            file.writelines(os.urandom(2**20) for _ in range(size))
+        path = place / f"{size}.bin"
+        with path.open("wb") as file:
+            for _ in range(size):
+                file.write(os.urandom(MIB))
         if command == "get":
-            with SQLiteKV("app.db") as kv, Path("a.bin").open("rb") as file:
-                Files(UPLOADS, kv).put("a.bin", file)
-        arguments = ("file", command, APP, "stored:UPLOADS", "a.bin", "a.bin", "--overwrite")
-        used[size] = _peak(*arguments, cwd=place)
-    assert used[64] - used[1] < 8 * 2**20
+            with SQLiteKV("app.db") as kv, path.open("rb") as file:
+                Files(UPLOADS, kv).put(path.name, file)
+    found = growth_of(_AT_WORK, "result = ran('64.bin')", place, command)
+    assert found["result"] == 0
+    assert found["growth"] < 8 * MIB
 
 
-def _peak(*arguments: str, cwd: Path) -> int:
-    """The most memory that a run of the program had, in bytes."""
-    process = subprocess.Popen(
-        [*PROGRAM, *arguments], cwd=cwd, env=environment(), stdout=subprocess.DEVNULL
-    )
-    _, status, usage = os.wait4(process.pid, 0)
-    process.returncode = os.waitstatus_to_exitcode(status)
-    assert process.returncode == 0
-    return usage.ru_maxrss * 1024
+_AT_WORK = """
+import os
+from kvcodec.cli.app import run
+
+os.chdir(sys.argv[1])
+
+def ran(name):
+    url = "sqlite:///app.db"
+    return run(["file", sys.argv[2], url, "stored:UPLOADS", name, name, "--overwrite", "--quiet"])
+
+assert ran("1.bin") == 0
+"""
