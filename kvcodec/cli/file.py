@@ -6,7 +6,7 @@ import sys
 import time
 from collections.abc import Iterator
 from mimetypes import guess_type
-from typing import Annotated, Any
+from typing import Annotated, Any, cast
 
 import msgspec
 from cyclopts import App, Parameter
@@ -154,8 +154,7 @@ def _files(keyspaces: list[AnyKeyspace], kv: KV) -> Iterator[Iterator[Listed]]:
     for keyspace in keyspaces:
         shape: Any = opened_as(keyspace, kv, only)
         if isinstance(shape, Files):
-            files: Files[Any] = shape
-            yield _listed(files)
+            yield _listed(cast("Files[Any]", shape))
 
 
 def _listed(files: Files[Any]) -> Iterator[Listed]:
