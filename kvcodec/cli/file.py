@@ -6,7 +6,7 @@ import sys
 import time
 from collections.abc import Iterator
 from mimetypes import guess_type
-from typing import Annotated, Any, cast
+from typing import Annotated, Any
 
 import msgspec
 from cyclopts import App, Parameter
@@ -152,9 +152,9 @@ def list_(
 def _files(keyspaces: list[AnyKeyspace], kv: KV) -> Iterator[Iterator[Listed]]:
     only: Shape | None = "files" if len(keyspaces) == 1 else None
     for keyspace in keyspaces:
-        shape: Any = opened_as(keyspace, kv, only)
+        shape = opened_as(keyspace, kv, only)
         if isinstance(shape, Files):
-            yield _listed(cast("Files[Any]", shape))
+            yield _listed(shape)
 
 
 def _listed(files: Files[Any]) -> Iterator[Listed]:
