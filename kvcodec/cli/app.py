@@ -26,6 +26,8 @@ _COMMANDS: Final = {
     "ls": "kvcodec.cli.ls:ls",
     "get": "kvcodec.cli.get:get",
     "explain": "kvcodec.cli.explain:explain",
+    "log": "kvcodec.cli.log:app",
+    "file": "kvcodec.cli.file:app",
     "verify": "kvcodec.cli.verify:verify",
     "migrate": "kvcodec.cli.migrate:migrate",
     "rewrap": "kvcodec.cli.rewrap:rewrap",
@@ -33,7 +35,8 @@ _COMMANDS: Final = {
     "keygen": "kvcodec.cli.keygen:keygen",
     "key-id": "kvcodec.cli.key_id:key_id",
 }
-"""Each with its function, whose docstring is its help; imported when it is called."""
+"""Each with its function, whose docstring is its help, or an App of several; imported when it is
+called."""
 
 _INTERRUPTED: Final = 130  # 128 and SIGINT's number, as shells have it
 

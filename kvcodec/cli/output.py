@@ -19,12 +19,15 @@ from rich.console import Console, RenderableType
 from rich.highlighter import JSONHighlighter
 from rich.progress import (
     BarColumn,
+    DownloadColumn,
     MofNCompleteColumn,
     Progress,
+    ProgressColumn,
     SpinnerColumn,
     TextColumn,
     TimeElapsedColumn,
     TimeRemainingColumn,
+    TransferSpeedColumn,
 )
 from rich.table import Table
 from rich.text import Text
@@ -129,7 +132,9 @@ class Output:
 
     def progress(self, what: str, total: int | None) -> Progress:
         """Return a bar on standard error, to be used in ``with``; nothing is drawn when piped."""
-        columns = (
+        return self._bar(
+            what,
+            total,
             SpinnerColumn(),
             TextColumn("{task.description}"),
             BarColumn(),
@@ -138,6 +143,20 @@ class Output:
             TimeElapsedColumn(),
             TimeRemainingColumn(),
         )
+
+    def transfer(self, what: str, total: int | None) -> Progress:
+        """Return a bar as ``progress`` does, that counts bytes."""
+        return self._bar(
+            what,
+            total,
+            TextColumn("{task.description}"),
+            BarColumn(),
+            DownloadColumn(binary_units=True),
+            TransferSpeedColumn(),
+            TimeRemainingColumn(),
+        )
+
+    def _bar(self, what: str, total: int | None, *columns: ProgressColumn) -> Progress:
         shown = self.is_for_people and self._err.is_terminal
         bar = Progress(*columns, console=self._err, transient=True, disable=not shown)
         bar.add_task(printable(what), total=total, rate="")

@@ -9,28 +9,22 @@ that chat programs use (tool_links.py); say ``links=`` for others.
 
 from __future__ import annotations
 
-import codecs
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from itertools import count
 from typing import TYPE_CHECKING, Any, Generic, TypeAlias
 
-from msgspec.structs import replace
 from typing_extensions import TypeVar
 
-from kvcodec.codecs.msgspec import msgspec_codec
-from kvcodec.codecs.values import codec_for
-from kvcodec.errors import ConfigError, DecodeError, EncodeError, KVCodecError, forgetful
-from kvcodec.keyspace.encoding import Encoding
+from kvcodec.errors import ConfigError, forgetful
 from kvcodec.keyspace.options import not_negative
 from kvcodec.plans.driver import NOT_AWAITED, called
-from kvcodec.plans.many import several
+from kvcodec.stores.lines import JsonLines
 from kvcodec.stores.tool_links import ToolLinks, tool_links
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
 
-    from kvcodec.keyspace.keyspace import Keyspace
     from kvcodec.stores.log import AsyncLog, Log
 
 __all__ = [
@@ -240,7 +234,7 @@ def export_lines(log: Log[V, K], key: K) -> Iterator[bytes]:
     that is not kvcodec's own; EncodeError, with the message's number, for one that would not come
     back equal from JSON; and what ``iterate`` raises.
     """
-    lines = _Lines(log.keyspace)
+    lines = JsonLines(log.keyspace)
     yield from map(lines.line, log.iterate(key), count(1))
 
 
@@ -251,7 +245,7 @@ async def aexport_lines(log: AsyncLog[V, K], key: K) -> AsyncIterator[bytes]:
     that is not kvcodec's own; EncodeError, with the message's number, for one that would not come
     back equal from JSON; and what ``iterate`` raises.
     """
-    lines = _Lines(log.keyspace)
+    lines = JsonLines(log.keyspace)
     messages, numbers = log.iterate(key), count(1)
     with suppress(StopAsyncIteration):
         while True:  # without a name for a message: should the next step fail, it would show it
@@ -259,72 +253,42 @@ async def aexport_lines(log: AsyncLog[V, K], key: K) -> AsyncIterator[bytes]:
 
 
 @forgetful
-def import_lines(log: Log[V, K], key: K, lines: Iterable[bytes | str]) -> int:
+def import_lines(
+    log: Log[V, K],
+    key: K,
+    lines: Iterable[bytes | str],
+    *,
+    id: str | None = None,  # noqa: A002 - its name, as of append
+) -> int:
     """Append messages from JSON lines, a file opened for reading for instance; return how many.
 
-    All lines are read before the first message is stored; empty ones are left out. Raises
+    All lines are read before the first message is stored; empty ones are left out. With ``id``
+    the same lines can be imported once more, after an error or a stop, and add what is missing;
+    until 32 messages with other ids have come, as for ``extend``. Raises
     DecodeError, naming the line, if one is no message of the keyspace; ConfigError for one text in
     place of lines; what ``extend`` raises.
     """
-    into = _Lines(log.keyspace)
-    log.extend(key, into.messages(lines))
+    into = JsonLines(log.keyspace)
+    log.extend(key, into.messages(lines), ids=into.ids(id))
     return into.count
 
 
 @forgetful
-async def aimport_lines(log: AsyncLog[V, K], key: K, lines: Iterable[bytes | str]) -> int:
+async def aimport_lines(
+    log: AsyncLog[V, K],
+    key: K,
+    lines: Iterable[bytes | str],
+    *,
+    id: str | None = None,  # noqa: A002 - its name, as of append
+) -> int:
     """Append messages from JSON lines, a file opened for reading for instance; return how many.
 
-    All lines are read before the first message is stored; empty ones are left out. Raises
+    All lines are read before the first message is stored; empty ones are left out. With ``id``
+    the same lines can be imported once more, after an error or a stop, and add what is missing;
+    until 32 messages with other ids have come, as for ``extend``. Raises
     DecodeError, naming the line, if one is no message of the keyspace; ConfigError for one text in
     place of lines; what ``extend`` raises.
     """
-    into = _Lines(log.keyspace)
-    await log.extend(key, into.messages(lines))
+    into = JsonLines(log.keyspace)
+    await log.extend(key, into.messages(lines), ids=into.ids(id))
     return into.count
-
-
-class _Lines(Generic[V]):
-    """The messages of a keyspace as JSON, checked in both directions as values are."""
-
-    def __init__(self, keyspace: Keyspace[V, Any]) -> None:
-        pipeline = keyspace.declaration.pipeline
-        codec = pipeline.codec
-        if codec.name in ("raw", "text"):
-            codec = msgspec_codec(keyspace.value_type, "json")
-        elif codec.name == "msgpack":
-            codec = codec_for(keyspace.value_type, "json")
-        elif codec.name != "json":
-            why = "JSON lines need a codec of kvcodec's own: 'json' or 'msgpack'"
-            raise ConfigError(why, keyspace=keyspace.name)
-        # Checked even where the keyspace does not: what it stores comes back, its JSON need not.
-        self._encoding: Encoding[V] = Encoding(codec, replace(pipeline.form, validate=True))
-        self._keyspace = keyspace.name
-        self.count = 0
-        """Messages that were read."""
-
-    @forgetful
-    def line(self, message: V, number: int) -> bytes:
-        """A message as a line."""
-        try:
-            return self._encoding.encode(message) + b"\n"
-        except KVCodecError as error:
-            why = f"message {number}: no JSON: {error.args[0]}"
-        raise EncodeError(why, keyspace=self._keyspace, stage="encode")
-
-    def messages(self, lines: Iterable[bytes | str]) -> Iterator[V]:
-        """The messages of lines, without empty ones."""
-        for number, line in enumerate(several(lines, "line"), start=1):
-            # What is no Unicode, as a file read with "surrogateescape" has it, is no JSON either.
-            data = line.encode("utf-8", "surrogatepass") if isinstance(line, str) else line
-            data = data.removeprefix(codecs.BOM_UTF8).strip()
-            if data:
-                self.count += 1
-                yield self._message(data, number)
-
-    def _message(self, data: bytes, number: int) -> V:
-        try:
-            return self._encoding.decode(data)
-        except KVCodecError as error:
-            why = f"line {number}: {error.args[0]}"
-        raise DecodeError(why, keyspace=self._keyspace, stage="decode")
