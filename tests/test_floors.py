@@ -33,7 +33,7 @@ FLOORS = (
 """What lies in the package, lowest first: each imports itself and what stands before it."""
 
 ROOMS = ("testing", "integrations", "cli")
-"""Shipped to users: each sees every floor, and none of them is seen, but by ``cli``, the program."""
+"""Shipped to users: each sees every floor; none is seen, but by `cli`, the program over all."""
 
 AT_THE_ROOT = ("__init__", "__main__", "errors")
 
