@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from itertools import islice
 from typing import Any, Final
 
-from kvcodec.backends.capabilities import capabilities_of, values_of
+from kvcodec.backends.capabilities import capabilities_of
 from kvcodec.errors import Unsupported
+from kvcodec.format.derived import is_chunk
+from kvcodec.plans.driver import run
+from kvcodec.plans.many import get_many
 from kvcodec.protocols import KV
 
-__all__ = ["names_of", "stored_in"]
+__all__ = ["Groups", "names_of", "read", "stored_in"]
 
 _MOST: Final = 256
 """Names that are read together, at most."""
@@ -34,23 +36,53 @@ def names_of(kv: KV, prefix: str = "", after: str = "") -> Iterator[str]:
     return iter(sorted(names, key=str.encode))
 
 
+class Groups:
+    """Names, as many at a time as can be read together: by what the last ones took.
+
+    The chunks of a file are apart from what is before them, and the first is alone: what is read
+    together is never the size of many chunks because many small values came before.
+    """
+
+    def __init__(self, kv: KV, names: Iterator[str]) -> None:
+        self._names = names
+        self._many = capabilities_of(kv).many
+        self._room = 16 if self._many else 1
+
+    def __iter__(self) -> Iterator[list[str]]:
+        group: list[str] = []
+        for name in self._names:
+            turns = bool(group) and is_chunk(name) != is_chunk(group[-1])
+            if turns or len(group) >= self._room:
+                yield group
+                group = []
+                if turns and is_chunk(name):
+                    self._room = 1
+            group.append(name)
+        if group:
+            yield group
+
+    def note(self, names: int, size: int) -> None:
+        """Say how many bytes so many names had: the next group may be larger, or smaller."""
+        if self._many and names:
+            self._room = max(1, min(_MOST, 2 * self._room, _BYTES // (size // names + 1)))
+
+
 def stored_in(kv: KV, names: Iterator[str]) -> Iterator[tuple[str, bytes]]:
     """Iterate over names with what is stored under them; what is gone meanwhile is left out.
 
     Some are read together, where the KV can: as many as their sizes allow.
     """
-    many, group = capabilities_of(kv).many, 16
-    while some := [*islice(names, group if many else 1)]:
-        found = _read(kv, some, many=many)
-        yield from found
-        size = sum(len(data) for _, data in found) // len(some) + 1
-        group = max(1, min(_MOST, 2 * group, _BYTES // size))
+    groups = Groups(kv, names)
+    for some in groups:
+        found = read(kv, some)
+        yield from found.items()
+        groups.note(len(some), sum(map(len, found.values())))
 
 
-def _read(kv: Any, names: Sequence[str], *, many: bool) -> list[tuple[str, bytes]]:
-    values = values_of(kv.get_many(names)) if many else {name: kv.get(name) for name in names}
-    found = [(name, values.get(name)) for name in names]
-    return [(name, bytes(data)) for name, data in found if data is not None]
+def read(kv: KV, names: Sequence[str]) -> dict[str, bytes]:
+    """Return what is stored under names, in their order; what is not there is left out."""
+    values = run(get_many(names, capabilities_of(kv)), kv, "kvcodec") if names else {}
+    return {name: bytes(values[name]) for name in names if name in values}
 
 
 def _any(kv: Any) -> Any:
