@@ -73,12 +73,13 @@ def copy(
     """Copy all that one KV holds to another one, or one keyspace.
 
     Bytes are copied as they are, without any declaration, and each group of them is read back and
-    compared. A lifetime is what a value's envelope says: what is over is not copied, and TO is given
-    the rest as its own lifetime, where it has such. What a value has no envelope for, a KV does not
-    tell: it is copied for ever.
+    compared. A lifetime is what a value's envelope says: what is over is not copied, and TO is
+    given what is left as a lifetime of its own, where it has such. Of a value without an envelope
+    no KV tells how long it lives: it is copied for ever.
 
-    Before the first write all names are looked at: it is refused if TO does not take one of them, or
-    has one with other bytes. What TO has with the same bytes stays, and so does what only TO has.
+    Before the first write all names are looked at: the copy is refused if TO does not take one of
+    them, or has one with other bytes. What TO has with the same bytes stays, and so does what only
+    TO has.
 
     Ctrl-C ends it after the values at hand; the same command goes on. A value that is written to
     FROM meanwhile is copied as it was at some moment: run it again with --overwrite to catch up.

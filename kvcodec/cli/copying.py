@@ -12,15 +12,17 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterator, Mapping
+from itertools import takewhile
 from typing import Final, Literal, TypeAlias
 
 from msgspec import Struct
 from msgspec.structs import replace
 
 from kvcodec.backends.capabilities import capabilities_of
-from kvcodec.cli.stored import Groups, names_of, read
-from kvcodec.format.derived import is_beside, is_chunk, is_lasting, lock_name, trace_name
+from kvcodec.cli.stored import Groups, Reader, names_of
+from kvcodec.format.derived import is_beside, is_lasting, lock_name
 from kvcodec.format.envelope import MAGIC, MalformedEnvelope, open_envelope
+from kvcodec.format.own import OWN
 from kvcodec.plans.driver import run
 from kvcodec.plans.many import batches, put_many
 from kvcodec.protocols import KV
@@ -92,6 +94,7 @@ class Copying:
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._source, self._target = source, target
+        self._read, self._there = Reader(source), Reader(target)
         self._selection = selection
         self._at = progressed
         self._safe = replace(progressed)
@@ -103,12 +106,12 @@ class Copying:
         self._can = capabilities_of(target)
         self._own = progressed.until
         self._last = progressed.after
+        self._highest = progressed.after
+        """Of the names that were looked for at the target."""
         self._held: dict[str, bytes] = {}
         """What names have whose derived ones are not all copied yet."""
         self._parted = set[str]()
         """Names that have derived ones."""
-        self._traced = set[str]()
-        """Traces that were copied before their turn."""
 
     def run(self, keep: Callable[[Progressed], object], stop: Callable[[], bool]) -> bool:
         """Copy from where it came to; say whether it came to the end, or was to stop."""
@@ -121,50 +124,40 @@ class Copying:
             keep(self._safe)
             self._take(names)
             groups.note(len(names), self._at.bytes - before)
+        if self._held and self._relists:
+            self._put(self._read(self._listed_again(max(map(_end, self._held)))))
         self._close([*self._held])
         return True
 
     def _take(self, names: list[str]) -> None:
-        owners = [name for name in names if not is_beside(name)]
-        self._held.update(read(self._source, owners))
-        self._put_beside(self._beside(names))
+        owners, beside = _parted(names)
+        self._held.update(self._read(owners))
+        self._parted.update(map(lock_name, beside))
+        # Of what can be no head and no manifest there is nothing beside.
+        if beside or any(data[:1] in _PARTED for data in self._held.values()):
+            beside = self._listed_again(names[-1]) if self._relists else beside
+        self._put(self._read(beside))
         last = names[-1]
         self._close([owner for owner in self._held if _end(owner) <= last])
         self._last = last
-        if not self._parted & self._held.keys():
-            done = [name for name in names if name < min(self._held, default=last + "\0")]
+        self._parted &= self._held.keys()
+        if not self._parted:
+            first = min(self._held, default=last + "\0")
+            done = [name for name in names if name < first]
             self._at.after = done[-1] if done else self._at.after
             self._safe = replace(self._at)
 
-    def _beside(self, names: list[str]) -> list[str]:
-        """The derived names up to the last of these, as they are now."""
-        listed = [name for name in names if is_beside(name)]
-        self._parted.update(map(lock_name, listed))
-        if self._relists:
-            listed = [*filter(is_beside, self._again_up_to(names[-1]))]
-            self._parted.update(map(lock_name, listed))
-        return listed
-
-    def _again_up_to(self, last: str) -> Iterator[str]:
-        for name in self._selection.names(self._source, self._last):
-            if name <= last:
-                yield name
-            if name >= last:
-                return
-
-    def _put_beside(self, names: list[str]) -> None:
-        """Copy derived names; a file's trace before its chunks, so that these are found by it."""
-        traces = {trace_name(lock_name(name)) for name in names if is_chunk(name)} - self._traced
-        found = read(self._source, sorted(traces))
-        self._put(found)
-        rest = [name for name in names if name not in found and name not in self._traced]
-        self._traced = (self._traced | found.keys()).difference(names)
-        self._put(read(self._source, rest))
+    def _listed_again(self, last: str) -> list[str]:
+        """The derived names up to a name, as they are once heads and manifests were read."""
+        names = self._selection.names(self._source, self._last)
+        beside = _parted([*takewhile(lambda name: name <= last, names)])[1]
+        self._parted.update(map(lock_name, beside))
+        return beside
 
     def _close(self, owners: list[str]) -> None:
         """Copy what these names have, all of whose derived ones are there."""
         parted = [owner for owner in owners if owner in self._parted]
-        now = read(self._source, parted)
+        now = self._read(parted)
         changed = [owner for owner in parted if now.get(owner) != self._held[owner]]
         held = {owner: self._held.pop(owner) for owner in owners}
         self._parted.difference_update(owners)
@@ -176,13 +169,13 @@ class Copying:
         """Copy a log or a file that was changed while it was copied."""
         self._own = max(self._own, _end(owner))  # what is there of it is this copy's
         for _ in range(_ATTEMPTS):
-            data = read(self._source, [owner])
+            data = self._read([owner])
             if not data:
                 return
             derived = names_of(self._source, owner + ("." if "!" in owner else "!"))
             for some in batches(filter(is_beside, derived), 16):
-                self._put(read(self._source, some))
-            if read(self._source, [owner]) == data:
+                self._put(self._read(some))
+            if self._read([owner]) == data:
                 self._put(data)
                 return
         self._trouble(owner, "changing", "it was changed each time that it was copied: run again")
@@ -190,11 +183,34 @@ class Copying:
     # ----------------------------------------------------------------------------- to the target
 
     def _put(self, items: Mapping[str, bytes]) -> None:
-        there = read(self._target, [*items])
+        if not items:
+            return
+        there = self._there(items) if self._may_be_there(items) else {}
+        self._at.bytes += sum(map(len, items.values()))
+        if not there and not any(data[:1] == _MAGIC for data in items.values()):
+            lots: dict[int | None, Mapping[str, bytes]] = {None: items}
+        else:
+            lots = self._lots(items, there)
+        for ttl, lot in lots.items():
+            run(put_many(lot, ttl, self._can), self._target, "kvcodec")
+        for lot in lots.values():
+            self._compare(lot)
+
+    def _may_be_there(self, items: Mapping[str, bytes]) -> bool:
+        """Whether the target may have one of the names: a look at the next that it lists tells."""
+        before, self._highest = self._highest, max(self._highest, *items)
+        if not self._can.ordered or min(items) <= before:
+            return True
+        following = next(names_of(self._target, "", before), None)
+        return following is not None and following <= self._highest
+
+    def _lots(
+        self, items: Mapping[str, bytes], there: Mapping[str, bytes]
+    ) -> dict[int | None, Mapping[str, bytes]]:
+        """What is to be written, by its lifetime; what is not, counted."""
         now = self._clock()
         lots: dict[int | None, dict[str, bytes]] = {}
         for name, data in items.items():
-            self._at.bytes += len(data)
             left = time_left(name, data, now)
             if left is not None and left <= 0:
                 self._at.expired += 1
@@ -202,10 +218,7 @@ class Copying:
                 # In whole seconds, so that many are written together: the end is the envelope's.
                 ttl = None if left is None or not self._can.ttl else math.ceil(left)
                 lots.setdefault(ttl, {})[name] = data
-        for ttl, lot in lots.items():
-            run(put_many(lot, ttl, self._can), self._target, "kvcodec")
-        for lot in lots.values():
-            self._compare(lot)
+        return {**lots}
 
     def _replaces(self, name: str, data: bytes, there: bytes) -> bool:
         """Whether what is there is to be written over; counts what is not."""
@@ -218,7 +231,10 @@ class Copying:
         return False
 
     def _compare(self, lot: Mapping[str, bytes]) -> None:
-        back = read(self._target, [*lot])
+        back = self._there(lot)
+        if back == lot:
+            self._at.written += len(lot)
+            return
         now = self._clock()
         for name, data in lot.items():
             left = time_left(name, data, now)
@@ -233,6 +249,14 @@ class Copying:
     def _trouble(self, name: str, trouble: Trouble, more: str) -> None:
         self._at.troubles += 1
         self._tell(name, trouble, more)
+
+
+def _parted(names: list[str]) -> tuple[list[str], list[str]]:
+    """Names, and those among them that are derived from one."""
+    if "!" not in "\n".join(names):
+        return names, []
+    beside = [name for name in names if is_beside(name)]
+    return [name for name in names if not is_beside(name)], beside
 
 
 def _end(owner: str) -> str:
@@ -254,4 +278,5 @@ def time_left(name: str, data: bytes, now: float) -> float | None:
 
 _MAGIC: Final = bytes((MAGIC,))
 
-
+_PARTED: Final = {_MAGIC, bytes((OWN,)), b"g"}
+"""What a head or a manifest begins with: an envelope, the form of its own, or a bare token."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator
+from itertools import chain, islice
 from typing import Any, Final
 
 from kvcodec.backends.capabilities import capabilities_of
@@ -12,9 +13,9 @@ from kvcodec.plans.driver import run
 from kvcodec.plans.many import get_many
 from kvcodec.protocols import KV
 
-__all__ = ["Groups", "names_of", "read", "stored_in"]
+__all__ = ["Groups", "Reader", "names_of", "stored_in"]
 
-_MOST: Final = 256
+_MOST: Final = 512
 """Names that are read together, at most."""
 
 _BYTES: Final = 4 * 1024 * 1024
@@ -45,20 +46,21 @@ class Groups:
 
     def __init__(self, kv: KV, names: Iterator[str]) -> None:
         self._names = names
+        self._in_chunks = False
         self._many = capabilities_of(kv).many
         self._room = 16 if self._many else 1
 
     def __iter__(self) -> Iterator[list[str]]:
-        group: list[str] = []
-        for name in self._names:
-            turns = bool(group) and is_chunk(name) != is_chunk(group[-1])
-            if turns or len(group) >= self._room:
-                yield group
-                group = []
-                if turns and is_chunk(name):
-                    self._room = 1
-            group.append(name)
-        if group:
+        while group := [*islice(self._names, self._room)]:
+            # Of most groups one look tells that there is no chunk among them.
+            cut = _turn(group) if "!g" in "\n".join(group) else len(group)
+            if cut < len(group):
+                self._names = chain(group[cut:], self._names)
+                group = group[:cut]
+            if is_chunk(group[-1]) and not self._in_chunks:
+                self._room = 1
+                self._names, group = chain(group[1:], self._names), group[:1]
+            self._in_chunks = is_chunk(group[-1])
             yield group
 
     def note(self, names: int, size: int) -> None:
@@ -67,22 +69,38 @@ class Groups:
             self._room = max(1, min(_MOST, 2 * self._room, _BYTES // (size // names + 1)))
 
 
+def _turn(group: list[str]) -> int:
+    """How many names are as the first one is: chunks, or none."""
+    first = is_chunk(group[0])
+    others = (at for at, name in enumerate(group) if is_chunk(name) != first)
+    return next(others, len(group))
+
+
 def stored_in(kv: KV, names: Iterator[str]) -> Iterator[tuple[str, bytes]]:
     """Iterate over names with what is stored under them; what is gone meanwhile is left out.
 
     Some are read together, where the KV can: as many as their sizes allow.
     """
-    groups = Groups(kv, names)
+    groups, read = Groups(kv, names), Reader(kv)
     for some in groups:
-        found = read(kv, some)
+        found = read(some)
         yield from found.items()
         groups.note(len(some), sum(map(len, found.values())))
 
 
-def read(kv: KV, names: Sequence[str]) -> dict[str, bytes]:
-    """Return what is stored under names, in their order; what is not there is left out."""
-    values = run(get_many(names, capabilities_of(kv)), kv, "kvcodec") if names else {}
-    return {name: bytes(values[name]) for name in names if name in values}
+class Reader:
+    """Reads what is stored under names, in their order; what is not there is left out."""
+
+    def __init__(self, kv: KV) -> None:
+        self._kv = kv
+        self._can = capabilities_of(kv)
+
+    def __call__(self, names: Collection[str]) -> dict[str, bytes]:
+        """Read them together, where the KV can."""
+        if not names:
+            return {}
+        values = run(get_many([*names], self._can), self._kv, "kvcodec")
+        return {name: bytes(values[name]) for name in names if name in values}
 
 
 def _any(kv: Any) -> Any:

@@ -11,10 +11,10 @@ from collections.abc import Callable
 from itertools import islice
 from typing import Any, Final
 
-from kvcodec.backends.capabilities import capabilities_of, place_behind
+from kvcodec.backends.capabilities import capabilities_of, limits_of, place_behind
 from kvcodec.backends.limits import key_problem, value_problem
 from kvcodec.cli.copying import Progressed, Selection, Tell, time_left
-from kvcodec.cli.stored import Groups, read
+from kvcodec.cli.stored import Groups, Reader
 from kvcodec.errors import ConfigError
 from kvcodec.protocols import KV
 
@@ -60,12 +60,16 @@ class _Survey:
         clock: Callable[[], float],
     ) -> None:
         self._source, self._target = source, target
+        self._read, self._read_there = Reader(source), Reader(target)
         self._names = selection.names(source)
         self._tell = tell
         self._overwrite = overwrite
         self._clock = clock
-        self._limits = capabilities_of(target).limits
         self._empty = _is_empty(target, selection)
+        self._limits = limits_of(target)  # some are known once the server was asked for something
+        limits = self._limits
+        of_names = limits.key_bytes, limits.part_bytes, limits.alphabet
+        self._is_limited = any(limit is not None for limit in of_names)
         self._found = Progressed()
 
     def run(self, *, whole: bool) -> Progressed:
@@ -73,18 +77,18 @@ class _Survey:
         groups = Groups(self._source, self._names)
         for names in groups:
             self._found.total += len(names)
-            for name in names:
+            for name in names if self._is_limited else ():
                 problem = key_problem(name, self._limits)
                 if problem is not None:
                     self._trouble(name, "does not fit", str(problem.args[0]))
-            there = {} if self._empty else read(self._target, names)
-            data = read(self._source, names if whole else [*there])
+            there = {} if self._empty else self._read_there(names)
+            data = self._read(names if whole else there)
             self._look(data, there)
             groups.note(len(names), sum(map(len, (*data.values(), *there.values()))))
         return self._found
 
     def _looks_at_sizes(self) -> bool:
-        ours, theirs = capabilities_of(self._source).limits.value_bytes, self._limits.value_bytes
+        ours, theirs = limits_of(self._source).value_bytes, self._limits.value_bytes
         if theirs is None or theirs >= _HUGE:
             return False
         return ours is None or ours > theirs

@@ -26,6 +26,7 @@ MODULES = (
     "stores.index",
     "stores.walks",
     "stores.opening",
+    "cli.copy",
 )
 """In the order of the table."""
 
