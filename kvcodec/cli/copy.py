@@ -140,13 +140,13 @@ class _Run:
         with self.out.progress("copy", progressed.total) as bar:
             began, before = time.monotonic(), progressed.names
 
-            def keep(safe: Progressed) -> None:
-                file.write(safe)
+            def stop() -> bool:
                 seconds = max(time.monotonic() - began, 0.001)
                 rate = f"{size(progressed.bytes)}, {(progressed.names - before) / seconds:,.0f}/s"
                 bar.update(bar.tasks[0].id, completed=progressed.names, rate=rate)
+                return interrupt.asked
 
-            return copying.run(keep, lambda: interrupt.asked)
+            return copying.run(file.write, stop)
 
     def end(self, outcome: Any, at: Progressed) -> int:
         """Say what became of it; return the exit code."""

@@ -40,6 +40,13 @@ _ATTEMPTS: Final = 3
 """To copy a log or a file that others write to meanwhile."""
 
 
+_ANNOUNCED: Final = 4096
+"""Names that a state says may be this copy's own: to write one for each group takes too long."""
+
+_KEPT_SECONDS: Final = 1.0
+"""Between two states, at least, within those names."""
+
+
 class Selection(Struct, frozen=True):
     """Which names are copied."""
 
@@ -80,7 +87,7 @@ class Progressed(Struct):
 
 
 class Copying:
-    """One copy. ``keep`` is called with how far it came before each group is written."""
+    """One copy, from where another one came to."""
 
     def __init__(
         self,
@@ -114,20 +121,36 @@ class Copying:
         """Names that have derived ones."""
 
     def run(self, keep: Callable[[Progressed], object], stop: Callable[[], bool]) -> bool:
-        """Copy from where it came to; say whether it came to the end, or was to stop."""
-        groups = Groups(self._source, self._selection.names(self._source, self._at.after))
-        for names in groups:
+        """Copy from where it came to; say whether it came to the end, or was to stop.
+
+        ``keep`` is called before what it is given may be no longer true, and now and then.
+        """
+        names = self._selection.names(self._source, self._at.after)
+        groups = Groups(self._source, self._announced(names, keep))
+        kept = time.monotonic()
+        for some in groups:
             if stop():
+                keep(self._safe)
                 return False
             before = self._at.bytes
-            self._at.until = self._safe.until = max(self._at.until, names[-1])
-            keep(self._safe)
-            self._take(names)
-            groups.note(len(names), self._at.bytes - before)
+            self._take(some)
+            groups.note(len(some), self._at.bytes - before)
+            if time.monotonic() - kept > _KEPT_SECONDS:
+                kept = time.monotonic()
+                keep(self._safe)
         if self._held and self._relists:
             self._put(self._read(self._listed_again(max(map(_end, self._held)))))
         self._close([*self._held])
         return True
+
+    def _announced(
+        self, names: Iterator[str], keep: Callable[[Progressed], object]
+    ) -> Iterator[str]:
+        """The names, some of which are kept as being this copy's own before they are written."""
+        for some in batches(names, _ANNOUNCED):
+            self._at.until = self._safe.until = max(self._at.until, some[-1])
+            keep(self._safe)
+            yield from some
 
     def _take(self, names: list[str]) -> None:
         owners, beside = _parted(names)

@@ -89,7 +89,7 @@ def stored_in(kv: KV, names: Iterator[str]) -> Iterator[tuple[str, bytes]]:
 
 
 class Reader:
-    """Reads what is stored under names, in their order; what is not there is left out."""
+    """Reads what is stored under names; what is not there is left out."""
 
     def __init__(self, kv: KV) -> None:
         self._kv = kv
@@ -100,7 +100,9 @@ class Reader:
         if not names:
             return {}
         values = run(get_many([*names], self._can), self._kv, "kvcodec")
-        return {name: bytes(values[name]) for name in names if name in values}
+        if {*map(type, values.values())} <= {bytes}:
+            return {**values}
+        return {name: bytes(data) for name, data in values.items()}
 
 
 def _any(kv: Any) -> Any:

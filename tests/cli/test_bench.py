@@ -84,4 +84,4 @@ def test_bars_are_as_long_as_the_logarithm() -> None:
     assert [line.count("█") for line in lines] == [0, 20, 40, 0]
     assert lines[0] == "get 100 B ▏ 10.0 µs"
     assert lines[-1].split() == ["10.0", "µs", "1.00", "ms"]
-    assert [len(line.plain) for line in chart(found[:1], 40)][0] > 0
+    assert len(chart(found[:1], 40)) == 2

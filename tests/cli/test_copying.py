@@ -25,7 +25,7 @@ from kvcodec.cli.copying import Copying, Progressed, Selection, time_left
 from kvcodec.cli.stored import Groups
 from kvcodec.cli.surveying import refuse_one_store, surveyed
 from kvcodec.errors import ConfigError
-from kvcodec.protocols import KV, Limits
+from kvcodec.protocols import Limits
 from tests.engines import Objects
 
 NUMBERS = Keyspace("numbers", int)
@@ -148,7 +148,7 @@ def test_the_keyspace_of_a_single_value_and_an_index() -> None:
     """Names that have nothing behind the keyspace's, and those that begin with its index'."""
     source, target = MemoryKV(), MemoryKV()
     names = ["one", "one!i0", "one!s0.1", "one/a", "one-more/a", "ones"]
-    source.set_many({name: b"x" for name in names})
+    source.set_many(dict.fromkeys(names, b"x"))
     Told().copy(source, target, Selection(keyspace="one"))
     assert [*target.scan_keys("")] == ["one", "one!i0", "one!s0.1", "one/a"]
 
@@ -213,7 +213,7 @@ class Ending:
 
 @pytest.mark.parametrize("before", [True, False])
 @pytest.mark.parametrize("kind", [MemoryKV, Objects])
-def test_killed_at_every_write(kind: type[MemoryKV], before: bool) -> None:
+def test_killed_at_every_write(kind: type[MemoryKV], before: bool) -> None:  # noqa: FBT001
     """What is there by then is whole; the next run ends it, and counts each name once."""
     source = filled(kind())
     wanted = everything(source)
@@ -341,7 +341,7 @@ def test_a_log_that_never_rests_is_told() -> None:
 
 
 def test_lifetimes_go_on() -> None:
-    """Of values, files, logs and caches: what has ended is left, what has not ends when it would."""
+    """Of values, files, logs and caches: what is over is left, the rest ends when it would."""
     now = 1_000_000.0
     source = MemoryKV(clock=lambda: 0.0)  # forgets nothing by itself
     target = MemoryKV(clock=lambda: now)
@@ -414,7 +414,7 @@ class Lying(MemoryKV):
 def test_what_reads_back_otherwise_is_told() -> None:
     """By its name; the others are copied."""
     source, told = MemoryKV(), Told()
-    source.set_many({name: b"x" for name in "abcd"})
+    source.set_many(dict.fromkeys("abcd", b"x"))
     assert told.copy(source, Lying())
     assert told.troubles == [("b", "differs"), ("c", "differs")]
     assert (told.at.written, told.at.troubles) == (2, 2)
@@ -444,7 +444,7 @@ def test_all_that_does_not_fit_is_told_at_once() -> None:
     """Before the first write, each by its name."""
     source, target, told = MemoryKV(), Narrow(), Told()
     names = ["abc", "abcdefa", "ab/ab/ab/ab", "xyz", "abd"]
-    source.set_many({name: b"1" for name in names} | {"abd": b"12345"})
+    source.set_many(dict.fromkeys(names, b"1") | {"abd": b"12345"})
     surveyed(source, target, Selection(), told.tell, overwrite=False, whole=False)
     assert sorted(told.troubles) == [(name, "does not fit") for name in sorted([*names[1:]])]
     assert everything(target) == {}
