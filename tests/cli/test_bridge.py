@@ -159,7 +159,7 @@ def test_an_interrupted_listing_is_closed(loop: Any, monkeypatch: pytest.MonkeyP
     """While a page was on its way: it is not closed under its own hands."""
     kv = _Listing()
     kv.waits = True
-    names: Any = BridgedKV(kv, loop).scan_keys("")
+    names: Iterator[str] = BridgedKV(kv, loop).scan_keys("")
     assert next(names) == "0000"
     _interrupt(monkeypatch, kv.begun)
     with pytest.raises(_Interrupted):
@@ -180,9 +180,11 @@ def test_two_threads_wait_at_the_same_time(loop: Any) -> None:
 
     kv = BridgedKV(Meeting(), loop)
     found: dict[str, bytes | None] = {}
-    threads = [
-        threading.Thread(target=lambda key=key: found.update({key: kv.get(key)})) for key in "01"
-    ]
+
+    def look(key: str) -> None:
+        found[key] = kv.get(key)
+
+    threads = [threading.Thread(target=look, args=(key,)) for key in "01"]
     for thread in threads:
         thread.start()
     for thread in threads:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -232,7 +232,7 @@ _numbers = itertools.count(1)
 
 
 @contextmanager
-def _redis(_: Path) -> Iterator[str]:
+def _redis(_: Path) -> Generator[str]:
     server = redis_server()
     server.ask("SELECT", "31")
     with opened(url := f"redis://127.0.0.1:{server.port}/31") as kv:
@@ -242,26 +242,26 @@ def _redis(_: Path) -> Iterator[str]:
 
 
 @contextmanager
-def _postgres(_: Path) -> Iterator[str]:
+def _postgres(_: Path) -> Generator[str]:
     url = postgres_server().url
     yield f"{url}{'&' if '?' in url else '?'}table=copied_{next(_numbers)}"
 
 
 @contextmanager
-def _nats(folder: Path) -> Iterator[str]:
+def _nats(folder: Path) -> Generator[str]:
     (folder / "nats").mkdir()
     with NatsServer(folder / "nats") as server:
         yield f"{server.url}/bucket?create=yes"
 
 
 @contextmanager
-def _folder(folder: Path) -> Iterator[str]:
+def _folder(folder: Path) -> Generator[str]:
     (folder / "objects").mkdir()
     yield f"file://{folder / 'objects'}"
 
 
 @contextmanager
-def _s3(folder: Path) -> Iterator[str]:
+def _s3(folder: Path) -> Generator[str]:
     (folder / "seaweed").mkdir()
     with SeaweedServer(folder / "seaweed") as server:
         yield (
