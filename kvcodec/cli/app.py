@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from cyclopts import App, CycloptsError
 
-from kvcodec.cli.output import FOUND, UNAVAILABLE, WRONG, printable
+from kvcodec.cli.output import FOUND, INTERRUPTED, UNAVAILABLE, WRONG, printable
 from kvcodec.errors import (
     BackendError,
     ConfigError,
@@ -23,6 +23,8 @@ from kvcodec.errors import (
 __all__ = ["run"]
 
 _COMMANDS: Final = {
+    "bench": "kvcodec.cli.bench:bench",
+    "copy": "kvcodec.cli.copy:copy",
     "ls": "kvcodec.cli.ls:ls",
     "get": "kvcodec.cli.get:get",
     "explain": "kvcodec.cli.explain:explain",
@@ -37,8 +39,6 @@ _COMMANDS: Final = {
 }
 """Each with its function, whose docstring is its help, or an App of several; imported when it is
 called."""
-
-_INTERRUPTED: Final = 130  # 128 and SIGINT's number, as shells have it
 
 
 def _app() -> App:
@@ -74,7 +74,7 @@ def run(arguments: Sequence[str]) -> int:
     except CycloptsError:
         return WRONG  # cyclopts has said what is wrong
     except KeyboardInterrupt:
-        return _INTERRUPTED
+        return INTERRUPTED
     except BrokenPipeError:
         sys.stderr.close()  # whoever read has had enough, as `head` has
         return 0

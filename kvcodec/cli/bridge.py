@@ -9,8 +9,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Generator, Iterator
 from contextlib import contextmanager
-from threading import Thread
-from typing import Any, TypeVar
+from threading import Event, Thread
+from typing import Any, Final, TypeVar
 
 from kvcodec.backends.wrapping import Through
 from kvcodec.protocols import AsyncKV
@@ -28,15 +28,24 @@ class Loop:
 
     def wait(self, make: Callable[[], Awaitable[T]]) -> T:
         """Make something awaitable on the loop; wait for it, and return or raise what it does."""
+        ended = Event()
 
         async def made() -> T:
-            return await make()
+            try:
+                return await make()
+            finally:
+                ended.set()
 
         future = asyncio.run_coroutine_threadsafe(made(), self._loop)
         try:
             return future.result()
         finally:
-            future.cancel()  # interrupted here: nobody waits there any more
+            if future.cancel():  # interrupted here: nobody waits there any more
+                ended.wait(_PATIENCE)
+
+
+_PATIENCE: Final = 5.0
+"""Seconds that what was interrupted may take to end: who closes it next would find it running."""
 
 
 @contextmanager
@@ -45,12 +54,23 @@ def running() -> Generator[Loop]:
     loop = asyncio.new_event_loop()
     thread = Thread(target=loop.run_forever, name="kvcodec", daemon=True)
     thread.start()
+    here = Loop(loop)
     try:
-        yield Loop(loop)
+        yield here
     finally:
+        here.wait(_end_others)
         loop.call_soon_threadsafe(loop.stop)
         thread.join()
         loop.close()
+
+
+async def _end_others() -> None:
+    """End what is still under way on this loop, as ``asyncio.run`` does."""
+    others = asyncio.all_tasks() - {asyncio.current_task()}
+    for task in others:
+        task.cancel()
+    await asyncio.gather(*others, return_exceptions=True)
+    await asyncio.get_running_loop().shutdown_asyncgens()
 
 
 class BridgedKV(Through):

@@ -35,6 +35,7 @@ from rich.text import Text
 __all__ = [
     "FINE",
     "FOUND",
+    "INTERRUPTED",
     "UNAVAILABLE",
     "WRONG",
     "Column",
@@ -52,6 +53,8 @@ WRONG: Final = 2
 """Of arguments and declarations: asking again the same way is no use."""
 UNAVAILABLE: Final = 3
 """The backend; and whatever error a handle raises that is not kvcodec's."""
+INTERRUPTED: Final = 130
+"""128 and SIGINT's number, as shells have it."""
 
 
 @Parameter(name="*", group="Output")

@@ -17,7 +17,9 @@ __all__ = [
     "grid_name",
     "is_aside",
     "is_beside",
+    "is_chunk",
     "is_derived",
+    "is_lasting",
     "lock_name",
     "news_name",
     "trace_name",
@@ -41,6 +43,20 @@ def is_beside(raw_key: str) -> bool:
     """
     _, mark, derived = raw_key.partition("!")
     return bool(mark) and not (derived[:1] == "w" and "." not in derived)
+
+
+def is_chunk(raw_key: str) -> bool:
+    """Say whether a name is that of a chunk of a file: what it has is large."""
+    return "!g" in raw_key and raw_key.partition("!")[2].startswith("g")
+
+
+def is_lasting(raw_key: str) -> bool:
+    """Say whether what a name has outlives what it tells of, whatever its envelope says.
+
+    Of the derived ones that a backend is given without a lifetime: a grid, a trace, an index, and
+    bytes in quarantine, whose envelope is that of the value that they were.
+    """
+    return raw_key.partition("!")[2][:1] in {"l", "t", "i", "q"}
 
 
 def lock_name(raw_key: str) -> str:

@@ -27,6 +27,7 @@ MODULES = (
     "stores.walks",
     "stores.opening",
     "cli.walks",
+    "cli.copy",
 )
 """In the order of the table."""
 
