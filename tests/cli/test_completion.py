@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import pty
+import select
 import shutil
 import subprocess
 from pathlib import Path
@@ -9,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.cli.program import Ran, environment, ran
+from tests.requires import require_binary
 
 COMMANDS = {"ls", "get", "explain", "keygen", "key-id"}
 """Some that there are."""
@@ -79,14 +83,58 @@ def test_bash_completes(tmp_path: Path) -> None:
     assert done.stderr == ""
 
 
-@pytest.mark.parametrize("shell", ["zsh", "fish"])
-def test_other_shells_take_the_script(shell: str, tmp_path: Path) -> None:
-    """Where there are such: it is of their language."""
-    program = shutil.which(shell)
-    if program is None:
-        pytest.skip(f"no {shell} here")
-    installed(shell, tmp_path)
-    done = subprocess.run(
-        [program, "-n", tmp_path / SCRIPTS[shell][0]], capture_output=True, text=True, check=False
+def test_fish_completes(tmp_path: Path) -> None:
+    """Commands and options; fish reads the script by itself, of a command that it finds."""
+    fish = require_binary("fish", install="apt-get install fish")
+    installed("fish", tmp_path)
+    (tmp_path / "kvcodec").touch(0o755)
+    path = f"{tmp_path}{os.pathsep}{os.environ['PATH']}"
+
+    def offered(line: str) -> set[str]:
+        done = subprocess.run(
+            [fish, "-c", f"complete -C '{line}'"],
+            env=environment({"HOME": str(tmp_path), "PATH": path}),
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        return {each.partition("\t")[0] for each in done.stdout.splitlines()}
+
+    assert offered("kvcodec ") >= COMMANDS
+    assert offered("kvcodec key-") == {"key-id"}
+    assert offered("kvcodec get sqlite:///app.db --rev") == {"--reveal"}
+
+
+def test_zsh_completes(tmp_path: Path) -> None:
+    """A command, in a terminal, where the start file has the line that the output asks for."""
+    zsh = require_binary("zsh", install="apt-get install zsh")
+    installed("zsh", tmp_path)
+    with (tmp_path / ".zshrc").open("a") as start:
+        start.write("autoload -Uz compinit && compinit -u\n")
+    ours, theirs = pty.openpty()
+    process = subprocess.Popen(
+        [zsh, "-i"],
+        env=environment({"HOME": str(tmp_path), "TERM": "xterm", "PS1": "ready> "}),
+        stdin=theirs,
+        stdout=theirs,
+        stderr=theirs,
+        start_new_session=True,
     )
-    assert (done.returncode, done.stderr) == (0, "")
+    try:
+        read_until(ours, "ready> ")
+        os.write(ours, b"kvcodec key\t")
+        assert "key-id" in read_until(ours, "keygen  --")
+    finally:
+        process.kill()
+        process.wait()
+        os.close(theirs)
+        os.close(ours)
+
+
+def read_until(terminal: int, wanted: str) -> str:
+    """What a terminal shows until it has shown that, or nothing more for a minute."""
+    shown = ""
+    while wanted not in shown and select.select([terminal], [], [], 60)[0]:
+        shown += os.read(terminal, 65_536).decode(errors="replace")
+    return shown
