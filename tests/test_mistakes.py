@@ -217,12 +217,12 @@ NEWCOMERS: dict[str, Mistake] = {
     ),
     "sync store on an async KV": (
         ConfigError,
-        "this KV is async: use AsyncStore, and await it",
+        "this KV is async: use AsyncStore, and await it, or open one that is not: open_kv(url)",
         lambda: Store(PREFS, AsyncMemoryKV()),  # type: ignore[arg-type]
     ),
     "async store on a KV that is not": (
         ConfigError,
-        "this KV is not async: use Store, without await",
+        "this KV is not async: use Store, without await, or open one that is: open_async_kv(url)",
         lambda: AsyncStore(PREFS, MemoryKV()),  # type: ignore[arg-type]
     ),
     "wrong key type": (
@@ -601,23 +601,31 @@ def test_what_is_opened_on_a_kv_of_the_other_kind_names_its_twin(name: str) -> N
     for kv in (AsyncMemoryKV(), AsyncPrefixKV(AsyncMemoryKV(), "a/"), NotWrittenAsync()):
         with pytest.raises(ConfigError) as caught:
             opened(kv)
-        assert caught.value.args == (f"this KV is async: use Async{name}, and await it",)
+        (text,) = caught.value.args
+        assert text.startswith(f"this KV is async: use Async{name}, and await it, or open one")
         assert leaks(caught.value) == []
     for sync in (MemoryKV(), HandleKV(MemoryKV()), Three()):
         with pytest.raises(ConfigError) as caught:
             awaited(lambda kv=sync: opened_async(kv))  # type: ignore[misc]
-        assert caught.value.args == (f"this KV is not async: use {name}, without await",)
+        (text,) = caught.value.args
+        assert text.startswith(f"this KV is not async: use {name}, without await, or open one")
         assert leaks(caught.value) == []
 
 
 def test_wrappers_of_the_other_kind_name_their_twin() -> None:
     """A part and a handle of an async KV were opened, and lost what was deleted through them."""
     kv: Any = AsyncMemoryKV()
-    with pytest.raises(ConfigError, match=r"^this KV is async: use AsyncPrefixKV, and await it$"):
+    with pytest.raises(
+        ConfigError, match=r"^this KV is async: use AsyncPrefixKV, and await it, or"
+    ):
         PrefixKV(kv, "a/")
-    with pytest.raises(ConfigError, match=r"^this KV is async: use AsyncHandleKV, and await it$"):
+    with pytest.raises(
+        ConfigError, match=r"^this KV is async: use AsyncHandleKV, and await it, or"
+    ):
         HandleKV(kv)
-    with pytest.raises(ConfigError, match=r"^this KV is not async: use PrefixKV, without await$"):
+    with pytest.raises(
+        ConfigError, match=r"^this KV is not async: use PrefixKV, without await, or"
+    ):
         AsyncPrefixKV(MemoryKV(), "a/")  # type: ignore[arg-type]
     deleting = Store(PREFS, HandleKV(NotWrittenAsync()))  # type: ignore[arg-type]
     with pytest.raises(ConfigError, match="this KV is async: use AsyncStore"):

@@ -110,8 +110,10 @@ def as_async_kv(handle: object, opened: str = "Store") -> AsyncKV:
 def wrong_kind(opened: str, *, is_async: bool) -> ConfigError:
     """What to raise for a KV of the other kind. ``opened``: as for ``as_kv``."""
     if is_async:
-        return ConfigError(f"this KV is async: use Async{opened}, and await it")
-    return ConfigError(f"this KV is not async: use {opened}, without await")
+        other = f"use Async{opened}, and await it, or open one that is not: open_kv(url)"
+        return ConfigError(f"this KV is async: {other}")
+    other = f"use {opened}, without await, or open one that is: open_async_kv(url)"
+    return ConfigError(f"this KV is not async: {other}")
 
 
 def _over_client(handle: object, opened: str, *, wanted: bool) -> Callable[[object], object] | None:

@@ -22,6 +22,7 @@ from kvcodec.protocols import KV, AsyncKV
 __all__ = ["imported", "named", "opened"]
 
 _URL: Final = pattern(r"[A-Za-z][A-Za-z0-9+.-]*://|memory:")
+_WANTED: Final = "a URL (of a file: sqlite:///app.db), env:NAME, or module:NAME is wanted"
 _SECRET: Final = pattern(r"(?i)pass|secret|token|account_?key|sas|credential")
 """In names of a URL's options: what has a value that must not stand in a list of arguments."""
 
@@ -52,7 +53,7 @@ def named(place: str) -> Any:
     """
     module, colon, name = place.partition(":")
     if not colon or not name:
-        raise ConfigError("a URL, env:NAME, or module:NAME is wanted")
+        raise ConfigError(_WANTED)
     found: Any = imported(module)
     for part in name.split("."):
         if not hasattr(found, part):
@@ -72,7 +73,7 @@ def imported(module: str) -> Any:
             raise
         raise ConfigError(f"there is no module {module} here or where Python looks") from error
     except ValueError:
-        raise ConfigError("a URL, env:NAME, or module:NAME is wanted") from None
+        raise ConfigError(_WANTED) from None
 
 
 @forgetful

@@ -157,6 +157,13 @@ def test_what_is_not_there(tmp_path: Path) -> None:
     assert "cannot list" in unlisted.err
 
 
+def test_a_path_is_no_url(folder: Path) -> None:
+    """And the URL of a file is told."""
+    done = ran("ls", "app.db", cwd=folder)
+    assert (done.code, done.out) == (2, "")
+    assert "a URL (of a file: sqlite:///app.db), env:NAME, or module:NAME" in done.err
+
+
 def test_a_reader_that_has_enough(folder: Path) -> None:
     """As `head` in a pipe: no traceback."""
     with subprocess.Popen(
