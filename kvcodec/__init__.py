@@ -265,11 +265,27 @@ _LAZY = {
 """What is imported when it is first asked for. A Store on a dict needs none of it; cryptography,
 sqlite3 and asyncio take longer to import than all the rest."""
 
+_EXTRAS = {
+    "nats": "nats",
+    "obstore": "s3",
+    "psycopg": "postgres",
+    "psycopg_pool": "postgres",
+    "redis": "redis",
+}
+"""By the module of a client, what installs it."""
+
 
 def __getattr__(name: str) -> Any:
     if name not in _LAZY:
         raise AttributeError(f"module 'kvcodec' has no attribute {name!r}")
-    found = getattr(import_module(_LAZY[name]), name)
+    try:
+        found = getattr(import_module(_LAZY[name]), name)
+    except ModuleNotFoundError as error:
+        extra = _EXTRAS.get((error.name or "").partition(".")[0])
+        if extra is None:
+            raise
+        what = f"{name} needs the client of its server: pip install 'kvcodec[{extra}]'"
+        raise ModuleNotFoundError(what, name=error.name) from error
     globals()[name] = found  # the next look-up does not come here
     return found
 

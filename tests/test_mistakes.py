@@ -708,6 +708,40 @@ EXTRAS = {
             "pip install 'kvcodec[opentelemetry]'"
         ),
     ),
+    "AsyncRedisKV": (
+        ("redis",),
+        "from kvcodec import AsyncRedisKV",
+        (
+            "ModuleNotFoundError: AsyncRedisKV needs the client of its server: "
+            "pip install 'kvcodec[redis]'"
+        ),
+    ),
+    "NatsKV": (
+        ("nats",),
+        "from kvcodec import NatsKV",
+        ("ModuleNotFoundError: NatsKV needs the client of its server: pip install 'kvcodec[nats]'"),
+    ),
+    "ObjectKV": (
+        ("obstore",),
+        "from kvcodec import ObjectKV",
+        ("ModuleNotFoundError: ObjectKV needs the client of its server: pip install 'kvcodec[s3]'"),
+    ),
+    "PostgresKV": (
+        ("psycopg",),
+        "from kvcodec import PostgresKV",
+        (
+            "ModuleNotFoundError: PostgresKV needs the client of its server: "
+            "pip install 'kvcodec[postgres]'"
+        ),
+    ),
+    "RedisKV": (
+        ("redis",),
+        "from kvcodec import RedisKV",
+        (
+            "ModuleNotFoundError: RedisKV needs the client of its server: "
+            "pip install 'kvcodec[redis]'"
+        ),
+    ),
     "zstandard": (
         ("zstandard", "compression.zstd"),
         "from kvcodec import Keyspace; Keyspace('a', int, compress='zstd')",
