@@ -9,9 +9,10 @@ from __future__ import annotations
 import json
 import secrets
 import time
-from collections.abc import AsyncGenerator, Callable, MutableMapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterable, MutableMapping, Sequence
 from contextlib import aclosing
 from datetime import timedelta
+from itertools import islice
 from typing import Any, Final, NamedTuple, TypeAlias, cast
 
 from msgspec import Struct
@@ -33,10 +34,14 @@ except ModuleNotFoundError as _error:
     )
     raise ModuleNotFoundError(what, name=_error.name) from _error
 
+from kvcodec.backends.adapt import as_async_kv
+from kvcodec.backends.capabilities import place_behind
 from kvcodec.codecs.depth import json_too_deep
-from kvcodec.errors import ConfigError, forgetful
+from kvcodec.errors import ConfigError, Conflict, forgetful
+from kvcodec.format.log import MOST_IDS
 from kvcodec.keyspace.keyspace import Keyspace
 from kvcodec.keyspace.options import MAX_DEPTH
+from kvcodec.plans.locks import Lock
 from kvcodec.plans.report import Report
 from kvcodec.protocols import AsyncKV, Cipher
 from kvcodec.secrets.keyring import KeyRing
@@ -78,13 +83,27 @@ class _State(Struct, frozen=True):
     """The summary's data, as JSON."""
 
 
-class _Batch(NamedTuple):
-    """What an append has to add: remembered until it has ended."""
+class _Batch(Struct):
+    """What an append has to add: remembered until it has ended, by whoever tries it again."""
 
     entries: list[Entry]
     """As they were given: who appends them again tries again."""
-    missing: list[Entry]
-    ids: list[str]
+    missing: dict[str, Entry]
+    """By their ids: what is not known to be stored."""
+    tried: bool = False
+    """Whether the first of them may be stored."""
+
+    def strike(self, stored: Iterable[str]) -> None:
+        """Take out what is stored."""
+        for each in self.missing.keys() & stored:
+            del self.missing[each]
+
+
+def _batch_of(entries: list[Entry]) -> _Batch:
+    missing: dict[str, Entry] = {}
+    for entry in entries:
+        missing.setdefault(_uuid(entry) or secrets.token_hex(16), entry)
+    return _Batch(list(entries), missing)
 
 
 class _EntryCodec:
@@ -151,8 +170,9 @@ class LogSessionStore:
         states: Keyspace[_State, _Track] = Keyspace(
             "claude-sessions", _State, key=_Track, cipher=cipher, ttl=ttl, indexed=True
         )
-        self._log = AsyncLog(entries, kv, max_items=max_items, clock=clock)
-        self._states = AsyncStore(states, kv, clock=clock)
+        self._kv = as_async_kv(kv, "Store")
+        self._log = AsyncLog(entries, self._kv, max_items=max_items, clock=clock)
+        self._states = AsyncStore(states, self._kv, clock=clock)
         self._clock = clock
         self._seen: dict[_Track, tuple[str, set[str]]] = {}
         self._unsure: dict[_Track, _Batch] = {}
@@ -169,13 +189,18 @@ class LogSessionStore:
         if not entries:
             return
         track, given = _track(key), cast("list[Entry]", entries)
-        was, state = await self._touch(track)
-        await self._add(track, state.born, given)
-        if track.part == _MAIN:
-            # An earlier append was stopped between its entries and its summary: all of it anew.
-            whole = was.folded < was.touched
-            await self._fold(key, state, (await self._read(track)) if whole else given)
-        self._unsure.pop(track, None)
+        name = f"{self._states.keyspace.raw_key(track)}!append"
+        async with Lock(place_behind(self._kv, name), "change"):
+            unsure = self._unsure.pop(track, None)
+            batch = _batch_of(given) if unsure is None or unsure.entries != given else unsure
+            self._unsure[track] = batch  # until it has ended
+            was, state = await self._touch(track)
+            await self._add(track, state.born, batch)
+            if track.part == _MAIN:
+                # An earlier append was stopped between its entries and its summary: all anew.
+                whole = was.folded < was.touched
+                await self._fold(key, state, (await self._read(track)) if whole else given)
+            self._unsure.pop(track, None)
 
     async def _touch(self, track: _Track) -> tuple[_State, _State]:
         """Note that an append begins; return the state before and after."""
@@ -189,19 +214,23 @@ class LogSessionStore:
         after = await self._states.update(track, touch, default=unborn)
         return before[-1], after
 
-    async def _add(self, track: _Track, born: str, entries: list[Entry]) -> None:
-        batch = self._unsure.get(track)
-        if batch is None or batch.entries != entries:
-            known = await self._known(track, born)
-            left: dict[str, Entry] = {}
-            for entry in entries:
-                uuid = _uuid(entry) or secrets.token_hex(16)  # without one, each is another one
-                if uuid not in known:
-                    left.setdefault(uuid, entry)
-            batch = _Batch(list(entries), [*left.values()], [*left])
-            self._unsure[track] = batch
-        await self._log.extend(track, batch.missing, ids=batch.ids)
-        self._unsure[track] = batch._replace(missing=[], ids=[])  # only the summary is left
+    async def _add(self, track: _Track, born: str, batch: _Batch) -> None:
+        """Add what is missing, by no more entries at once than a log knows the ids of."""
+        while batch.missing:
+            if not (again := batch.tried):
+                batch.strike(await self._known(track, born))
+            part = dict(islice(batch.missing.items(), MOST_IDS))
+            batch.tried = True
+            try:
+                await self._log.extend(track, part.values(), ids=part)
+            except Conflict:  # another process has added some of it meanwhile
+                known = await self._known(track, born)
+                unsure = again and not all(map(_uuid, part.values()))
+                if unsure or known.isdisjoint(part):
+                    raise
+            else:
+                batch.strike(part)
+            batch.tried = False
 
     async def _known(self, track: _Track, born: str) -> set[str]:
         """The uuids of all entries of a transcript; only what came since the last time is read."""
