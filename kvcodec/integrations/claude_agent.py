@@ -217,7 +217,8 @@ class LogSessionStore:
     async def _add(self, track: _Track, born: str, batch: _Batch) -> None:
         """Add what is missing, by no more entries at once than a log knows the ids of."""
         while batch.missing:
-            if not (again := batch.tried):
+            again = batch.tried
+            if not again and any(map(_uuid, batch.missing.values())):  # others need no reading
                 batch.strike(await self._known(track, born))
             part = dict(islice(batch.missing.items(), MOST_IDS))
             batch.tried = True

@@ -98,9 +98,9 @@ class SealedSerializer(SerializerProtocol):
         return typed if ids == (pipeline.primary,) else self.seal(opened)
 
     def _opened(self, typed: Typed) -> Typed:
-        stored, data = typed
-        kind = stored.removesuffix(_MARK)
-        if not kind or kind == stored:
+        stored, data = cast("tuple[object, object]", typed)
+        kind = stored.removesuffix(_MARK) if isinstance(stored, str) else ""
+        if not kind or kind == stored or not isinstance(data, bytes | bytearray | memoryview):
             raise NotEncrypted(
                 "this row was not sealed by a SealedSerializer: if it is older than the cipher, "
                 "seal it with seal((type, bytes)) and store what that returns",

@@ -59,7 +59,7 @@ def read(serde: SerializerProtocol, kind: str, data: bytes) -> Any:
 
 def _head_of(config: RunnableConfig) -> Head:
     told = config.get("configurable", {})
-    if "thread_id" not in told:
+    if told.get("thread_id") is None:  # as a text, None would be one thread for all who have none
         raise ConfigError('a config names its thread: {"configurable": {"thread_id": "..."}}')
     return Head(part(str(told["thread_id"])), part(told.get("checkpoint_ns") or ""))
 

@@ -99,7 +99,8 @@ class LogSession:
     async def add_items(self, items: list[TResponseInputItem]) -> None:
         """Add items at the end, in their order; all are checked before the first is written.
 
-        Raises SchemaMismatch, EncodeError or another of the errors of ``AsyncLog.extend``.
+        Up to 16 KiB of them are added at once; of more, an error may leave the first ones. Raises
+        SchemaMismatch, EncodeError or another of the errors of ``AsyncLog.extend``.
         """
         if items:
             await self._log.extend(self.session_id, cast("list[dict[str, Any]]", items))

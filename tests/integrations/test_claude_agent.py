@@ -448,6 +448,17 @@ async def test_tasks_append_equal_entries_without_a_uuid() -> None:
     assert await store.load(KEY) == [{"type": "mode"}] * 5
 
 
+async def test_entries_without_a_uuid_cost_the_same_however_many_there_are() -> None:
+    """The transcript is not read for them."""
+    kv = AsyncFaultyKV(AsyncMemoryKV())
+    store = LogSessionStore(kv)
+    for _ in range(10):
+        await store.append(KEY, list[Any]([{"type": "mode", "text": "x" * 1000}] * 30))
+    before = len(kv.operations)
+    await store.append(KEY, list[Any]([{"type": "mode"}]))
+    assert len(kv.operations) - before <= 8
+
+
 async def test_a_cancelled_append_is_done_again() -> None:
     """At any moment: once."""
     batch: list[Any] = [{"type": "mode"}, *_entries(0, 70)]
