@@ -10,7 +10,7 @@ import json
 import secrets
 import time
 from collections.abc import AsyncGenerator, Callable, Iterable, MutableMapping, Sequence
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from datetime import timedelta
 from itertools import islice
 from typing import Any, Final, NamedTuple, TypeAlias, cast
@@ -37,7 +37,7 @@ except ModuleNotFoundError as _error:
 from kvcodec.backends.adapt import as_async_kv
 from kvcodec.backends.capabilities import place_behind
 from kvcodec.codecs.depth import json_too_deep
-from kvcodec.errors import ConfigError, Conflict, forgetful
+from kvcodec.errors import ConfigError, Conflict, SchemaMismatch, forgetful
 from kvcodec.format.log import MOST_IDS
 from kvcodec.keyspace.keyspace import Keyspace
 from kvcodec.keyspace.options import MAX_DEPTH
@@ -56,6 +56,7 @@ _MAX_BYTES: Final = 32 << 20
 _MOST_SEEN: Final = 64
 """Transcripts whose ids are remembered; of another one they are read again."""
 
+_STATES: Final = "claude-sessions"
 _MAIN: Final = "main"
 
 Entry: TypeAlias = dict[str, Any]
@@ -168,7 +169,7 @@ class LogSessionStore:
             max_bytes=_MAX_BYTES,
         )
         states: Keyspace[_State, _Track] = Keyspace(
-            "claude-sessions", _State, key=_Track, cipher=cipher, ttl=ttl, indexed=True
+            _STATES, _State, key=_Track, cipher=cipher, ttl=ttl, indexed=True
         )
         self._kv = as_async_kv(kv, "Store")
         self._log = AsyncLog(entries, self._kv, max_items=max_items, clock=clock)
@@ -258,7 +259,7 @@ class LogSessionStore:
             before: SessionSummaryEntry = {
                 "session_id": key["session_id"],
                 "mtime": state.folded,
-                "data": json.loads(state.data),
+                "data": _data_of(state),
             }
             now = fold_session_summary(before, key, cast("list[SessionStoreEntry]", entries))
             return replace(
@@ -290,6 +291,7 @@ class LogSessionStore:
             if state.folded or await self._log.exists(track)  # or its first append was stopped
         ]
 
+    @forgetful
     async def list_session_summaries(self, project_key: str) -> list[SessionSummaryEntry]:
         """Return the summaries of a project's sessions, as the SDK made them.
 
@@ -297,7 +299,7 @@ class LogSessionStore:
         SDK reads the transcript in its place. Raises what ``AsyncStore.items`` raises.
         """
         return [
-            {"session_id": track.session, "mtime": state.folded, "data": json.loads(state.data)}
+            {"session_id": track.session, "mtime": state.folded, "data": _data_of(state)}
             for track, state in await self._sessions(project_key)
             if state.folded
         ]
@@ -351,6 +353,15 @@ def _track(key: SessionKey | SessionListSubkeysKey) -> _Track:
         raise ConfigError("a subpath is not empty: leave it out for the session's own transcript")
     part = _MAIN if subpath is None else f"sub/{subpath}"
     return _Track(key["project_key"], key["session_id"], part)
+
+
+@forgetful
+def _data_of(state: _State) -> dict[str, Any]:
+    with suppress(ValueError):  # and not raised in here: the error quotes the summary
+        told = None if json_too_deep(state.data.encode(), MAX_DEPTH) else json.loads(state.data)
+        if type(told) is dict:
+            return cast("dict[str, Any]", told)
+    raise SchemaMismatch("no summary of a session", keyspace=_STATES, stage="validate")
 
 
 def _uuid(entry: Any) -> str:

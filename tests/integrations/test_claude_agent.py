@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import copy
 import itertools
+import json
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -210,6 +211,24 @@ async def test_an_unreadable_row_raises_without_a_word_of_it() -> None:
     with pytest.raises(DecodeError) as refused:
         await LogSessionStore(kv).load(KEY)
     assert not leaks(refused.value)
+
+
+@pytest.mark.parametrize(
+    "data", ["{{{}", '"{}"', "[" * 100_000 + "{}"], ids=["cut", "text", "deep"]
+)
+async def test_an_unreadable_summary_raises_without_a_word_of_it(data: str) -> None:
+    """Of plain rows, whose summary is no JSON: with kvcodec's own error, wherever it is read."""
+    kv: dict[str, bytes] = {}
+    await LogSessionStore(kv).append(KEY, list[Any]([{"type": "user", "text": CANARY}]))
+    state = {**json.loads(kv["claude-sessions/project/session/main"]), "data": data.format(CANARY)}
+    kv["claude-sessions/project/session/main"] = json.dumps(state).encode()
+    for refused in (
+        LogSessionStore(kv).list_session_summaries("project"),
+        LogSessionStore(kv).append(KEY, _entries(0, 1)),
+    ):
+        with pytest.raises(DecodeError) as error:
+            await refused
+        assert not leaks(error.value)
 
 
 async def test_an_empty_subpath() -> None:
