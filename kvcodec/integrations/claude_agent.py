@@ -270,6 +270,7 @@ class LogSessionStore:
 
     # ------------------------------------------------------------------------------ reading
 
+    @forgetful
     async def load(self, key: SessionKey) -> list[SessionStoreEntry] | None:
         """Return all entries of a transcript, oldest first; None if it has none.
 
@@ -280,6 +281,7 @@ class LogSessionStore:
     async def _read(self, track: _Track) -> list[Entry]:
         return [entry async for entry in self._log.iterate(track)]
 
+    @forgetful
     async def list_sessions(self, project_key: str) -> list[SessionStoreListEntry]:
         """Return the sessions of a project, each with the time of its latest append.
 

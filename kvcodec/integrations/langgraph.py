@@ -179,8 +179,8 @@ class KVSaver(Saving):
         ``limit``: so many at most. Raises what ``get_tuple`` and ``Store.keys`` raise.
         """
         search = self._opened.run(self._searching(config, filter, before, limit))
-        while (found := self._opened.run(search.pull())) is not None:
-            yield found
+        while self._opened.run(search.pull()):
+            yield search.found.pop()  # and no name for it: the next step may fail
 
     async def alist(
         self,
@@ -196,8 +196,8 @@ class KVSaver(Saving):
         ``limit``: so many at most. Raises what ``get_tuple`` and ``Store.keys`` raise.
         """
         search = await self._opened.arun(self._searching(config, filter, before, limit))
-        while (found := await self._opened.arun(search.pull())) is not None:
-            yield found
+        while await self._opened.arun(search.pull()):
+            yield search.found.pop()  # and no name for it: the next step may fail
 
     # ---------------------------------------------------------------------------------- writing
 

@@ -301,11 +301,12 @@ class Search:
         limit: int | None,
     ) -> None:
         self._read = reading
+        self.found: list[CheckpointTuple] = []
         self._places: Iterator[Place] = iter(places)
         self._left = -1 if limit is None else max(limit, 0)
 
-    def pull(self) -> Steps[CheckpointTuple | None]:
-        """The next one; None at the end."""
+    def pull(self) -> Steps[bool]:
+        """Find the next one, and say whether there was one."""
         while self._left:
             place = next(self._places, None)
             if place is None:
@@ -313,5 +314,6 @@ class Search:
             found = yield from self._read(place)
             if found is not None:
                 self._left -= 1
-                return found
-        return None
+                self.found.append(found)
+                return True
+        return False

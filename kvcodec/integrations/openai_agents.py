@@ -82,6 +82,7 @@ class LogSession:
         self.session_settings = session_settings
         self._log = AsyncLog(keyspace, kv, max_items=max_items, clock=clock)
 
+    @forgetful
     async def get_items(self, limit: int | None = None) -> list[TResponseInputItem]:
         """Return the newest ``limit`` items, oldest first; all of them without a limit.
 

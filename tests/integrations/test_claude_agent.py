@@ -231,6 +231,16 @@ async def test_an_unreadable_summary_raises_without_a_word_of_it(data: str) -> N
         assert not leaks(error.value)
 
 
+async def test_an_unreadable_row_raises_without_a_word_of_those_before() -> None:
+    """Whichever row of the transcript was cut."""
+    kv: dict[str, bytes] = {}
+    await LogSessionStore(kv).append(KEY, _entries(0, 200, text=CANARY + "x" * 600))
+    for name in [each for each in kv if each.startswith("claude-transcripts/")]:
+        with pytest.raises(DecodeError) as refused:
+            await LogSessionStore({**kv, name: kv[name][:-1]}).load(KEY)
+        assert not leaks(refused.value)
+
+
 async def test_an_empty_subpath() -> None:
     """Is a mistake that the SDK forbids."""
     empty: Any = {**KEY, "subpath": ""}

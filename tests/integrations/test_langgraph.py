@@ -593,6 +593,26 @@ def test_what_cannot_be_read_raises_and_tells_nothing() -> None:
         assert leaks(caught.value) == []
 
 
+def test_a_list_that_breaks_off_tells_nothing_of_what_came_before() -> None:
+    """The checkpoint in front of one that cannot be read is not in the error."""
+    rows: dict[str, bytes] = {}
+    for checkpoint in "12":
+        put(KVSaver(rows), "ada", checkpoint, said=CANARY)
+    (older,) = [name for name in rows if name.endswith("/1") and "checkpoints" in name]
+    rows[older] = rows[older][:-1]
+    with pytest.raises(DecodeError) as caught:
+        list(KVSaver(rows).list(named("ada")))
+    assert leaks(caught.value) == []
+
+    async def listed() -> None:
+        async for _ in KVSaver(rows).alist(named("ada")):
+            pass
+
+    with pytest.raises(DecodeError) as caught:
+        asyncio.run(listed())
+    assert leaks(caught.value) == []
+
+
 class Blind:
     """A serializer that reads nothing."""
 
