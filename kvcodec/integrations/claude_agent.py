@@ -9,9 +9,10 @@ from __future__ import annotations
 import json
 import secrets
 import time
-from collections.abc import AsyncGenerator, Callable, MutableMapping, Sequence
-from contextlib import aclosing
+from collections.abc import AsyncGenerator, Callable, Iterable, MutableMapping, Sequence
+from contextlib import aclosing, suppress
 from datetime import timedelta
+from itertools import islice
 from typing import Any, Final, NamedTuple, TypeAlias, cast
 
 from msgspec import Struct
@@ -33,10 +34,14 @@ except ModuleNotFoundError as _error:
     )
     raise ModuleNotFoundError(what, name=_error.name) from _error
 
+from kvcodec.backends.adapt import as_async_kv
+from kvcodec.backends.capabilities import place_behind
 from kvcodec.codecs.depth import json_too_deep
-from kvcodec.errors import ConfigError, forgetful
+from kvcodec.errors import ConfigError, Conflict, SchemaMismatch, forgetful
+from kvcodec.format.log import MOST_IDS
 from kvcodec.keyspace.keyspace import Keyspace
 from kvcodec.keyspace.options import MAX_DEPTH
+from kvcodec.plans.locks import Lock
 from kvcodec.plans.report import Report
 from kvcodec.protocols import AsyncKV, Cipher
 from kvcodec.secrets.keyring import KeyRing
@@ -51,6 +56,7 @@ _MAX_BYTES: Final = 32 << 20
 _MOST_SEEN: Final = 64
 """Transcripts whose ids are remembered; of another one they are read again."""
 
+_STATES: Final = "claude-sessions"
 _MAIN: Final = "main"
 
 Entry: TypeAlias = dict[str, Any]
@@ -78,13 +84,27 @@ class _State(Struct, frozen=True):
     """The summary's data, as JSON."""
 
 
-class _Batch(NamedTuple):
-    """What an append has to add: remembered until it has ended."""
+class _Batch(Struct):
+    """What an append has to add: remembered until it has ended, by whoever tries it again."""
 
     entries: list[Entry]
     """As they were given: who appends them again tries again."""
-    missing: list[Entry]
-    ids: list[str]
+    missing: dict[str, Entry]
+    """By their ids: what is not known to be stored."""
+    tried: bool = False
+    """Whether the first of them may be stored."""
+
+    def strike(self, stored: Iterable[str]) -> None:
+        """Take out what is stored."""
+        for each in self.missing.keys() & stored:
+            del self.missing[each]
+
+
+def _batch_of(entries: list[Entry]) -> _Batch:
+    missing: dict[str, Entry] = {}
+    for entry in entries:
+        missing.setdefault(_uuid(entry) or secrets.token_hex(16), entry)
+    return _Batch(list(entries), missing)
 
 
 class _EntryCodec:
@@ -149,10 +169,11 @@ class LogSessionStore:
             max_bytes=_MAX_BYTES,
         )
         states: Keyspace[_State, _Track] = Keyspace(
-            "claude-sessions", _State, key=_Track, cipher=cipher, ttl=ttl, indexed=True
+            _STATES, _State, key=_Track, cipher=cipher, ttl=ttl, indexed=True
         )
-        self._log = AsyncLog(entries, kv, max_items=max_items, clock=clock)
-        self._states = AsyncStore(states, kv, clock=clock)
+        self._kv = as_async_kv(kv, "Store")
+        self._log = AsyncLog(entries, self._kv, max_items=max_items, clock=clock)
+        self._states = AsyncStore(states, self._kv, clock=clock)
         self._clock = clock
         self._seen: dict[_Track, tuple[str, set[str]]] = {}
         self._unsure: dict[_Track, _Batch] = {}
@@ -169,13 +190,18 @@ class LogSessionStore:
         if not entries:
             return
         track, given = _track(key), cast("list[Entry]", entries)
-        was, state = await self._touch(track)
-        await self._add(track, state.born, given)
-        if track.part == _MAIN:
-            # An earlier append was stopped between its entries and its summary: all of it anew.
-            whole = was.folded < was.touched
-            await self._fold(key, state, (await self._read(track)) if whole else given)
-        self._unsure.pop(track, None)
+        name = f"{self._states.keyspace.raw_key(track)}!append"
+        async with Lock(place_behind(self._kv, name), "change"):
+            unsure = self._unsure.pop(track, None)
+            batch = _batch_of(given) if unsure is None or unsure.entries != given else unsure
+            self._unsure[track] = batch  # until it has ended
+            was, state = await self._touch(track)
+            await self._add(track, state.born, batch)
+            if track.part == _MAIN:
+                # An earlier append was stopped between its entries and its summary: all anew.
+                whole = was.folded < was.touched
+                await self._fold(key, state, (await self._read(track)) if whole else given)
+            self._unsure.pop(track, None)
 
     async def _touch(self, track: _Track) -> tuple[_State, _State]:
         """Note that an append begins; return the state before and after."""
@@ -189,19 +215,24 @@ class LogSessionStore:
         after = await self._states.update(track, touch, default=unborn)
         return before[-1], after
 
-    async def _add(self, track: _Track, born: str, entries: list[Entry]) -> None:
-        batch = self._unsure.get(track)
-        if batch is None or batch.entries != entries:
-            known = await self._known(track, born)
-            left: dict[str, Entry] = {}
-            for entry in entries:
-                uuid = _uuid(entry) or secrets.token_hex(16)  # without one, each is another one
-                if uuid not in known:
-                    left.setdefault(uuid, entry)
-            batch = _Batch(list(entries), [*left.values()], [*left])
-            self._unsure[track] = batch
-        await self._log.extend(track, batch.missing, ids=batch.ids)
-        self._unsure[track] = batch._replace(missing=[], ids=[])  # only the summary is left
+    async def _add(self, track: _Track, born: str, batch: _Batch) -> None:
+        """Add what is missing, by no more entries at once than a log knows the ids of."""
+        while batch.missing:
+            again = batch.tried
+            if not again and any(map(_uuid, batch.missing.values())):  # others need no reading
+                batch.strike(await self._known(track, born))
+            part = dict(islice(batch.missing.items(), MOST_IDS))
+            batch.tried = True
+            try:
+                await self._log.extend(track, part.values(), ids=part)
+            except Conflict:  # another process has added some of it meanwhile
+                known = await self._known(track, born)
+                unsure = again and not all(map(_uuid, part.values()))
+                if unsure or known.isdisjoint(part):
+                    raise
+            else:
+                batch.strike(part)
+            batch.tried = False
 
     async def _known(self, track: _Track, born: str) -> set[str]:
         """The uuids of all entries of a transcript; only what came since the last time is read."""
@@ -228,7 +259,7 @@ class LogSessionStore:
             before: SessionSummaryEntry = {
                 "session_id": key["session_id"],
                 "mtime": state.folded,
-                "data": json.loads(state.data),
+                "data": _data_of(state),
             }
             now = fold_session_summary(before, key, cast("list[SessionStoreEntry]", entries))
             return replace(
@@ -239,6 +270,7 @@ class LogSessionStore:
 
     # ------------------------------------------------------------------------------ reading
 
+    @forgetful
     async def load(self, key: SessionKey) -> list[SessionStoreEntry] | None:
         """Return all entries of a transcript, oldest first; None if it has none.
 
@@ -249,6 +281,7 @@ class LogSessionStore:
     async def _read(self, track: _Track) -> list[Entry]:
         return [entry async for entry in self._log.iterate(track)]
 
+    @forgetful
     async def list_sessions(self, project_key: str) -> list[SessionStoreListEntry]:
         """Return the sessions of a project, each with the time of its latest append.
 
@@ -260,6 +293,7 @@ class LogSessionStore:
             if state.folded or await self._log.exists(track)  # or its first append was stopped
         ]
 
+    @forgetful
     async def list_session_summaries(self, project_key: str) -> list[SessionSummaryEntry]:
         """Return the summaries of a project's sessions, as the SDK made them.
 
@@ -267,7 +301,7 @@ class LogSessionStore:
         SDK reads the transcript in its place. Raises what ``AsyncStore.items`` raises.
         """
         return [
-            {"session_id": track.session, "mtime": state.folded, "data": json.loads(state.data)}
+            {"session_id": track.session, "mtime": state.folded, "data": _data_of(state)}
             for track, state in await self._sessions(project_key)
             if state.folded
         ]
@@ -321,6 +355,15 @@ def _track(key: SessionKey | SessionListSubkeysKey) -> _Track:
         raise ConfigError("a subpath is not empty: leave it out for the session's own transcript")
     part = _MAIN if subpath is None else f"sub/{subpath}"
     return _Track(key["project_key"], key["session_id"], part)
+
+
+@forgetful
+def _data_of(state: _State) -> dict[str, Any]:
+    with suppress(ValueError):  # and not raised in here: the error quotes the summary
+        told = None if json_too_deep(state.data.encode(), MAX_DEPTH) else json.loads(state.data)
+        if type(told) is dict:
+            return cast("dict[str, Any]", told)
+    raise SchemaMismatch("no summary of a session", keyspace=_STATES, stage="validate")
 
 
 def _uuid(entry: Any) -> str:

@@ -190,6 +190,7 @@ class ChatHistory(BaseChatMessageHistory):
         """Forget all messages of the session. Raises what ``Log.delete`` raises."""
         self.log.delete(self.session_id)
 
+    @forgetful
     async def aget_messages(self) -> list[BaseMessage]:
         """All messages, oldest first. Raises what ``Log.iterate`` raises."""
         if self._async is None:

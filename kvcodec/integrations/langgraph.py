@@ -98,9 +98,9 @@ class SealedSerializer(SerializerProtocol):
         return typed if ids == (pipeline.primary,) else self.seal(opened)
 
     def _opened(self, typed: Typed) -> Typed:
-        stored, data = typed
-        kind = stored.removesuffix(_MARK)
-        if not kind or kind == stored:
+        stored, data = cast("tuple[object, object]", typed)
+        kind = stored.removesuffix(_MARK) if isinstance(stored, str) else ""
+        if not kind or kind == stored or not isinstance(data, bytes | bytearray | memoryview):
             raise NotEncrypted(
                 "this row was not sealed by a SealedSerializer: if it is older than the cipher, "
                 "seal it with seal((type, bytes)) and store what that returns",
@@ -179,8 +179,8 @@ class KVSaver(Saving):
         ``limit``: so many at most. Raises what ``get_tuple`` and ``Store.keys`` raise.
         """
         search = self._opened.run(self._searching(config, filter, before, limit))
-        while (found := self._opened.run(search.pull())) is not None:
-            yield found
+        while self._opened.run(search.pull()):
+            yield search.found.pop()  # and no name for it: the next step may fail
 
     async def alist(
         self,
@@ -196,8 +196,8 @@ class KVSaver(Saving):
         ``limit``: so many at most. Raises what ``get_tuple`` and ``Store.keys`` raise.
         """
         search = await self._opened.arun(self._searching(config, filter, before, limit))
-        while (found := await self._opened.arun(search.pull())) is not None:
-            yield found
+        while await self._opened.arun(search.pull()):
+            yield search.found.pop()  # and no name for it: the next step may fail
 
     # ---------------------------------------------------------------------------------- writing
 

@@ -59,7 +59,7 @@ def read(serde: SerializerProtocol, kind: str, data: bytes) -> Any:
 
 def _head_of(config: RunnableConfig) -> Head:
     told = config.get("configurable", {})
-    if "thread_id" not in told:
+    if told.get("thread_id") is None:  # as a text, None would be one thread for all who have none
         raise ConfigError('a config names its thread: {"configurable": {"thread_id": "..."}}')
     return Head(part(str(told["thread_id"])), part(told.get("checkpoint_ns") or ""))
 
@@ -301,11 +301,12 @@ class Search:
         limit: int | None,
     ) -> None:
         self._read = reading
+        self.found: list[CheckpointTuple] = []
         self._places: Iterator[Place] = iter(places)
         self._left = -1 if limit is None else max(limit, 0)
 
-    def pull(self) -> Steps[CheckpointTuple | None]:
-        """The next one; None at the end."""
+    def pull(self) -> Steps[bool]:
+        """Find the next one, and say whether there was one."""
         while self._left:
             place = next(self._places, None)
             if place is None:
@@ -313,5 +314,6 @@ class Search:
             found = yield from self._read(place)
             if found is not None:
                 self._left -= 1
-                return found
-        return None
+                self.found.append(found)
+                return True
+        return False

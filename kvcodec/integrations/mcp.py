@@ -182,6 +182,7 @@ class LogEventStore(EventStore):
         await self._log.append(self._at(stream_id), _Event(token, text))
         return f"{token}.{quote(stream_id, safe='')}"
 
+    @forgetful
     async def replay_events_after(
         self, last_event_id: str, send_callback: EventCallback
     ) -> str | None:

@@ -82,6 +82,7 @@ class LogSession:
         self.session_settings = session_settings
         self._log = AsyncLog(keyspace, kv, max_items=max_items, clock=clock)
 
+    @forgetful
     async def get_items(self, limit: int | None = None) -> list[TResponseInputItem]:
         """Return the newest ``limit`` items, oldest first; all of them without a limit.
 
@@ -99,7 +100,8 @@ class LogSession:
     async def add_items(self, items: list[TResponseInputItem]) -> None:
         """Add items at the end, in their order; all are checked before the first is written.
 
-        Raises SchemaMismatch, EncodeError or another of the errors of ``AsyncLog.extend``.
+        Up to 16 KiB of them are added at once; of more, an error may leave the first ones. Raises
+        SchemaMismatch, EncodeError or another of the errors of ``AsyncLog.extend``.
         """
         if items:
             await self._log.extend(self.session_id, cast("list[dict[str, Any]]", items))

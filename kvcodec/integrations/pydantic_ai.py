@@ -141,6 +141,7 @@ class KVConversationStore(ConversationStore):
         row = await self._rows.get(conversation_id)
         return None if row is None else row.record
 
+    @forgetful
     async def read_records(
         self, *, scope: str | None = None, limit: int | None = None
     ) -> Sequence[ConversationRecord]:
@@ -253,6 +254,7 @@ class KVConversationStore(ConversationStore):
             left = {parent for parent in parents if parent is not None} - reached
         return reached
 
+    @forgetful
     async def sweep(self) -> int:
         """Remove the entries that no record leads to, and return how many there were.
 

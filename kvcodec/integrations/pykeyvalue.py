@@ -232,6 +232,7 @@ class KVStore:
         await self._store.delete_many(self._all(keys, collection))
         return bool(keys)
 
+    @forgetful
     async def cull(self) -> None:
         """Remove what has expired. Reads never give it, whether it is removed or not.
 

@@ -32,6 +32,10 @@ _NONE: Final = "-"
 """In a key, for what an installation does not have: no id of Slack's is like it."""
 
 
+_ATTEMPTS: Final = 3
+"""To save beside a deletion; no more, for a KV may show what is written only seconds later."""
+
+
 class Workspace(NamedTuple):
     """Whose installations: of one app, in a workspace, or in an organization (team ``-``)."""
 
@@ -127,11 +131,11 @@ class Installations:
         def entered(users: dict[str, str]) -> dict[str, str]:
             return {each: users[each] for each in users if each != user} | {user: number}
 
-        there: dict[str, str] = {}
-        while user not in there:  # nobody was deleting the workspace meanwhile
+        for _ in range(_ATTEMPTS):
             yield self.installers.update(at, entered, default={})
             yield self.installations.set(Installer(*at, user), held)
-            there = yield self.installers.get(at, {})
+            if user in (yield self.installers.get(at, {})):
+                return  # nobody was deleting the workspace meanwhile
 
     def saving_bot(self, bot: Bot) -> Steps[None]:
         """Save a bot. One without a token is none, and the one before it stays."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import copy
 import itertools
+import json
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -212,6 +213,34 @@ async def test_an_unreadable_row_raises_without_a_word_of_it() -> None:
     assert not leaks(refused.value)
 
 
+@pytest.mark.parametrize(
+    "data", ["{{{}", '"{}"', "[" * 100_000 + "{}"], ids=["cut", "text", "deep"]
+)
+async def test_an_unreadable_summary_raises_without_a_word_of_it(data: str) -> None:
+    """Of plain rows, whose summary is no JSON: with kvcodec's own error, wherever it is read."""
+    kv: dict[str, bytes] = {}
+    await LogSessionStore(kv).append(KEY, list[Any]([{"type": "user", "text": CANARY}]))
+    state = {**json.loads(kv["claude-sessions/project/session/main"]), "data": data.format(CANARY)}
+    kv["claude-sessions/project/session/main"] = json.dumps(state).encode()
+    for refused in (
+        LogSessionStore(kv).list_session_summaries("project"),
+        LogSessionStore(kv).append(KEY, _entries(0, 1)),
+    ):
+        with pytest.raises(DecodeError) as error:
+            await refused
+        assert not leaks(error.value)
+
+
+async def test_an_unreadable_row_raises_without_a_word_of_those_before() -> None:
+    """Whichever row of the transcript was cut."""
+    kv: dict[str, bytes] = {}
+    await LogSessionStore(kv).append(KEY, _entries(0, 200, text=CANARY + "x" * 600))
+    for name in [each for each in kv if each.startswith("claude-transcripts/")]:
+        with pytest.raises(DecodeError) as refused:
+            await LogSessionStore({**kv, name: kv[name][:-1]}).load(KEY)
+        assert not leaks(refused.value)
+
+
 async def test_an_empty_subpath() -> None:
     """Is a mistake that the SDK forbids."""
     empty: Any = {**KEY, "subpath": ""}
@@ -311,6 +340,18 @@ async def test_a_batch_is_tried_again(fault: Any) -> None:
         assert summary["data"]["custom_title"] == "A folder"
 
 
+@pytest.mark.parametrize("fault", [ErrorBefore(), ErrorAfter(), Unknown(applied=False)], ids=repr)
+async def test_a_batch_that_is_there_in_part_is_tried_again(fault: Any) -> None:
+    """What was there before the first attempt is not there twice after the second."""
+    for at in range(40):
+        kv = AsyncMemoryKV()
+        await LogSessionStore(kv).append(KEY, _entries(0, 90))
+        await _appended(
+            LogSessionStore(AsyncFaultyKV(kv, [*[None] * at, fault])), KEY, _entries(10, 190)
+        )
+        assert await LogSessionStore(kv).load(KEY) == _entries(0, 190)
+
+
 async def test_two_faults_in_one_batch() -> None:
     """The third attempt does it."""
     for at in range(12):
@@ -377,3 +418,88 @@ async def test_a_stopped_delete_is_done_again(when: Any) -> None:
             assert [key async for key in kv.scan_keys("")] == []
         await store.delete(KEY)
         assert [key async for key in kv.scan_keys("")] == []
+
+
+# --------------------------------------------------------------------------- others at that moment
+
+
+class _Paused:
+    """A KV before whose operation of that number another process does something."""
+
+    def __init__(self, kv: AsyncMemoryKV, at: int, meanwhile: Any) -> None:
+        self._kv, self._left, self._meanwhile = kv, at, meanwhile
+
+    async def _next(self) -> Any:
+        self._left -= 1
+        if self._left == -1:
+            await self._meanwhile()
+        return self._kv
+
+    async def get(self, key: str, /) -> bytes | None:
+        kv: AsyncMemoryKV = await self._next()
+        return await kv.get(key)
+
+    async def set(self, key: str, value: bytes, /) -> None:
+        await (await self._next()).set(key, value)
+
+    async def delete(self, key: str, /) -> None:
+        await (await self._next()).delete(key)
+
+    async def get_versioned(self, key: str, /) -> Any:
+        return await (await self._next()).get_versioned(key)
+
+    async def compare_and_set(self, key: str, value: bytes, version: Any, /) -> Any:
+        return await (await self._next()).compare_and_set(key, value, version)
+
+
+@pytest.mark.parametrize("new", [5, 100])
+async def test_another_process_adds_one_of_a_batch(new: int) -> None:
+    """At any moment of its append: the others are neither taken for stored nor refused."""
+    for at in range(20):
+        kv = AsyncMemoryKV()
+        await LogSessionStore(kv).append(KEY, _entries(0, 40))
+        batch = [{"type": "mode"}, *_entries(100, 100 + new), *_entries(90, 91)]
+
+        async def meanwhile(kv: Any = kv) -> None:
+            await LogSessionStore(kv).append(KEY, _entries(90, 91))
+
+        await LogSessionStore(_Paused(kv, at, meanwhile)).append(KEY, batch)
+        loaded: Any = await LogSessionStore(kv).load(KEY)
+        expected = [-1, *range(40), 90, *range(100, 100 + new)]
+        assert sorted(entry.get("n", -1) for entry in loaded) == expected
+
+
+async def test_tasks_append_equal_entries_without_a_uuid() -> None:
+    """Each is another one, also by one store; and none is taken for another's failed one."""
+    kv = AsyncFaultyKV(AsyncMemoryKV())
+    store = LogSessionStore(kv)
+    await asyncio.gather(*[store.append(KEY, [{"type": "mode"}]) for _ in range(5)])
+    assert await store.load(KEY) == [{"type": "mode"}] * 5
+
+
+async def test_entries_without_a_uuid_cost_the_same_however_many_there_are() -> None:
+    """The transcript is not read for them."""
+    kv = AsyncFaultyKV(AsyncMemoryKV())
+    store = LogSessionStore(kv)
+    for _ in range(10):
+        await store.append(KEY, list[Any]([{"type": "mode", "text": "x" * 1000}] * 30))
+    before = len(kv.operations)
+    await store.append(KEY, list[Any]([{"type": "mode"}]))
+    assert len(kv.operations) - before <= 8
+
+
+async def test_a_cancelled_append_is_done_again() -> None:
+    """At any moment: once."""
+    batch: list[Any] = [{"type": "mode"}, *_entries(0, 70)]
+    for at in range(30):
+        kv = AsyncMemoryKV()
+
+        async def cancelled() -> None:
+            raise asyncio.CancelledError
+
+        store = LogSessionStore(_Paused(kv, at, cancelled))
+        try:
+            await store.append(KEY, copy.deepcopy(batch))
+        except asyncio.CancelledError:
+            await store.append(KEY, copy.deepcopy(batch))
+        assert await LogSessionStore(kv).load(KEY) == batch

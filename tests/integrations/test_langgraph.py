@@ -540,6 +540,13 @@ def test_a_sealed_serializer_gives_back_what_its_own_one_would(value: Any) -> No
         assert (found, type(found)) == (each, type(each))
 
 
+@pytest.mark.parametrize("planted", [(None, b""), ("null+kvcodec", None), ("null+kvcodec", "text")])
+def test_a_row_that_was_never_bytes_is_refused(planted: Any) -> None:
+    """As a database may hold it: with kvcodec's own error."""
+    with pytest.raises(NotEncrypted):
+        SealedSerializer(RING).loads_typed(planted)
+
+
 def test_another_kind_in_front_of_sealed_bytes_is_refused() -> None:
     """It says how they are read: as pickles, for example."""
     serde = SealedSerializer(RING)
@@ -584,6 +591,26 @@ def test_what_cannot_be_read_raises_and_tells_nothing() -> None:
         with pytest.raises(DecodeError) as caught:
             next(saver.list(named("ada")))
         assert leaks(caught.value) == []
+
+
+def test_a_list_that_breaks_off_tells_nothing_of_what_came_before() -> None:
+    """The checkpoint in front of one that cannot be read is not in the error."""
+    rows: dict[str, bytes] = {}
+    for checkpoint in "12":
+        put(KVSaver(rows), "ada", checkpoint, said=CANARY)
+    (older,) = [name for name in rows if name.endswith("/1") and "checkpoints" in name]
+    rows[older] = rows[older][:-1]
+    with pytest.raises(DecodeError) as caught:
+        list(KVSaver(rows).list(named("ada")))
+    assert leaks(caught.value) == []
+
+    async def listed() -> None:
+        async for _ in KVSaver(rows).alist(named("ada")):
+            pass
+
+    with pytest.raises(DecodeError) as caught:
+        asyncio.run(listed())
+    assert leaks(caught.value) == []
 
 
 class Blind:
@@ -652,6 +679,7 @@ def test_a_strict_graph_adds_its_own_types() -> None:
         lambda: SealedSerializer(None),  # type: ignore[arg-type]
         lambda: SealedSerializer("key"),  # type: ignore[arg-type]
         lambda: KVSaver({}).get_tuple({"configurable": {}}),
+        lambda: KVSaver({}).get_tuple({"configurable": {"thread_id": None}}),
         lambda: KVSaver({}).put_writes(named("ada"), [("c", 1)], "task"),
         lambda: KVSaver({}).prune(["ada"], strategy="keep_all"),
     ],

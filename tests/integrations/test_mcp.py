@@ -381,6 +381,20 @@ async def test_a_stop_anywhere_loses_no_event_that_has_an_id() -> None:
     await acrash_everywhere(run, check)
 
 
+async def test_a_message_that_is_none_tells_nothing() -> None:
+    """As an older version of mcp, or somebody else, may have stored it."""
+    kv: dict[str, bytes] = {}
+    events = LogEventStore(kv)
+    id_ = await events.store_event("1", note(1))
+    await events.store_event("1", note(2, text=CANARY))
+    (name,) = kv
+    assert b"jsonrpc" in kv[name]
+    kv[name] = kv[name].replace(b"jsonrpc", b"JSONRPC")
+    with pytest.raises(DecodeError) as refused:
+        await replayed(events, id_)
+    assert not leaks(refused.value)
+
+
 async def test_events_of_another_place_are_refused() -> None:
     """A stream that was copied to another session, one that is in clear, under another key."""
     kv: dict[str, bytes] = {}

@@ -190,6 +190,17 @@ async def test_another_key_changes_nothing() -> None:
     assert len(await session.get_items()) == 5
 
 
+async def test_an_unreadable_item_raises_without_a_word_of_those_before() -> None:
+    """Whichever row was cut."""
+    kv: dict[str, bytes] = {}
+    items: list[Any] = [{"role": "user", "content": CANARY + "x" * 600}] * 200
+    await LogSession("a", kv).add_items(items)
+    for name in [each for each in kv if each.startswith("agent-sessions/")]:
+        with pytest.raises(DecodeError) as refused:
+            await LogSession("a", {**kv, name: kv[name][:-1]}).get_items()
+        assert not leaks(refused.value)
+
+
 async def test_limits() -> None:
     """The call's own, else the settings'; the newest ones, oldest first."""
     session = LogSession("a", {}, session_settings=SessionSettings(limit=2))

@@ -50,6 +50,7 @@ from kvcodec.testing import (  # noqa: E402
     FaultyKV,
     ManualClock,
     crash_everywhere,
+    like_eventual,
 )
 from tests.both import Waiting, awaited_kv  # noqa: E402
 from tests.leaks import CANARY, leaks  # noqa: E402
@@ -407,6 +408,16 @@ def test_an_installation_beside_a_removal() -> None:
         remove(store)
         assert found_by(store, **AT, user_id="U1") is None
         assert not list(kv.scan_keys("slack-installations/"))
+
+
+@TWINS
+def test_what_is_seen_later_than_it_is_written(opened: Any) -> None:
+    """An installation is saved on a KV that shows writes after a while, which stands still here."""
+    kv = like_eventual(lag=5)
+    store = opened(kv)
+    store.save(installation())
+    kv.clock.advance(10)
+    assert found_by(store, **AT)[0] == "U1"
 
 
 def test_installations_at_once(tmp_path: Path) -> None:
