@@ -34,7 +34,7 @@ except ModuleNotFoundError as _error:
     raise ModuleNotFoundError(what, name=_error.name) from _error
 
 from kvcodec.codecs.depth import json_too_deep
-from kvcodec.errors import ConfigError, forgetful
+from kvcodec.errors import ConfigError, Conflict, forgetful
 from kvcodec.keyspace.keyspace import Keyspace
 from kvcodec.keyspace.options import MAX_DEPTH
 from kvcodec.plans.report import Report
@@ -113,9 +113,9 @@ class LogSessionStore:
     """The SDK's ``SessionStore``, all of it: an ``AsyncLog`` for each transcript.
 
     For ``ClaudeAgentOptions(session_store=)`` and the SDK's functions that take a store. An entry
-    whose ``uuid`` the transcript has is not added again, whoever added it. Entries without one are
-    always added; but a batch that this store is given again after an error is added once, all of
-    it. What cannot be read raises.
+    whose ``uuid`` the transcript has is not added again, whoever added it; it is loaded once.
+    Entries without one are always added; but a batch that this store is given again after an error
+    is added once, all of it. What cannot be read raises.
 
     - ``kv``, ``clock``: as for ``AsyncStore``. Where it cannot list, an index is kept.
     - ``cipher``: a KeyRing or a Cipher: entries and summaries are sealed, each to its transcript.
@@ -192,16 +192,32 @@ class LogSessionStore:
     async def _add(self, track: _Track, born: str, entries: list[Entry]) -> None:
         batch = self._unsure.get(track)
         if batch is None or batch.entries != entries:
-            known = await self._known(track, born)
-            left: dict[str, Entry] = {}
-            for entry in entries:
-                uuid = _uuid(entry) or secrets.token_hex(16)  # without one, each is another one
-                if uuid not in known:
-                    left.setdefault(uuid, entry)
-            batch = _Batch(list(entries), [*left.values()], [*left])
-            self._unsure[track] = batch
-        await self._log.extend(track, batch.missing, ids=batch.ids)
+            batch = await self._batch(track, born, entries)
+        try:
+            await self._log.extend(track, batch.missing, ids=batch.ids)
+        except Conflict:
+            # Others have added so much since the attempt before that the log cannot tell what that
+            # one has stored. The transcript can, of what has a uuid.
+            if not all(map(_uuid, batch.missing)):
+                raise
+            batch = await self._batch(track, born, entries)
+            await self._log.extend(track, batch.missing, ids=batch.ids)
         self._unsure[track] = batch._replace(missing=[], ids=[])  # only the summary is left
+
+    async def _batch(self, track: _Track, born: str, entries: list[Entry]) -> _Batch:
+        """What the transcript does not have of a batch, with ids of this batch alone.
+
+        Not the uuids: where somebody else has stored some of them, the log may refuse the rest.
+        """
+        known = await self._known(track, born)
+        left: dict[str, Entry] = {}
+        for entry in entries:
+            uuid = _uuid(entry) or secrets.token_hex(16)  # without one, each is another one
+            if uuid not in known:
+                left.setdefault(uuid, entry)
+        batch = _Batch(list(entries), [*left.values()], [secrets.token_hex(16) for _ in left])
+        self._unsure[track] = batch
+        return batch
 
     async def _known(self, track: _Track, born: str) -> set[str]:
         """The uuids of all entries of a transcript; only what came since the last time is read."""
@@ -247,7 +263,16 @@ class LogSessionStore:
         return cast("list[SessionStoreEntry]", await self._read(_track(key))) or None
 
     async def _read(self, track: _Track) -> list[Entry]:
-        return [entry async for entry in self._log.iterate(track)]
+        """All entries, each uuid once: two that appended at the same moment may both have it."""
+        seen: set[str] = set()
+        entries: list[Entry] = []
+        async for entry in self._log.iterate(track):
+            uuid = _uuid(entry)
+            if uuid not in seen:
+                entries.append(entry)
+            seen.add(uuid)
+            seen.discard("")
+        return entries
 
     async def list_sessions(self, project_key: str) -> list[SessionStoreListEntry]:
         """Return the sessions of a project, each with the time of its latest append.
