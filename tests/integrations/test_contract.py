@@ -33,7 +33,6 @@ from tests.servers.engines import postgres_server, redis_server
 from tests.stores.log.stores import Bare
 
 ROOT = Path(__file__).parents[2]
-PAGES = ROOT / "docs" / "frameworks"
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
 
 
@@ -430,18 +429,3 @@ def test_what_is_installed_is_in_the_range_that_the_extra_has(module: str) -> No
     oldest = PROJECT["requires-python"].removeprefix(">=")
     runs_on = SpecifierSet(distribution(needed.name).metadata["Requires-Python"] or "")
     assert runs_on.contains(oldest), f"{needed.name} {runs_on}: say on its page where it is tested"
-
-
-@pytest.mark.parametrize("page", sorted(PAGES.glob("[!i]*.md")), ids=lambda page: page.stem)
-def test_a_page_says_what_was_tried_and_begins_with_a_program(page: Path) -> None:
-    """How to install it, the release that is installed here, and a program of under 40 lines."""
-    text = page.read_text("utf-8")
-    extra = re.search(r"pip install 'kvcodec\[([\w-]+)\]'", text)
-    assert extra is not None
-    (needed,) = map(Requirement, PROJECT["optional-dependencies"][extra[1]])
-    release = ".".join(version(needed.name).split(".")[:2])
-    assert re.search(rf"{needed.name} {release}", text), f"{needed.name} {release} is not said"
-    program = re.search(r"```python\n(.*?)```", text, re.DOTALL)
-    assert program is not None
-    assert program[1].count("\n") < 40
-    assert "may_drop" in text

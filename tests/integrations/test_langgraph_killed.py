@@ -11,7 +11,7 @@ from pathlib import Path
 from tests.requires import require_module
 from tests.servers.redis import RedisServer
 
-require_module("langgraph", install="pip install langgraph")
+require_module("langgraph.graph", install="pip install langgraph")
 
 from tests.integrations.langgraph_talk import TURNS  # noqa: E402 - after the skip
 

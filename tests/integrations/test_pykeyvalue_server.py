@@ -23,15 +23,21 @@ from urllib.parse import parse_qs, urljoin, urlsplit
 import httpx2
 import pytest
 import redis
-from fastmcp import Client
-from fastmcp.client.auth import OAuth
-from mcp.shared.auth import AuthorizationCodeResult
 
-from kvcodec import KeyRing
-from kvcodec.integrations.pykeyvalue import KVStore
-from tests.servers.process import Process, free_port
-from tests.servers.redis import RedisServer
-from tests.test_docs import ROOT, write_files
+from tests.requires import require_module
+
+require_module("key_value", install="pip install 'kvcodec[pykeyvalue]'")
+require_module("fastmcp", install="pip install --group test")
+
+from fastmcp import Client  # noqa: E402
+from fastmcp.client.auth import OAuth  # noqa: E402
+from mcp.shared.auth import AuthorizationCodeResult  # noqa: E402
+
+from kvcodec import KeyRing  # noqa: E402
+from kvcodec.integrations.pykeyvalue import KVStore  # noqa: E402
+from tests.servers.process import Process, free_port  # noqa: E402
+from tests.servers.redis import RedisServer  # noqa: E402
+from tests.test_docs import ROOT, write_files  # noqa: E402
 
 PAGE = ROOT / "docs" / "frameworks" / "py-key-value.md"
 SECRET = "upstream-secret-of-the-app"
