@@ -12,10 +12,11 @@ import tomllib
 from collections import UserDict
 from collections.abc import AsyncGenerator, Callable, Generator
 from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass
 from importlib import import_module
 from importlib.metadata import distribution, version
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import psycopg
 import pytest
@@ -36,7 +37,8 @@ ROOT = Path(__file__).parents[2]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
 
 
-class Adapter(NamedTuple):
+@dataclass(frozen=True)
+class Adapter:
     """A class of an adapter, and the shortest thing to do with it."""
 
     made: Callable[[Any, Any, KeyRing], Any]
@@ -278,8 +280,7 @@ class Dify(Bare):
 def _empty(kind: str, folder: Path) -> str:
     """Empty the server of this kind; return where it is."""
     if kind == "client":
-        with redis.Redis(port=redis_server().port) as client:
-            client.flushdb()
+        redis_server().ask("FLUSHDB")
     elif kind == "pool":
         with psycopg.connect(postgres_server().url, autocommit=True) as connection:
             connection.execute("drop table if exists kv")
