@@ -25,7 +25,7 @@ from kvcodec.stores.files import Files
 
 __all__ = ["Listed", "app"]
 
-app = App(name="file", help="Files: to and from disk, and which there are.")
+app: App = App(name="file", help="Files: to and from disk, and which there are.")
 
 _PIECE = 256 * 1024
 """Bytes that are written to disk at once: a chunk of the usual size."""

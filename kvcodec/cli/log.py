@@ -30,7 +30,7 @@ from kvcodec.stores.log import Log
 
 __all__ = ["Exported", "Imported", "Said", "app"]
 
-app = App(name="log", help="A log: its newest messages, those to come, and JSON lines of it.")
+app: App = App(name="log", help="A log: its newest messages, those to come, and JSON lines of it.")
 
 
 class Said(msgspec.Struct):
