@@ -275,7 +275,7 @@ async def test_two_tasks_at_once() -> None:
 
 def between(patch: pytest.MonkeyPatch, act: Callable[[], Awaitable[object]]) -> None:
     """Act once, after the next append has looked what is there, before it adds."""
-    extend = AsyncLog.extend
+    extend: Any = AsyncLog[Any].extend
 
     async def acted(log: AsyncLog[Any], *arguments: Any, ids: list[str]) -> None:
         patch.undo()
