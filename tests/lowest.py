@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).parent.parent
-FLOOR = re.compile(r"([\w.-]+)(?:\[[\w,]+\])?>=([\w.]+)")
+FLOOR = re.compile(r"([\w.-]+)(?:\[[\w,]+\])?>=([\w.]+)(?:,<[\w.]+)?")
 
 
 def floors(pyproject: dict[str, Any]) -> Iterator[str]:
@@ -28,7 +28,7 @@ def floors(pyproject: dict[str, Any]) -> Iterator[str]:
         if floor is not None:
             yield f"{floor[1]}=={floor[2]}"
         elif not requirement.startswith("kvcodec["):
-            raise ValueError(f"{requirement}: give it a floor, name>=version, and nothing else")
+            raise ValueError(f"{requirement}: it needs a floor, and may have an end")
 
 
 if __name__ == "__main__":

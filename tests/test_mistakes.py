@@ -679,35 +679,6 @@ EXTRAS = {
         "from kvcodec.testing import KVConformance",
         "ModuleNotFoundError: kvcodec.testing needs pytest: pip install 'kvcodec[testing]'",
     ),
-    "langchain": (
-        ("langchain_core",),
-        "import kvcodec.integrations.langchain",
-        (
-            "ModuleNotFoundError: kvcodec.integrations.langchain needs langchain-core: "
-            "pip install 'kvcodec[langchain]'"
-        ),
-    ),
-    "mcp": (
-        ("mcp",),
-        "import kvcodec.integrations.mcp",
-        "ModuleNotFoundError: kvcodec.integrations.mcp needs mcp: pip install 'kvcodec[mcp]'",
-    ),
-    "slack": (
-        ("slack_sdk",),
-        "import kvcodec.integrations.slack",
-        (
-            "ModuleNotFoundError: kvcodec.integrations.slack needs slack-sdk: "
-            "pip install 'kvcodec[slack]'"
-        ),
-    ),
-    "opentelemetry": (
-        ("opentelemetry",),
-        "import kvcodec.integrations.opentelemetry",
-        (
-            "ModuleNotFoundError: kvcodec.integrations.opentelemetry needs opentelemetry-api: "
-            "pip install 'kvcodec[opentelemetry]'"
-        ),
-    ),
     "AsyncRedisKV": (
         ("redis",),
         "from kvcodec import AsyncRedisKV",

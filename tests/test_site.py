@@ -5,7 +5,12 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
+import tomllib
+from importlib.metadata import version
 from pathlib import Path
+
+import pytest
+from packaging.requirements import Requirement
 
 import kvcodec
 import kvcodec.integrations.claude_agent
@@ -22,6 +27,7 @@ import kvcodec.testing
 
 ROOT = Path(__file__).parents[1]
 REFERENCE = ROOT / "docs" / "reference"
+FRAMEWORKS = ROOT / "docs" / "frameworks"
 PUBLIC = [
     kvcodec,
     kvcodec.protocols,
@@ -80,3 +86,19 @@ def test_the_reference_is_whole() -> None:
         if module is kvcodec or name not in again
     }
     assert set(found) == public
+
+
+@pytest.mark.parametrize("page", sorted(FRAMEWORKS.glob("[!i]*.md")), ids=lambda page: page.stem)
+def test_a_page_says_what_was_tried_and_begins_with_a_program(page: Path) -> None:
+    """How to install it, the release that is installed here, and a program of under 40 lines."""
+    text = page.read_text("utf-8")
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+    extra = re.search(r"pip install 'kvcodec\[([\w-]+)\]'", text)
+    assert extra is not None
+    (needed,) = map(Requirement, project["optional-dependencies"][extra[1]])
+    release = ".".join(version(needed.name).split(".")[:2])
+    assert re.search(rf"{needed.name} {release}", text), f"{needed.name} {release} is not said"
+    program = re.search(r"```python\n(.*?)```", text, re.DOTALL)
+    assert program is not None
+    assert program[1].count("\n") < 40
+    assert "may_drop" in text

@@ -133,9 +133,9 @@ class LogSessionStore:
     """The SDK's ``SessionStore``, all of it: an ``AsyncLog`` for each transcript.
 
     For ``ClaudeAgentOptions(session_store=)`` and the SDK's functions that take a store. An entry
-    whose ``uuid`` the transcript has is not added again, whoever added it. Entries without one are
-    always added; but a batch that this store is given again after an error is added once, all of
-    it. What cannot be read raises.
+    whose ``uuid`` the transcript has is not added again, whoever added it; it is loaded once.
+    Entries without one are always added; but a batch that this store is given again after an error
+    is added once, all of it. What cannot be read raises.
 
     - ``kv``, ``clock``: as for ``AsyncStore``. Where it cannot list, an index is kept.
     - ``cipher``: a KeyRing or a Cipher: entries and summaries are sealed, each to its transcript.
@@ -279,7 +279,16 @@ class LogSessionStore:
         return cast("list[SessionStoreEntry]", await self._read(_track(key))) or None
 
     async def _read(self, track: _Track) -> list[Entry]:
-        return [entry async for entry in self._log.iterate(track)]
+        """All entries, each uuid once: two that appended at the same moment may both have it."""
+        seen: set[str] = set()
+        entries: list[Entry] = []
+        async for entry in self._log.iterate(track):
+            uuid = _uuid(entry)
+            if uuid not in seen:
+                entries.append(entry)
+            seen.add(uuid)
+            seen.discard("")
+        return entries
 
     @forgetful
     async def list_sessions(self, project_key: str) -> list[SessionStoreListEntry]:

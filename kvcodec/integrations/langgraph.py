@@ -60,7 +60,7 @@ class SealedSerializer(SerializerProtocol):
     def __init__(self, cipher: KeyRing | Cipher, serde: SerializerProtocol | None = None) -> None:
         if cast("object", cipher) is None:
             raise ConfigError("SealedSerializer needs a cipher: a KeyRing, AESGCMCipher(ring) ...")
-        self.serde = maybe_add_typed_methods(serde or JsonPlusSerializer())
+        self.serde: SerializerProtocol = maybe_add_typed_methods(serde or JsonPlusSerializer())
         self._sealed: Keyspace[bytes] = Keyspace(
             "langgraph", bytes, cipher=cipher, max_bytes=MAX_BYTES
         )

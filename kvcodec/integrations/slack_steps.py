@@ -109,9 +109,9 @@ class Installations:
         self._installers = Keyspace(
             "slack-installers", dict[str, str], key=Workspace, cipher=cipher, indexed=True
         )
-        self.bots = open_(self._bots)
-        self.installations = open_(self._installations)
-        self.installers = open_(self._installers)
+        self.bots: Any = open_(self._bots)
+        self.installations: Any = open_(self._installations)
+        self.installers: Any = open_(self._installers)
 
     def workspace(
         self, enterprise_id: str | None, team_id: str | None, *, in_all: bool | None = False

@@ -8,18 +8,22 @@ from collections.abc import Callable
 from contextlib import closing
 from typing import Any, TypeAlias
 
-from cryptography.exceptions import InvalidTag
-from cryptography.hazmat.primitives.ciphers.aead import AESGCM
-from langgraph.checkpoint.base import BaseCheckpointSaver, empty_checkpoint
-from langgraph.checkpoint.base.id import uuid6
-from langgraph.checkpoint.serde.base import CipherProtocol, SerializerProtocol
-from langgraph.checkpoint.serde.encrypted import EncryptedSerializer
-from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
-from langgraph.checkpoint.sqlite import SqliteSaver
+from tests.requires import require_module
 
-from kvcodec import DecodeError, KeyRing
-from kvcodec.integrations.langgraph import KVSaver, SealedSerializer
-from tests.integrations.accepted import Attack, Attempt, Outcome, Seam
+require_module("langgraph.checkpoint.sqlite", install="pip install langgraph-checkpoint-sqlite")
+
+from cryptography.exceptions import InvalidTag  # noqa: E402
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM  # noqa: E402
+from langgraph.checkpoint.base import BaseCheckpointSaver, empty_checkpoint  # noqa: E402
+from langgraph.checkpoint.base.id import uuid6  # noqa: E402
+from langgraph.checkpoint.serde.base import CipherProtocol, SerializerProtocol  # noqa: E402
+from langgraph.checkpoint.serde.encrypted import EncryptedSerializer  # noqa: E402
+from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer  # noqa: E402
+from langgraph.checkpoint.sqlite import SqliteSaver  # noqa: E402
+
+from kvcodec import DecodeError, KeyRing  # noqa: E402
+from kvcodec.integrations.langgraph import KVSaver, SealedSerializer  # noqa: E402
+from tests.integrations.accepted import Attack, Attempt, Outcome, Seam  # noqa: E402
 
 SAID = "what ada said"
 PLANTED = "what nobody said"

@@ -11,20 +11,25 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any, TypeAlias
 
-import fastmcp
-from cryptography.fernet import Fernet
-from fastmcp.server.auth import OAuthProxy
-from fastmcp.server.auth.providers.jwt import StaticTokenVerifier
-from key_value.aio.errors import DecryptionError
-from key_value.aio.protocols import AsyncKeyValue
-from key_value.aio.stores.memory import MemoryStore
-from key_value.aio.wrappers.encryption import FernetEncryptionWrapper
-from mcp.shared.auth import OAuthClientInformationFull
-from pydantic import AnyUrl
+from tests.requires import require_module
 
-from kvcodec import DecodeError, KeyRing, NotEncrypted, Tampered, UnknownKey
-from kvcodec.integrations.pykeyvalue import KVStore
-from tests.integrations.accepted import Attack, Attempt, Outcome, Seam
+require_module("key_value", install="pip install 'kvcodec[pykeyvalue]'")
+require_module("fastmcp", install="pip install --group test")
+
+import fastmcp  # noqa: E402
+from cryptography.fernet import Fernet  # noqa: E402
+from fastmcp.server.auth import OAuthProxy  # noqa: E402
+from fastmcp.server.auth.providers.jwt import StaticTokenVerifier  # noqa: E402
+from key_value.aio.errors import DecryptionError  # noqa: E402
+from key_value.aio.protocols import AsyncKeyValue  # noqa: E402
+from key_value.aio.stores.memory import MemoryStore  # noqa: E402
+from key_value.aio.wrappers.encryption import FernetEncryptionWrapper  # noqa: E402
+from mcp.shared.auth import OAuthClientInformationFull  # noqa: E402
+from pydantic import AnyUrl  # noqa: E402
+
+from kvcodec import DecodeError, KeyRing, NotEncrypted, Tampered, UnknownKey  # noqa: E402
+from kvcodec.integrations.pykeyvalue import KVStore  # noqa: E402
+from tests.integrations.accepted import Attack, Attempt, Outcome, Seam  # noqa: E402
 
 Reading: TypeAlias = Callable[[], Awaitable[object]]
 OURS: dict[Attack, type[DecodeError]] = {

@@ -6,7 +6,7 @@ import asyncio
 import copy
 import itertools
 import json
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -31,6 +31,7 @@ from claude_agent_sdk.testing import run_session_store_conformance  # noqa: E402
 from redis import asyncio as aioredis  # noqa: E402
 
 from kvcodec import (  # noqa: E402
+    AsyncLog,
     AsyncMemoryKV,
     AsyncPrefixKV,
     AsyncRedisKV,
@@ -283,7 +284,7 @@ async def test_keys_are_rotated() -> None:
 
 
 async def test_two_tasks_at_once() -> None:
-    """The same entries and others, by two stores: each uuid once, in the order of each."""
+    """The same entries and others, by three stores: each uuid once, in the order of each."""
     kv = AsyncMemoryKV()
 
     async def add(first: int) -> None:
@@ -299,6 +300,34 @@ async def test_two_tasks_at_once() -> None:
     (summary,) = await LogSessionStore(kv).list_session_summaries("project")
     (listed,) = await LogSessionStore(kv).list_sessions("project")
     assert summary["mtime"] == listed["mtime"]
+
+
+def between(patch: pytest.MonkeyPatch, act: Callable[[], Awaitable[object]]) -> None:
+    """Act once, after the next append has looked what is there, before it adds."""
+    extend: Any = AsyncLog[Any].extend
+
+    async def acted(log: AsyncLog[Any], *arguments: Any, ids: list[str]) -> None:
+        patch.undo()
+        await act()
+        await extend(log, *arguments, ids=ids)
+
+    patch.setattr(AsyncLog, "extend", acted)
+
+
+async def test_what_another_store_adds_between_looking_and_adding() -> None:
+    """However much that is: each entry is loaded once, at its first place."""
+    kv: dict[str, bytes] = {}
+    late, other = LogSessionStore(kv), LogSessionStore(kv)
+
+    async def add() -> None:
+        for at in range(0, 40, 5):
+            await other.append(KEY, _entries(at, at + 5))
+
+    with pytest.MonkeyPatch.context() as patch:
+        between(patch, add)
+        await late.append(KEY, _entries(0, 5))
+    await late.append(KEY, _entries(3, 45))
+    assert await LogSessionStore(kv).load(KEY) == _entries(0, 45)
 
 
 # ------------------------------------------------------------------- faults, and another attempt
@@ -350,6 +379,27 @@ async def test_a_batch_that_is_there_in_part_is_tried_again(fault: Any) -> None:
             LogSessionStore(AsyncFaultyKV(kv, [*[None] * at, fault])), KEY, _entries(10, 190)
         )
         assert await LogSessionStore(kv).load(KEY) == _entries(0, 190)
+
+
+@pytest.mark.parametrize("fault", [ErrorBefore(), ErrorAfter()], ids=repr)
+async def test_others_add_much_between_two_attempts(fault: Any) -> None:
+    """More than the log knows ids of: what the first attempt has stored is told all the same."""
+    batch, more = _entries(0, 5), _entries(100, 140)
+    whole = AsyncFaultyKV({})
+    await LogSessionStore(whole).append(KEY, batch)
+    for at in range(len(whole.operations)):
+        kv: dict[str, bytes] = {}
+        store, other = (
+            LogSessionStore(AsyncFaultyKV(kv, [*[None] * at, fault])),
+            LogSessionStore(kv),
+        )
+        with pytest.raises((KVCodecError, ConnectionResetError)):
+            await store.append(KEY, batch)
+        for first in range(0, 40, 5):
+            await other.append(KEY, more[first : first + 5])
+        await store.append(KEY, batch)
+        loaded: Any = await LogSessionStore(kv).load(KEY)
+        assert sorted(entry["n"] for entry in loaded) == [*range(5), *range(100, 140)]
 
 
 async def test_two_faults_in_one_batch() -> None:

@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 
 from tests.requires import require_module
 
-require_module("langgraph", install="pip install langgraph")
+require_module("langgraph.graph", install="pip install langgraph")
 require_module("langgraph.checkpoint.sqlite", install="pip install langgraph-checkpoint-sqlite")
 require_module(
     "langgraph.checkpoint.conformance", install="pip install langgraph-checkpoint-conformance"

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import random
-import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -87,30 +85,16 @@ async def test_the_runner_gets_what_cannot_be_read_as_an_error() -> None:
     assert kv == before
 
 
-def _killed(path: Path, ring: str, at: int, when: str) -> int:
-    program = [
-        sys.executable,
-        "-m",
-        "tests.integrations.conversing",
-        str(path),
-        ring,
-        str(at),
-        when,
-    ]
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "OPENAI_AGENTS_DISABLE_TRACING": "1"}
-    return subprocess.run(program, env=environment, cwd=ROOT, timeout=120, check=False).returncode
-
-
-@pytest.mark.parametrize("seed", [1])
-def test_killed_and_resumed(tmp_path: Path, seed: int) -> None:
+def test_killed_and_resumed(tmp_path: Path) -> None:
     """Killed at a drawn operation, again and again: no turn is lost, and none is there twice."""
-    drawn, path, ring = random.Random(seed), tmp_path / "app.db", KeyRing.generate_key()
-    ends = [
-        _killed(path, ring, drawn.randint(2, 25), drawn.choice(["before", "after"]))
-        for _ in range(4)
-    ]
-    assert -signal.SIGKILL in ends
-    assert _killed(path, ring, 0, "before") == 0
+    path, ring = tmp_path / "app.db", KeyRing.generate_key()
+    program = [sys.executable, "-m", "tests.integrations.conversing", str(path), ring, "1", "10"]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "OPENAI_AGENTS_DISABLE_TRACING": "1"}
+    ran = subprocess.run(
+        program, env=environment, cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert ran.returncode == 0, ran.stderr
+    assert int(ran.stdout) > 5
 
     async def items() -> list[Any]:
         async with AsyncSQLiteKV(path) as kv:
@@ -277,29 +261,27 @@ async def test_two_tasks_at_once(*, listing: bool) -> None:
 
 
 _ADD = """
-import asyncio, sys
+import asyncio, os, sys
 from kvcodec import AsyncSQLiteKV
 from kvcodec.integrations.openai_agents import LogSession
-async def main():
+async def main(role):
     async with AsyncSQLiteKV(sys.argv[1]) as kv:
         for number in range(25):
-            await LogSession("a", kv).add_items([{"role": sys.argv[2], "n": number}])
-asyncio.run(main())
+            await LogSession("a", kv).add_items([{"role": role, "n": number}])
+child = os.fork()
+asyncio.run(main("user" if child else "assistant"))
+sys.exit(child and os.waitpid(child, 0)[1])
 """
 
 
 async def test_two_processes_at_once(tmp_path: Path) -> None:
     """SQLite compares and sets: nothing is lost."""
     path = str(tmp_path / "app.db")
-    roles = ("user", "assistant")
-    started = [
-        await asyncio.create_subprocess_exec(sys.executable, "-c", _ADD, path, role, cwd=ROOT)
-        for role in roles
-    ]
-    assert [await process.wait() for process in started] == [0, 0]
+    ran = await asyncio.create_subprocess_exec(sys.executable, "-c", _ADD, path, cwd=ROOT)
+    assert await ran.wait() == 0
     async with AsyncSQLiteKV(path) as kv:
         items: list[Any] = await LogSession("a", kv).get_items()
-    for role in roles:
+    for role in ("user", "assistant"):
         assert [item["n"] for item in items if item["role"] == role] == [*range(25)]
 
 

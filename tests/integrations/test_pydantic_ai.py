@@ -260,7 +260,7 @@ class _Follower:
         return _texts([entry.message for entry in entries])
 
 
-@settings(deadline=None)
+@settings(deadline=None, max_examples=50)
 @given(calls=st.lists(_CALLS, max_size=14))
 @example([("save", "a", None, 2, True), ("fork", "a", "b", None), ("delete", "a", None)])
 @example([("save", "a", None, 2, True), ("fork", "a", "b", 1), ("delete", "b", None)])

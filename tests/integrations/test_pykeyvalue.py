@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import subprocess
-import sys
 from collections.abc import Callable, Coroutine
 from datetime import UTC, datetime, timedelta
 from types import MappingProxyType
@@ -13,9 +11,14 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from key_value.aio.errors import InvalidTTLError, SerializationError
-from key_value.aio.protocols import AsyncKeyValue
-from key_value.aio.protocols.key_value import (
+
+from tests.requires import require_module
+
+require_module("key_value", install="pip install 'kvcodec[pykeyvalue]'")
+
+from key_value.aio.errors import InvalidTTLError, SerializationError  # noqa: E402
+from key_value.aio.protocols import AsyncKeyValue  # noqa: E402
+from key_value.aio.protocols.key_value import (  # noqa: E402
     AsyncCullProtocol,
     AsyncDestroyCollectionProtocol,
     AsyncDestroyStoreProtocol,
@@ -23,7 +26,7 @@ from key_value.aio.protocols.key_value import (
     AsyncEnumerateKeysProtocol,
 )
 
-from kvcodec import (
+from kvcodec import (  # noqa: E402
     AESGCMCipher,
     AsyncMemoryKV,
     ConfigError,
@@ -38,9 +41,9 @@ from kvcodec import (
     Unavailable,
     UnknownKey,
 )
-from kvcodec.integrations.pykeyvalue import KVStore
-from kvcodec.testing import AsyncFaultyKV, ErrorBefore
-from tests.leaks import CANARY, leaks
+from kvcodec.integrations.pykeyvalue import KVStore  # noqa: E402
+from kvcodec.testing import AsyncFaultyKV, ErrorBefore  # noqa: E402
+from tests.leaks import CANARY, leaks  # noqa: E402
 
 RING = KeyRing.generate()
 FORMS: dict[str, dict[str, Any]] = {
@@ -438,16 +441,3 @@ async def test_hidden_names_tell_nothing() -> None:
 def test_repr_tells_the_kv_only() -> None:
     """No key, no row."""
     assert repr(KVStore({"a": CANARY.encode()}, cipher=RING)) == "<KVStore on AsyncMappingKV>"
-
-
-def test_without_py_key_value_the_error_names_the_extra() -> None:
-    """It is imported by this module only."""
-    program = (
-        "import sys; sys.modules['key_value'] = None\n"
-        "import kvcodec, kvcodec.integrations\n"
-        "import kvcodec.integrations.pykeyvalue\n"
-    )
-    done = subprocess.run(
-        [sys.executable, "-c", program], capture_output=True, text=True, check=False
-    )
-    assert "pip install 'kvcodec[pykeyvalue]'" in done.stderr

@@ -161,7 +161,7 @@ PLACES = [
 ]
 
 
-@settings(max_examples=60)
+@settings(max_examples=40)
 @given(STEPS)
 def test_it_finds_what_the_file_store_finds(steps: list[Step]) -> None:
     """But for the latest of all, once one person's is deleted: the file still has it."""
@@ -184,7 +184,7 @@ def test_it_finds_what_the_file_store_finds(steps: list[Step]) -> None:
                     assert found_by(ours, **asked) == found_by(theirs, **asked)
 
 
-@settings(max_examples=40)
+@settings(max_examples=25)
 @given(STEPS)
 def test_it_finds_what_the_sqlite_store_finds(steps: list[Step]) -> None:
     """Whose user tokens are right after any deletion; its bots are not those of ``find_bot``."""
