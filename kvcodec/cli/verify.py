@@ -21,9 +21,9 @@ def verify(
 ) -> int:
     """Read every value through its declaration, and say what state it is in; change nothing.
 
-    1 if something cannot be read. Ctrl-C ends it after the value at hand; the same command goes on
-    from there. It walks keys: of logs the messages are read, of files the chunks, and the parts
-    that nobody needs are not looked at.
+    Logs and files are read from one end to the other; parts beside a key that nothing needs any
+    more are not looked at. 1 if something cannot be read. Ctrl-C ends it after the value at hand;
+    the same command goes on from there.
     """
     asked = Asked("verify", url, declarations, ring_env, as_, limit, state)
     return walk_all(asked, Output(common))
