@@ -47,7 +47,7 @@ WORTH = 20
 """How often the time that keeping it takes, with listing the names anew, is to be worked between
 them."""
 
-_DRAWN_EVERY = 0.1
+DRAWN_EVERY = 0.1
 _COUNTED_FOR = 2.0
 """Seconds that names are counted for, before the first is walked. Where that is not enough, how
 many there are is not known."""
@@ -261,7 +261,7 @@ class _Pace:
         if self._due is None:
             cost = now - self._kept  # of writing the report, and of coming back here by a listing
             self._due = now + max(KEPT_EVERY, WORTH * cost)
-        if now - self._drawn > _DRAWN_EVERY:
+        if now - self._drawn >= DRAWN_EVERY:
             self._draw(now)
         if not self._interrupt.asked and now < self._due:
             return False
@@ -272,5 +272,5 @@ class _Pace:
         self._drawn = now
         if not self._bar.disable:
             met = self._met()
-            rate = (met - self._at_first) / (now - self._begun)
-            self._bar.update(self._bar.task_ids[0], completed=met, rate=f"{rate:,.0f}/s")
+            rate = f"{(met - self._at_first) / max(now - self._begun, 0.001):,.0f}/s"
+            self._bar.update(self._bar.task_ids[0], completed=met, rate=rate, refresh=True)

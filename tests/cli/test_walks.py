@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import random
+import re
 import shutil
 from collections import Counter
 from pathlib import Path
@@ -140,6 +141,16 @@ def test_a_table_for_people(app: Path) -> None:
     assert any(line.split() == ["preferences", "20", "20", "older", "version"] for line in shown)
     quiet = walk(app, "verify", "sqlite:///app.db", "--quiet")
     assert quiet == (1, "", "")
+
+
+@pytest.mark.parametrize("columns", [80, 200])
+def test_progress_is_drawn(app: Path, columns: int) -> None:
+    """How many of how many, how fast, and how long yet: a killed one has left it on the screen."""
+    env = {"APP_KEYS": ROTATED, "PLACE": "sqlite:///app.db", "CUT": "40:KILL", "DRAWN_EVERY": "0"}
+    arguments = ("walked:one_by_one", "walked:declarations", "--ring-env", "APP_KEYS")
+    code, shown = drawn("rewrap", *arguments, cwd=app, columns=columns, env=env)
+    assert code == -9
+    assert re.search(r" tokens ━.* \d+/61 +[\d,]+/s 0:00:\d\d 0:00:\d\d$", shown[-1]), shown
 
 
 _FREE = ["not", "needed", "here", "any", "more"]
