@@ -75,7 +75,8 @@ def run(arguments: Sequence[str]) -> int:
         logging.lastResort = logging.NullHandler()  # a client logs what it raises, too
     try:
         with warnings.catch_warnings():
-            warnings.showwarning = _warned
+            told: Any = warnings
+            told.showwarning = _warned
             code: Any = _app_for(tokens)(tokens, exit_on_error=False)
     except CycloptsError:
         return WRONG  # cyclopts has said what is wrong

@@ -14,7 +14,8 @@ from rich.text import Text
 
 from kvcodec.cli.arguments import Declared, Place, Prefix, RingEnv
 from kvcodec.cli.declared import AnyKeyspace, declared
-from kvcodec.cli.kinds import Looked, keyspace_of, looked_at
+from kvcodec.cli.kinds import Looked, looked_at
+from kvcodec.cli.names import keyspace_of
 from kvcodec.cli.output import FINE, FOUND, Column, Common, Output, age, printable, size
 from kvcodec.cli.places import opened
 from kvcodec.cli.stored import names_of, stored_in

@@ -10,31 +10,23 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 from time import monotonic
-from typing import Any, Literal, NamedTuple, TypeAlias
+from typing import Literal, NamedTuple, TypeAlias
 
 from msgspec import Struct
 from rich.progress import Progress
 
 from kvcodec.backends.capabilities import capabilities_of
-from kvcodec.cli.declared import (
-    AnyKeyspace,
-    AnyShape,
-    Shape,
-    declared,
-    first_stored,
-    opened_as,
-    reads,
-)
+from kvcodec.cli.declared import AnyKeyspace, Shape, declared, opened_as
 from kvcodec.cli.interrupt import Interrupt, interruptible
 from kvcodec.cli.output import FINE, FOUND, Output
 from kvcodec.cli.places import opened
 from kvcodec.cli.reports import SHOWN_STATES, LeftOut, found, is_wrong, show, walked
 from kvcodec.cli.state import StateFile
+from kvcodec.cli.stored import scanned
 from kvcodec.errors import ConfigError
 from kvcodec.format.derived import is_derived
 from kvcodec.plans.report import Finding, Report, ciphers
 from kvcodec.protocols import KV
-from kvcodec.stores.store import Store
 
 __all__ = ["Asked", "walk_all"]
 
@@ -207,32 +199,22 @@ class _Walks:
         self._file.write(_Reports(self._reports))
 
     def _method(self, keyspace: AnyKeyspace) -> Callable[..., Report]:
-        opened_here, asked = self._opened(keyspace), self._asked
+        asked = self._asked
+        shape = opened_as(keyspace, self._kv, asked.shape)
         # A keyspace of one value has one name, which is known where none can be listed.
         alone = keyspace.key_type is None and not capabilities_of(self._kv).scan
         keys = [None] if alone else None
         if asked.command == "verify":
-            return partial(opened_here.verify, keys)
-        method = opened_here.migrate if asked.command == "migrate" else opened_here.rewrap
+            return partial(shape.verify, keys)
+        method = shape.migrate if asked.command == "migrate" else shape.rewrap
         return partial(method, keys, dry_run=asked.dry_run)
-
-    def _opened(self, keyspace: AnyKeyspace) -> AnyShape:
-        shape = opened_as(keyspace, self._kv, self._asked.shape)
-        if self._asked.shape is not None or not isinstance(shape, Store):
-            return shape
-        records = keyspace.as_part("subject")  # as Subjects keeps them, in the place of values
-        first = first_stored(keyspace, self._kv)
-        if first is None or reads(keyspace, *first, "value") or not reads(records, *first, "value"):
-            return shape
-        return Store(records, self._kv)
 
     def _count(self, keyspace: AnyKeyspace) -> int | None:
         """About how many names there are to walk; None where counting them takes long."""
         if not capabilities_of(self._kv).scan:
             return None
-        listing: Any = self._kv
         until, count = monotonic() + _COUNTED_FOR, 0
-        for name in listing.scan_keys(keyspace.prefix):
+        for name in scanned(self._kv, keyspace.prefix):
             count += self._asked.command == "rewrap" or not is_derived(name)
             if self._interrupt.asked or monotonic() > until:
                 return None
