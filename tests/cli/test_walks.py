@@ -143,12 +143,14 @@ def test_a_table_for_people(app: Path) -> None:
     assert quiet == (1, "", "")
 
 
-@pytest.mark.parametrize("columns", [80, 200])
-def test_progress_is_drawn(app: Path, columns: int) -> None:
+@pytest.mark.parametrize(
+    ("command", "columns"), [("verify", 200), ("migrate", 80), ("rewrap", 80), ("rewrap", 200)]
+)
+def test_progress_is_drawn(app: Path, command: str, columns: int) -> None:
     """How many of how many, how fast, and how long yet: a killed one has left it on the screen."""
     env = {"APP_KEYS": ROTATED, "PLACE": "sqlite:///app.db", "CUT": "40:KILL", "DRAWN_EVERY": "0"}
     arguments = ("walked:one_by_one", "walked:declarations", "--ring-env", "APP_KEYS")
-    code, shown = drawn("rewrap", *arguments, cwd=app, columns=columns, env=env)
+    code, shown = drawn(command, *arguments, cwd=app, columns=columns, env=env)
     assert code == -9
     assert re.search(r" tokens ━.* \d+/61 +[\d,]+/s 0:00:\d\d 0:00:\d\d$", shown[-1]), shown
 
