@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from kvcodec.cli.arguments import As, Declarations, Limit, Place, RingEnv, State
+from kvcodec.cli.arguments import Declarations, Place, Walking
 from kvcodec.cli.output import Common, Output
 from kvcodec.cli.walks import Asked, walk_all
 
@@ -13,10 +13,7 @@ def verify(
     url: Place,
     declarations: Declarations,
     *,
-    ring_env: RingEnv = None,
-    as_: As = None,
-    limit: Limit = None,
-    state: State = None,
+    walking: Walking | None = None,
     common: Common | None = None,
 ) -> int:
     """Read every value through its declaration, and say what state it is in; change nothing.
@@ -25,5 +22,4 @@ def verify(
     more are not looked at. 1 if something cannot be read. Ctrl-C ends it after the value at hand;
     the same command goes on from there.
     """
-    asked = Asked("verify", url, declarations, ring_env, as_, limit, state)
-    return walk_all(asked, Output(common))
+    return walk_all(Asked("verify", url, declarations, walking or Walking()), Output(common))

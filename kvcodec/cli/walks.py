@@ -16,7 +16,8 @@ from msgspec import Struct
 from rich.progress import Progress
 
 from kvcodec.backends.capabilities import capabilities_of
-from kvcodec.cli.declared import AnyKeyspace, Shape, declared, opened_as
+from kvcodec.cli.arguments import Walking
+from kvcodec.cli.declared import AnyKeyspace, declared, opened_as
 from kvcodec.cli.interrupt import Interrupt, interruptible
 from kvcodec.cli.output import FINE, FOUND, Output
 from kvcodec.cli.places import opened
@@ -51,10 +52,7 @@ class Asked(NamedTuple):
     command: Command
     url: str
     declarations: str
-    ring_env: str | None
-    shape: Shape | None
-    limit: int | None
-    state: str | None
+    options: Walking
     dry_run: bool = False
 
     @property
@@ -76,12 +74,12 @@ class _Reports(Struct):
 
 def walk_all(asked: Asked, out: Output) -> int:
     """Walk every keyspace that is asked for; return the exit code."""
-    keyspaces = _sealed(asked, out, declared(asked.declarations, asked.ring_env))
-    if asked.shape is not None and len(keyspaces) > 1:
+    keyspaces = _sealed(asked, out, declared(asked.declarations, asked.options.ring_env))
+    if asked.options.shape is not None and len(keyspaces) > 1:
         raise ConfigError("--as is about one keyspace: name it, as module:NAME")
-    if asked.limit is not None and asked.limit < 1:
+    if asked.options.limit is not None and asked.options.limit < 1:
         raise ConfigError("--limit is a number of names: at least 1")
-    path = asked.state or f"kvcodec-{asked.command}.state"
+    path = asked.options.state or f"kvcodec-{asked.command}.state"
     file = StateFile(path, asked.what(keyspaces), _Reports)
     earlier = file.read() or _Reports([])
     try:
@@ -162,7 +160,7 @@ class _Walks:
 
     @property
     def _left(self) -> int | None:
-        limit = self._asked.limit
+        limit = self._asked.options.limit
         return None if limit is None else max(0, limit - self._met)
 
     def _walk(self, number: int, keyspace: AnyKeyspace, report: Report | Literal[""]) -> None:
@@ -200,7 +198,7 @@ class _Walks:
 
     def _method(self, keyspace: AnyKeyspace) -> Callable[..., Report]:
         asked = self._asked
-        shape = opened_as(keyspace, self._kv, asked.shape)
+        shape = opened_as(keyspace, self._kv, asked.options.shape)
         # A keyspace of one value has one name, which is known where none can be listed.
         alone = keyspace.key_type is None and not capabilities_of(self._kv).scan
         keys = [None] if alone else None
