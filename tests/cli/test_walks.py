@@ -130,15 +130,17 @@ def test_a_table_for_people(app: Path) -> None:
     """Counts, keys with what they are needed for, and names; at 80 columns, nothing is cut."""
     env = {"APP_KEYS": ROTATED}
     arguments = ("sqlite:///app.db", "walked:declarations", "--ring-env", "APP_KEYS")
+    code, shown = drawn("verify", *arguments, cwd=app, columns=200, env=env)
+    assert any(line.split() == ["preferences", "20", "20", "older", "version"] for line in shown)
+    assert _key_rows(shown) == [OLD_ID, NEW_ID]  # what seals the most is first
     code, shown = drawn("rewrap", *arguments, cwd=app, columns=80, env=env)
     text = "\n".join(shown)
     assert code == 1
     assert "preferences: nothing is sealed" in text
     assert any(line.split() == ["history", OLD_ID, "0", *_FREE] for line in shown), text
+    assert _key_rows(shown) == [NEW_ID, OLD_ID]
     assert any(line.split() == ["tokens", NEW_ID, "59", "needed"] for line in shown), text
     assert any(line.split() == ["tokens", "tokens/user-33", *_DAMAGED] for line in shown), text
-    code, shown = drawn("verify", *arguments, cwd=app, columns=200, env=env)
-    assert any(line.split() == ["preferences", "20", "20", "older", "version"] for line in shown)
     quiet = walk(app, "verify", "sqlite:///app.db", "--quiet")
     assert quiet == (1, "", "")
 
@@ -153,6 +155,12 @@ def test_progress_is_drawn(app: Path, command: str, columns: int) -> None:
     code, shown = drawn(command, *arguments, cwd=app, columns=columns, env=env)
     assert code == -9
     assert re.search(r" tokens ━.* \d+/61 +[\d,]+/s 0:00:\d\d 0:00:\d\d$", shown[-1]), shown
+
+
+def _key_rows(shown: list[str]) -> list[str]:
+    """The keys of a keyspace, in the order of the table."""
+    rows = [line.split() for line in shown if line.startswith("history ")]
+    return [row[1] for row in rows if len(row[1]) == len(OLD_ID)]
 
 
 _FREE = ["not", "needed", "here", "any", "more"]
