@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 import traceback
+import warnings
 from collections.abc import Sequence
 from importlib import metadata
 from typing import Any, Final
 
 from cyclopts import App, CycloptsError
 
-from kvcodec.cli.output import FOUND, INTERRUPTED, UNAVAILABLE, WRONG, printable
+from kvcodec.cli.output import FOUND, INTERRUPTED, UNAVAILABLE, WRONG, Output, printable
 from kvcodec.errors import (
     BackendError,
     ConfigError,
@@ -23,8 +25,6 @@ from kvcodec.errors import (
 __all__ = ["run"]
 
 _COMMANDS: Final = {
-    "bench": "kvcodec.cli.bench:bench",
-    "copy": "kvcodec.cli.copy:copy",
     "ls": "kvcodec.cli.ls:ls",
     "get": "kvcodec.cli.get:get",
     "explain": "kvcodec.cli.explain:explain",
@@ -33,12 +33,14 @@ _COMMANDS: Final = {
     "verify": "kvcodec.cli.verify:verify",
     "migrate": "kvcodec.cli.migrate:migrate",
     "rewrap": "kvcodec.cli.rewrap:rewrap",
+    "copy": "kvcodec.cli.copy:copy",
     "lock": "kvcodec.cli.lock:lock",
     "keygen": "kvcodec.cli.keygen:keygen",
     "key-id": "kvcodec.cli.key_id:key_id",
+    "bench": "kvcodec.cli.bench:bench",
 }
-"""Each with its function, whose docstring is its help, or an App of several; imported when it is
-called."""
+"""As ``--help`` lists them: looking, writing, the rest. Each with its function, whose
+docstring is its help, or an App of several; imported when it is called."""
 
 
 def _app() -> App:
@@ -49,8 +51,8 @@ def _app() -> App:
         result_action="return_value",
         help_format="markdown",
     )
-    for name, place in _COMMANDS.items():
-        app.command(place, name=name)
+    for number, (name, place) in enumerate(_COMMANDS.items()):
+        app.command(place, name=name, sort_key=number)
     completing: Any = app  # what this method takes is told in part only
     completing.register_install_completion_command(name="--install-completion")
     return app
@@ -69,8 +71,13 @@ def run(arguments: Sequence[str]) -> int:
     # Wherever it stands: it is about the program, and the command has no part in it.
     debug = "--debug" in arguments
     tokens = [each for each in arguments if each != "--debug"]
+    if not debug:
+        logging.lastResort = logging.NullHandler()  # a client logs what it raises, too
     try:
-        code: Any = _app_for(tokens)(tokens, exit_on_error=False)
+        with warnings.catch_warnings():
+            told: Any = warnings
+            told.showwarning = _warned
+            code: Any = _app_for(tokens)(tokens, exit_on_error=False)
     except CycloptsError:
         return WRONG  # cyclopts has said what is wrong
     except KeyboardInterrupt:
@@ -83,6 +90,11 @@ def run(arguments: Sequence[str]) -> int:
             traceback.print_exc()
         return _say(error)
     return code if isinstance(code, int) else 0
+
+
+def _warned(message: Warning | str, *_: object) -> None:
+    """Say what a KV warns of, without the line of the source that it comes from."""
+    Output(None).warn(f"kvcodec: {message}")
 
 
 def _say(error: Exception) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Annotated, TypeAlias
 
 from cyclopts import Parameter
@@ -9,17 +10,16 @@ from cyclopts import Parameter
 from kvcodec.cli.declared import Shape
 
 __all__ = [
-    "As",
     "Declarations",
     "Declared",
     "DryRun",
     "KeyName",
-    "Limit",
     "Place",
     "Prefix",
     "Reveal",
     "RingEnv",
     "State",
+    "Walking",
     "Yes",
 ]
 
@@ -65,10 +65,6 @@ RingEnv: TypeAlias = Annotated[
         "have none of their own, or other ones.",
     ),
 ]
-As: TypeAlias = Annotated[
-    Shape | None,
-    Parameter(name="--as", help="What the keyspace is opened as, where what is stored tells not."),
-]
 State: TypeAlias = Annotated[
     str | None,
     Parameter(
@@ -79,6 +75,21 @@ State: TypeAlias = Annotated[
 DryRun: TypeAlias = Annotated[
     bool, Parameter(negative=(), help="Write nothing, and say what would be written.")
 ]
-Limit: TypeAlias = Annotated[
-    int | None, Parameter(help="End after about so many names; the same command goes on.")
-]
+
+
+@Parameter(name="*")
+@dataclass(frozen=True, slots=True)
+class Walking:
+    """What each walk takes beside its places."""
+
+    ring_env: RingEnv = None
+    shape: Annotated[
+        Shape | None,
+        Parameter(
+            name="--as", help="What the keyspace is opened as, where what is stored tells not."
+        ),
+    ] = None
+    limit: Annotated[
+        int | None, Parameter(help="End after about so many names; the same command goes on.")
+    ] = None
+    state: State = None

@@ -14,7 +14,7 @@ from kvcodec.cli.interrupt import Interrupt, interruptible
 from kvcodec.cli.output import FINE, FOUND, INTERRUPTED, WRONG, Column, Common, Output, size
 from kvcodec.cli.places import opened
 from kvcodec.cli.state import StateFile
-from kvcodec.cli.surveying import refuse_one_store, surveyed
+from kvcodec.cli.surveying import Survey, refuse_one_store
 from kvcodec.errors import ConfigError
 from kvcodec.protocols import KV
 
@@ -120,9 +120,8 @@ class _Run:
 
     def survey(self, source: KV, target: KV, *, whole: bool) -> Progressed:
         """Look at all names, and count them; what is wrong is told."""
-        found = surveyed(
-            source, target, self._selection, self._tell, overwrite=self._overwrite, whole=whole
-        )
+        survey = Survey(source, target, self._selection, self._tell, overwrite=self._overwrite)
+        found = survey.run(whole=whole)
         return found if whole or self.problems else Progressed(total=found.total)
 
     def copy(
@@ -178,21 +177,19 @@ class _Run:
             self.out.show(f"... and {self.problems - len(self._shown):,} more: --json tells all")
 
     def _show(self, told: Copied) -> None:
-        would = {"looked": "would be written", "refused": "would be written"}
+        if told.outcome == "refused":
+            self.out.warn("refused, nothing was written" + _way_out(self._shown))
+            return
+        written = "would be written" if told.outcome == "looked" else "written and read back"
         rows = [
-            (would.get(told.outcome, "written and read back"), told.written),
+            (written, told.written),
             ("there already, the same", told.same),
             ("expired, not copied", told.expired),
             ("problems", told.problems),
         ]
-        if told.outcome == "refused":
-            self.out.warn("refused, nothing was written" + _way_out(self._shown))
-            rows = []
         shown = [(what, f"{count:,}") for what, count in rows if count]
-        summary = f"{size(told.bytes)} in {told.seconds:,.1f} s"
-        if told.outcome != "refused":
-            self.out.table([Column("of values"), Column("", "right")], shown)
-            self.out.show(f"{told.total:,} names, {summary}")
+        self.out.table([Column("of values"), Column("", "right")], shown)
+        self.out.show(f"{told.total:,} names, {size(told.bytes)} in {told.seconds:,.1f} s")
 
 
 def _way_out(problems: list[Problem]) -> str:

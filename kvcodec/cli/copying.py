@@ -289,14 +289,15 @@ def _end(owner: str) -> str:
 
 def time_left(name: str, data: bytes, now: float) -> float | None:
     """How many seconds stored bytes still live, 0 or less if they do no more; None for ever."""
-    if data[:1] != _MAGIC or is_lasting(name):
+    if data[:1] != _MAGIC:
         return None
     try:
-        header = open_envelope(data)[0]
+        expires = open_envelope(data)[0].expires_ms
     except MalformedEnvelope:
         return None
-    expires = header.expires_ms
-    return None if expires is None else (expires - math.floor(now * 1000)) / 1000
+    if expires is None or is_lasting(name):
+        return None
+    return (expires - math.floor(now * 1000)) / 1000
 
 
 _MAGIC: Final = bytes((MAGIC,))

@@ -11,12 +11,14 @@ from itertools import islice
 from typing import Any, Final, Literal, TypeAlias, TypeGuard
 
 from kvcodec.backends.capabilities import capabilities_of
+from kvcodec.cli.names import part_of
 from kvcodec.cli.places import imported, named
+from kvcodec.cli.stored import scanned
 from kvcodec.errors import ConfigError, KeyNameError
 from kvcodec.format.derived import is_derived
 from kvcodec.format.envelope import Kind
 from kvcodec.format.plain import is_mapping
-from kvcodec.keyspace.explanation import explain
+from kvcodec.keyspace.explanation import Step, explain
 from kvcodec.keyspace.keyspace import Keyspace
 from kvcodec.protocols import KV
 from kvcodec.secrets.keyring import KeyRing
@@ -29,12 +31,10 @@ __all__ = [
     "AnyShape",
     "Shape",
     "declared",
+    "explained",
     "key_of",
-    "first_stored",
     "one_of",
     "opened_as",
-    "reads",
-    "shape_of",
 ]
 
 AnyKeyspace: TypeAlias = Keyspace[Any, Any]
@@ -122,64 +122,61 @@ def key_of(keyspace: AnyKeyspace, name: str) -> Any:
 _SAMPLE: Final = 64
 """Names that are looked at to know the shape of a keyspace."""
 
-_BY_LETTER: Final[dict[str, Shape]] = {"s": "log", "w": "log", "l": "log", "g": "files"}
-_BY_KIND: Final[tuple[tuple[Kind, Shape], ...]] = (("head", "log"), ("manifest", "files"))
+_AS: Final[dict[Shape, Kind]] = {"store": "value", "log": "head", "files": "manifest"}
+"""What each shape keeps under a key's own name."""
+
+_BESIDE: Final[dict[Kind | None, Kind]] = {
+    **dict.fromkeys(("row", "head", "lane"), "head"),
+    **dict.fromkeys(("chunk", "trace"), "manifest"),
+}
+"""What is under a key's own name where something of a kind is under a derived one."""
 
 
 def opened_as(keyspace: AnyKeyspace, kv: KV, shape: Shape | None) -> AnyShape:
     """Open a keyspace as the shape that is given, or else as the one that is stored."""
-    which = shape if shape is not None else _stored_as(keyspace, kv)
-    if which == "log":
+    kind = _stored_kind(keyspace, kv) if shape is None else _AS[shape]
+    if kind == "head":
         return Log(keyspace, kv)
-    return Files(keyspace, kv) if which == "files" else Store(keyspace, kv)
+    if kind == "manifest":
+        return Files(keyspace, kv)
+    # Subjects keeps its records in the place of values.
+    return Store(keyspace.as_part("subject") if kind == "subject" else keyspace, kv)
 
 
-def _stored_as(keyspace: AnyKeyspace, kv: KV) -> Shape:
-    if not capabilities_of(kv).scan:
-        return "store"
-    names = _sample(keyspace, kv)
-    for name in names:
-        derived = name.partition("!")[2]
-        if derived[:1] in _BY_LETTER:
-            return _BY_LETTER[derived[:1]]
-    for name, data in _stored(kv, names):
-        found = shape_of(keyspace, name, data)
-        if found is not None:
-            return found
-    return "store"
-
-
-def first_stored(keyspace: AnyKeyspace, kv: KV) -> tuple[str, bytes] | None:
-    """The name of some key and what is stored there; None where nothing is, or none is listed."""
+def _stored_kind(keyspace: AnyKeyspace, kv: KV) -> Kind | None:
     if not capabilities_of(kv).scan:
         return None
-    return next(_stored(kv, _sample(keyspace, kv)), None)
-
-
-def _sample(keyspace: AnyKeyspace, kv: KV) -> list[str]:
-    return [*islice(_scanned(kv, keyspace.prefix), _SAMPLE)]
-
-
-def _stored(kv: KV, names: list[str]) -> Iterator[tuple[str, bytes]]:
+    names = [*islice(scanned(kv, keyspace.prefix), _SAMPLE)]
+    for part in filter(None, map(part_of, names)):
+        if part.kind in _BESIDE:
+            return _BESIDE[part.kind]
     for name in names:
         data = None if is_derived(name) else kv.get(name)
-        if data is not None:
-            yield name, data
+        kind = None if data is None else explained(keyspace, name, data, show=False)[0]
+        if kind is not None:
+            return kind
+    return None
 
 
-def shape_of(keyspace: AnyKeyspace, raw_key: str, data: bytes) -> Shape | None:
-    """Which shape stored these bytes under a key's own name; None if they do not tell."""
-    for kind, shape in _BY_KIND:
-        if reads(keyspace, raw_key, data, kind):
-            return shape
-    return "store" if reads(keyspace, raw_key, data, "value") else None
+_OWN: Final[tuple[Kind, ...]] = ("head", "manifest", "subject", "value")
+"""What may stand under a key's own name; a value as the last, whose error is then shown."""
 
 
-def reads(keyspace: AnyKeyspace, raw_key: str, data: bytes, kind: Kind) -> bool:
-    """Whether these bytes are of a kind (format/envelope.py), under a key's own name."""
-    steps = explain(keyspace.declaration, raw_key, data, show=False, kind=kind).steps
-    return all(step.name != "error" for step in steps)
+def explained(
+    keyspace: AnyKeyspace,
+    raw_key: str,
+    data: bytes,
+    kinds: tuple[Kind, ...] = _OWN,
+    *,
+    show: bool,
+) -> tuple[Kind | None, tuple[Step, ...]]:
+    """Take bytes apart as the first of some kinds that they are of; None and an error if of none.
 
-
-def _scanned(kv: Any, prefix: str) -> Iterator[str]:
-    return iter(kv.scan_keys(prefix))
+    By default those that may stand under a key's own name.
+    """
+    steps: tuple[Step, ...] = ()
+    for kind in kinds:
+        steps = explain(keyspace.declaration, raw_key, data, show=show, kind=kind).steps
+        if all(step.name != "error" for step in steps):
+            return kind, steps
+    return None, steps

@@ -13,15 +13,15 @@ from rich.text import Text
 
 from kvcodec.backends.read_only import ReadOnlyKV
 from kvcodec.cli.arguments import Declared, KeyName, Place, Reveal, RingEnv, Yes
-from kvcodec.cli.asking import ask_to_reveal
 from kvcodec.cli.declared import AnyKeyspace, declared, one_of
-from kvcodec.cli.insides import named_parts
+from kvcodec.cli.names import named_parts
 from kvcodec.cli.output import FINE, FOUND, Column, Common, Output, age, printable, size
 from kvcodec.cli.places import opened
+from kvcodec.cli.reveal import ask_to_reveal
 from kvcodec.cli.steps import steps_of
-from kvcodec.cli.value import has_secrets, json_of, raw_key_of, value_of
+from kvcodec.cli.value import json_of, raw_key_of, value_of
 from kvcodec.errors import ConfigError, MissingKey
-from kvcodec.keyspace.explanation import Step
+from kvcodec.keyspace.explanation import Step, has_secrets
 from kvcodec.keyspace.wrapping import as_bytes
 from kvcodec.plans.shards import is_shard
 from kvcodec.protocols import KV
@@ -71,7 +71,7 @@ def explain(
         steps = steps_of(raw_key, data, keyspace)
         is_read = all(step.name != "error" for step in steps)
         shown = None
-        if keyspace is not None and reveal and is_read and has_secrets(keyspace):
+        if keyspace is not None and reveal and is_read and has_secrets(keyspace.declaration):
             value = value_of(keyspace, ReadOnlyKV(kv), name)
             ask_to_reveal(raw_key, yes=yes)
             shown = json_of(keyspace, value, reveal=True)

@@ -10,13 +10,13 @@ from msgspec import Struct
 
 from kvcodec.backends.read_only import ReadOnlyKV
 from kvcodec.cli.arguments import Declarations, KeyName, Place, Reveal, RingEnv, Yes
-from kvcodec.cli.asking import ask_to_reveal
 from kvcodec.cli.declared import declared, one_of
 from kvcodec.cli.output import FINE, Common, Output, printable, size
 from kvcodec.cli.places import opened
-from kvcodec.cli.value import has_secrets, is_raw, json_of, raw_key_of, value_of
+from kvcodec.cli.reveal import ask_to_reveal
+from kvcodec.cli.value import is_raw, json_of, raw_key_of, value_of
 from kvcodec.errors import ConfigError
-from kvcodec.keyspace.explanation import seals
+from kvcodec.keyspace.explanation import has_secrets, seals
 
 __all__ = ["get"]
 
@@ -53,7 +53,7 @@ def get(
     sealed = seals(keyspace.declaration)
     if sealed and not reveal:
         raise ConfigError(f"{raw_key} can be opened, and is sealed: --reveal shows it")
-    if reveal and has_secrets(keyspace):
+    if reveal and has_secrets(keyspace.declaration):
         ask_to_reveal(raw_key, yes=yes)
     if out.json:
         encoded = json_of(keyspace, value, reveal=reveal)

@@ -8,13 +8,16 @@ from __future__ import annotations
 
 import base64
 import re
-from typing import Final, NamedTuple
+from collections.abc import Callable
+from typing import Final, TypeAlias
 
 import msgspec
 from msgspec import Struct
 
+from kvcodec.cli.names import part_of
 from kvcodec.codecs.depth import json_too_deep, msgpack_too_deep
 from kvcodec.errors import KVCodecError
+from kvcodec.format import subject
 from kvcodec.format.compression import compression_of
 from kvcodec.format.envelope import (
     COMPRESSIONS,
@@ -24,10 +27,13 @@ from kvcodec.format.envelope import (
     MalformedEnvelope,
     open_envelope,
 )
+from kvcodec.format.files import parse_manifest, parse_trace
+from kvcodec.format.index import parse_shard
+from kvcodec.format.log import HEAD, LANE, ROW, Stretch
 from kvcodec.format.own import is_own, kind_said
 from kvcodec.keyspace.foreign import origin
 
-__all__ = ["KINDS", "Looked", "Part", "keyspace_of", "looked_at", "part_of", "whole_name"]
+__all__ = ["KINDS", "Looked", "inside", "looked_at", "whole_name"]
 
 KINDS: Final[dict[Kind, str]] = {
     "head": "log head",
@@ -41,65 +47,12 @@ KINDS: Final[dict[Kind, str]] = {
 }
 """What kvcodec itself writes, in a word or two."""
 
-# ------------------------------------------------------------------------------- by the name
-
-
-class Part(NamedTuple):
-    """What a derived name says of what is under it."""
-
-    what: str
-    kind: Kind | None
-    """None: of any kind, since it was moved there as it was."""
-    owner: str
-    """The key's own name."""
-    letter: str
-    numbers: tuple[str, ...]
-    """What stands behind the letter, part by part."""
-
-
-_GENERATION: Final = "([0-9a-f]{16})"
-_DERIVED: Final[tuple[tuple[str, str, Kind | None, str], ...]] = (
-    ("s", "log row", "row", rf"{_GENERATION}\.(\d+)"),
-    ("w", "log lane", "head", r"([A-Za-z0-9_-]{1,64})"),
-    ("w", "log row", "row", rf"([A-Za-z0-9_-]{{1,64}})\.s{_GENERATION}\.(\d+)"),
-    ("l", "log grid", "lane", r"([xyo])(\d+)\.(\d+)"),
-    ("g", "file chunk", "chunk", rf"{_GENERATION}\.(\d+)"),
-    ("t", "file trace", "trace", ""),
-    ("n", "cache news", "news", ""),
-    ("i", "index shard", "shard", r"(\d+)"),
-    ("q", "quarantine", None, r"(\d+)"),
-)
-"""The letter behind the mark, what it stands for, and what follows: see format/derived.py."""
-
-
-def part_of(name: str) -> Part | None:
-    """Return what a derived name says; None for a key's own, and for names of other programs."""
-    owner, mark, derived = name.partition("!")
-    for letter, what, kind, form in _DERIVED if mark and owner else ():
-        found = re.fullmatch(letter + form, derived, re.ASCII)
-        if found is not None:
-            return Part(what, kind, owner, letter, found.groups())
-    return None
-
-
-def keyspace_of(name: str) -> str:
-    """Return what a keyspace's names begin with: what is before the first slash, "" for none."""
-    first, slash, _ = name.partition("/")
-    if slash:
-        return first
-    part = part_of(name)
-    return part.owner if part is not None and part.kind == "shard" else ""
-
-
 _HASHED: Final = re.compile(r"(?:^|/)=[a-z2-7]{32}(?:[a-z2-7]{20})?$")
 
 
 def _is_hashed(name: str) -> bool:
     """Whether a name does not tell its key, which stands with the value: see keys/hashed.py."""
     return _HASHED.search(name.partition("!")[0]) is not None
-
-
-# ------------------------------------------------------------------------------ by the bytes
 
 
 class Looked(Struct, frozen=True):
@@ -252,3 +205,67 @@ def _is_text(content: bytes) -> bool:
 def _tokens(content: bytes | None) -> frozenset[str]:
     found = set(_TOKEN.findall(content or b""))
     return frozenset(base64.urlsafe_b64decode(each)[2:].hex() for each in found)
+
+
+# ------------------------------------------------------------------------------- what is inside
+
+
+Facts: TypeAlias = dict[str, str | int]
+
+
+def inside(content: bytes) -> Facts:
+    """Return what a part that kvcodec wrote holds: how much of what, and never a value.
+
+    Empty for anything else, and for a part that is damaged: who explains it says so.
+    """
+    kind = kind_said(content)
+    told = None if kind is None else _TOLD.get(kind)
+    try:
+        return {} if told is None else told(content)
+    except KVCodecError:
+        return {}
+
+
+def _numbers(start: int, count: int) -> str:
+    return f"{count:,}" + (f" (numbers {start:,} to {start + count - 1:,})" if count else "")
+
+
+def _stretch(part: Stretch) -> Facts:
+    sizes = sum(len(item.encoded) for item in part.items)
+    return {"messages": _numbers(part.start, len(part.items)), "bytes of messages": sizes}
+
+
+def _head(content: bytes) -> Facts:
+    head = HEAD.parse(content)
+    rows = _numbers(head.oldest, head.next - head.oldest)
+    return {**_stretch(head), "rows before it": rows, "oldest message kept": head.first}
+
+
+def _manifest(content: bytes) -> Facts:
+    manifest = parse_manifest(content)
+    where: Facts = {"content": "in the manifest"}
+    if manifest.generation is not None:
+        where = {"chunks": manifest.count, "bytes of a chunk": manifest.chunk_bytes}
+    kind: Facts = {} if manifest.content_type is None else {"type": manifest.content_type}
+    return {"bytes of the file": manifest.size, "sha256": manifest.sha256.hex(), **kind, **where}
+
+
+def _shard(content: bytes) -> Facts:
+    shard = parse_shard(content)
+    return {"names": len(shard.entries), **({"shards": shard.count} if shard.count else {})}
+
+
+def _subject(content: bytes) -> Facts:
+    record = subject.parse(content)
+    return {"data keys": len(record.keys), "wrapped by": record.wrapped_by or "nothing"}
+
+
+_TOLD: Final[dict[str, Callable[[bytes], Facts]]] = {
+    "head": _head,
+    "row": lambda content: _stretch(ROW.parse(content)),
+    "lane": lambda content: {"lane": LANE.parse(content).lane},
+    "manifest": _manifest,
+    "trace": lambda content: {"puts that may have left chunks": len(parse_trace(content))},
+    "shard": _shard,
+    "subject": _subject,
+}

@@ -150,7 +150,8 @@ def export(
 
     A file has its name once it is whole. A sealed log needs --reveal.
     """
-    said = Output(common)
+    # On standard output are the lines, and nothing beside them.
+    said = Output(Common(quiet=True) if out == STANDARD else common)
     keyspace = one_of(declared(declaration, ring_env), key)
     if not is_shown(keyspace, reveal=reveal, yes=yes):
         raise ConfigError(f"{keyspace.name} is sealed, and an export is not: --reveal")
@@ -158,14 +159,16 @@ def export(
         log, at = Log(keyspace, kv, writers="many"), key_of(keyspace, key)
         if not log.exists(at):
             raise _missing(keyspace, at)
-        count = 0
-        with written(out, overwrite=overwrite, private=seals(keyspace.declaration)) as file:
+        private, messages = seals(keyspace.declaration), 0
+        with (
+            written(out, overwrite=overwrite, private=private) as file,
+            said.counting(keyspace.raw_key(at), log.count(at)) as count,
+        ):
             for line in export_lines(log, at):
                 file.write(line)
-                count += 1
-    if out != STANDARD:
-        said.record(Exported(keyspace.raw_key(at), count, out))
-        said.show(printable(f"{count:,} messages in {out}"))
+                messages = count()
+    said.record(Exported(keyspace.raw_key(at), messages, out))
+    said.show(printable(f"{messages:,} messages in {out}"))
     return FINE
 
 

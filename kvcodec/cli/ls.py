@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from typing import Annotated, Final
 
 from cyclopts import Parameter
@@ -14,7 +14,8 @@ from rich.text import Text
 
 from kvcodec.cli.arguments import Declared, Place, Prefix, RingEnv
 from kvcodec.cli.declared import AnyKeyspace, declared
-from kvcodec.cli.kinds import Looked, keyspace_of, looked_at
+from kvcodec.cli.kinds import Looked, looked_at
+from kvcodec.cli.names import keyspace_of
 from kvcodec.cli.output import FINE, FOUND, Column, Common, Output, age, printable, size
 from kvcodec.cli.places import opened
 from kvcodec.cli.stored import names_of, stored_in
@@ -140,7 +141,10 @@ def ls(
         if listed:
             _list(out, listing, found)
         else:
-            _walk(out, listing, found)
+            with out.counting("looking", None) as count:
+                for name, looked in found:
+                    listing.take(name, looked)
+                    count()
             _show_groups(out, listing, lambda group: _more(url, group))
     total = listing.total
     for group in sorted(listing.groups.values(), key=lambda each: each.keyspace):
@@ -166,19 +170,6 @@ def _list(out: Output, listing: _Listing, found: Iterator[tuple[str, Looked]]) -
 
 def _one_line(text: str) -> str:
     return printable(text).replace("\n", "\\n")
-
-
-_PAGE: Final = 256
-
-
-def _walk(out: Output, listing: _Listing, found: Iterable[tuple[str, Looked]]) -> None:
-    begun = time.monotonic()
-    with out.progress("looking", None) as bar:
-        for count, (name, looked) in enumerate(found, 1):
-            listing.take(name, looked)
-            if count % _PAGE == 0:
-                rate = count / (time.monotonic() - begun + 1e-9)
-                bar.update(bar.task_ids[0], completed=count, rate=f"{rate:,.0f}/s")
 
 
 def _show_groups(out: Output, listing: _Listing, more: Callable[[Group], str]) -> None:

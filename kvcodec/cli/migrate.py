@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from kvcodec.cli.arguments import As, Declarations, DryRun, Limit, Place, RingEnv, State
+from kvcodec.cli.arguments import Declarations, DryRun, Place, Walking
 from kvcodec.cli.output import Common, Output
 from kvcodec.cli.walks import Asked, walk_all
 
@@ -13,11 +13,8 @@ def migrate(
     url: Place,
     declarations: Declarations,
     *,
-    ring_env: RingEnv = None,
-    as_: As = None,
+    walking: Walking | None = None,
     dry_run: DryRun = False,
-    limit: Limit = None,
-    state: State = None,
     common: Common | None = None,
 ) -> int:
     """Write every value that is in an older form, version or name, in today's.
@@ -26,5 +23,6 @@ def migrate(
     something cannot be read, or another writer was faster. Ctrl-C ends it after the value at hand;
     the same command goes on from there.
     """
-    asked = Asked("migrate", url, declarations, ring_env, as_, limit, state, dry_run=dry_run)
-    return walk_all(asked, Output(common))
+    return walk_all(
+        Asked("migrate", url, declarations, walking or Walking(), dry_run=dry_run), Output(common)
+    )

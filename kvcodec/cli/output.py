@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterable, Sequence
+import time
+from collections.abc import Callable, Generator, Iterable, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Annotated, Final, Literal
 
@@ -147,6 +149,22 @@ class Output:
             TimeRemainingColumn(),
         )
 
+    @contextmanager
+    def counting(self, what: str, total: int | None) -> Generator[Callable[[], int]]:
+        """Draw a bar as ``progress`` does, for the ``with`` statement; give what counts one."""
+        begun, count = time.monotonic(), 0
+        with self.progress(what, total) as bar:
+
+            def one() -> int:
+                nonlocal count
+                count += 1
+                if count % _DRAWN_AFTER == 0:
+                    rate = f"{count / (time.monotonic() - begun + 1e-9):,.0f}/s"
+                    bar.update(bar.task_ids[0], completed=count, rate=rate)
+                return count
+
+            yield one
+
     def transfer(self, what: str, total: int | None) -> Progress:
         """Return a bar as ``progress`` does, that counts bytes."""
         return self._bar(
@@ -167,6 +185,8 @@ class Output:
 
 
 _PIPED_WIDTH: Final = 100_000
+_DRAWN_AFTER: Final = 256
+"""What is counted between two looks at the clock."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,7 @@ from urllib.parse import unquote, urlsplit
 from kvcodec.backends.adapt import as_async_kv, as_kv, is_async
 from kvcodec.backends.url import open_async_kv, open_kv
 from kvcodec.cli.bridge import BridgedKV, running
-from kvcodec.errors import ConfigError, forgetful
+from kvcodec.errors import ConfigError, KVCodecError, forgetful
 from kvcodec.protocols import KV, AsyncKV
 
 __all__ = ["imported", "named", "opened"]
@@ -63,17 +63,23 @@ def named(place: str) -> Any:
 
 
 def imported(module: str) -> Any:
-    """Import a module of the user's. Raises ConfigError if there is none of this name."""
+    """Import a module of the user's. Raises ConfigError if there is none, or it raises itself."""
+    if not module or module.startswith("."):
+        raise ConfigError("a URL, env:NAME, or module:NAME is wanted")
     if "" not in sys.path:
         sys.path.insert(0, "")
     try:
         return import_module(module)
-    except ModuleNotFoundError as error:
-        if error.name is None or not f"{module}.".startswith(f"{error.name}."):
-            raise
-        raise ConfigError(f"there is no module {module} here or where Python looks") from error
-    except ValueError:
-        raise ConfigError(_WANTED) from None
+    except KVCodecError:
+        raise
+    except Exception as error:
+        name = error.name if isinstance(error, ModuleNotFoundError) else None
+        if name is not None and f"{module}.".startswith(f"{name}."):
+            why = f"there is no module {module} here or where Python looks"
+        else:
+            what = f"there is no {name}" if name else type(error).__name__
+            why = f"the module {module} cannot be imported: {what} (--debug shows where)"
+        raise ConfigError(why) from error
 
 
 @forgetful

@@ -132,8 +132,9 @@ def _row(report: Report, *, writes: bool) -> list[str]:
 
 
 def _keys(report: Report) -> list[str]:
-    """The keys that the keyspace has, or had something under."""
-    return sorted({*report.key_ids, *(report.ring or ())})
+    """The keys that the keyspace has, or had something under: first what seals the most."""
+    keys = sorted({*report.key_ids, *(report.ring or ())})
+    return sorted(keys, key=lambda key_id: -report.key_ids[key_id])
 
 
 def _key_rows(report: Report) -> Iterator[list[str]]:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Final, TypeAlias
 
-from kvcodec.cli.declared import AnyKeyspace
-from kvcodec.cli.insides import inside
-from kvcodec.cli.kinds import Looked, looked_at, part_of
+from kvcodec.cli.declared import AnyKeyspace, explained
+from kvcodec.cli.kinds import Looked, inside, looked_at
+from kvcodec.cli.names import part_of
 from kvcodec.errors import shorten
-from kvcodec.format.envelope import COMPRESSIONS, Header, Kind
-from kvcodec.keyspace.explanation import Step, explain, header_facts
+from kvcodec.format.envelope import COMPRESSIONS, Header
+from kvcodec.keyspace.explanation import Step, header_facts
 
 __all__ = ["steps_of"]
 
@@ -29,21 +29,13 @@ def steps_of(raw_key: str, data: bytes, keyspace: AnyKeyspace | None) -> Steps:
     return (*steps, Step("holds", None, facts)) if facts else steps
 
 
-_OWN: Final[tuple[Kind, ...]] = ("head", "manifest", "subject", "value")
-"""What may stand under a key's own name; a value as the last, whose error is then shown."""
-
-
 def _explained(keyspace: AnyKeyspace, raw_key: str, data: bytes) -> Steps:
     part = part_of(raw_key)
     # What was moved aside is sealed for the name that it was stored under.
     own = part.owner if part is not None and part.kind is None else raw_key
-    kinds = _OWN if part is None or part.kind is None else (part.kind,)
-    steps: Steps = ()
-    for kind in kinds:
-        steps = explain(keyspace.declaration, own, data, show=True, kind=kind).steps
-        if all(step.name != "error" for step in steps):
-            break
-    return steps
+    if part is None or part.kind is None:
+        return explained(keyspace, own, data, show=True)[1]
+    return explained(keyspace, own, data, (part.kind,), show=True)[1]
 
 
 def _told(data: bytes, looked: Looked) -> list[Step]:

@@ -13,7 +13,7 @@ from kvcodec.plans.driver import run
 from kvcodec.plans.many import get_many
 from kvcodec.protocols import KV
 
-__all__ = ["Groups", "Reader", "names_of", "stored_in"]
+__all__ = ["Groups", "Reader", "names_of", "scanned", "stored_in"]
 
 _MOST: Final = 512
 """Names that are read together, at most."""
@@ -27,14 +27,19 @@ def names_of(kv: KV, prefix: str = "", after: str = "") -> Iterator[str]:
 
     Raises Unsupported where the KV cannot list.
     """
-    can, listing = capabilities_of(kv), kv
+    can = capabilities_of(kv)
     if not can.scan:
         raise Unsupported("this backend cannot list its names")
     if can.ordered:
-        return iter(_any(listing).scan_keys(prefix, after))
+        return scanned(kv, prefix, after)
     start = after.encode()
-    names = (each for each in _any(listing).scan_keys(prefix) if each.encode() > start)
+    names = (each for each in scanned(kv, prefix) if each.encode() > start)
     return iter(sorted(names, key=str.encode))
+
+
+def scanned(kv: Any, prefix: str, after: str = "") -> Iterator[str]:
+    """Iterate over the names of a KV that can list, in its own order."""
+    return iter(kv.scan_keys(prefix, after))
 
 
 class Groups:
@@ -103,7 +108,3 @@ class Reader:
         if {*map(type, values.values())} <= {bytes}:
             return {**values}
         return {name: bytes(data) for name, data in values.items()}
-
-
-def _any(kv: Any) -> Any:
-    return kv

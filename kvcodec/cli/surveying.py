@@ -18,7 +18,7 @@ from kvcodec.cli.stored import Groups, Reader
 from kvcodec.errors import ConfigError
 from kvcodec.protocols import KV
 
-__all__ = ["refuse_one_store", "surveyed"]
+__all__ = ["Survey", "refuse_one_store"]
 
 _HUGE: Final = 64 * 2**20
 """Bytes that a target takes in a value whose values' sizes are not looked at beforehand."""
@@ -32,32 +32,18 @@ def refuse_one_store(source: KV, target: KV) -> None:
         raise ConfigError("FROM and TO are one store, or a part of one: there is nothing to copy")
 
 
-def surveyed(
-    source: KV,
-    target: KV,
-    selection: Selection,
-    tell: Tell,
-    *,
-    overwrite: bool,
-    whole: bool,
-    clock: Callable[[], float] = time.time,
-) -> Progressed:
-    """Look at all names; tell what is wrong; count.
+class Survey:
+    """Looks at all names, tells what is wrong, and counts."""
 
-    ``whole``: with every value read, so that what would be written is counted as well.
-    """
-    return _Survey(source, target, selection, tell, overwrite, clock).run(whole=whole)
-
-
-class _Survey:
     def __init__(
         self,
         source: KV,
         target: KV,
         selection: Selection,
         tell: Tell,
-        overwrite: bool,  # noqa: FBT001 - as the function's own
-        clock: Callable[[], float],
+        *,
+        overwrite: bool,
+        clock: Callable[[], float] = time.time,
     ) -> None:
         self._source, self._target = source, target
         self._read, self._read_there = Reader(source), Reader(target)
@@ -73,6 +59,7 @@ class _Survey:
         self._found = Progressed()
 
     def run(self, *, whole: bool) -> Progressed:
+        """Count all; with ``whole`` every value is read, and what would be written counted too."""
         whole = whole or self._looks_at_sizes()
         groups = Groups(self._source, self._names)
         for names in groups:

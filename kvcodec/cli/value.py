@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import time
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 
-from kvcodec.cli.declared import AnyKeyspace, key_of, shape_of
-from kvcodec.cli.kinds import part_of
+from kvcodec.cli.declared import AnyKeyspace, explained, key_of
+from kvcodec.cli.names import part_of
 from kvcodec.errors import ConfigError, Expired, MissingKey
-from kvcodec.keyspace.explanation import explain, seals
+from kvcodec.format.envelope import Kind
 from kvcodec.keyspace.wrapping import as_bytes
 from kvcodec.protocols import KV
 from kvcodec.secrets.fields import replaced
@@ -18,9 +18,13 @@ from kvcodec.secrets.marks import BINARY, BINARY_WITHIN, MASK, TEXT, TEXT_WITHIN
 from kvcodec.stores.store import Store
 from kvcodec.stores.value import Value
 
-__all__ = ["has_secrets", "is_raw", "json_of", "raw_key_of", "value_of"]
+__all__ = ["is_raw", "json_of", "raw_key_of", "value_of"]
 
-_WHERE = {"log": "a log: kvcodec log --help", "files": "a file: kvcodec file --help"}
+_WHERE: Final[dict[Kind | None, str]] = {
+    "head": "a log: kvcodec log --help",
+    "manifest": "a file: kvcodec file --help",
+    "subject": "a person's data keys, and no value: kvcodec explain shows their number",
+}
 
 
 def raw_key_of(keyspace: AnyKeyspace, name: str) -> str:
@@ -45,11 +49,11 @@ def value_of(keyspace: AnyKeyspace, kv: KV, name: str) -> Any:
     part = part_of(raw_key)
     if part is not None:
         raise ConfigError(f"{part.what}, and no value: kvcodec explain shows it")
-    shape = None if data is None else shape_of(keyspace, raw_key, as_bytes(data))
-    if shape in _WHERE:
-        raise ConfigError(f"{raw_key} is {_WHERE[shape]}")
-    if data is not None and shape is None and _is_record(keyspace, raw_key, as_bytes(data)):
-        raise ConfigError("a person's data keys, and no value: kvcodec explain shows their number")
+    kind = None
+    if data is not None:
+        kind, _ = explained(keyspace, raw_key, as_bytes(data), show=False)
+    if kind in _WHERE:
+        raise ConfigError(f"{raw_key} is {_WHERE[kind]}")
     value = _read(keyspace, kv, name, raw_key, data)
     if value is None and data is None:
         raise MissingKey(
@@ -58,11 +62,6 @@ def value_of(keyspace: AnyKeyspace, kv: KV, name: str) -> Any:
     if value is None and not _holds_none(keyspace, raw_key, as_bytes(data)):
         raise Expired("its time is over", keyspace=keyspace.name, raw_key=raw_key)
     return value
-
-
-def _is_record(keyspace: AnyKeyspace, raw_key: str, data: bytes) -> bool:
-    steps = explain(keyspace.declaration, raw_key, data, show=False, kind="subject").steps
-    return all(step.name != "error" for step in steps)
 
 
 def _read(keyspace: Any, kv: KV, name: str, raw_key: str, data: Any) -> Any:
@@ -77,11 +76,6 @@ def _read(keyspace: Any, kv: KV, name: str, raw_key: str, data: Any) -> Any:
 def _holds_none(keyspace: AnyKeyspace, raw_key: str, data: bytes) -> bool:
     """Whether None is the value itself. Raises Expired, as any other error of reading."""
     return keyspace.unpack(raw_key, data, now=time.time()) is None
-
-
-def has_secrets(keyspace: AnyKeyspace) -> bool:
-    """Whether values, or fields of them, are sealed."""
-    return seals(keyspace.declaration) or keyspace.declaration.pipeline.codec.secrets is not None
 
 
 def is_raw(keyspace: AnyKeyspace) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from kvcodec.cli.arguments import As, Declarations, Limit, Place, RingEnv, State
+from kvcodec.cli.arguments import Declarations, Place, Walking
 from kvcodec.cli.output import Common, Output
 from kvcodec.cli.walks import Asked, walk_all
 
@@ -13,17 +13,13 @@ def verify(
     url: Place,
     declarations: Declarations,
     *,
-    ring_env: RingEnv = None,
-    as_: As = None,
-    limit: Limit = None,
-    state: State = None,
+    walking: Walking | None = None,
     common: Common | None = None,
 ) -> int:
     """Read every value through its declaration, and say what state it is in; change nothing.
 
-    1 if something cannot be read. Ctrl-C ends it after the value at hand; the same command goes on
-    from there. It walks keys: of logs the messages are read, of files the chunks, and the parts
-    that nobody needs are not looked at.
+    Logs and files are read from one end to the other; parts beside a key that nothing needs any
+    more are not looked at. 1 if something cannot be read. Ctrl-C ends it after the value at hand;
+    the same command goes on from there.
     """
-    asked = Asked("verify", url, declarations, ring_env, as_, limit, state)
-    return walk_all(asked, Output(common))
+    return walk_all(Asked("verify", url, declarations, walking or Walking()), Output(common))

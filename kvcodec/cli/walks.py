@@ -10,31 +10,24 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 from time import monotonic
-from typing import Any, Literal, NamedTuple, TypeAlias
+from typing import Literal, NamedTuple, TypeAlias
 
 from msgspec import Struct
 from rich.progress import Progress
 
 from kvcodec.backends.capabilities import capabilities_of
-from kvcodec.cli.declared import (
-    AnyKeyspace,
-    AnyShape,
-    Shape,
-    declared,
-    first_stored,
-    opened_as,
-    reads,
-)
+from kvcodec.cli.arguments import Walking
+from kvcodec.cli.declared import AnyKeyspace, declared, opened_as
 from kvcodec.cli.interrupt import Interrupt, interruptible
 from kvcodec.cli.output import FINE, FOUND, Output
 from kvcodec.cli.places import opened
 from kvcodec.cli.reports import SHOWN_STATES, LeftOut, found, is_wrong, show, walked
 from kvcodec.cli.state import StateFile
+from kvcodec.cli.stored import scanned
 from kvcodec.errors import ConfigError
 from kvcodec.format.derived import is_derived
 from kvcodec.plans.report import Finding, Report, ciphers
 from kvcodec.protocols import KV
-from kvcodec.stores.store import Store
 
 __all__ = ["Asked", "walk_all"]
 
@@ -47,7 +40,7 @@ WORTH = 20
 """How often the time that keeping it takes, with listing the names anew, is to be worked between
 them."""
 
-_DRAWN_EVERY = 0.1
+DRAWN_EVERY = 0.1
 _COUNTED_FOR = 2.0
 """Seconds that names are counted for, before the first is walked. Where that is not enough, how
 many there are is not known."""
@@ -59,10 +52,7 @@ class Asked(NamedTuple):
     command: Command
     url: str
     declarations: str
-    ring_env: str | None
-    shape: Shape | None
-    limit: int | None
-    state: str | None
+    options: Walking
     dry_run: bool = False
 
     @property
@@ -84,12 +74,12 @@ class _Reports(Struct):
 
 def walk_all(asked: Asked, out: Output) -> int:
     """Walk every keyspace that is asked for; return the exit code."""
-    keyspaces = _sealed(asked, out, declared(asked.declarations, asked.ring_env))
-    if asked.shape is not None and len(keyspaces) > 1:
+    keyspaces = _sealed(asked, out, declared(asked.declarations, asked.options.ring_env))
+    if asked.options.shape is not None and len(keyspaces) > 1:
         raise ConfigError("--as is about one keyspace: name it, as module:NAME")
-    if asked.limit is not None and asked.limit < 1:
+    if asked.options.limit is not None and asked.options.limit < 1:
         raise ConfigError("--limit is a number of names: at least 1")
-    path = asked.state or f"kvcodec-{asked.command}.state"
+    path = asked.options.state or f"kvcodec-{asked.command}.state"
     file = StateFile(path, asked.what(keyspaces), _Reports)
     earlier = file.read() or _Reports([])
     try:
@@ -170,7 +160,7 @@ class _Walks:
 
     @property
     def _left(self) -> int | None:
-        limit = self._asked.limit
+        limit = self._asked.options.limit
         return None if limit is None else max(0, limit - self._met)
 
     def _walk(self, number: int, keyspace: AnyKeyspace, report: Report | Literal[""]) -> None:
@@ -207,32 +197,22 @@ class _Walks:
         self._file.write(_Reports(self._reports))
 
     def _method(self, keyspace: AnyKeyspace) -> Callable[..., Report]:
-        opened_here, asked = self._opened(keyspace), self._asked
+        asked = self._asked
+        shape = opened_as(keyspace, self._kv, asked.options.shape)
         # A keyspace of one value has one name, which is known where none can be listed.
         alone = keyspace.key_type is None and not capabilities_of(self._kv).scan
         keys = [None] if alone else None
         if asked.command == "verify":
-            return partial(opened_here.verify, keys)
-        method = opened_here.migrate if asked.command == "migrate" else opened_here.rewrap
+            return partial(shape.verify, keys)
+        method = shape.migrate if asked.command == "migrate" else shape.rewrap
         return partial(method, keys, dry_run=asked.dry_run)
-
-    def _opened(self, keyspace: AnyKeyspace) -> AnyShape:
-        shape = opened_as(keyspace, self._kv, self._asked.shape)
-        if self._asked.shape is not None or not isinstance(shape, Store):
-            return shape
-        records = keyspace.as_part("subject")  # as Subjects keeps them, in the place of values
-        first = first_stored(keyspace, self._kv)
-        if first is None or reads(keyspace, *first, "value") or not reads(records, *first, "value"):
-            return shape
-        return Store(records, self._kv)
 
     def _count(self, keyspace: AnyKeyspace) -> int | None:
         """About how many names there are to walk; None where counting them takes long."""
         if not capabilities_of(self._kv).scan:
             return None
-        listing: Any = self._kv
         until, count = monotonic() + _COUNTED_FOR, 0
-        for name in listing.scan_keys(keyspace.prefix):
+        for name in scanned(self._kv, keyspace.prefix):
             count += self._asked.command == "rewrap" or not is_derived(name)
             if self._interrupt.asked or monotonic() > until:
                 return None
@@ -261,7 +241,7 @@ class _Pace:
         if self._due is None:
             cost = now - self._kept  # of writing the report, and of coming back here by a listing
             self._due = now + max(KEPT_EVERY, WORTH * cost)
-        if now - self._drawn > _DRAWN_EVERY:
+        if now - self._drawn >= DRAWN_EVERY:
             self._draw(now)
         if not self._interrupt.asked and now < self._due:
             return False
@@ -272,5 +252,5 @@ class _Pace:
         self._drawn = now
         if not self._bar.disable:
             met = self._met()
-            rate = (met - self._at_first) / (now - self._begun)
-            self._bar.update(self._bar.task_ids[0], completed=met, rate=f"{rate:,.0f}/s")
+            rate = f"{(met - self._at_first) / max(now - self._begun, 0.001):,.0f}/s"
+            self._bar.update(self._bar.task_ids[0], completed=met, rate=rate, refresh=True)

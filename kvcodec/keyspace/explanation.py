@@ -15,7 +15,16 @@ from kvcodec.keyspace.declaration import Declaration, Older
 from kvcodec.keyspace.opening import SHAPE_OF, other_shape, shape_error
 from kvcodec.keyspace.pipeline import Pipeline
 
-__all__ = ["Explanation", "Step", "explain", "explain_older", "header_facts", "moment", "seals"]
+__all__ = [
+    "Explanation",
+    "Step",
+    "explain",
+    "explain_older",
+    "has_secrets",
+    "header_facts",
+    "moment",
+    "seals",
+]
 
 _SHOWN_CHARS = 200
 """Of a value that is shown: enough to know it again."""
@@ -72,7 +81,7 @@ def explain_older(
 ) -> Explanation:
     """Take apart what an older declaration stored under a name of its own, as ``explain``."""
     old = older.declaration
-    shown = show and not _has_secrets(declared)
+    shown = show and not has_secrets(declared)
     steps = [_stored(old, data, show=shown), _older(declared, older, data)]
     _take_steps(steps, old, raw_key, data, show=shown)
     return Explanation(declared.name, raw_key, tuple(steps))
@@ -80,16 +89,16 @@ def explain_older(
 
 def _stored(declared: Declaration[Any, Any], data: bytes, *, show: bool) -> Step:
     # Of an envelope, and of what may be shown: the first bytes of a PIN are the PIN.
-    if data[:1] == b"\xc1" or (show and not _has_secrets(declared)):
+    if data[:1] == b"\xc1" or (show and not has_secrets(declared)):
         return Step("stored", len(data), {"first bytes": data[:4].hex(" ")})
     return Step("stored", len(data), {})
 
 
-def _has_secrets(declared: Declaration[Any, Any]) -> bool:
+def has_secrets(declared: Declaration[Any, Any]) -> bool:
     """Whether a value, or a field of it, is sealed in the keyspace's own form or an older one."""
     if seals(declared) or declared.pipeline.codec.secrets is not None:
         return True
-    return any(_has_secrets(older.declaration) for older in declared.older)
+    return any(has_secrets(older.declaration) for older in declared.older)
 
 
 def seals(declared: Declaration[Any, Any]) -> bool:

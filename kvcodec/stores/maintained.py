@@ -143,9 +143,9 @@ class Maintained(OpenedShape[V, K]):
     ) -> Report:
         """Look at every value and say what state it is in; change nothing.
 
-        It walks keys: the parts that logs and files keep beside them are not looked at.
-        ``report.names`` has the raw keys that are not fine, by their state; ``on_progress`` gets
-        a Finding for each. Arguments as for ``rewrap``.
+        It walks keys. Logs and files are read from one end to the other; parts beside a key that
+        nothing needs any more are not looked at. ``report.names`` has the raw keys that are not
+        fine, by their state; ``on_progress`` gets a Finding for each. Arguments as for ``rewrap``.
         """
         return self._done(self._walking("verify", keys, after, limit, on_progress, stop))
 
@@ -326,9 +326,9 @@ class AsyncMaintained(OpenedShape[V, K]):
     ) -> Report:
         """Look at every value and say what state it is in; change nothing.
 
-        It walks keys: the parts that logs and files keep beside them are not looked at.
-        ``report.names`` has the raw keys that are not fine, by their state; ``on_progress`` gets
-        a Finding for each. Arguments as for ``rewrap``.
+        It walks keys. Logs and files are read from one end to the other; parts beside a key that
+        nothing needs any more are not looked at. ``report.names`` has the raw keys that are not
+        fine, by their state; ``on_progress`` gets a Finding for each. Arguments as for ``rewrap``.
         """
         return await self._done(self._walking("verify", keys, after, limit, on_progress, stop))
 

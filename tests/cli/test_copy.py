@@ -5,12 +5,14 @@ from __future__ import annotations
 import itertools
 import json
 import random
+import time
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
+from redis import Redis
 
 from kvcodec import Files, Keyspace, SQLiteKV, Store
 from kvcodec.cli.places import opened
@@ -284,3 +286,15 @@ def test_there_and_back(here: Path, engine: Callable[[Path], Any]) -> None:
         again = ran("copy", FROM, "env:PLACE", "--json", cwd=here, env=env)
         assert told(again.out)["same"] == len(wanted)
     assert held(here / "to.db") == wanted
+
+
+def test_a_lifetime_goes_on_at_a_server(tmp_path: Path) -> None:
+    """Redis itself forgets what has one, when it would have ended."""
+    source = SQLiteKV(tmp_path / "from.db")
+    Store(Keyspace("v", str, ttl=3600), source, clock=lambda: time.time() - 600).set("a", "x")
+    Store(NUMBERS, source).set("n", 1)
+    with _redis(tmp_path) as url:
+        assert told(ran("copy", FROM, url, "--json", cwd=tmp_path).out)["written"] == 2
+        with Redis.from_url(url) as client:
+            assert 2900 < client.ttl("v/a") <= 3001
+            assert client.ttl("numbers/n") == -1

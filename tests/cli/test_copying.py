@@ -23,7 +23,7 @@ from kvcodec import (
 )
 from kvcodec.cli.copying import Copying, Progressed, Selection, time_left
 from kvcodec.cli.stored import Groups
-from kvcodec.cli.surveying import refuse_one_store, surveyed
+from kvcodec.cli.surveying import Survey, refuse_one_store
 from kvcodec.errors import ConfigError
 from kvcodec.protocols import Limits
 from tests.engines import Objects
@@ -445,7 +445,7 @@ def test_all_that_does_not_fit_is_told_at_once() -> None:
     source, target, told = MemoryKV(), Narrow(), Told()
     names = ["abc", "abcdefa", "ab/ab/ab/ab", "xyz", "abd"]
     source.set_many(dict.fromkeys(names, b"1") | {"abd": b"12345"})
-    surveyed(source, target, Selection(), told.tell, overwrite=False, whole=False)
+    Survey(source, target, Selection(), told.tell, overwrite=False).run(whole=False)
     assert sorted(told.troubles) == [(name, "does not fit") for name in sorted([*names[1:]])]
     assert everything(target) == {}
 
@@ -456,11 +456,11 @@ def test_a_survey_counts_what_would_be_done() -> None:
     source.set_many({"a": b"1", "b": b"2", "c": b"3"})
     Store(Keyspace("v", str, ttl=1), source, clock=lambda: 0.0).set("a", "x")
     target.set_many({"a": b"1", "b": b"other"})
-    found = surveyed(source, target, Selection(), told.tell, overwrite=False, whole=True)
+    found = Survey(source, target, Selection(), told.tell, overwrite=False).run(whole=True)
     assert (found.total, found.written, found.same, found.troubles) == (4, 1, 1, 1)
     assert found.expired == 1
     assert told.troubles == [("b", "other bytes there")]
-    over = surveyed(source, target, Selection(), told.tell, overwrite=True, whole=True)
+    over = Survey(source, target, Selection(), told.tell, overwrite=True).run(whole=True)
     assert (over.written, over.same, over.troubles) == (2, 1, 0)
 
 

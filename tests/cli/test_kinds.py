@@ -10,8 +10,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from kvcodec import KeyRing, MemoryKV
-from kvcodec.cli.insides import inside, named_parts
-from kvcodec.cli.kinds import KINDS, keyspace_of, looked_at, part_of
+from kvcodec.cli.kinds import KINDS, inside, looked_at
+from kvcodec.cli.names import keyspace_of, named_parts, part_of
 from kvcodec.cli.steps import steps_of
 from kvcodec.format.derived import aside_name, grid_name, news_name, trace_name
 from kvcodec.format.envelope import Header, envelope_start

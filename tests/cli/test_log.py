@@ -219,6 +219,16 @@ def test_export_to_a_file(place: Path) -> None:
     }
 
 
+def test_progress_of_an_export(place: Path) -> None:
+    """In a terminal a bar counts the messages: what is on the screen when the process is killed."""
+    fill(2000)
+    which = ("log", "export", "stored:stopping", "stored:EVENTS", "k", "--out", "k.jsonl")
+    code, lines = drawn(*which, cwd=place, columns=80, env=stop(4, "reads", signal.SIGKILL))
+    assert code == -signal.SIGKILL
+    assert "events/k" in lines[-1]
+    assert "/2000" in lines[-1]
+
+
 @pytest.mark.parametrize("by", [signal.SIGKILL, signal.SIGINT], ids=["killed", "Ctrl-C"])
 @pytest.mark.parametrize("at", [1, 4, 9])
 def test_an_import_that_was_stopped(place: Path, by: signal.Signals, at: int) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import random
+import re
 import shutil
 from collections import Counter
 from pathlib import Path
@@ -129,17 +130,37 @@ def test_a_table_for_people(app: Path) -> None:
     """Counts, keys with what they are needed for, and names; at 80 columns, nothing is cut."""
     env = {"APP_KEYS": ROTATED}
     arguments = ("sqlite:///app.db", "walked:declarations", "--ring-env", "APP_KEYS")
+    code, shown = drawn("verify", *arguments, cwd=app, columns=200, env=env)
+    assert any(line.split() == ["preferences", "20", "20", "older", "version"] for line in shown)
+    assert _key_rows(shown) == [OLD_ID, NEW_ID]  # what seals the most is first
     code, shown = drawn("rewrap", *arguments, cwd=app, columns=80, env=env)
     text = "\n".join(shown)
     assert code == 1
     assert "preferences: nothing is sealed" in text
     assert any(line.split() == ["history", OLD_ID, "0", *_FREE] for line in shown), text
+    assert _key_rows(shown) == [NEW_ID, OLD_ID]
     assert any(line.split() == ["tokens", NEW_ID, "59", "needed"] for line in shown), text
     assert any(line.split() == ["tokens", "tokens/user-33", *_DAMAGED] for line in shown), text
-    code, shown = drawn("verify", *arguments, cwd=app, columns=200, env=env)
-    assert any(line.split() == ["preferences", "20", "20", "older", "version"] for line in shown)
     quiet = walk(app, "verify", "sqlite:///app.db", "--quiet")
     assert quiet == (1, "", "")
+
+
+@pytest.mark.parametrize(
+    ("command", "columns"), [("verify", 200), ("migrate", 80), ("rewrap", 80), ("rewrap", 200)]
+)
+def test_progress_is_drawn(app: Path, command: str, columns: int) -> None:
+    """How many of how many, how fast, and how long yet: a killed one has left it on the screen."""
+    env = {"APP_KEYS": ROTATED, "PLACE": "sqlite:///app.db", "CUT": "40:KILL", "DRAWN_EVERY": "0"}
+    arguments = ("walked:one_by_one", "walked:declarations", "--ring-env", "APP_KEYS")
+    code, shown = drawn(command, *arguments, cwd=app, columns=columns, env=env)
+    assert code == -9
+    assert re.search(r" tokens ━.* \d+/61 +[\d,]+/s 0:00:\d\d 0:00:\d\d$", shown[-1]), shown
+
+
+def _key_rows(shown: list[str]) -> list[str]:
+    """The keys of a keyspace, in the order of the table."""
+    rows = [line.split() for line in shown if line.startswith("history ")]
+    return [row[1] for row in rows if len(row[1]) == len(OLD_ID)]
 
 
 _FREE = ["not", "needed", "here", "any", "more"]

@@ -119,6 +119,8 @@ def _cut(*, many: bool) -> Callable[[], Cut]:
     def made() -> Cut:
         if "KEPT_EVERY" in os.environ:
             walks.KEPT_EVERY, walks.WORTH = float(os.environ["KEPT_EVERY"]), 0
+        if "DRAWN_EVERY" in os.environ:
+            walks.DRAWN_EVERY = float(os.environ["DRAWN_EVERY"])
         return Cut(open_kv(os.environ["PLACE"]), many=many)
 
     return made

@@ -16,7 +16,7 @@ from typing import Any
 from kvcodec import Keyspace, RedisKV, SQLiteKV, Store
 from kvcodec.cli.copying import Copying, Progressed, Selection
 from kvcodec.cli.state import StateFile
-from kvcodec.cli.surveying import surveyed
+from kvcodec.cli.surveying import Survey
 from kvcodec.plans.many import batches
 from tests.benchmarks.registry import Setting, at_most, row
 from tests.benchmarks.timing import Race, Round
@@ -36,7 +36,7 @@ def _tell(*told: object) -> None:
 
 def _ours(source: Any, target: Any, prefix: str, state: StateFile[Progressed]) -> None:
     some = Selection(prefix)
-    found = surveyed(source, target, some, _tell, overwrite=False, whole=False)
+    found = Survey(source, target, some, _tell, overwrite=False).run(whole=False)
     copying = Copying(source, target, some, Progressed(total=found.total), _tell)
     assert copying.run(state.write, lambda: False)
     state.remove()
