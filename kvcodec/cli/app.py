@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 import traceback
+import warnings
 from collections.abc import Sequence
 from importlib import metadata
 from typing import Any, Final
 
-from cyclopts import App, CycloptsError
+from cyclopts import App, CycloptsError, Parameter
 
 from kvcodec.cli.output import FOUND, INTERRUPTED, UNAVAILABLE, WRONG, printable
 from kvcodec.errors import (
@@ -23,8 +25,6 @@ from kvcodec.errors import (
 __all__ = ["run"]
 
 _COMMANDS: Final = {
-    "bench": "kvcodec.cli.bench:bench",
-    "copy": "kvcodec.cli.copy:copy",
     "ls": "kvcodec.cli.ls:ls",
     "get": "kvcodec.cli.get:get",
     "explain": "kvcodec.cli.explain:explain",
@@ -33,27 +33,49 @@ _COMMANDS: Final = {
     "verify": "kvcodec.cli.verify:verify",
     "migrate": "kvcodec.cli.migrate:migrate",
     "rewrap": "kvcodec.cli.rewrap:rewrap",
+    "copy": "kvcodec.cli.copy:copy",
     "lock": "kvcodec.cli.lock:lock",
     "keygen": "kvcodec.cli.keygen:keygen",
     "key-id": "kvcodec.cli.key_id:key_id",
+    "bench": "kvcodec.cli.bench:bench",
 }
 """Each with its function, whose docstring is its help, or an App of several; imported when it is
-called."""
+called. Help lists them in this order."""
+
+_USAGE: Final = {"ls": "Usage: kvcodec ls [OPTIONS] URL [PREFIX]"}
+"""Where cyclopts has no name for what may be left out."""
+
+
+_HELP: Final = """Look into a KV (SQLite, Redis, PostgreSQL, NATS, S3 ...), verify, migrate,
+rotate and copy what kvcodec keeps in it.
+
+Begin with `kvcodec ls sqlite:///app.db`, which needs no declaration. `kvcodec COMMAND --help` has
+each command's options, and an example. `--debug`, with any command, adds tracebacks to errors.
+"""
 
 
 def _app() -> App:
     app = App(
         name="kvcodec",
-        help="Look into a KV, verify, migrate, rotate and copy what kvcodec keeps in it.",
+        help=_HELP,
         version=lambda: metadata.version("kvcodec"),
         result_action="return_value",
         help_format="markdown",
+        default_parameter=Parameter(show_default=_default_said),
     )
-    for name, place in _COMMANDS.items():
-        app.command(place, name=name)
+    for at, (name, place) in enumerate(_COMMANDS.items()):
+        if name in _USAGE:
+            app.command(place, name=name, sort_key=at, usage=_USAGE[name])
+        else:
+            app.command(place, name=name, sort_key=at)
     completing: Any = app  # what this method takes is told in part only
     completing.register_install_completion_command(name="--install-completion")
     return app
+
+
+def _default_said(default: object) -> str | None:
+    """What help says of a default; nothing where an option that is left out does nothing."""
+    return str(default) if default not in (None, False, "") else None
 
 
 def _app_for(tokens: list[str]) -> App:
@@ -69,10 +91,14 @@ def run(arguments: Sequence[str]) -> int:
     # Wherever it stands: it is about the program, and the command has no part in it.
     debug = "--debug" in arguments
     tokens = [each for each in arguments if each != "--debug"]
+    if not debug:
+        _speak_plainly()
     try:
         code: Any = _app_for(tokens)(tokens, exit_on_error=False)
-    except CycloptsError:
-        return WRONG  # cyclopts has said what is wrong
+    except CycloptsError as error:  # cyclopts has said what is wrong
+        asked = " ".join(("kvcodec", *(error.command_chain or ()), "--help"))
+        print(f"kvcodec: {asked} has the arguments and options", file=sys.stderr)  # noqa: T201
+        return WRONG
     except KeyboardInterrupt:
         return INTERRUPTED
     except BrokenPipeError:
@@ -83,6 +109,16 @@ def run(arguments: Sequence[str]) -> int:
             traceback.print_exc()
         return _say(error)
     return code if isinstance(code, int) else 0
+
+
+def _speak_plainly() -> None:
+    """Say warnings as errors are said; what clients log beside their errors is for --debug."""
+    warnings.showwarning = _warn
+    logging.lastResort = logging.NullHandler()  # a handler of the user's own stays
+
+
+def _warn(message: Warning | str, category: type[Warning], *_: object) -> None:
+    print(f"kvcodec: {category.__name__}: {printable(str(message))}", file=sys.stderr)  # noqa: T201
 
 
 def _say(error: Exception) -> int:

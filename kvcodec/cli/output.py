@@ -10,13 +10,14 @@ import json
 import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Annotated, Final, Literal
+from typing import Annotated, Final, Literal, TextIO
 
 import msgspec
 from cyclopts import Parameter
 from rich.box import SIMPLE_HEAD
 from rich.console import Console, RenderableType
 from rich.highlighter import JSONHighlighter
+from rich.padding import Padding
 from rich.progress import (
     BarColumn,
     DownloadColumn,
@@ -42,6 +43,7 @@ __all__ = [
     "Common",
     "Output",
     "age",
+    "count_of",
     "printable",
     "size",
 ]
@@ -62,8 +64,12 @@ INTERRUPTED: Final = 130
 class Common:
     """What each command takes beside its own options."""
 
-    json: Annotated[bool, Parameter(negative=(), help="A line of JSON for each thing.")] = False
-    quiet: Annotated[bool, Parameter(negative=(), help="Nothing but errors and results.")] = False
+    json: Annotated[
+        bool, Parameter(negative=(), help="Say all as lines of JSON, one object each.")
+    ] = False
+    quiet: Annotated[bool, Parameter(negative=(), help="Say nothing but errors and results.")] = (
+        False
+    )
 
 
 _DEFAULT: Final = Common()
@@ -76,10 +82,10 @@ class Output:
         common = common or _DEFAULT
         self.json: bool = common.json
         self.is_for_people: bool = not (common.json or common.quiet)
-        # Piped, a line is a line however long it is: whoever reads it is `grep`.
-        width = None if sys.stdout.isatty() else _PIPED_WIDTH
-        self._out = Console(highlight=False, markup=False, width=width, emoji=False)
-        self._err = Console(stderr=True, highlight=False, markup=False, emoji=False)
+        self._out = Console(highlight=False, markup=False, width=_width(sys.stdout), emoji=False)
+        self._err = Console(
+            stderr=True, highlight=False, markup=False, width=_width(sys.stderr), emoji=False
+        )
 
     def record(self, what: object) -> None:
         """Say one thing to a program: a Struct or a dict, as a line of JSON."""
@@ -91,8 +97,10 @@ class Output:
         if self.is_for_people:
             self._out.print(what)
 
-    def table(self, columns: Sequence[Column], rows: Iterable[Sequence[object]]) -> None:
-        """Show a table, each cell as ``str`` says, escaped."""
+    def table(
+        self, columns: Sequence[Column], rows: Iterable[Sequence[object]], *, indent: int = 0
+    ) -> None:
+        """Show a table, each cell as ``str`` says, escaped; so many columns further in."""
         if not self.is_for_people:
             return
         titled = any(column.title for column in columns)
@@ -113,7 +121,7 @@ class Output:
             )
         for row in rows:
             table.add_row(*(Text(printable(str(cell))) for cell in row))
-        self._out.print(table)
+        self._out.print(Padding(table, (0, 0, 0, indent), expand=False))
 
     def json_text(self, text: str) -> None:
         """Show JSON, in colour on a terminal; it is a result, and stays valid JSON on both."""
@@ -169,6 +177,11 @@ class Output:
 _PIPED_WIDTH: Final = 100_000
 
 
+def _width(stream: TextIO) -> int | None:
+    """Piped, a line is a line however long it is: whoever reads it is `grep`."""
+    return None if stream.isatty() else _PIPED_WIDTH
+
+
 @dataclass(frozen=True, slots=True)
 class Column:
     """One column of a table."""
@@ -186,6 +199,11 @@ def printable(text: str) -> str:
     return "".join(
         each if each.isprintable() or each == "\n" else ascii(each)[1:-1] for each in text
     )
+
+
+def count_of(count: int, what: str) -> str:
+    """Return how many there are, for people: ``1 name``, ``2,000 names``."""
+    return f"{count:,} {what}{'' if count == 1 else 's'}"
 
 
 _UNITS: Final = ("B", "KiB", "MiB", "GiB", "TiB")

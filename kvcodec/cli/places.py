@@ -6,6 +6,7 @@ import os
 import sys
 from collections.abc import Callable, Generator
 from contextlib import ExitStack, contextmanager, suppress
+from difflib import get_close_matches
 from importlib import import_module
 from inspect import isawaitable, iscoroutinefunction
 from pathlib import Path
@@ -52,13 +53,27 @@ def named(place: str) -> Any:
     """
     module, colon, name = place.partition(":")
     if not colon or not name:
-        raise ConfigError("a URL, env:NAME, or module:NAME is wanted")
+        raise ConfigError(_wanted(place))
     found: Any = imported(module)
     for part in name.split("."):
         if not hasattr(found, part):
-            raise ConfigError(f"the module {module} has no {name}")
+            raise ConfigError(f"the module {module} has no {name}{_alike(part, dir(found))}")
         found = getattr(found, part)
     return found
+
+
+def _wanted(place: str) -> str:
+    wanted = "a URL, env:NAME, or module:NAME is wanted"
+    if not Path(place).exists():
+        return wanted
+    folder = Path(place).is_dir()
+    url = Path(place).resolve().as_uri() if folder else f"sqlite:///{place}"
+    return f"{wanted}: the URL of this path is {url}"
+
+
+def _alike(name: str, names: list[str]) -> str:
+    found = get_close_matches(name, names, 1)
+    return f": is it {found[0]}?" if found else ""
 
 
 def imported(module: str) -> Any:
@@ -72,7 +87,7 @@ def imported(module: str) -> Any:
             raise
         raise ConfigError(f"there is no module {module} here or where Python looks") from error
     except ValueError:
-        raise ConfigError("a URL, env:NAME, or module:NAME is wanted") from None
+        raise ConfigError(_wanted(module)) from None
 
 
 @forgetful

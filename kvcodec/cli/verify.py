@@ -12,6 +12,7 @@ __all__ = ["verify"]
 def verify(
     url: Place,
     declarations: Declarations,
+    /,
     *,
     ring_env: RingEnv = None,
     as_: As = None,
@@ -21,9 +22,11 @@ def verify(
 ) -> int:
     """Read every value through its declaration, and say what state it is in; change nothing.
 
-    1 if something cannot be read. Ctrl-C ends it after the value at hand; the same command goes on
-    from there. It walks keys: of logs the messages are read, of files the chunks, and the parts
-    that nobody needs are not looked at.
+    It walks the keys of these declarations, and no other names: of logs the messages are read, of
+    files the chunks, and the parts that nobody needs are not looked at. The exit code is 1 if
+    something cannot be read. Ctrl-C ends it after the value at hand; the same command goes on.
+
+    For example: `kvcodec verify sqlite:///app.db app.stored`
     """
     asked = Asked("verify", url, declarations, ring_env, as_, limit, state)
     return walk_all(asked, Output(common))
