@@ -113,7 +113,8 @@ def run(arguments: Sequence[str]) -> int:
 
 def _speak_plainly() -> None:
     """Say warnings as errors are said; what clients log beside their errors is for --debug."""
-    warnings.showwarning = _warn
+    plainly: Any = _warn  # where in which file it was raised is of no use to anybody here
+    warnings.showwarning = plainly
     logging.lastResort = logging.NullHandler()  # a handler of the user's own stays
 
 
