@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from importlib import metadata
 from typing import Any, Final
 
-from cyclopts import App, CycloptsError
+from cyclopts import App, CycloptsError, Parameter
 
 from kvcodec.cli.output import FOUND, INTERRUPTED, UNAVAILABLE, WRONG, Output, printable
 from kvcodec.errors import (
@@ -39,23 +39,43 @@ _COMMANDS: Final = {
     "key-id": "kvcodec.cli.key_id:key_id",
     "bench": "kvcodec.cli.bench:bench",
 }
-"""As ``--help`` lists them: looking, writing, the rest. Each with its function, whose
-docstring is its help, or an App of several; imported when it is called."""
+"""Each with its function, whose docstring is its help, or an App of several; imported when it is
+called. Help lists them in this order."""
+
+_USAGE: Final = {"ls": "Usage: kvcodec ls [OPTIONS] URL [PREFIX]"}
+"""Where cyclopts has no name for what may be left out."""
+
+
+_HELP: Final = """Look into a KV (SQLite, Redis, PostgreSQL, NATS, S3 ...), verify, migrate,
+rotate and copy what kvcodec keeps in it.
+
+Begin with `kvcodec ls sqlite:///app.db`, which needs no declaration. `kvcodec COMMAND --help` has
+each command's options, and an example. `--debug`, with any command, adds tracebacks to errors.
+"""
 
 
 def _app() -> App:
     app = App(
         name="kvcodec",
-        help="Look into a KV, verify, migrate, rotate and copy what kvcodec keeps in it.",
+        help=_HELP,
         version=lambda: metadata.version("kvcodec"),
         result_action="return_value",
         help_format="markdown",
+        default_parameter=Parameter(show_default=_default_said),
     )
-    for number, (name, place) in enumerate(_COMMANDS.items()):
-        app.command(place, name=name, sort_key=number)
+    for at, (name, place) in enumerate(_COMMANDS.items()):
+        if name in _USAGE:
+            app.command(place, name=name, sort_key=at, usage=_USAGE[name])
+        else:
+            app.command(place, name=name, sort_key=at)
     completing: Any = app  # what this method takes is told in part only
     completing.register_install_completion_command(name="--install-completion")
     return app
+
+
+def _default_said(default: object) -> str | None:
+    """What help says of a default; nothing where an option that is left out does nothing."""
+    return str(default) if default not in (None, False, "") else None
 
 
 def _app_for(tokens: list[str]) -> App:
@@ -78,8 +98,10 @@ def run(arguments: Sequence[str]) -> int:
             told: Any = warnings
             told.showwarning = _warned
             code: Any = _app_for(tokens)(tokens, exit_on_error=False)
-    except CycloptsError:
-        return WRONG  # cyclopts has said what is wrong
+    except CycloptsError as error:  # cyclopts has said what is wrong
+        asked = " ".join(("kvcodec", *(error.command_chain or ()), "--help"))
+        print(f"kvcodec: {asked} has the arguments and options", file=sys.stderr)  # noqa: T201
+        return WRONG
     except KeyboardInterrupt:
         return INTERRUPTED
     except BrokenPipeError:
@@ -92,9 +114,9 @@ def run(arguments: Sequence[str]) -> int:
     return code if isinstance(code, int) else 0
 
 
-def _warned(message: Warning | str, *_: object) -> None:
+def _warned(message: Warning | str, category: type[Warning], *_: object) -> None:
     """Say what a KV warns of, without the line of the source that it comes from."""
-    Output(None).warn(f"kvcodec: {message}")
+    Output(None).warn(f"kvcodec: {category.__name__}: {message}")
 
 
 def _say(error: Exception) -> int:

@@ -30,37 +30,44 @@ Place: TypeAlias = Annotated[
         "environment variable, or module:function, which returns a handle."
     ),
 ]
-Prefix: TypeAlias = Annotated[str, Parameter(help="Only names that begin so.")]
+Prefix: TypeAlias = Annotated[str, Parameter(metavar="PREFIX", help="Only names that begin so.")]
 Declarations: TypeAlias = Annotated[
     str,
     Parameter(
-        help="The declarations: module:NAME of a Keyspace, of several, or of a function that "
-        "returns them for a ring; module alone for all that it has."
+        help="The declarations: module for all Keyspaces that it has, module:NAME for one, for "
+        "a list or dict of them, or for a function that returns them for a ring (--ring-env)."
     ),
 ]
 Declared: TypeAlias = Annotated[
     str | None,
     Parameter(
         name="--declared",
-        help="The declarations, as module:NAME or module, where there are some: what is stored "
-        "tells a part without them.",
+        metavar="DECLARATIONS",
+        help="The declarations, named as for other commands (module:NAME or module). This one "
+        "does without them too, and says more with them.",
     ),
 ]
 KeyName: TypeAlias = Annotated[
     str,
-    Parameter(help="The name, as ls shows it; or a key of the keyspace, where one is declared."),
+    Parameter(
+        help="The name, as ls shows it; where one keyspace is declared, what comes behind its "
+        "prefix will do."
+    ),
 ]
 Reveal: TypeAlias = Annotated[
-    bool, Parameter(negative=(), help="Show what is sealed, too: asks on the terminal first.")
+    bool, Parameter(negative=(), help="Show what is sealed too; it asks on the terminal first.")
 ]
 Yes: TypeAlias = Annotated[
     bool,
-    Parameter(negative=(), help="The answer to what --reveal asks, where there is no terminal."),
+    Parameter(
+        negative=(), help="Answer yes to what --reveal asks: for scripts, which have no terminal."
+    ),
 ]
 RingEnv: TypeAlias = Annotated[
     str | None,
     Parameter(
         name="--ring-env",
+        metavar="NAME",
         help="The environment variable that has the keys, primary first, for declarations that "
         "have none of their own, or other ones.",
     ),
@@ -69,6 +76,7 @@ State: TypeAlias = Annotated[
     str | None,
     Parameter(
         name="--state",
+        metavar="FILE",
         help="Where an interrupted run keeps how far it came; kvcodec-COMMAND.state if not given.",
     ),
 ]
@@ -86,10 +94,11 @@ class Walking:
     shape: Annotated[
         Shape | None,
         Parameter(
-            name="--as", help="What the keyspace is opened as, where what is stored tells not."
+            name="--as", help="What the keyspace is opened as, where what is stored does not tell."
         ),
     ] = None
     limit: Annotated[
-        int | None, Parameter(help="End after about so many names; the same command goes on.")
+        int | None,
+        Parameter(metavar="N", help="End after about so many names; the same command goes on."),
     ] = None
     state: State = None

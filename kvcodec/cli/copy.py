@@ -11,7 +11,17 @@ from msgspec import Struct
 from kvcodec.cli.arguments import Prefix, State
 from kvcodec.cli.copying import Copying, Progressed, Selection, Trouble
 from kvcodec.cli.interrupt import Interrupt, interruptible
-from kvcodec.cli.output import FINE, FOUND, INTERRUPTED, WRONG, Column, Common, Output, size
+from kvcodec.cli.output import (
+    FINE,
+    FOUND,
+    INTERRUPTED,
+    WRONG,
+    Column,
+    Common,
+    Output,
+    count_of,
+    size,
+)
 from kvcodec.cli.places import opened
 from kvcodec.cli.state import StateFile
 from kvcodec.cli.surveying import Survey, refuse_one_store
@@ -46,19 +56,22 @@ class Copied(Struct, tag_field="kind", tag="copied"):
 
 
 def copy(
-    source: Annotated[str, Parameter(name="FROM", help="The KV that is read: as for TO.")],
+    source: Annotated[
+        str,
+        Parameter(name="FROM", help="The KV that is read: a URL, env:NAME, or module:function."),
+    ],
     target: Annotated[
         str,
         Parameter(
             name="TO",
-            help="The KV that is written: a URL, env:NAME, or module:function. A SQLite file or a "
-            "folder that is not there is made.",
+            help="The KV that is written, named in the same way. A SQLite file or a folder that is "
+            "not there is made.",
         ),
     ],
     /,
     *,
     keyspace: Annotated[
-        str | None, Parameter(help="Only the names of the keyspace of this name.")
+        str | None, Parameter(metavar="NAME", help="Only the names of the keyspace of this name.")
     ] = None,
     prefix: Prefix = "",
     overwrite: Annotated[
@@ -82,7 +95,9 @@ def copy(
     TO has.
 
     Ctrl-C ends it after the values at hand; the same command goes on. A value that is written to
-    FROM meanwhile is copied as it was at some moment: run it again with --overwrite to catch up.
+    FROM meanwhile is copied as it was at some moment: run it again with `--overwrite` to catch up.
+
+    For example: `kvcodec copy sqlite:///app.db env:STORE --dry-run`
     """
     if keyspace is not None and prefix:
         raise ConfigError("--keyspace names what --prefix would: give one of them")
@@ -188,8 +203,9 @@ class _Run:
             ("problems", told.problems),
         ]
         shown = [(what, f"{count:,}") for what, count in rows if count]
-        self.out.table([Column("of values"), Column("", "right")], shown)
-        self.out.show(f"{told.total:,} names, {size(told.bytes)} in {told.seconds:,.1f} s")
+        self.out.table([Column("what"), Column("values", "right")], shown)
+        summary = f"{size(told.bytes)} in {told.seconds:,.1f} s"
+        self.out.show(f"{count_of(told.total, 'name')}, {summary}")
 
 
 def _way_out(problems: list[Problem]) -> str:

@@ -94,8 +94,8 @@ def one_of(keyspaces: list[AnyKeyspace], name: str) -> AnyKeyspace:
         return keyspaces[0]
     owners = [each for each in keyspaces if name.startswith(each.prefix)]
     if not owners:
-        known = ", ".join(sorted(each.name for each in keyspaces))
-        raise ConfigError(f"no keyspace of these has this name: {known}")
+        known = ", ".join(sorted(each.prefix for each in keyspaces))
+        raise ConfigError(f"{name} is a name of none of these keyspaces: theirs begin with {known}")
     return max(owners, key=lambda each: len(each.prefix))
 
 

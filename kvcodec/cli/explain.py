@@ -44,12 +44,13 @@ class Explained(Struct, omit_defaults=True):
     pieces: list[Piece]
     steps: tuple[Step, ...]
     keyspace: str | None = None
-    value: msgspec.Raw | None = None
+    value: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
 
 
 def explain(
     url: Place,
     name: KeyName,
+    /,
     *,
     declarations: Declared = None,
     reveal: Reveal = False,
@@ -61,6 +62,8 @@ def explain(
 
     Without a declaration as far as the bytes tell; with `--declared` to the value. What is sealed
     is shown with `--reveal` only, which asks first. The exit code is 1 for what cannot be read.
+
+    For example: `kvcodec explain sqlite:///app.db tokens/ada --declared app.stored`
     """
     out = Output(common)
     keyspace = None if declarations is None else _owner(declared(declarations, ring_env), name)
@@ -103,7 +106,8 @@ def _found(kv: KV, name: str, keyspace: AnyKeyspace | None) -> tuple[str, bytes]
 
 def _tell(out: Output, what: Explained, keyspace: AnyKeyspace | None, shown: bytes | None) -> None:
     what.keyspace = None if keyspace is None else keyspace.name
-    what.value = None if shown is None else msgspec.Raw(shown)
+    if shown is not None:
+        what.value = msgspec.Raw(shown)
     out.record(what)
     whose = "" if what.keyspace is None else f", declared as {what.keyspace}"
     out.show(Text(f"{printable(what.name)}  {size(what.bytes)}{whose}", style="bold cyan"))

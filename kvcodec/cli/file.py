@@ -25,7 +25,7 @@ from kvcodec.stores.files import Files
 
 __all__ = ["Listed", "app"]
 
-app: App = App(name="file", help="Files: to and from disk, and which there are.")
+app: App = App(name="file", help="Files: which there are, and to and from disk.")
 
 _PIECE = 256 * 1024
 """Bytes that are written to disk at once: a chunk of the usual size."""
@@ -42,15 +42,17 @@ class Listed(msgspec.Struct, omit_defaults=True):
     error: str | None = None
 
 
-@app.command
+@app.command(sort_key=1, usage="Usage: kvcodec file put [OPTIONS] URL DECLARATIONS NAME [PATH]")
 def put(
     url: Place,
-    declaration: Declarations,
-    key: KeyName,
+    declarations: Declarations,
+    name: KeyName,
     path: Annotated[str, Parameter(help="The file; - is standard input.")] = STANDARD,
+    /,
     *,
     content_type: Annotated[
-        str | None, Parameter(name="--type", help="Its content type; guessed by its name.")
+        str | None,
+        Parameter(name="--type", metavar="TYPE", help="Its content type; guessed by its name."),
     ] = None,
     overwrite: Overwrite = False,
     ring_env: RingEnv = None,
@@ -60,16 +62,18 @@ def put(
 
     Until it is stored, whoever reads finds the file that was there; that is so after an error or a
     stop too.
+
+    For example: `kvcodec file put env:STORE app.stored uploads/video.mp4 video.mp4`
     """
     out = Output(common)
-    keyspace = one_of(declared(declaration, ring_env), key)
-    at = key_of(keyspace, key)
-    name = keyspace.raw_key(at)
+    keyspace = one_of(declared(declarations, ring_env), name)
+    at = key_of(keyspace, name)
+    raw_key = keyspace.raw_key(at)
     with opened(url) as kv, read_from(path) as (file, total):
         files = Files(keyspace, kv)
         if not overwrite and files.exists(at):
-            raise ConfigError(f"{name} is there already: --overwrite replaces it")
-        with out.transfer(name, total) as bar:
+            raise ConfigError(f"{raw_key} is there already: --overwrite replaces it")
+        with out.transfer(raw_key, total) as bar:
             task = bar.task_ids[0]
             info = files.put(
                 at,
@@ -77,16 +81,17 @@ def put(
                 content_type=content_type or guess_type(path)[0],
                 on_progress=lambda stored: bar.advance(task, stored),
             )
-    _say(out, f"stored {name}", name, info)
+    _say(out, f"stored {raw_key}", raw_key, info)
     return FINE
 
 
-@app.command
+@app.command(sort_key=2, usage="Usage: kvcodec file get [OPTIONS] URL DECLARATIONS NAME [PATH]")
 def get(
     url: Place,
-    declaration: Declarations,
-    key: KeyName,
+    declarations: Declarations,
+    name: KeyName,
     path: Annotated[str, Parameter(help="The file; - is standard output.")] = STANDARD,
+    /,
     *,
     overwrite: Overwrite = False,
     reveal: Reveal = False,
@@ -97,24 +102,26 @@ def get(
     """Write a stored file to disk.
 
     It has its name once it is whole and its hash is the stored one's; until then, and after an
-    error, what was there stays. A sealed file needs --reveal.
+    error, what was there stays. A sealed file needs `--reveal`.
+
+    For example: `kvcodec file get env:STORE app.stored uploads/video.mp4 video.mp4`
     """
     out = Output(common)
     _refuse_output(out, path)
-    keyspace = one_of(declared(declaration, ring_env), key)
+    keyspace = one_of(declared(declarations, ring_env), name)
     if not is_shown(keyspace, reveal=reveal, yes=yes):
         raise ConfigError(f"{keyspace.name} is sealed, and a file on disk is not: --reveal")
-    at = key_of(keyspace, key)
-    name, private = keyspace.raw_key(at), seals(keyspace.declaration)
+    at = key_of(keyspace, name)
+    raw_key, private = keyspace.raw_key(at), seals(keyspace.declaration)
     with opened(url) as kv, Files(keyspace, kv).open(at) as source:
-        bar = out.transfer(name, source.info.size)
+        bar = out.transfer(raw_key, source.info.size)
         with written(path, overwrite=overwrite, private=private) as file, bar:
             # Read from start to end: the last piece raises if the whole is not what was put.
             while piece := source.read(_PIECE):
                 file.write(piece)
                 bar.advance(bar.task_ids[0], len(piece))
     if path != STANDARD:
-        _say(out, f"{path} is {name}", name, source.info)
+        _say(out, f"{path} is {raw_key}", raw_key, source.info)
     return FINE
 
 
@@ -125,18 +132,25 @@ def _refuse_output(out: Output, path: str) -> None:
         raise ConfigError("a file may be of any bytes, which a terminal obeys: give a path, or |")
 
 
-@app.command(name="ls")
+@app.command(name="ls", sort_key=0)
 def list_(
     url: Place,
-    declaration: Declarations,
+    declarations: Declarations,
+    /,
     *,
     ring_env: RingEnv = None,
     common: Common | None = None,
 ) -> int:
-    """List stored files with their sizes, types and ages; of a module, all that are stored so."""
+    """List stored files with their sizes, types and ages.
+
+    Of several declarations, those that files are stored of. What a file is made of is not read:
+    `kvcodec verify` does that. The exit code is 1 if one cannot be read.
+
+    For example: `kvcodec file ls env:STORE app.stored`
+    """
     out = Output(common)
     with opened(url) as kv:
-        found = [each for files in _files(declared(declaration, ring_env), kv) for each in files]
+        found = [each for files in _files(declared(declarations, ring_env), kv) for each in files]
     for each in found:
         out.record(each)
     columns = [

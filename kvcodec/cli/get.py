@@ -33,6 +33,7 @@ def get(
     url: Place,
     declarations: Declarations,
     name: KeyName,
+    /,
     *,
     reveal: Reveal = False,
     yes: Yes = False,
@@ -44,6 +45,8 @@ def get(
     As JSON; bytes and text are written as they are to a file or a pipe. Secret fields are masked,
     and of a value that is sealed whole nothing is shown, unless `--reveal` is given, which asks
     first. Nothing is changed: a value whose time is over stays where it is.
+
+    For example: `kvcodec get sqlite:///app.db app.stored tokens/ada --reveal`
     """
     out = Output(common)
     keyspace = one_of(declared(declarations, ring_env), name)

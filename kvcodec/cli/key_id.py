@@ -27,15 +27,20 @@ class KeyId(Struct):
 def key_id(
     *refused: Annotated[str, Parameter(show=False)],
     env: Annotated[
-        str | None, Parameter(help="The environment variable that has the keys, primary first.")
+        str | None,
+        Parameter(
+            metavar="NAME", help="The environment variable that has the keys, primary first."
+        ),
     ] = None,
-    file: Annotated[str | None, Parameter(help="The file that has them.")] = None,
+    file: Annotated[str | None, Parameter(metavar="FILE", help="The file that has them.")] = None,
     common: Common | None = None,
 ) -> int:
     """Print the id of a key, or of each key of a ring, the primary one first.
 
     The keys come from an environment variable, a file, standard input, or from the terminal, where
     they are not shown; never from an argument. An id is no secret: it stands in what is sealed.
+
+    For example: `kvcodec key-id --env APP_KEYS`
     """
     if refused:
         raise ConfigError(

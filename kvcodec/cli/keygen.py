@@ -28,17 +28,25 @@ class Made(Struct, omit_defaults=True):
 def keygen(
     *,
     env: Annotated[
-        str | None, Parameter(help="Print NAME=KEY, as files of environment variables have it.")
+        str | None,
+        Parameter(
+            metavar="NAME", help="Print NAME=KEY, as files of environment variables have it."
+        ),
     ] = None,
     file: Annotated[
         str | None,
-        Parameter(help="Write the key to a new file that only its owner may read; print its id."),
+        Parameter(
+            metavar="FILE",
+            help="Write the key to a new file that only its owner may read; print its id.",
+        ),
     ] = None,
     common: Common | None = None,
 ) -> int:
     """Make a new random key, and print it: once, to be kept where secrets are kept.
 
-    `kvcodec keygen --env APP_KEYS >> .env` keeps it off the terminal, and so does `--file`.
+    With `--file`, and with its output sent to a file, it is not on the terminal.
+
+    For example: `kvcodec keygen --env APP_KEYS >> .env`
     """
     out = Output(common)
     if env is not None and file is not None:

@@ -23,13 +23,14 @@ class Locked(Struct):
     """Those that were held against the file."""
     updated: bool
     broken: list[str]
-    """Each promise that is broken, and the way out. Empty if all are kept."""
+    """Lines of text: each promise that is broken, and the way out. Empty if all are kept."""
 
 
 def lock(
-    action: Literal["check", "update"],
+    action: Annotated[Literal["check", "update"], Parameter(help="What is done.")],
     file: Annotated[str, Parameter(help="The lock file, committed beside the declarations.")],
     declarations: Declarations,
+    /,
     *,
     ring_env: RingEnv = None,
     common: Common | None = None,
@@ -37,7 +38,9 @@ def lock(
     """Hold the declarations against a lock file, as ``SchemaLock`` does in a test.
 
     ``check`` says what today's code does not read any more of what older code stored. ``update``
-    records what is compatible and not in the file yet.
+    records what is compatible and not in the file yet. The exit code is 1 for a broken promise.
+
+    For example: `kvcodec lock check kvcodec.lock.json app.stored`
     """
     out = Output(common)
     keyspaces = declared(declarations, ring_env)

@@ -30,7 +30,7 @@ from kvcodec.stores.log import Log
 
 __all__ = ["Exported", "Imported", "Said", "app"]
 
-app: App = App(name="log", help="A log: its newest messages, those to come, and JSON lines of it.")
+app: App = App(name="log", help="Logs: the newest messages, those to come, and all as JSON lines.")
 
 
 class Said(msgspec.Struct):
@@ -58,14 +58,17 @@ class Imported(msgspec.Struct):
     after: int
 
 
-Newest = Annotated[NonNegativeInt, Parameter(name=("-n", "--newest"), help="So many, at most.")]
+Newest = Annotated[
+    NonNegativeInt, Parameter(name=("-n", "--newest"), metavar="N", help="So many, at most.")
+]
 
 
-@app.command
+@app.command(sort_key=0)
 def tail(
     url: Place,
-    declaration: Declarations,
-    key: KeyName,
+    declarations: Declarations,
+    name: KeyName,
+    /,
     *,
     newest: Newest = 10,
     reveal: Reveal = False,
@@ -75,13 +78,15 @@ def tail(
 ) -> int:
     """Show the newest messages of a log, oldest first, with their ages.
 
-    Of a sealed one the ages and sizes, and the messages with --reveal.
+    Of a sealed one the ages and sizes, and the messages with `--reveal`.
+
+    For example: `kvcodec log tail env:STORE app.stored history/ada/7 -n 20`
     """
     out = Output(common)
-    keyspace = one_of(declared(declaration, ring_env), key)
+    keyspace = one_of(declared(declarations, ring_env), name)
     shown = is_shown(keyspace, reveal=reveal, yes=yes)
     with opened(url) as kv:
-        messages = _following(keyspace, kv, key, must_be=True).newest(newest)
+        messages = _following(keyspace, kv, name, must_be=True).newest(newest)
     saying = _Saying(out, keyspace, shown=shown)
     for message in messages:
         out.record(saying.record(message))
@@ -91,15 +96,17 @@ def tail(
     return FINE
 
 
-@app.command
+@app.command(sort_key=1)
 def follow(
     url: Place,
-    declaration: Declarations,
-    key: KeyName,
+    declarations: Declarations,
+    name: KeyName,
+    /,
     *,
     newest: Newest = 10,
     every: Annotated[
-        float, Parameter(validator=Number(gte=0.05), help="Seconds between two looks.")
+        float,
+        Parameter(validator=Number(gte=0.05), metavar="SECONDS", help="Seconds between two looks."),
     ] = 1.0,
     reveal: Reveal = False,
     yes: Yes = False,
@@ -109,13 +116,15 @@ def follow(
     """Show the newest messages of a log, and those that come, until Ctrl-C.
 
     A log that is not there yet is waited for; of one that is deleted the next one is shown.
+
+    For example: `kvcodec log follow env:STORE app.stored history/ada/7`
     """
     out = Output(common)
-    keyspace = one_of(declared(declaration, ring_env), key)
+    keyspace = one_of(declared(declarations, ring_env), name)
     shown = is_shown(keyspace, reveal=reveal, yes=yes)
     saying = _Saying(out, keyspace, shown=shown)
     with opened(url) as kv:
-        following = _following(keyspace, kv, key, must_be=False)
+        following = _following(keyspace, kv, name, must_be=False)
         saying.say(following.newest(newest))
         if not following.is_there:
             out.warn("nothing there yet: waiting for it")
@@ -133,13 +142,16 @@ def _look(following: Following, saying: _Saying, out: Output) -> None:
     saying.say(look.messages)
 
 
-@app.command
+@app.command(sort_key=2)
 def export(
     url: Place,
-    declaration: Declarations,
-    key: KeyName,
+    declarations: Declarations,
+    name: KeyName,
+    /,
     *,
-    out: Annotated[str, Parameter(help="The file; - is standard output.")] = STANDARD,
+    out: Annotated[
+        str, Parameter(metavar="FILE", help="The file; - is standard output.")
+    ] = STANDARD,
     overwrite: Overwrite = False,
     reveal: Reveal = False,
     yes: Yes = False,
@@ -148,15 +160,17 @@ def export(
 ) -> int:
     """Write all messages of a log as JSON lines, oldest first.
 
-    A file has its name once it is whole. A sealed log needs --reveal.
+    A file has its name once it is whole. A sealed log needs `--reveal`.
+
+    For example: `kvcodec log export env:STORE app.stored history/ada/7 --out ada.jsonl`
     """
     # On standard output are the lines, and nothing beside them.
     said = Output(Common(quiet=True) if out == STANDARD else common)
-    keyspace = one_of(declared(declaration, ring_env), key)
+    keyspace = one_of(declared(declarations, ring_env), name)
     if not is_shown(keyspace, reveal=reveal, yes=yes):
         raise ConfigError(f"{keyspace.name} is sealed, and an export is not: --reveal")
     with opened(url) as kv:
-        log, at = Log(keyspace, kv, writers="many"), key_of(keyspace, key)
+        log, at = Log(keyspace, kv, writers="many"), key_of(keyspace, name)
         if not log.exists(at):
             raise _missing(keyspace, at)
         private, messages = seals(keyspace.declaration), 0
@@ -172,12 +186,17 @@ def export(
     return FINE
 
 
-@app.command(name="import")
+@app.command(
+    name="import",
+    sort_key=3,
+    usage="Usage: kvcodec log import [OPTIONS] URL DECLARATIONS NAME [PATH]",
+)
 def import_(
     url: Place,
-    declaration: Declarations,
-    key: KeyName,
+    declarations: Declarations,
+    name: KeyName,
     path: Annotated[str, Parameter(help="The file; - is standard input.")] = STANDARD,
+    /,
     *,
     ring_env: RingEnv = None,
     common: Common | None = None,
@@ -186,10 +205,12 @@ def import_(
 
     All lines are read before the first is stored: of a file with a line that is no message nothing
     is. The same file once more, after a stop or an error, adds what is missing.
+
+    For example: `kvcodec log import env:STORE app.stored history/ada/8 ada.jsonl`
     """
     out = Output(common)
-    keyspace = one_of(declared(declaration, ring_env), key)
-    at = key_of(keyspace, key)
+    keyspace = one_of(declared(declarations, ring_env), name)
+    at = key_of(keyspace, name)
     with opened(url) as kv:
         log, all_of_it = Log(keyspace, kv), Log(keyspace, kv, writers="many")
         with read_from(path) as (file, _):
@@ -214,8 +235,8 @@ def _id_of(lines: Iterable[bytes]) -> str:
     return f"import {digest.hexdigest()}"
 
 
-def _following(keyspace: AnyKeyspace, kv: KV, key: str, *, must_be: bool) -> Following:
-    at = key_of(keyspace, key)
+def _following(keyspace: AnyKeyspace, kv: KV, name: str, *, must_be: bool) -> Following:
+    at = key_of(keyspace, name)
     if must_be and not Log(keyspace, kv, writers="many").exists(at):
         raise _missing(keyspace, at)
     return Following(keyspace, kv, at)

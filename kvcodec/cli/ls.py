@@ -16,7 +16,7 @@ from kvcodec.cli.arguments import Declared, Place, Prefix, RingEnv
 from kvcodec.cli.declared import AnyKeyspace, declared
 from kvcodec.cli.kinds import Looked, looked_at
 from kvcodec.cli.names import keyspace_of
-from kvcodec.cli.output import FINE, FOUND, Column, Common, Output, age, printable, size
+from kvcodec.cli.output import FINE, FOUND, Column, Common, Output, age, count_of, printable, size
 from kvcodec.cli.places import opened
 from kvcodec.cli.stored import names_of, stored_in
 from kvcodec.format.envelope import COMPRESSIONS, Header, cipher_said
@@ -26,7 +26,7 @@ from kvcodec.plans.shards import is_shard
 __all__ = ["ls", "said"]
 
 
-class Name(Struct, tag="name", tag_field="record", omit_defaults=True):
+class Name(Struct, tag="name", tag_field="kind", omit_defaults=True):
     """One name, in ``--json``. What does not apply is left out."""
 
     name: str
@@ -44,7 +44,7 @@ class Name(Struct, tag="name", tag_field="record", omit_defaults=True):
     problem: str = ""
 
 
-class Group(Struct, tag="keyspace", tag_field="record", omit_defaults=True):
+class Group(Struct, tag="keyspace", tag_field="kind"):
     """All names of a keyspace, in ``--json``: ``""`` for those that begin with none."""
 
     keyspace: str
@@ -59,7 +59,7 @@ class Group(Struct, tag="keyspace", tag_field="record", omit_defaults=True):
         self.undeclared += undeclared
 
 
-class Total(Struct, tag="total", tag_field="record", omit_defaults=True):
+class Total(Struct, tag="total", tag_field="kind"):
     """The last line of ``--json``."""
 
     keyspaces: int
@@ -116,6 +116,7 @@ class _Listing:
 def ls(
     url: Place,
     prefix: Prefix = "",
+    /,
     *,
     all: Annotated[  # noqa: A002 - the option's name
         bool, Parameter(negative=(), help="Every name, not the first ones of each keyspace.")
@@ -124,11 +125,14 @@ def ls(
     ring_env: RingEnv = None,
     common: Common | None = None,
 ) -> int:
-    """Show what a KV holds: names, sizes, and what each is by its name and its first bytes.
+    """Show what a KV holds: names, sizes, and what each is, by keyspace.
 
-    Grouped by keyspace, which is what stands before the first slash. With a PREFIX, and with
-    `--all`, every name is listed. With `--declared`, names that none of these declarations has are
-    marked, and the exit code is 1 if there are any. `--quiet`: the names alone.
+    A keyspace is what stands before a name's first slash; what is stored there is told by the name
+    and its first bytes. With a PREFIX, and with `--all`, every name is listed; with `--quiet` the
+    names alone. With `--declared`, names that none of these declarations has are marked, and the
+    exit code is 1 if there are any.
+
+    For example: `kvcodec ls sqlite:///app.db history/`
     """
     out = Output(common)
     keyspaces = declared(declarations, ring_env) if declarations is not None else []
@@ -164,7 +168,7 @@ def _list(out: Output, listing: _Listing, found: Iterator[tuple[str, Looked]]) -
         line = _one_line(name)
         if out.is_for_people:
             what = said(looked, undeclared=record.undeclared)
-            line = f"{line:<44}  {size(looked.size):>10}  {_one_line(what)}"
+            line = f"{line:<40}  {size(looked.size):>10}  {_one_line(what)}"
         sys.stdout.write(f"{line}\n")
 
 
@@ -177,7 +181,7 @@ def _show_groups(out: Output, listing: _Listing, more: Callable[[Group], str]) -
     for keyspace, group in sorted(listing.groups.items()):
         out.show(Text(printable(_group_said(group)), style="bold cyan"))
         rows = listing.first[keyspace]
-        out.table(columns, ((f"  {name}", held, what) for name, held, what in rows))
+        out.table(columns, rows, indent=2)
         if group.names > len(rows):
             out.show(Text(f"  {printable(more(group))}", style="dim"))
         out.show()
@@ -196,21 +200,17 @@ _TITLES: Final = {"": "names without a slash", _OTHERS: "names that begin otherw
 def _group_said(group: Group) -> str:
     title = _TITLES.get(group.keyspace, group.keyspace)
     undeclared = f", {group.undeclared:,} declared nowhere" if group.undeclared else ""
-    return f"{title}  {_count(group.names, 'name')}, {size(group.bytes)}{undeclared}"
+    return f"{title}  {count_of(group.names, 'name')}, {size(group.bytes)}{undeclared}"
 
 
 def _total_said(total: Total) -> str:
-    undeclared = f"; {_count(total.undeclared, 'name')} declared nowhere"
+    undeclared = f"; {count_of(total.undeclared, 'name')} declared nowhere"
     more = "more than " if total.keyspaces > _MOST_GROUPS else ""
-    keyspaces = _count(min(total.keyspaces, _MOST_GROUPS), "keyspace")
+    keyspaces = count_of(min(total.keyspaces, _MOST_GROUPS), "keyspace")
     return (
-        f"{_count(total.names, 'name')} in {more}{keyspaces}, "
+        f"{count_of(total.names, 'name')} in {more}{keyspaces}, "
         f"{size(total.bytes)}{undeclared if total.undeclared else ''}"
     )
-
-
-def _count(count: int, what: str) -> str:
-    return f"{count:,} {what}{'' if count == 1 else 's'}"
 
 
 # ------------------------------------------------------------------------------- what it is

@@ -12,6 +12,7 @@ __all__ = ["migrate"]
 def migrate(
     url: Place,
     declarations: Declarations,
+    /,
     *,
     walking: Walking | None = None,
     dry_run: DryRun = False,
@@ -19,9 +20,11 @@ def migrate(
 ) -> int:
     """Write every value that is in an older form, version or name, in today's.
 
-    What newer code wrote, what has expired and what cannot be read is left, and said. 1 if
-    something cannot be read, or another writer was faster. Ctrl-C ends it after the value at hand;
-    the same command goes on from there.
+    What newer code wrote, what has expired and what cannot be read is left, and said. The exit code
+    is 1 if something cannot be read, or another writer was faster. Ctrl-C ends it after the value
+    at hand; the same command goes on.
+
+    For example: `kvcodec migrate env:STORE app.stored --dry-run`
     """
     return walk_all(
         Asked("migrate", url, declarations, walking or Walking(), dry_run=dry_run), Output(common)

@@ -12,13 +12,14 @@ import time
 from collections.abc import Callable, Generator, Iterable, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Annotated, Final, Literal
+from typing import Annotated, Final, Literal, TextIO
 
 import msgspec
 from cyclopts import Parameter
 from rich.box import SIMPLE_HEAD
 from rich.console import Console, RenderableType
 from rich.highlighter import JSONHighlighter
+from rich.padding import Padding
 from rich.progress import (
     BarColumn,
     DownloadColumn,
@@ -44,6 +45,7 @@ __all__ = [
     "Common",
     "Output",
     "age",
+    "count_of",
     "printable",
     "size",
 ]
@@ -64,8 +66,12 @@ INTERRUPTED: Final = 130
 class Common:
     """What each command takes beside its own options."""
 
-    json: Annotated[bool, Parameter(negative=(), help="A line of JSON for each thing.")] = False
-    quiet: Annotated[bool, Parameter(negative=(), help="Nothing but errors and results.")] = False
+    json: Annotated[
+        bool, Parameter(negative=(), help="Say all as lines of JSON, one object each.")
+    ] = False
+    quiet: Annotated[bool, Parameter(negative=(), help="Say nothing but errors and results.")] = (
+        False
+    )
 
 
 _DEFAULT: Final = Common()
@@ -78,10 +84,10 @@ class Output:
         common = common or _DEFAULT
         self.json: bool = common.json
         self.is_for_people: bool = not (common.json or common.quiet)
-        # Piped, a line is a line however long it is: whoever reads it is `grep`.
-        width = None if sys.stdout.isatty() else _PIPED_WIDTH
-        self._out = Console(highlight=False, markup=False, width=width, emoji=False)
-        self._err = Console(stderr=True, highlight=False, markup=False, emoji=False)
+        self._out = Console(highlight=False, markup=False, width=_width(sys.stdout), emoji=False)
+        self._err = Console(
+            stderr=True, highlight=False, markup=False, width=_width(sys.stderr), emoji=False
+        )
 
     def record(self, what: object) -> None:
         """Say one thing to a program: a Struct or a dict, as a line of JSON."""
@@ -93,8 +99,10 @@ class Output:
         if self.is_for_people:
             self._out.print(what)
 
-    def table(self, columns: Sequence[Column], rows: Iterable[Sequence[object]]) -> None:
-        """Show a table, each cell as ``str`` says, escaped."""
+    def table(
+        self, columns: Sequence[Column], rows: Iterable[Sequence[object]], *, indent: int = 0
+    ) -> None:
+        """Show a table, each cell as ``str`` says, escaped; so many columns further in."""
         if not self.is_for_people:
             return
         titled = any(column.title for column in columns)
@@ -115,7 +123,7 @@ class Output:
             )
         for row in rows:
             table.add_row(*(Text(printable(str(cell))) for cell in row))
-        self._out.print(table)
+        self._out.print(Padding(table, (0, 0, 0, indent), expand=False))
 
     def json_text(self, text: str) -> None:
         """Show JSON, in colour on a terminal; it is a result, and stays valid JSON on both."""
@@ -189,6 +197,11 @@ _DRAWN_AFTER: Final = 256
 """What is counted between two looks at the clock."""
 
 
+def _width(stream: TextIO) -> int | None:
+    """Piped, a line is a line however long it is: whoever reads it is `grep`."""
+    return None if stream.isatty() else _PIPED_WIDTH
+
+
 @dataclass(frozen=True, slots=True)
 class Column:
     """One column of a table."""
@@ -206,6 +219,11 @@ def printable(text: str) -> str:
     return "".join(
         each if each.isprintable() or each == "\n" else ascii(each)[1:-1] for each in text
     )
+
+
+def count_of(count: int, what: str) -> str:
+    """Return how many there are, for people: ``1 name``, ``2,000 names``."""
+    return f"{count:,} {what}{'' if count == 1 else 's'}"
 
 
 _UNITS: Final = ("B", "KiB", "MiB", "GiB", "TiB")

@@ -6,6 +6,7 @@ import os
 import sys
 from collections.abc import Callable, Generator
 from contextlib import ExitStack, contextmanager, suppress
+from difflib import get_close_matches
 from importlib import import_module
 from inspect import isawaitable, iscoroutinefunction
 from pathlib import Path
@@ -22,7 +23,6 @@ from kvcodec.protocols import KV, AsyncKV
 __all__ = ["imported", "named", "opened"]
 
 _URL: Final = pattern(r"[A-Za-z][A-Za-z0-9+.-]*://|memory:")
-_WANTED: Final = "a URL (of a file: sqlite:///app.db), env:NAME, or module:NAME is wanted"
 _SECRET: Final = pattern(r"(?i)pass|secret|token|account_?key|sas|credential")
 """In names of a URL's options: what has a value that must not stand in a list of arguments."""
 
@@ -53,19 +53,33 @@ def named(place: str) -> Any:
     """
     module, colon, name = place.partition(":")
     if not colon or not name:
-        raise ConfigError(_WANTED)
+        raise ConfigError(_wanted(place))
     found: Any = imported(module)
     for part in name.split("."):
         if not hasattr(found, part):
-            raise ConfigError(f"the module {module} has no {name}")
+            raise ConfigError(f"the module {module} has no {name}{_alike(part, dir(found))}")
         found = getattr(found, part)
     return found
+
+
+def _wanted(place: str) -> str:
+    wanted = "a URL (of a file: sqlite:///app.db), env:NAME, or module:NAME is wanted"
+    if not Path(place).exists():
+        return wanted
+    folder = Path(place).is_dir()
+    url = Path(place).resolve().as_uri() if folder else f"sqlite:///{place}"
+    return f"{wanted}: the URL of this path is {url}"
+
+
+def _alike(name: str, names: list[str]) -> str:
+    found = get_close_matches(name, names, 1)
+    return f": is it {found[0]}?" if found else ""
 
 
 def imported(module: str) -> Any:
     """Import a module of the user's. Raises ConfigError if there is none, or it raises itself."""
     if not module or module.startswith("."):
-        raise ConfigError("a URL, env:NAME, or module:NAME is wanted")
+        raise ConfigError(_wanted(module))
     if "" not in sys.path:
         sys.path.insert(0, "")
     try:

@@ -102,7 +102,7 @@ def is_wrong(report: Report) -> bool:
 def show(out: Output, reports: Sequence[Report], *, writes: bool) -> None:
     """Show reports to people. ``writes``: whether the walk changes anything."""
     counts = [Column("keyspace"), Column("checked", "right"), Column("changed", "right")]
-    columns = [*(counts if writes else counts[:2]), Column("states")]
+    columns = [*(counts if writes else counts[:2]), Column("found")]
     out.table(columns, [_row(report, writes=writes) for report in reports])
     sealed = [*chain.from_iterable(map(_key_rows, reports))]
     if sealed:
@@ -116,10 +116,20 @@ def show(out: Output, reports: Sequence[Report], *, writes: bool) -> None:
         out.table([*map(Column, ("keyspace", "name", "what"))], problems[:_SHOWN])
     if len(problems) > _SHOWN:
         out.show(f"... and more: --json says all of them, {_SHOWN} are shown")
+    if any(report.unreadable for report in reports):
+        out.show()
+        out.show(_NEXT)
 
 
 SHOWN_STATES: Final = frozenset({"skipped"})
 """Whose names are shown, beside what is unreadable and in conflict."""
+
+_NEXT: Final = (
+    "What is wrong, kvcodec explain says of a value, log export of a log, file get of a file. "
+    "kvcodec copy puts it back from a backup (--prefix NAME --overwrite). In Python, "
+    "store.quarantine(key) puts it aside, and log.repair(key) keeps what can be read."
+)
+"""What to do about what cannot be read."""
 
 _SHOWN: Final = 50
 """Names, at most."""

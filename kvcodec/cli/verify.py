@@ -12,14 +12,18 @@ __all__ = ["verify"]
 def verify(
     url: Place,
     declarations: Declarations,
+    /,
     *,
     walking: Walking | None = None,
     common: Common | None = None,
 ) -> int:
     """Read every value through its declaration, and say what state it is in; change nothing.
 
-    Logs and files are read from one end to the other; parts beside a key that nothing needs any
-    more are not looked at. 1 if something cannot be read. Ctrl-C ends it after the value at hand;
-    the same command goes on from there.
+    It walks the keys of these declarations, and no other names. Logs and files are read from one
+    end to the other; parts beside a key that nothing needs any more are not looked at. The exit
+    code is 1 if something cannot be read. Ctrl-C ends it after the value at hand; the same command
+    goes on.
+
+    For example: `kvcodec verify sqlite:///app.db app.stored`
     """
     return walk_all(Asked("verify", url, declarations, walking or Walking()), Output(common))

@@ -124,7 +124,7 @@ def test_a_warning_is_said_to_people(here: Path) -> None:
     """In one line, without a path of the source and what moves the cursor; not among results."""
     done = ran("ls", "stored:worried", "--json", cwd=here)
     assert done.code == 0
-    assert done.err == "kvcodec: may lose \\x1b[31mvalues\n"
+    assert done.err == "kvcodec: RuntimeWarning: may lose \\x1b[31mvalues\n"
     assert done.out.count("\n") == 1
 
 

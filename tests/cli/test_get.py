@@ -154,7 +154,7 @@ def test_bytes_and_text_go_to_a_pipe_as_they_are(folder: Path) -> None:
         ("uploads/cat", 2, "is a file: kvcodec file"),
         ("forecasts/Atlantis!n", 2, "cache news, and no value"),
         ("preferences/broken!q1", 2, "quarantine, and no value"),
-        ("strange/envelope", 2, "no keyspace of these has this name"),
+        ("strange/envelope", 2, "is a name of none of these keyspaces"),
         ("history/ada/seven", 2, "KeyNameError: "),
         ("people/ada", 2, "data keys, and no value"),
     ],

@@ -48,7 +48,7 @@ def records(text: str) -> dict[str, list[dict[str, Any]]]:
     found: dict[str, list[dict[str, Any]]] = {"name": [], "keyspace": [], "total": []}
     for line in text.splitlines():
         record = json.loads(line)
-        found[record.pop("record")].append(record)
+        found[record.pop("kind")].append(record)
     return found
 
 
