@@ -5,25 +5,29 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable, Generator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager, redirect_stdout, suppress
 from importlib import import_module
 from inspect import isawaitable, iscoroutinefunction
 from pathlib import Path
 from re import compile as pattern
 from typing import Any, Final
-from urllib.parse import unquote, urlsplit
+from urllib.parse import unquote
 
-from kvcodec.backends.adapt import as_async_kv, as_kv, is_async
+from kvcodec.backends.adapt import as_async_kv, as_kv
 from kvcodec.backends.url import open_async_kv, open_kv
 from kvcodec.cli.bridge import BridgedKV, running
-from kvcodec.errors import ConfigError, forgetful
+from kvcodec.errors import ConfigError, KVCodecError, forgetful
 from kvcodec.protocols import KV, AsyncKV
 
-__all__ = ["imported", "named", "opened"]
+__all__ = ["imported", "named", "opened", "theirs"]
 
 _URL: Final = pattern(r"[A-Za-z][A-Za-z0-9+.-]*://|memory:")
-_SECRET: Final = pattern(r"(?i)pass|secret|token|account_?key|sas|credential")
+_SECRET: Final = pattern(r"(?i)pass|secret|token|sas|credential|(?<!ssl)key(?!_?id|_enabled|file)")
 """In names of a URL's options: what has a value that must not stand in a list of arguments."""
+_OF_PATHS: Final = frozenset(("sqlite", "file"))
+_VARIABLE: Final = pattern(r"[A-Za-z_][A-Za-z0-9_]*")
+_NAMED: Final = "a URL, env:NAME, or module:NAME is wanted"
+"""Whatever else was given is not repeated: it may be a URL with a slip in it, and a password."""
 
 
 @contextmanager
@@ -50,9 +54,9 @@ def named(place: str) -> Any:
 
     Modules are looked for in the working directory too, as ``python -m`` does.
     """
-    module, colon, name = place.partition(":")
-    if not colon or not name:
-        raise ConfigError("a URL, env:NAME, or module:NAME is wanted")
+    module, _, name = place.partition(":")
+    if not all(map(str.isidentifier, name.split("."))):
+        raise ConfigError(_NAMED)
     found: Any = imported(module)
     for part in name.split("."):
         if not hasattr(found, part):
@@ -62,22 +66,43 @@ def named(place: str) -> Any:
 
 
 def imported(module: str) -> Any:
-    """Import a module of the user's. Raises ConfigError if there is none of this name."""
+    """Import a module of the user's.
+
+    Raises ConfigError if there is none of this name, or none that can be imported.
+    """
+    if not all(map(str.isidentifier, module.split("."))):
+        raise ConfigError(_NAMED)
     if "" not in sys.path:
         sys.path.insert(0, "")
-    try:
+    with theirs(f"the module {module}"):
         return import_module(module)
+
+
+@contextmanager
+def theirs(what: str) -> Generator[None]:
+    """Run code of the user's in a ``with`` statement.
+
+    What it prints goes to standard error: the output is the command's. Raises ConfigError for what
+    it raises, SystemExit too, but for kvcodec's own errors.
+    """
+    try:
+        with redirect_stdout(sys.stderr):
+            yield
+    except KVCodecError:
+        raise
     except ModuleNotFoundError as error:
-        if error.name is None or not f"{module}.".startswith(f"{error.name}."):
-            raise
-        raise ConfigError(f"there is no module {module} here or where Python looks") from error
-    except ValueError:
-        raise ConfigError("a URL, env:NAME, or module:NAME is wanted") from None
+        why = f"there is no module {error.name} here or where Python looks"
+        raise ConfigError(f"{what} cannot be had: {why}") from error
+    except (Exception, SystemExit) as error:
+        kind = type(error).__name__
+        raise ConfigError(f"{what} raises {kind}: see more with --debug") from error
 
 
 @forgetful
 def _in_environment(place: str) -> str:
     name = place.removeprefix("env:")
+    if not _VARIABLE.fullmatch(name):
+        raise ConfigError("env:NAME has the name of an environment variable, and nothing else")
     url = os.environ.get(name)
     if not url:
         raise ConfigError(f"the environment variable {name} is not set: it is to hold a KV's URL")
@@ -85,9 +110,12 @@ def _in_environment(place: str) -> str:
 
 
 def _refuse_secrets(url: str) -> None:
-    parts = urlsplit(url)
-    options = [option.partition("=")[0] for option in parts.query.split("&")]
-    if parts.password or any(map(_SECRET.search, options)):
+    # Not by what a URL's parts are: one with a slip in it holds its password too.
+    scheme, _, rest = url.lower().partition("://")
+    options = [unquote(each.partition("=")[0]) for each in rest.partition("?")[2].split("&")]
+    user, at, _ = ("", "", "") if scheme in _OF_PATHS else unquote(rest).rpartition("@")
+    has_password = ":" in user.rstrip(":") or (at and scheme == "nats")  # a name is a token there
+    if has_password or any(map(_SECRET.search, options)):
         raise ConfigError(
             "this URL holds a secret, which everybody on this machine can read in the list of "
             "processes: put it into an environment variable, and give env:NAME in its place"
@@ -109,7 +137,7 @@ def _by_url(url: str, *, create: bool) -> Generator[KV]:
 def _refuse_missing(url: str) -> None:
     # SQLite and folders are made when they are opened: of a name with a slip in it too.
     scheme, _, rest = url.partition("://")
-    if scheme.lower() in {"sqlite", "file"}:
+    if scheme.lower() in _OF_PATHS:
         path = unquote(rest.partition("?")[0])
         path = path.removeprefix("/") if scheme.lower() == "sqlite" else path
         if not Path(path).exists():
@@ -125,7 +153,8 @@ def _by_function(place: str) -> Generator[KV]:
         if iscoroutinefunction(make):
             yield stack.enter_context(_bridged(make))
             return
-        handle: Any = make()
+        with redirect_stdout(sys.stderr):  # what is no use to a program that reads the output
+            handle: Any = make()
         kv = _as_kv(handle)
         if kv is None:
             yield stack.enter_context(_bridged(lambda: handle))
@@ -137,8 +166,6 @@ def _by_function(place: str) -> Generator[KV]:
 
 def _as_kv(handle: Any) -> KV | None:
     """The KV over a handle; None over one that is to be awaited."""
-    if is_async(handle):
-        return None
     try:
         return as_kv(handle)
     except ConfigError:

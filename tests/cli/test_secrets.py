@@ -1,0 +1,85 @@
+"""What is secret and was given to the program in a wrong place: refused, and never repeated."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from kvcodec.cli.app import run
+from kvcodec.cli.places import opened
+from kvcodec.errors import ConfigError
+
+SECRET = "hunter2"
+
+URLS = [
+    f"redis://:{SECRET}@localhost",
+    f"redis://user:{SECRET}@localhost/0",
+    f"REDIS://user:{SECRET}@one,two/0",
+    f"redis://:{SECRET}/x@localhost/0",
+    f"redis://:{SECRET}?x@localhost/0",
+    f"redis://:{SECRET}#x@localhost/0",
+    f"redis://:{SECRET}[x@localhost/0",
+    f"postgresql://user:{SECRET}@[::1],[::2]/app",
+    f"redis://localhost?password={SECRET}",
+    f"redis://localhost?p%61ssword={SECRET}",
+    f"postgresql://localhost/app?sslpassword={SECRET}",
+    f"nats://{SECRET}@localhost/bucket",
+    f"s3://bucket/?endpoint=http://user:{SECRET}@localhost:9000",
+    f"s3://bucket/?endpoint=http%3A%2F%2Fuser%3A{SECRET}%40localhost",
+    f"s3://bucket/?sse_customer_key_base64={SECRET}",
+    f"az://container/?access_key={SECRET}",
+    f"az://container/?sas_key={SECRET}",
+]
+
+
+@pytest.mark.parametrize("url", URLS)
+def test_a_secret_in_a_url_is_refused_as_an_argument(url: str) -> None:
+    with pytest.raises(ConfigError, match="holds a secret") as raised, opened(url):
+        pass
+    assert SECRET not in str(raised.value)
+
+
+SLIPS = [
+    f"env:redis://:{SECRET}@localhost",
+    f"env:{SECRET}@localhost",
+    f"redis:/:{SECRET}@localhost",
+    f"redis:{SECRET}@localhost/0",
+    f" redis://:{SECRET}@localhost",
+    f"{SECRET}@localhost:5432/app",
+    f"postgresql//user:{SECRET}@localhost/app",
+    f"{SECRET}/x",
+]
+
+
+@pytest.mark.parametrize("place", SLIPS)
+@pytest.mark.parametrize("command", ["ls", "verify"])
+def test_a_url_with_a_slip_in_it_is_not_repeated(
+    command: str, place: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    # As the store, and as the declarations, with what belongs there.
+    assert run([command, place, *(["json"] if command == "verify" else [])]) == 2
+    assert run(["verify", "memory:", place]) == 2
+    captured = capsys.readouterr()
+    assert SECRET not in captured.out + captured.err
+
+
+HARMLESS = [
+    "postgresql://user@localhost:1/app?sslkey=client.key&sslmode=disable&connect_timeout=1",
+    "redis://user@localhost:1/0?socket_keepalive=yes",
+    "redis://user:@localhost:1/0?ssl_keyfile=x",
+    "s3://bucket/x?access_key_id=me&endpoint=http://localhost:1&sse_bucket_key_enabled=true",
+    "sqlite:///a:b@c.db?table=kv",
+]
+
+
+@pytest.mark.parametrize("url", HARMLESS)
+def test_no_other_url_is_refused_so(
+    url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    try:
+        with opened(url, create=True):
+            pass
+    except ConfigError as error:
+        assert "holds a secret" not in str(error)
