@@ -17,7 +17,7 @@ from rich.text import Text
 from kvcodec.cli.arguments import Declarations, KeyName, Place, Reveal, RingEnv, Yes
 from kvcodec.cli.declared import AnyKeyspace, declared, key_of, one_of
 from kvcodec.cli.following import Following, Message
-from kvcodec.cli.output import FINE, Column, Common, Output, age, printable
+from kvcodec.cli.output import FINE, Column, Common, Output, age, printable, shown_json
 from kvcodec.cli.places import opened
 from kvcodec.cli.reveal import is_shown
 from kvcodec.cli.target import STANDARD, Overwrite, read_from, written
@@ -161,7 +161,7 @@ def export(
         count = 0
         with written(out, overwrite=overwrite, private=seals(keyspace.declaration)) as file:
             for line in export_lines(log, at):
-                file.write(line)
+                file.write(shown_json(line.decode()).encode() if out == STANDARD else line)
                 count += 1
     if out != STANDARD:
         said.record(Exported(keyspace.raw_key(at), count, out))

@@ -35,6 +35,7 @@ URLS = [
 
 @pytest.mark.parametrize("url", URLS)
 def test_a_secret_in_a_url_is_refused_as_an_argument(url: str) -> None:
+    """By every form of it, with slips too."""
     with pytest.raises(ConfigError, match="holds a secret") as raised, opened(url):
         pass
     assert SECRET not in str(raised.value)
@@ -57,7 +58,7 @@ SLIPS = [
 def test_a_url_with_a_slip_in_it_is_not_repeated(
     command: str, place: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    # As the store, and as the declarations, with what belongs there.
+    """As the store, and as the declarations."""
     assert run([command, place, *(["json"] if command == "verify" else [])]) == 2
     assert run(["verify", "memory:", place]) == 2
     captured = capsys.readouterr()
@@ -77,9 +78,12 @@ HARMLESS = [
 def test_no_other_url_is_refused_so(
     url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """Names of files, ids and hosts are none."""
     monkeypatch.chdir(tmp_path)
+    said = ""
     try:
         with opened(url, create=True):
             pass
     except ConfigError as error:
-        assert "holds a secret" not in str(error)
+        said = str(error)
+    assert "holds a secret" not in said
