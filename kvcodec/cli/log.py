@@ -10,7 +10,6 @@ from typing import Annotated, Any, Final
 
 import msgspec
 from cyclopts import App, Parameter
-from cyclopts.types import NonNegativeInt
 from cyclopts.validators import Number
 from rich.text import Text
 
@@ -58,7 +57,10 @@ class Imported(msgspec.Struct):
     after: int
 
 
-Newest = Annotated[NonNegativeInt, Parameter(name=("-n", "--newest"), help="So many, at most.")]
+Newest = Annotated[
+    int,
+    Parameter(name=("-n", "--newest"), validator=Number(gte=0, lt=2**31), help="So many, at most."),
+]
 
 
 @app.command
@@ -99,7 +101,7 @@ def follow(
     *,
     newest: Newest = 10,
     every: Annotated[
-        float, Parameter(validator=Number(gte=0.05), help="Seconds between two looks.")
+        float, Parameter(validator=Number(gte=0.05, lte=86_400), help="Seconds between two looks.")
     ] = 1.0,
     reveal: Reveal = False,
     yes: Yes = False,

@@ -6,9 +6,9 @@ import os
 import sys
 from collections.abc import Callable, Generator
 from contextlib import ExitStack, contextmanager, redirect_stdout, suppress
+from hashlib import sha256
 from importlib import import_module
 from inspect import isawaitable, iscoroutinefunction
-from pathlib import Path
 from re import compile as pattern
 from typing import Any, Final
 from urllib.parse import unquote
@@ -19,7 +19,7 @@ from kvcodec.cli.bridge import BridgedKV, running
 from kvcodec.errors import ConfigError, KVCodecError, forgetful
 from kvcodec.protocols import KV, AsyncKV
 
-__all__ = ["imported", "named", "opened", "theirs"]
+__all__ = ["identity", "imported", "named", "opened", "theirs"]
 
 _URL: Final = pattern(r"[A-Za-z][A-Za-z0-9+.-]*://|memory:")
 _SECRET: Final = pattern(r"(?i)pass|secret|token|sas|credential|(?<!ssl)key(?!_?id|_enabled|file)")
@@ -47,6 +47,21 @@ def opened(place: str, *, create: bool = False) -> Generator[KV]:
             yield stack.enter_context(_by_url(place, create=create))
         else:
             yield stack.enter_context(_by_function(place))
+
+
+@forgetful
+def identity(place: str) -> str:
+    """Return what tells a place from others: of ``env:NAME``, the store that it is now, too.
+
+    Nothing of a password is in it, and nothing that one could be tried against.
+    """
+    if not place.startswith("env:"):
+        return place
+    where, _, query = _in_environment(place).partition("?")
+    scheme, _, rest = where.partition("://")
+    options = [each for each in query.split("&") if not _SECRET.search(unquote(each))]
+    told = "\n".join([scheme, rest.rpartition("@")[2], *options])
+    return f"{place} ({sha256(told.encode()).hexdigest()[:8]})"
 
 
 def named(place: str) -> Any:
@@ -140,7 +155,7 @@ def _refuse_missing(url: str) -> None:
     if scheme.lower() in _OF_PATHS:
         path = unquote(rest.partition("?")[0])
         path = path.removeprefix("/") if scheme.lower() == "sqlite" else path
-        if not Path(path).exists():
+        if not os.path.exists(path):  # noqa: PTH110 - False of what can be no path, too
             raise ConfigError(f"there is nothing at {path}: a path begins in the working directory")
 
 

@@ -85,6 +85,7 @@ def folder(tmp_path: Path) -> Path:
 def test_json_on_a_terminal_is_valid_and_commands_nothing(
     folder: Path, arguments: tuple[str, ...]
 ) -> None:
+    """What a terminal would obey is escaped there, as JSON has it."""
     code, lines = drawn(*arguments, cwd=folder, columns=2000)
     assert code == 0
     for line in lines:
@@ -99,6 +100,7 @@ def test_json_on_a_terminal_is_valid_and_commands_nothing(
 
 @pytest.mark.parametrize("option", ["--json", "--declared"])
 def test_a_stream_that_does_not_take_every_character(folder: Path, option: str) -> None:
+    """It is escaped, and JSON stays JSON."""
     more = [f"{DECLARED}NOTES"] if option == "--declared" else []
     done = ran(
         *("explain", URL, "notes/evil", option, *more),
@@ -138,6 +140,7 @@ def _ended(folder: Path, *arguments: str, out: int) -> tuple[int, str]:
     ids=lambda given: given[0] if isinstance(given, tuple) else str(given),
 )
 def test_a_reader_that_is_gone(folder: Path, arguments: tuple[str, ...], code: int) -> None:
+    """As `head`; of what goes on later, or was not told, that is no good end."""
     reading, writing = os.pipe()
     os.close(reading)
     try:
@@ -148,6 +151,7 @@ def test_a_reader_that_is_gone(folder: Path, arguments: tuple[str, ...], code: i
 
 @pytest.mark.parametrize("command", [("keygen",), ("ls", URL)], ids=lambda each: each[0])
 def test_a_disk_that_is_full(folder: Path, command: tuple[str, ...]) -> None:
+    """It is said, once, however late the bytes are written."""
     with Path("/dev/full").open("wb") as full:
         code, said = _ended(folder, *command, out=full.fileno())
     assert code == 3
@@ -155,8 +159,9 @@ def test_a_disk_that_is_full(folder: Path, command: tuple[str, ...]) -> None:
 
 
 def test_no_standard_output_at_all(folder: Path) -> None:
+    """As `>&-` in a shell."""
     done = subprocess.run(
-        ["sh", "-c", 'exec "$@" >&-', "sh", *PROGRAM, "verify", URL, f"{DECLARED}NOTES"],
+        ["/bin/sh", "-c", 'exec "$@" >&-', "sh", *PROGRAM, "verify", URL, f"{DECLARED}NOTES"],
         cwd=folder,
         env=environment(),
         capture_output=True,
@@ -166,6 +171,7 @@ def test_no_standard_output_at_all(folder: Path) -> None:
 
 
 def test_a_bar_reads_no_markup() -> None:
+    """What stands beside it may be a name."""
     bar = Output(None).progress("[/x] [red]y", None)
     assert str(bar.columns[1].render(bar.tasks[0])) == "[/x] [red]y"  # type: ignore[attr-defined]
 
@@ -191,6 +197,7 @@ def test_a_bar_reads_no_markup() -> None:
 def test_what_is_the_users_own(
     folder: Path, arguments: tuple[str, ...], code: int, said: str
 ) -> None:
+    """Its errors, exits and prints never look like a good end of the command."""
     (folder / "leaves.py").write_text("raise SystemExit(0)", encoding="utf-8")
     (folder / "slip.py").write_text("def (", encoding="utf-8")
     (folder / "wants.py").write_text("import nowhere", encoding="utf-8")
