@@ -53,6 +53,7 @@ def _app() -> App:
         version=lambda: metadata.version("kvcodec"),
         result_action="return_value",
         help_format="markdown",
+        suppress_keyboard_interrupt=False,  # cyclopts would exit: with more than a code
     )
     for name, place in _COMMANDS.items():
         app.command(place, name=name)
