@@ -13,7 +13,8 @@ from io import TextIOWrapper
 from pathlib import Path
 from typing import Any, Final, TextIO
 
-from cyclopts import App, CycloptsError
+from cyclopts import App, CycloptsError, CycloptsPanel
+from rich.console import Console
 
 from kvcodec.cli.output import FINE, FOUND, INTERRUPTED, UNAVAILABLE, WRONG, printable
 from kvcodec.errors import (
@@ -79,10 +80,10 @@ def run(arguments: Sequence[str]) -> int:
     if not debug:
         logging.getLogger().addHandler(logging.NullHandler())  # clients: Python would print it
     try:
-        code: Any = _app_for(tokens)(tokens, exit_on_error=False)
+        code: Any = _app_for(tokens)(tokens, exit_on_error=False, print_error=False)
         sys.stdout.flush()
-    except CycloptsError:
-        return WRONG  # cyclopts has said what is wrong
+    except CycloptsError as error:
+        return _say_usage(error, tokens)
     except KeyboardInterrupt:
         return INTERRUPTED
     except (Exception, SystemExit) as error:  # noqa: BLE001 - a traceback is for --debug
@@ -126,6 +127,20 @@ def _nobody_reads() -> bool:
     poll = select.poll()
     poll.register(1, 0)
     return any(event & select.POLLERR for _, event in poll.poll(0))
+
+
+def _say_usage(error: CycloptsError, tokens: list[str]) -> int:
+    from kvcodec.cli.places import holds_secret
+    from kvcodec.secrets.ring_keys import holds_key
+
+    if any(holds_key(each) or holds_secret(each) for each in tokens):
+        said = (
+            "not said: an argument here is a key, or has a password, which is known to others now"
+        )
+        print(f"kvcodec: wrong usage, {said}", file=sys.stderr)  # noqa: T201
+    else:
+        Console(stderr=True).print(CycloptsPanel(error))
+    return WRONG
 
 
 def _say(error: BaseException) -> int:

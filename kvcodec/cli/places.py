@@ -19,7 +19,7 @@ from kvcodec.cli.bridge import BridgedKV, running
 from kvcodec.errors import ConfigError, KVCodecError, forgetful
 from kvcodec.protocols import KV, AsyncKV
 
-__all__ = ["identity", "imported", "named", "opened", "theirs"]
+__all__ = ["holds_secret", "identity", "imported", "named", "opened", "theirs"]
 
 _URL: Final = pattern(r"[A-Za-z][A-Za-z0-9+.-]*://|memory:")
 _SECRET: Final = pattern(r"(?i)pass|secret|token|sas|credential|(?<!ssl)key(?!_?id|_enabled|file)")
@@ -125,16 +125,21 @@ def _in_environment(place: str) -> str:
 
 
 def _refuse_secrets(url: str) -> None:
+    if holds_secret(url):
+        raise ConfigError(
+            "this URL holds a secret, which everybody on this machine can read in the list of "
+            "processes: put it into an environment variable, and give env:NAME in its place"
+        )
+
+
+def holds_secret(url: str) -> bool:
+    """Whether a URL has a password in it, or what else must not stand in a list of arguments."""
     # Not by what a URL's parts are: one with a slip in it holds its password too.
     scheme, _, rest = url.lower().partition("://")
     options = [unquote(each.partition("=")[0]) for each in rest.partition("?")[2].split("&")]
     user, at, _ = ("", "", "") if scheme in _OF_PATHS else unquote(rest).rpartition("@")
     has_password = ":" in user.rstrip(":") or (at and scheme == "nats")  # a name is a token there
-    if has_password or any(map(_SECRET.search, options)):
-        raise ConfigError(
-            "this URL holds a secret, which everybody on this machine can read in the list of "
-            "processes: put it into an environment variable, and give env:NAME in its place"
-        )
+    return bool(has_password) or any(map(_SECRET.search, options))
 
 
 @contextmanager

@@ -11,6 +11,7 @@ from kvcodec.cli.places import opened
 from kvcodec.errors import ConfigError
 
 SECRET = "hunter2"
+KEY = "pGi0gVeKFs1nQ9sTzj4rUCKiIQMuyzr2WS1lUmK5oY8="
 
 URLS = [
     f"redis://:{SECRET}@localhost",
@@ -87,3 +88,32 @@ def test_no_other_url_is_refused_so(
     except ConfigError as error:
         said = str(error)
     assert "holds a secret" not in said
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("keygen", KEY),
+        ("ls", "memory:", "x", KEY),
+        ("verify", "memory:", "stored", KEY),
+        ("verify", "memory:", "stored", "--limit", KEY),
+        ("ls", "memory:", "x", f"redis://:{KEY}@localhost"),
+        (KEY,),
+        ("verify", f"--{KEY}"),
+    ],
+    ids=range(7),
+)
+def test_what_is_too_much_is_not_repeated(
+    arguments: tuple[str, ...], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Where a key, or a URL with a password, is among what is not understood."""
+    assert run(arguments) == 2
+    said = capsys.readouterr()
+    assert said.err
+    assert KEY not in "".join((said.out + said.err).split())
+
+
+def test_what_else_is_too_much_is_repeated(capsys: pytest.CaptureFixture[str]) -> None:
+    """So that whoever typed it sees it."""
+    assert run(["ls", "memory:", "x", "[/red]"]) == 2
+    assert "Unused Tokens: ['[/red]']" in capsys.readouterr().err
