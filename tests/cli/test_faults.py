@@ -28,8 +28,12 @@ class OneByOne:
     def __init__(self, held: dict[str, bytes]) -> None:
         self.get = held.get
         self.set = held.__setitem__
-        self.delete = lambda name: held.pop(name, None)
         self.names = held.keys()
+        self._held = held
+
+    def delete(self, name: str) -> None:
+        """Remove a name."""
+        self._held.pop(name, None)
 
     def scan_keys(self, prefix: str, start_after: str = "") -> Any:
         """List the names that begin so."""

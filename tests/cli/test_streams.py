@@ -137,7 +137,7 @@ def _ended(folder: Path, *arguments: str, out: int) -> tuple[int, str]:
         (("verify", URL, f"{DECLARED}NOTES", "--json"), 130),
         (("copy", URL, "memory:", "--json"), 130),
     ],
-    ids=lambda given: given[0] if isinstance(given, tuple) else str(given),
+    ids=["ls", "explain", "keygen", "verify", "copy"],
 )
 def test_a_reader_that_is_gone(folder: Path, arguments: tuple[str, ...], code: int) -> None:
     """As `head`; of what goes on later, or was not told, that is no good end."""
@@ -192,7 +192,7 @@ def test_a_bar_reads_no_markup() -> None:
         (("verify", URL, "slip"), 2, "the module slip raises SyntaxError"),
         (("verify", URL, "wants"), 2, "there is no module nowhere"),
     ],
-    ids=lambda given: given[1] if isinstance(given, tuple) else str(given)[:9],
+    ids=["raises", "leaves", "none", "declares", "numbers", "exit", "slip", "import"],
 )
 def test_what_is_the_users_own(
     folder: Path, arguments: tuple[str, ...], code: int, said: str
