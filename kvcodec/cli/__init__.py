@@ -25,4 +25,6 @@ def main() -> int:
             raise
         print("kvcodec: the program needs pip install 'kvcodec[cli]'", file=sys.stderr)  # noqa: T201
         return 2
+    except KeyboardInterrupt:  # before there was anything to interrupt
+        return 130
     return run(sys.argv[1:])

@@ -22,7 +22,7 @@ from kvcodec.cli.output import (
     count_of,
     size,
 )
-from kvcodec.cli.places import opened
+from kvcodec.cli.places import identity, opened
 from kvcodec.cli.state import StateFile
 from kvcodec.cli.surveying import Survey, refuse_one_store
 from kvcodec.errors import ConfigError
@@ -103,7 +103,7 @@ def copy(
         raise ConfigError("--keyspace names what --prefix would: give one of them")
     if keyspace == "":
         raise ConfigError("--keyspace is the name of one: leave it out to copy all")
-    what = ["copy", source, target, f"keyspace={keyspace}", f"prefix={prefix}"]
+    what = ["copy", identity(source), identity(target), f"keyspace={keyspace}", f"prefix={prefix}"]
     file = StateFile(state or "kvcodec-copy.state", what, Progressed)
     run = _Run(Output(common), Selection(prefix, keyspace), overwrite=overwrite)
     kept = None if dry_run else file.read()

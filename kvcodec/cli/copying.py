@@ -162,11 +162,12 @@ class Copying:
         self._put(self._read(beside))
         last = names[-1]
         self._close([owner for owner in self._held if _end(owner) <= last])
-        self._last = last
+        before, self._last = self._last, last
         self._parted &= self._held.keys()
         if not self._parted:
             first = min(self._held, default=last + "\0")
-            done = [name for name in names if name < first]
+            # With the last of the group before: a group may be one name, which is held.
+            done = [name for name in (before, *names) if name < first]
             self._at.after = done[-1] if done else self._at.after
             self._safe = replace(self._at)
 

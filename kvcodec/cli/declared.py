@@ -12,7 +12,7 @@ from typing import Any, Final, Literal, TypeAlias, TypeGuard
 
 from kvcodec.backends.capabilities import capabilities_of
 from kvcodec.cli.names import part_of
-from kvcodec.cli.places import imported, named
+from kvcodec.cli.places import imported, named, theirs
 from kvcodec.cli.stored import scanned
 from kvcodec.errors import ConfigError, KeyNameError
 from kvcodec.format.derived import is_derived
@@ -56,7 +56,8 @@ def declared(place: str, ring_env: str | None) -> list[AnyKeyspace]:
     if callable(found):
         if ring is None:
             raise ConfigError(f"{place} is a function, which is given a ring: --ring-env NAME")
-        found, ring = found(ring), None  # its own affair, what it seals by this one
+        with theirs(place):
+            found, ring = found(ring), None  # its own affair, what it seals by this one
     some = _todays([*_keyspaces([found] if isinstance(found, Keyspace) else found)])
     if not some:
         raise ConfigError(f"{place} is no Keyspace, and has none")

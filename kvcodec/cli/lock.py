@@ -64,4 +64,6 @@ def _broken(file: str, keyspaces: list[AnyKeyspace], *, update: bool) -> list[st
         SchemaLock(file).check(*keyspaces, update=update)
     except LockBroken as broken:
         return str(broken).splitlines()
+    except OSError as error:
+        raise ConfigError(f"{file}: {error.strerror}") from None
     return []

@@ -10,14 +10,13 @@ from typing import Annotated, Any, Final
 
 import msgspec
 from cyclopts import App, Parameter
-from cyclopts.types import NonNegativeInt
 from cyclopts.validators import Number
 from rich.text import Text
 
 from kvcodec.cli.arguments import Declarations, KeyName, Place, Reveal, RingEnv, Yes
 from kvcodec.cli.declared import AnyKeyspace, declared, key_of, one_of
 from kvcodec.cli.following import Following, Message
-from kvcodec.cli.output import FINE, Column, Common, Output, age, printable
+from kvcodec.cli.output import FINE, Column, Common, Output, age, printable, shown_json
 from kvcodec.cli.places import opened
 from kvcodec.cli.reveal import is_shown
 from kvcodec.cli.target import STANDARD, Overwrite, read_from, written
@@ -59,7 +58,13 @@ class Imported(msgspec.Struct):
 
 
 Newest = Annotated[
-    NonNegativeInt, Parameter(name=("-n", "--newest"), metavar="N", help="So many, at most.")
+    int,
+    Parameter(
+        name=("-n", "--newest"),
+        validator=Number(gte=0, lt=2**31),
+        metavar="N",
+        help="So many, at most.",
+    ),
 ]
 
 
@@ -106,7 +111,11 @@ def follow(
     newest: Newest = 10,
     every: Annotated[
         float,
-        Parameter(validator=Number(gte=0.05), metavar="SECONDS", help="Seconds between two looks."),
+        Parameter(
+            validator=Number(gte=0.05, lte=86_400),
+            metavar="SECONDS",
+            help="Seconds between two looks.",
+        ),
     ] = 1.0,
     reveal: Reveal = False,
     yes: Yes = False,
@@ -179,7 +188,7 @@ def export(
             said.counting(keyspace.raw_key(at), log.count(at)) as count,
         ):
             for line in export_lines(log, at):
-                file.write(line)
+                file.write(shown_json(line.decode()).encode() if out == STANDARD else line)
                 messages = count()
     said.record(Exported(keyspace.raw_key(at), messages, out))
     said.show(printable(f"{messages:,} messages in {out}"))

@@ -6,6 +6,7 @@ and no value can move the cursor or colour the terminal, and it is never read as
 
 from __future__ import annotations
 
+import codecs
 import json
 import sys
 import time
@@ -47,6 +48,7 @@ __all__ = [
     "age",
     "count_of",
     "printable",
+    "shown_json",
     "size",
 ]
 
@@ -77,6 +79,13 @@ class Common:
 _DEFAULT: Final = Common()
 
 
+class _Console(Console):
+    """Rich ends the process where nobody reads: what then becomes of a command is app.py's."""
+
+    def on_broken_pipe(self) -> None:
+        raise  # noqa: PLE0704 - called while it is handled
+
+
 class Output:
     """Where one command speaks: results on standard output, progress and warnings on the other."""
 
@@ -84,15 +93,15 @@ class Output:
         common = common or _DEFAULT
         self.json: bool = common.json
         self.is_for_people: bool = not (common.json or common.quiet)
-        self._out = Console(highlight=False, markup=False, width=_width(sys.stdout), emoji=False)
-        self._err = Console(
+        self._out = _Console(highlight=False, markup=False, width=_width(sys.stdout), emoji=False)
+        self._err = _Console(
             stderr=True, highlight=False, markup=False, width=_width(sys.stderr), emoji=False
         )
 
     def record(self, what: object) -> None:
         """Say one thing to a program: a Struct or a dict, as a line of JSON."""
         if self.json:
-            sys.stdout.write(msgspec.json.encode(what).decode() + "\n")
+            sys.stdout.write(shown_json(msgspec.json.encode(what).decode()) + "\n")
 
     def show(self, what: RenderableType = "") -> None:
         """Show something to people."""
@@ -128,12 +137,9 @@ class Output:
     def json_text(self, text: str) -> None:
         """Show JSON, in colour on a terminal; it is a result, and stays valid JSON on both."""
         if not sys.stdout.isatty():
-            sys.stdout.write(f"{text}\n")
+            sys.stdout.write(f"{shown_json(text)}\n")
             return
-        shown = "".join(
-            each if each.isprintable() or each == "\n" else json.dumps(each)[1:-1] for each in text
-        )
-        self._out.print(JSONHighlighter()(shown), soft_wrap=True)
+        self._out.print(JSONHighlighter()(shown_json(text)), soft_wrap=True)
 
     def warn(self, text: str) -> None:
         """Say something to people beside the results; ``--quiet`` does not silence it."""
@@ -149,7 +155,7 @@ class Output:
             what,
             total,
             SpinnerColumn(),
-            TextColumn("{task.description}"),
+            TextColumn("{task.description}", markup=False),
             BarColumn(),
             MofNCompleteColumn(),
             TextColumn("{task.fields[rate]}"),
@@ -178,7 +184,7 @@ class Output:
         return self._bar(
             what,
             total,
-            TextColumn("{task.description}"),
+            TextColumn("{task.description}", markup=False),
             BarColumn(),
             DownloadColumn(binary_units=True),
             TransferSpeedColumn(),
@@ -224,6 +230,24 @@ def printable(text: str) -> str:
 def count_of(count: int, what: str) -> str:
     """Return how many there are, for people: ``1 name``, ``2,000 names``."""
     return f"{count:,} {what}{'' if count == 1 else 's'}"
+
+
+def shown_json(text: str) -> str:
+    """Return JSON as standard output may have it, and valid still: all of it in a pipe of UTF-8."""
+    if not sys.stdout.isatty() and codecs.lookup(sys.stdout.encoding).name == "utf-8":
+        return text
+    return "".join(
+        each if each == "\n" or (each.isprintable() and _goes_out(each)) else json.dumps(each)[1:-1]
+        for each in text
+    )
+
+
+def _goes_out(character: str) -> bool:
+    try:
+        character.encode(sys.stdout.encoding)
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 _UNITS: Final = ("B", "KiB", "MiB", "GiB", "TiB")

@@ -5,26 +5,29 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable, Generator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager, redirect_stdout, suppress
 from difflib import get_close_matches
+from hashlib import sha256
 from importlib import import_module
 from inspect import isawaitable, iscoroutinefunction
 from pathlib import Path
 from re import compile as pattern
 from typing import Any, Final
-from urllib.parse import unquote, urlsplit
+from urllib.parse import unquote
 
-from kvcodec.backends.adapt import as_async_kv, as_kv, is_async
+from kvcodec.backends.adapt import as_async_kv, as_kv
 from kvcodec.backends.url import open_async_kv, open_kv
 from kvcodec.cli.bridge import BridgedKV, running
 from kvcodec.errors import ConfigError, KVCodecError, forgetful
 from kvcodec.protocols import KV, AsyncKV
 
-__all__ = ["imported", "named", "opened"]
+__all__ = ["holds_secret", "identity", "imported", "named", "opened", "theirs"]
 
 _URL: Final = pattern(r"[A-Za-z][A-Za-z0-9+.-]*://|memory:")
-_SECRET: Final = pattern(r"(?i)pass|secret|token|account_?key|sas|credential")
+_SECRET: Final = pattern(r"(?i)pass|secret|token|sas|credential|(?<!ssl)key(?!_?id|_enabled|file)")
 """In names of a URL's options: what has a value that must not stand in a list of arguments."""
+_OF_PATHS: Final = frozenset(("sqlite", "file"))
+_VARIABLE: Final = pattern(r"[A-Za-z_][A-Za-z0-9_]*")
 
 
 @contextmanager
@@ -46,13 +49,28 @@ def opened(place: str, *, create: bool = False) -> Generator[KV]:
             yield stack.enter_context(_by_function(place))
 
 
+@forgetful
+def identity(place: str) -> str:
+    """Return what tells a place from others: of ``env:NAME``, the store that it is now, too.
+
+    Nothing of a password is in it, and nothing that one could be tried against.
+    """
+    if not place.startswith("env:"):
+        return place
+    where, _, query = _in_environment(place).partition("?")
+    scheme, _, rest = where.partition("://")
+    options = [each for each in query.split("&") if not _SECRET.search(unquote(each))]
+    told = "\n".join([scheme, rest.rpartition("@")[2], *options])
+    return f"{place} ({sha256(told.encode()).hexdigest()[:8]})"
+
+
 def named(place: str) -> Any:
     """Return what ``module:NAME`` names. Raises ConfigError if there is no such thing.
 
     Modules are looked for in the working directory too, as ``python -m`` does.
     """
-    module, colon, name = place.partition(":")
-    if not colon or not name:
+    module, _, name = place.partition(":")
+    if not all(map(str.isidentifier, name.split("."))):
         raise ConfigError(_wanted(place))
     found: Any = imported(module)
     for part in name.split("."):
@@ -63,8 +81,9 @@ def named(place: str) -> Any:
 
 
 def _wanted(place: str) -> str:
+    # What is no path is not repeated: it may be a URL with a slip in it, and a password.
     wanted = "a URL (of a file: sqlite:///app.db), env:NAME, or module:NAME is wanted"
-    if not Path(place).exists():
+    if not os.path.exists(place):  # noqa: PTH110 - False of what can be no path, too
         return wanted
     folder = Path(place).is_dir()
     url = Path(place).resolve().as_uri() if folder else f"sqlite:///{place}"
@@ -77,28 +96,43 @@ def _alike(name: str, names: list[str]) -> str:
 
 
 def imported(module: str) -> Any:
-    """Import a module of the user's. Raises ConfigError if there is none, or it raises itself."""
-    if not module or module.startswith("."):
+    """Import a module of the user's.
+
+    Raises ConfigError if there is none of this name, or none that can be imported.
+    """
+    if not all(map(str.isidentifier, module.split("."))):
         raise ConfigError(_wanted(module))
     if "" not in sys.path:
         sys.path.insert(0, "")
-    try:
+    with theirs(f"the module {module}"):
         return import_module(module)
+
+
+@contextmanager
+def theirs(what: str) -> Generator[None]:
+    """Run code of the user's in a ``with`` statement.
+
+    What it prints goes to standard error: the output is the command's. Raises ConfigError for what
+    it raises, SystemExit too, but for kvcodec's own errors.
+    """
+    try:
+        with redirect_stdout(sys.stderr):
+            yield
     except KVCodecError:
         raise
-    except Exception as error:
-        name = error.name if isinstance(error, ModuleNotFoundError) else None
-        if name is not None and f"{module}.".startswith(f"{name}."):
-            why = f"there is no module {module} here or where Python looks"
-        else:
-            what = f"there is no {name}" if name else type(error).__name__
-            why = f"the module {module} cannot be imported: {what} (--debug shows where)"
-        raise ConfigError(why) from error
+    except ModuleNotFoundError as error:
+        why = f"there is no module {error.name} here or where Python looks"
+        raise ConfigError(f"{what} cannot be had: {why}") from error
+    except (Exception, SystemExit) as error:
+        kind = type(error).__name__
+        raise ConfigError(f"{what} raises {kind}: see more with --debug") from error
 
 
 @forgetful
 def _in_environment(place: str) -> str:
     name = place.removeprefix("env:")
+    if not _VARIABLE.fullmatch(name):
+        raise ConfigError("env:NAME has the name of an environment variable, and nothing else")
     url = os.environ.get(name)
     if not url:
         raise ConfigError(f"the environment variable {name} is not set: it is to hold a KV's URL")
@@ -106,13 +140,21 @@ def _in_environment(place: str) -> str:
 
 
 def _refuse_secrets(url: str) -> None:
-    parts = urlsplit(url)
-    options = [option.partition("=")[0] for option in parts.query.split("&")]
-    if parts.password or any(map(_SECRET.search, options)):
+    if holds_secret(url):
         raise ConfigError(
             "this URL holds a secret, which everybody on this machine can read in the list of "
             "processes: put it into an environment variable, and give env:NAME in its place"
         )
+
+
+def holds_secret(url: str) -> bool:
+    """Whether a URL has a password in it, or what else must not stand in a list of arguments."""
+    # Not by what a URL's parts are: one with a slip in it holds its password too.
+    scheme, _, rest = url.lower().partition("://")
+    options = [unquote(each.partition("=")[0]) for each in rest.partition("?")[2].split("&")]
+    user, at, _ = ("", "", "") if scheme in _OF_PATHS else unquote(rest).rpartition("@")
+    has_password = ":" in user.rstrip(":") or (at and scheme == "nats")  # a name is a token there
+    return bool(has_password) or any(map(_SECRET.search, options))
 
 
 @contextmanager
@@ -130,10 +172,10 @@ def _by_url(url: str, *, create: bool) -> Generator[KV]:
 def _refuse_missing(url: str) -> None:
     # SQLite and folders are made when they are opened: of a name with a slip in it too.
     scheme, _, rest = url.partition("://")
-    if scheme.lower() in {"sqlite", "file"}:
+    if scheme.lower() in _OF_PATHS:
         path = unquote(rest.partition("?")[0])
         path = path.removeprefix("/") if scheme.lower() == "sqlite" else path
-        if not Path(path).exists():
+        if not os.path.exists(path):  # noqa: PTH110 - False of what can be no path, too
             raise ConfigError(f"there is nothing at {path}: a path begins in the working directory")
 
 
@@ -146,7 +188,8 @@ def _by_function(place: str) -> Generator[KV]:
         if iscoroutinefunction(make):
             yield stack.enter_context(_bridged(make))
             return
-        handle: Any = make()
+        with redirect_stdout(sys.stderr):  # what is no use to a program that reads the output
+            handle: Any = make()
         kv = _as_kv(handle)
         if kv is None:
             yield stack.enter_context(_bridged(lambda: handle))
@@ -158,8 +201,6 @@ def _by_function(place: str) -> Generator[KV]:
 
 def _as_kv(handle: Any) -> KV | None:
     """The KV over a handle; None over one that is to be awaited."""
-    if is_async(handle):
-        return None
     try:
         return as_kv(handle)
     except ConfigError:

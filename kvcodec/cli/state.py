@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 from collections import Counter
 from pathlib import Path
+from secrets import token_hex
 from typing import Any, Generic, TypeVar, get_origin
 
 import msgspec
@@ -48,6 +49,8 @@ class StateFile(Generic[T]):
             data = self._path.read_bytes()
         except FileNotFoundError:
             return None
+        except OSError as error:
+            raise self._unusable(error) from None
         try:
             whose, state = msgspec.json.decode(data, type=tuple[list[str], msgspec.Raw])
             found = msgspec.json.decode(state, type=self._kind, dec_hook=_counted)
@@ -62,11 +65,21 @@ class StateFile(Generic[T]):
 
     def write(self, state: T) -> None:
         """Keep a state in the place of the last one."""
-        aside = self._path.with_name(f"{self._path.name}.new")
-        descriptor = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(msgspec.json.encode((self._what, state)))
-        aside.replace(self._path)
+        # Of a name of its own: two runs may keep theirs at once, and nobody may have put it there.
+        aside = self._path.with_name(f"{self._path.name}.{token_hex(4)}.new")
+        try:
+            descriptor = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+            with os.fdopen(descriptor, "wb") as file:
+                file.write(msgspec.json.encode((self._what, state)))
+            aside.replace(self._path)
+        except OSError as error:
+            raise self._unusable(error) from None
+        finally:
+            aside.unlink(missing_ok=True)
+
+    def _unusable(self, error: OSError) -> ConfigError:
+        why = error.strerror or type(error).__name__
+        return ConfigError(f"{self._path} cannot keep how far this came: {why}: give --state")
 
     def remove(self) -> None:
         """Forget it: the command is done."""

@@ -9,6 +9,7 @@ from typing import Any, Final
 from kvcodec.backends.capabilities import capabilities_of
 from kvcodec.errors import Unsupported
 from kvcodec.format.derived import is_chunk
+from kvcodec.keyspace.wrapping import as_bytes
 from kvcodec.plans.driver import run
 from kvcodec.plans.many import get_many
 from kvcodec.protocols import KV
@@ -107,4 +108,4 @@ class Reader:
         values = run(get_many([*names], self._can), self._kv, "kvcodec")
         if {*map(type, values.values())} <= {bytes}:
             return {**values}
-        return {name: bytes(data) for name, data in values.items()}
+        return {name: as_bytes(data) for name, data in values.items()}

@@ -20,7 +20,7 @@ from kvcodec.cli.arguments import Walking
 from kvcodec.cli.declared import AnyKeyspace, declared, opened_as
 from kvcodec.cli.interrupt import Interrupt, interruptible
 from kvcodec.cli.output import FINE, FOUND, Output
-from kvcodec.cli.places import opened
+from kvcodec.cli.places import identity, opened
 from kvcodec.cli.reports import SHOWN_STATES, LeftOut, found, is_wrong, show, walked
 from kvcodec.cli.state import StateFile
 from kvcodec.cli.stored import scanned
@@ -63,7 +63,13 @@ class Asked(NamedTuple):
     def what(self, keyspaces: list[AnyKeyspace]) -> list[str]:
         """What two runs have in common, if the second goes on where the first ended."""
         dry = ["--dry-run"] if self.dry_run else []
-        return [self.command, self.url, self.declarations, *dry, *(one.name for one in keyspaces)]
+        return [
+            self.command,
+            identity(self.url),
+            self.declarations,
+            *dry,
+            *(one.name for one in keyspaces),
+        ]
 
 
 class _Reports(Struct):

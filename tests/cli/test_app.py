@@ -91,8 +91,12 @@ def test_what_it_needs_is_named(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "code", "said"),
     [
-        (("verify", "sqlite:///app.db", "broken"), 2, "broken cannot be imported: ValueError"),
-        (("verify", "sqlite:///app.db", "needing"), 2, "there is no not_installed_anywhere"),
+        (
+            ("verify", "sqlite:///app.db", "broken"),
+            2,
+            "the module broken raises ValueError: see more",
+        ),
+        (("verify", "sqlite:///app.db", "needing"), 2, "there is no module not_installed_anywhere"),
         (("verify", "sqlite:///app.db", "nowhere"), 2, "there is no module nowhere here"),
         (("verify", "sqlite:///app.db", ".x"), 2, "module:NAME is wanted"),
         (("get", "stored:gone", "stored", "a"), 3, "RuntimeError: see more with --debug"),
