@@ -108,7 +108,7 @@ class SealedSerializer(SerializerProtocol):
                 stage="decrypt",
             )
         raw_key = self._sealed.raw_key(kind)
-        return kind, self._sealed.unpack(raw_key, bytes(data), now=time.time())
+        return kind, self._sealed.unpack(raw_key, bytes(cast("bytes", data)), now=time.time())
 
 
 class KVSaver(Saving):

@@ -508,7 +508,7 @@ async def test_another_process_adds_one_of_a_batch(new: int) -> None:
     for at in range(20):
         kv = AsyncMemoryKV()
         await LogSessionStore(kv).append(KEY, _entries(0, 40))
-        batch = [{"type": "mode"}, *_entries(100, 100 + new), *_entries(90, 91)]
+        batch: Any = [{"type": "mode"}, *_entries(100, 100 + new), *_entries(90, 91)]
 
         async def meanwhile(kv: Any = kv) -> None:
             await LogSessionStore(kv).append(KEY, _entries(90, 91))
