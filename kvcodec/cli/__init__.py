@@ -1,7 +1,7 @@
 """The program ``kvcodec``: looks into a KV, verifies, migrates, rotates and copies it.
 
-app.py has its commands, each in a module of its name; places.py what their arguments name;
-output.py how they speak, to people and to programs.
+commands/ has its commands, each in a module of its name; app.py calls them, and makes messages and
+codes of errors; places.py and declared.py are what their arguments name, output.py how they speak.
 """
 
 from __future__ import annotations

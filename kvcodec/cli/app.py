@@ -30,19 +30,19 @@ from kvcodec.errors import (
 __all__ = ["run"]
 
 _COMMANDS: Final = {
-    "ls": "kvcodec.cli.ls:ls",
-    "get": "kvcodec.cli.get:get",
-    "explain": "kvcodec.cli.explain:explain",
-    "log": "kvcodec.cli.log:app",
-    "file": "kvcodec.cli.file:app",
-    "verify": "kvcodec.cli.verify:verify",
-    "migrate": "kvcodec.cli.migrate:migrate",
-    "rewrap": "kvcodec.cli.rewrap:rewrap",
-    "copy": "kvcodec.cli.copy:copy",
-    "lock": "kvcodec.cli.lock:lock",
-    "keygen": "kvcodec.cli.keygen:keygen",
-    "key-id": "kvcodec.cli.key_id:key_id",
-    "bench": "kvcodec.cli.bench:bench",
+    "ls": "kvcodec.cli.commands.ls:ls",
+    "get": "kvcodec.cli.commands.get:get",
+    "explain": "kvcodec.cli.commands.explain:explain",
+    "log": "kvcodec.cli.commands.log:app",
+    "file": "kvcodec.cli.commands.file:app",
+    "verify": "kvcodec.cli.commands.verify:verify",
+    "migrate": "kvcodec.cli.commands.migrate:migrate",
+    "rewrap": "kvcodec.cli.commands.rewrap:rewrap",
+    "copy": "kvcodec.cli.commands.copy:copy",
+    "lock": "kvcodec.cli.commands.lock:lock",
+    "keygen": "kvcodec.cli.commands.keygen:keygen",
+    "key-id": "kvcodec.cli.commands.key_id:key_id",
+    "bench": "kvcodec.cli.commands.bench:bench",
 }
 """Each with its function, whose docstring is its help, or an App of several; imported when it is
 called. Help lists them in this order."""

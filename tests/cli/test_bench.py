@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from kvcodec import SQLiteKV
-from kvcodec.cli.bench import Measured, chart
+from kvcodec.cli.commands.bench import Measured, chart
 from tests.cli.program import PROGRAM, drawn, environment, ran
 
 URL = "sqlite:///app.db"

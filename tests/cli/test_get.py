@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from kvcodec import KeyRing, SQLiteKV, Store
-from kvcodec.cli.get import dump
+from kvcodec.cli.commands.get import dump
 from tests.cli.program import PROGRAM, Ran, drawn, environment, ran
 from tests.cli.stored import FORECASTS, NAMES, RING, TOKEN, fill
 

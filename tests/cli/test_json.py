@@ -12,16 +12,16 @@ import pytest
 from msgspec import inspect
 
 from kvcodec import KeyRing, SQLiteKV
-from kvcodec.cli.bench import Measured
-from kvcodec.cli.copy import Copied, Problem
-from kvcodec.cli.explain import Explained
-from kvcodec.cli.file import Listed
-from kvcodec.cli.get import Got
-from kvcodec.cli.key_id import KeyId
-from kvcodec.cli.keygen import Made
-from kvcodec.cli.lock import Locked
-from kvcodec.cli.log import Exported, Imported, Said
-from kvcodec.cli.ls import Group, Name, Total
+from kvcodec.cli.commands.bench import Measured
+from kvcodec.cli.commands.copy import Copied, Problem
+from kvcodec.cli.commands.explain import Explained
+from kvcodec.cli.commands.file import Listed
+from kvcodec.cli.commands.get import Got
+from kvcodec.cli.commands.key_id import KeyId
+from kvcodec.cli.commands.keygen import Made
+from kvcodec.cli.commands.lock import Locked
+from kvcodec.cli.commands.log import Exported, Imported, Said
+from kvcodec.cli.commands.ls import Group, Name, Total
 from kvcodec.cli.reports import Found, LeftOut, Walked
 from tests.cli.program import ROOT, ran
 from tests.cli.stored import NAMES, RING, fill

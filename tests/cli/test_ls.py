@@ -14,8 +14,8 @@ from typing import Any
 import pytest
 
 from kvcodec import KeyRing, Log, SQLiteKV, Store
+from kvcodec.cli.commands.ls import said
 from kvcodec.cli.kinds import looked_at
-from kvcodec.cli.ls import said
 from kvcodec.cli.places import opened
 from kvcodec.format.envelope import Header, envelope_start
 from tests.cli.program import PROGRAM, drawn, environment, ran
