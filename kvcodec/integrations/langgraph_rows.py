@@ -1,20 +1,21 @@
 """What a ``KVSaver`` stores: its three keyspaces, their keys, and its steps on a KV of either kind.
 
-Every method of the saver is written once, as steps: a generator that yields a method of what is
-opened here, with its arguments, and is sent what that returned.
+Every method of the saver is written once, as ``Steps`` (backends/wrapping.py): it yields a method
+of what is opened here, with its arguments, and is sent what that returned.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Generator
+from collections.abc import Callable
 from contextlib import suppress
 from datetime import timedelta
-from typing import Any, NamedTuple, TypeAlias, TypeVar, cast
+from typing import Any, NamedTuple, TypeAlias, TypeVar
 
 import msgspec
 
 from kvcodec.backends.adapt import as_async_kv, as_kv
+from kvcodec.backends.wrapping import Steps, adrive, drive
 from kvcodec.errors import ConfigError, forgetful
 from kvcodec.keyspace.keyspace import Keyspace
 from kvcodec.protocols import KV, AsyncKV, Cipher
@@ -30,7 +31,6 @@ __all__ = [
     "Opened",
     "Place",
     "Row",
-    "Steps",
     "Write",
     "Writes",
     "opened_on",
@@ -104,9 +104,6 @@ def text(of: str) -> str:
     return of.removeprefix("~")
 
 
-Steps: TypeAlias = Generator[tuple[Any, ...], Any, T]
-
-
 class Opened:
     """The keyspaces of a saver, opened on a KV."""
 
@@ -141,13 +138,7 @@ class _Sync(Opened):
 
     @forgetful
     def run(self, steps: Steps[T]) -> T:
-        answer: Any = None
-        while True:
-            try:
-                method, *arguments = steps.send(answer)
-            except StopIteration as stop:
-                return cast("T", stop.value)
-            answer = method(*arguments)
+        return drive(steps)
 
     async def arun(self, steps: Steps[T]) -> T:
         return await asyncio.to_thread(self.run, steps)
@@ -182,13 +173,7 @@ class _Async(Opened):
     @forgetful
     async def arun(self, steps: Steps[T]) -> T:
         self._loop = asyncio.get_running_loop()
-        answer: Any = None
-        while True:
-            try:
-                method, *arguments = steps.send(answer)
-            except StopIteration as stop:
-                return cast("T", stop.value)
-            answer = await method(*arguments)
+        return await adrive(steps)
 
     async def keys(self, shape: Any, under: tuple[str, ...] | None) -> Any:
         return [key async for key in shape.keys(under=under)]

@@ -21,13 +21,13 @@ from langgraph.checkpoint.base import (
 )
 from langgraph.checkpoint.serde.base import SerializerProtocol
 
+from kvcodec.backends.wrapping import Steps
 from kvcodec.errors import ConfigError, DecodeError, KVCodecError
 from kvcodec.integrations.langgraph_rows import (
     Head,
     Opened,
     Place,
     Row,
-    Steps,
     Write,
     Writes,
     part,

@@ -24,8 +24,9 @@ except ModuleNotFoundError as _error:
     what = "kvcodec.integrations.slack needs slack-sdk: pip install 'kvcodec[slack]'"
     raise ModuleNotFoundError(what, name=_error.name) from _error
 
+from kvcodec.backends.wrapping import adrive, drive
 from kvcodec.errors import ConfigError, forgetful
-from kvcodec.integrations.slack_steps import Installations, adone, done
+from kvcodec.integrations.slack_steps import Installations
 from kvcodec.keyspace.keyspace import Keyspace
 from kvcodec.plans.report import Report
 from kvcodec.protocols import KV, AsyncKV
@@ -73,12 +74,12 @@ class SealedInstallations(InstallationStore):
     @forgetful
     def save(self, installation: Installation) -> None:
         """Save an installation, and its bot if it has one. Raises what ``Store.set`` raises."""
-        done(self._all.saving(installation))
+        drive(self._all.saving(installation))
 
     @forgetful
     def save_bot(self, bot: Bot) -> None:
         """Save a bot, if it has a token. Raises what ``Store.set`` raises."""
-        done(self._all.saving_bot(bot))
+        drive(self._all.saving_bot(bot))
 
     @forgetful
     def find_bot(
@@ -90,7 +91,7 @@ class SealedInstallations(InstallationStore):
     ) -> Bot | None:
         """Return the latest bot, None if there is none. Raises what ``Store.get`` raises."""
         at = self._all.workspace(enterprise_id, team_id, in_all=is_enterprise_install)
-        return done(self._all.finding_bot(at))
+        return drive(self._all.finding_bot(at))
 
     @forgetful
     def find_installation(
@@ -107,11 +108,11 @@ class SealedInstallations(InstallationStore):
         raises.
         """
         at = self._all.workspace(enterprise_id, team_id, in_all=is_enterprise_install)
-        return done(self._all.finding(at, user_id))
+        return drive(self._all.finding(at, user_id))
 
     def delete_bot(self, *, enterprise_id: str | None, team_id: str | None) -> None:
         """Delete a bot. No error if there is none. Raises what ``Store.delete`` raises."""
-        done(self._all.deleting_bot(self._all.workspace(enterprise_id, team_id)))
+        drive(self._all.deleting_bot(self._all.workspace(enterprise_id, team_id)))
 
     @forgetful
     def delete_installation(
@@ -121,14 +122,14 @@ class SealedInstallations(InstallationStore):
 
         Raises what ``Store.update`` raises.
         """
-        done(self._all.deleting(self._all.workspace(enterprise_id, team_id), user_id))
+        drive(self._all.deleting(self._all.workspace(enterprise_id, team_id), user_id))
 
     def rewrap(self) -> list[Report]:
         """Seal everything anew under the ring's primary key, of every app and workspace.
 
         Reports for bots, installations, and who has one. Raises what ``Store.rewrap`` raises.
         """
-        return done(self._all.rewrapping())
+        return drive(self._all.rewrapping())
 
     def __repr__(self) -> str:
         return f"<SealedInstallations in {self._all.installations!r}>"
@@ -163,12 +164,12 @@ class AsyncSealedInstallations(AsyncInstallationStore):
     @forgetful
     async def async_save(self, installation: Installation) -> None:
         """Save an installation, and its bot if it has one. Raises what ``Store.set`` raises."""
-        await adone(self._all.saving(installation))
+        await adrive(self._all.saving(installation))
 
     @forgetful
     async def async_save_bot(self, bot: Bot) -> None:
         """Save a bot, if it has a token. Raises what ``Store.set`` raises."""
-        await adone(self._all.saving_bot(bot))
+        await adrive(self._all.saving_bot(bot))
 
     @forgetful
     async def async_find_bot(
@@ -180,7 +181,7 @@ class AsyncSealedInstallations(AsyncInstallationStore):
     ) -> Bot | None:
         """Return the latest bot, None if there is none. Raises what ``Store.get`` raises."""
         at = self._all.workspace(enterprise_id, team_id, in_all=is_enterprise_install)
-        return await adone(self._all.finding_bot(at))
+        return await adrive(self._all.finding_bot(at))
 
     @forgetful
     async def async_find_installation(
@@ -197,11 +198,11 @@ class AsyncSealedInstallations(AsyncInstallationStore):
         raises.
         """
         at = self._all.workspace(enterprise_id, team_id, in_all=is_enterprise_install)
-        return await adone(self._all.finding(at, user_id))
+        return await adrive(self._all.finding(at, user_id))
 
     async def async_delete_bot(self, *, enterprise_id: str | None, team_id: str | None) -> None:
         """Delete a bot. No error if there is none. Raises what ``Store.delete`` raises."""
-        await adone(self._all.deleting_bot(self._all.workspace(enterprise_id, team_id)))
+        await adrive(self._all.deleting_bot(self._all.workspace(enterprise_id, team_id)))
 
     @forgetful
     async def async_delete_installation(
@@ -211,14 +212,14 @@ class AsyncSealedInstallations(AsyncInstallationStore):
 
         Raises what ``Store.update`` raises.
         """
-        await adone(self._all.deleting(self._all.workspace(enterprise_id, team_id), user_id))
+        await adrive(self._all.deleting(self._all.workspace(enterprise_id, team_id), user_id))
 
     async def rewrap(self) -> list[Report]:
         """Seal everything anew under the ring's primary key, of every app and workspace.
 
         Reports for bots, installations, and who has one. Raises what ``Store.rewrap`` raises.
         """
-        return await adone(self._all.rewrapping())
+        return await adrive(self._all.rewrapping())
 
     def __repr__(self) -> str:
         return f"<AsyncSealedInstallations in {self._all.installations!r}>"

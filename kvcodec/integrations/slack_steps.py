@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable, Generator
+from collections.abc import Callable
 from copy import copy
-from typing import TYPE_CHECKING, Any, Final, Generic, NamedTuple, TypeAlias, TypeVar
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final, Generic, NamedTuple, TypeVar
 
 import msgspec
 from slack_sdk.oauth.installation_store import Bot, Installation
 
+from kvcodec.backends.wrapping import Steps
 from kvcodec.codecs.depth import json_too_deep
 from kvcodec.integrations.sealing import required
 from kvcodec.keyspace.keyspace import Keyspace
@@ -20,13 +22,9 @@ if TYPE_CHECKING:
     from kvcodec.protocols import Cipher
     from kvcodec.secrets.keyring import KeyRing
 
-__all__ = ["Installations", "Workspace", "adone", "done"]
+__all__ = ["Installations", "Workspace"]
 
 R = TypeVar("R", Bot, Installation)
-T = TypeVar("T")
-
-Steps: TypeAlias = Generator[Any, Any, T]
-"""It yields what a method of a store returned, which that of an async one awaits."""
 
 _NONE: Final = "-"
 """In a key, for what an installation does not have: no id of Slack's is like it."""
@@ -112,6 +110,7 @@ class Installations:
         self.bots: Any = open_(self._bots)
         self.installations: Any = open_(self._installations)
         self.installers: Any = open_(self._installers)
+        self._change: Any = partial(self.installers.update, default={})
 
     def workspace(
         self, enterprise_id: str | None, team_id: str | None, *, in_all: bool | None = False
@@ -132,30 +131,30 @@ class Installations:
             return {each: users[each] for each in users if each != user} | {user: number}
 
         for _ in range(_ATTEMPTS):
-            yield self.installers.update(at, entered, default={})
-            yield self.installations.set(Installer(*at, user), held)
-            if user in (yield self.installers.get(at, {})):
+            yield self._change, at, entered
+            yield self.installations.set, Installer(*at, user), held
+            if user in (yield self.installers.get, at, {}):
                 return  # nobody was deleting the workspace meanwhile
 
     def saving_bot(self, bot: Bot) -> Steps[None]:
         """Save a bot. One without a token is none, and the one before it stays."""
         at = self.workspace(bot.enterprise_id, bot.team_id)
         if bot.bot_token is not None:  # pyright: ignore[reportUnnecessaryComparison]  # `to_bot` has none
-            yield self.bots.set(at, _as_stored(bot))
+            yield self.bots.set, at, _as_stored(bot)
 
     def finding_bot(self, at: Workspace) -> Steps[Bot | None]:
         """Find the bot of a workspace."""
-        bot: Bot | None = yield self.bots.get(at)
+        bot: Bot | None = yield self.bots.get, at
         return bot
 
     def finding(self, at: Workspace, user_id: str | None) -> Steps[Installation | None]:
         """Find a person's installation, or the latest one of anybody, with the latest bot."""
         users = [user_id]
         if user_id is None:
-            users = reversed((yield self.installers.get(at, {})))
+            users = reversed((yield self.installers.get, at, {}))
         for user in users:
             key = Installer(*at, user or _NONE)
-            found: Installation | None = yield self.installations.get(key)
+            found: Installation | None = yield self.installations.get, key
             if found is not None:
                 yield from self._with_latest_bot(at, found, user_id)
                 return found
@@ -167,7 +166,7 @@ class Installations:
         """Give an installation the bot token of today: a person's may be of an earlier one."""
         if user_id is None and found.bot_token is not None:
             return
-        bot = yield self.bots.get(at)
+        bot = yield self.bots.get, at
         if bot is not None and bot.bot_token != found.bot_token:
             found.bot_token, found.bot_scopes = bot.bot_token, bot.bot_scopes
             found.bot_id, found.bot_user_id = bot.bot_id, bot.bot_user_id
@@ -176,29 +175,29 @@ class Installations:
 
     def deleting_bot(self, at: Workspace) -> Steps[None]:
         """Delete the bot of a workspace."""
-        yield self.bots.delete(at)
+        yield self.bots.delete, at
 
     def deleting(self, at: Workspace, user_id: str | None) -> Steps[None]:
         """Delete a person's installation, or those of everybody."""
         if user_id is not None:
-            yield self.installations.delete(Installer(*at, user_id))
-        users = yield self.installers.get(at, {})
+            yield self.installations.delete, Installer(*at, user_id)
+        users = yield self.installers.get, at, {}
         gone = {user: users[user] for user in users if user_id in (None, user)}
         if not gone:
             return
-        yield self.installations.delete_many([Installer(*at, user) for user in gone])
+        yield self.installations.delete_many, [Installer(*at, user) for user in gone]
 
         def without(users: dict[str, str]) -> dict[str, str]:
             return {user: users[user] for user in users if users[user] != gone.get(user)}
 
-        yield self.installers.update(at, without, default={})
+        yield self._change, at, without
 
     def rewrapping(self) -> Steps[list[Report]]:
         """Seal everything anew."""
         return [
-            (yield self.bots.rewrap()),
-            (yield self.installations.rewrap()),
-            (yield self.installers.rewrap()),
+            (yield (self.bots.rewrap,)),
+            (yield (self.installations.rewrap,)),
+            (yield (self.installers.rewrap,)),
         ]
 
 
@@ -210,26 +209,3 @@ def _as_stored(record: R) -> R:
         if isinstance(scopes, tuple):
             vars(held)[name] = [*scopes]
     return held
-
-
-def done(steps: Steps[T]) -> T:
-    """Go through steps on sync stores, and return what they return."""
-    result = None
-    while True:
-        try:
-            result = steps.send(result)
-        except StopIteration as end:
-            returned: T = end.value
-            return returned
-
-
-async def adone(steps: Steps[T]) -> T:
-    """Go through steps on async stores, and return what they return."""
-    result = None
-    while True:
-        try:
-            step = steps.send(result)
-        except StopIteration as end:
-            returned: T = end.value
-            return returned
-        result = await step
